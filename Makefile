@@ -1,0 +1,77 @@
+# `make help` lists what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+STAMP := $(VENV)/.installed
+LOCK := requirements/cpu.txt
+# PyTorch's CPU build is not on the package index: from a folder of wheels where one is named,
+# else from PyTorch's own index.
+TORCH := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend=cpu)
+
+.DEFAULT_GOAL := help
+.PHONY: help install serve plan test unit lint types docs docs-check catalogue demo lock bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## set up .venv, nothing else
+
+$(STAMP): pyproject.toml $(LOCK) requirements/torch.txt requirements/uv.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"$(PYTHON) is Python {v[0]}.{v[1]}; this needs 3.11 or newer. Try: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements/uv.txt
+	$(UV) pip install --python $(BIN)/python --compile-bytecode --no-deps $(TORCH) \
+		-r $(LOCK) -r requirements/torch.txt
+	$(UV) pip install --python $(BIN)/python --quiet --no-deps --editable .
+	@touch $@
+
+# The demo model, unless MODEL_ID names another: found in its cache like a user's own.
+ifndef MODEL_ID
+serve plan: export MODEL_ID = inference-server/Demo-Llama
+serve plan: export HF_HUB_CACHE = $(CURDIR)/demo/cache
+serve plan: export HF_HUB_OFFLINE = 1
+endif
+ifndef HOST
+serve plan: export HOST = 127.0.0.1
+endif
+
+serve: $(STAMP) ## serve the demo model, or MODEL_ID=..., on http://127.0.0.1:8000
+	@exec $(BIN)/inference-server serve
+
+plan: $(STAMP) ## show what `make serve` would do
+	@exec $(BIN)/inference-server plan
+
+test: $(STAMP) ## run every test, the real engine's included
+	$(BIN)/python -m pytest
+
+unit: $(STAMP) ## run the tests that need no engine
+	$(BIN)/python -m pytest --ignore=tests/end_to_end --ignore=tests/server
+
+lint: $(STAMP) ## check the style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## check the types
+	$(BIN)/mypy
+
+docs: $(STAMP) ## write the generated pages of docs/
+	$(BIN)/python -m docs.generate
+
+catalogue: $(STAMP) ## write the catalogue of the installed vLLM's options
+	$(BIN)/python -m server.catalogue
+
+demo: $(STAMP) ## train the demo model again
+	$(BIN)/python -m demo.train
+
+lock: $(STAMP) ## solve the requirements again
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		$(TORCH) --override requirements/overrides.txt --extra cpu --extra dev \
+		$(foreach package,torch torchvision torchaudio torchcodec triton,--no-emit-package $(package)) \
+		pyproject.toml requirements/torch.txt -o $(LOCK)
+
+bench: $(STAMP) ## measure the start and the plan
+	$(BIN)/python -m benchmarks.light
+
+clean: ## remove .venv and what tests and tools leave
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,0 +1,234 @@
+"""Everything that can go wrong before the engine runs, and the words for it.
+
+InferenceServerError
+├── UsageError              64  the command line is wrong
+├── ArtifactError           65  the model is there and cannot be used
+│   ├── IncompleteModel         a file is missing, empty or dangling
+│   └── RefusedArtifact         the archive is corrupt or unsafe
+├── ModelNotFound           66  no place that was searched has the model
+│   └── RevisionNotFound        the model is there, this revision is not
+├── HubError                69  the hub did not answer, or said no
+├── EngineFailed            70  the engine ended by itself
+├── MachineError            71  this machine or pod cannot run it
+├── StorageError            74  a read or a write failed
+└── SettingError            78  a setting has a wrong value
+    └── UnknownOption           ARG names an option that vLLM does not have
+
+Each class carries what went wrong as attributes and words it here, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from entrypoint.store.model import Attempt
+
+
+class InferenceServerError(Exception):
+    """An error that a user can act on.
+
+    Args:
+        message: What was wrong, with the name and the value, in one sentence or more.
+        variable: The environment variable that the fault came from, if it came from one.
+        hint: The next command or setting that mends it.
+    """
+
+    exit_code: ClassVar[int] = 70
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, variable: str | None = None, hint: str | None = None):
+        super().__init__(message)
+        self.message = message
+        self.variable = variable
+        self.hint = hint
+
+    def as_dict(self) -> dict[str, str | None]:
+        """The ``error`` object of ``--json`` output."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "variable": self.variable,
+            "hint": self.hint,
+        }
+
+
+class UsageError(InferenceServerError):
+    """The command line is wrong."""
+
+    exit_code = 64
+    code = "usage"
+
+
+class ArtifactError(InferenceServerError):
+    """The model is there and cannot be used."""
+
+    exit_code = 65
+    code = "artifact"
+
+
+class IncompleteModel(ArtifactError):
+    """Files of a model are missing, empty or dangling.
+
+    Args:
+        place: The snapshot or directory.
+        problems: ``{file name: what is wrong with it}``.
+    """
+
+    code = "incomplete-model"
+    shown: ClassVar[int] = 8
+
+    def __init__(
+        self,
+        place: Path,
+        problems: Mapping[str, str],
+        *,
+        variable: str | None = "MODEL_ID",
+        hint: str | None = None,
+    ):
+        self.place = place
+        self.problems = dict(problems)
+        names = [f"{name} ({what})" for name, what in self.problems.items()]
+        listed = ", ".join(names[: self.shown])
+        if len(names) > self.shown:
+            listed += f" and {len(names) - self.shown} more"
+        count = "1 file" if len(names) == 1 else f"{len(names)} files"
+        super().__init__(
+            f"The model at {place} is not whole: {count} cannot be used: {listed}.",
+            variable=variable,
+            hint=hint or "Fetch the model again, or copy the named files from where it is whole.",
+        )
+
+
+class RefusedArtifact(ArtifactError):
+    """An archive is corrupt, or holds a member that must not be unpacked.
+
+    Args:
+        archive: The archive's path.
+        problem: What is wrong, naming the member where there is one.
+    """
+
+    code = "refused-artifact"
+
+    def __init__(
+        self, archive: Path, problem: str, *, variable: str | None = None, hint: str | None = None
+    ):
+        self.archive = archive
+        self.problem = problem
+        super().__init__(
+            f"The archive {archive} was refused: {problem}.",
+            variable=variable,
+            hint=hint or "Pack the model again and compare the archive's checksum with its source.",
+        )
+
+
+def _searched(attempts: Sequence[Attempt]) -> str:
+    return "".join(f"\n  {a.way:<9} {a.place}: {a.outcome}" for a in attempts)
+
+
+class ModelNotFound(InferenceServerError):
+    """No place that was searched has the model.
+
+    Args:
+        model_id: What MODEL_ID said.
+        searched: Each way that was tried, in order.
+        available: ``{repository id: revisions}`` of the models that the searched places hold.
+        nearest: The available repository id nearest in spelling, if one is near.
+    """
+
+    exit_code = 66
+    code = "model-not-found"
+    shown: ClassVar[int] = 10
+
+    def __init__(
+        self,
+        model_id: str,
+        searched: Sequence[Attempt],
+        available: Mapping[str, Sequence[str]],
+        nearest: str | None,
+        *,
+        message: str | None = None,
+        variable: str | None = "MODEL_ID",
+        hint: str | None = None,
+    ):
+        self.model_id = model_id
+        self.searched = tuple(searched)
+        self.available = {name: tuple(revisions) for name, revisions in available.items()}
+        self.nearest = nearest
+        text = message or f"The model {model_id!r} (MODEL_ID) was not found."
+        if nearest:
+            text += f" Did you mean {nearest!r}?"
+        if self.searched:
+            text += " Searched:" + _searched(self.searched)
+        if self.available:
+            text += "\nModels that are there:"
+            for name, revisions in list(self.available.items())[: self.shown]:
+                text += f"\n  {name} ({', '.join(revisions)})"
+            if len(self.available) > self.shown:
+                text += f"\n  and {len(self.available) - self.shown} more"
+        super().__init__(text, variable=variable, hint=hint)
+
+
+class RevisionNotFound(ModelNotFound):
+    """The model is there, the wanted revision is not."""
+
+    code = "revision-not-found"
+
+
+class HubError(InferenceServerError):
+    """The hub did not answer, or refused."""
+
+    exit_code = 69
+    code = "hub"
+
+
+class EngineFailed(InferenceServerError):
+    """The engine ended by itself."""
+
+    exit_code = 70
+    code = "engine-failed"
+
+
+class MachineError(InferenceServerError):
+    """This machine or pod cannot run the launch."""
+
+    exit_code = 71
+    code = "machine"
+
+
+class StorageError(InferenceServerError):
+    """A read or a write failed."""
+
+    exit_code = 74
+    code = "storage"
+
+
+class SettingError(InferenceServerError):
+    """A setting has a wrong value."""
+
+    exit_code = 78
+    code = "setting"
+
+
+class UnknownOption(SettingError):
+    """ARG names an option that the installed vLLM does not have.
+
+    Args:
+        option: The option as the user spelled it.
+        nearest: The known option nearest in spelling, if one is near.
+    """
+
+    code = "unknown-option"
+
+    def __init__(self, option: str, nearest: str | None, vllm_version: str):
+        self.option = option
+        self.nearest = nearest
+        meant = f" Did you mean {nearest}?" if nearest else ""
+        super().__init__(
+            f"ARG names {option}, which vLLM {vllm_version} does not have.{meant}",
+            variable="ARG",
+            hint="List the options with: inference-server options",
+        )

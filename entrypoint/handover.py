@@ -1,0 +1,101 @@
+"""What the light process and the engine's processes tell each other. Plain data only.
+
+Down, once, on the engine's standard input: :class:`Orders`. There, and not on its command line,
+because options may hold keys and a command line can be read by everyone on the machine.
+
+Up, from each of the engine's processes: one datagram a :class:`Phase`, to the socket ``events``
+in the run directory, whose path every process inherits in the environment. Beside it lies
+``status.json``, which the engine's server shows as ``/v1/status``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+RUN_DIRECTORY_VARIABLE = "INFERENCE_SERVER_RUN_DIRECTORY"
+EVENTS = "events"
+STATUS = "status.json"
+
+
+class Phase(StrEnum):
+    """Where a launch is, in the order of time."""
+
+    RESOLVE = "resolve"
+    UNPACK = "unpack"
+    DOWNLOAD = "download"
+    IMPORT = "import"
+    WEIGHTS = "weights"
+    COMPILE = "compile"
+    WARM_UP = "warm-up"
+    READY = "ready"
+    STOPPING = "stopping"
+
+    @property
+    def rank(self) -> int:
+        """Position in time, 0 first."""
+        return list(Phase).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the engine is to do.
+
+    Attributes:
+        argv: vLLM's options, what follows ``vllm serve``.
+        listener: Number of the inherited file descriptor of the listening socket; None where
+            vLLM has to bind by itself.
+    """
+
+    argv: list[str]
+    listener: int | None
+
+    def dump(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def load(cls, data: bytes) -> Orders:
+        return cls(**json.loads(data))
+
+
+def report(phase: Phase) -> None:
+    """Tell the light process that this process has reached a phase.
+
+    Does nothing outside a launch, and never fails: a lost report costs a line in the status,
+    not the service.
+    """
+    directory = os.environ.get(RUN_DIRECTORY_VARIABLE)
+    if directory is None:
+        return
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)
+        sender.sendto(phase.value.encode(), str(Path(directory) / EVENTS))
+
+
+def read_status() -> dict[str, Any] | None:
+    """Return the launch's status as it is now, None outside a launch.
+
+    The file was written when the phase began; its seconds are moved on to now. Both processes
+    read the same clock: ``CLOCK_MONOTONIC`` counts from the machine's start.
+    """
+    directory = os.environ.get(RUN_DIRECTORY_VARIABLE)
+    if directory is None:
+        return None
+    try:
+        status: dict[str, Any] = json.loads((Path(directory) / STATUS).read_bytes())
+    except (OSError, ValueError):
+        return None
+    now = time.monotonic()
+    passed = now - status["as_of"]
+    status["as_of"] = now
+    for key in ("seconds", "seconds_in_phase"):
+        status[key] = round(status[key] + passed, 3)
+    status["phases"][status["phase"]] = status["seconds_in_phase"]
+    return status

@@ -1,0 +1,116 @@
+"""From an environment to a launch plan: the effects around the pure middle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from entrypoint.errors import SettingError
+from entrypoint.handover import Phase
+from entrypoint.hardware import Hardware, detect_hardware
+from entrypoint.plan import LaunchPlan, Note, chosen_model, make_plan
+from entrypoint.scratch import scratch_directory
+from entrypoint.settings import Settings, cache_roots, near_misses, read_settings
+from entrypoint.store.find import find_model
+from entrypoint.store.model import Model, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is known before the model is on the disk.
+
+    Attributes:
+        settings: What the environment says.
+        request: Which model is wanted, and where it may be.
+        hardware: What it will run on.
+        notes: Variables that are set and are nearly one of the contract's.
+    """
+
+    settings: Settings
+    request: Request
+    hardware: Hardware
+    notes: tuple[Note, ...]
+
+    def plan(self, model: Model) -> LaunchPlan:
+        """Plan the launch of a model that was found."""
+        plan = make_plan(self.settings, model, self.hardware)
+        return replace(plan, notes=self.notes + plan.notes)
+
+
+def draft(environ: Mapping[str, str]) -> Draft:
+    """Read and check everything but the model.
+
+    Raises:
+        SettingError: A variable or an option is wrong, or MODEL_ID is missing.
+        MachineError: This machine cannot run what is asked for.
+    """
+    settings = read_settings(environ)
+    misses = near_misses(environ)
+    model_id, revision = chosen_model(settings)
+    if model_id is None:
+        raise _no_model(misses)
+    request = Request(
+        model_id=model_id,
+        revision=revision,
+        cache_roots=cache_roots(settings, environ),
+        tarball=settings.model_tarball,
+        offline=settings.hf_hub_offline,
+        token=settings.hf_token.get_secret_value() if settings.hf_token else None,
+        scratch=scratch_directory(environ),
+    )
+    notes = tuple(
+        Note("warning", name, f"{name} is set and means nothing here. Did you mean {meant}?")
+        for name, meant in misses.items()
+    )
+    return Draft(settings, request, detect_hardware(settings.accelerator), notes)
+
+
+def _no_model(misses: Mapping[str, str]) -> SettingError:
+    meant = next((name for name, known in misses.items() if known == "MODEL_ID"), None)
+    if meant:
+        return SettingError(
+            f"MODEL_ID is not set, but {meant} is. Did you mean MODEL_ID?",
+            variable="MODEL_ID",
+            hint=f"Rename {meant} to MODEL_ID.",
+        )
+    return SettingError(
+        "MODEL_ID is not set.",
+        variable="MODEL_ID",
+        hint="Set it to a repository id (MODEL_ID=meta-llama/Llama-2-7b-chat-hf) or to a "
+        "directory that holds a model.",
+    )
+
+
+def plan_launch(environ: Mapping[str, str]) -> LaunchPlan:
+    """Return the launch that ``environ`` asks for; nothing is fetched, nothing started.
+
+    Raises:
+        InferenceServerError: The launch cannot work.
+    """
+    drafted = draft(environ)
+    return drafted.plan(find_model(drafted.request))
+
+
+def prepare_launch(
+    drafted: Draft, enter: Callable[[Phase], None], progress: Callable[[int, int], None]
+) -> LaunchPlan:
+    """Return the plan of a launch whose model is on the disk, after fetching it if need be.
+
+    Args:
+        drafted: The launch so far.
+        enter: Called with the phase, if the model has to be fetched.
+        progress: Called with the bytes that are there, and their total.
+
+    Raises:
+        InferenceServerError: The launch cannot work.
+    """
+    model = find_model(drafted.request)
+    plan = drafted.plan(model)
+    if model.on_disk:
+        return plan
+    from entrypoint.store.fetch import fetch_model
+
+    enter(Phase.DOWNLOAD if model.source == "hub" else Phase.UNPACK)
+    return drafted.plan(fetch_model(model, drafted.request, progress))
+
+

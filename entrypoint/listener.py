@@ -1,0 +1,111 @@
+"""The socket that the launch listens on from its first second to its last."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrypoint.errors import MachineError, SettingError
+
+BACKLOG = 2048
+"""Connections that the kernel keeps while nobody accepts; as many as uvicorn asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where to listen.
+
+    Attributes:
+        host: Address, or a name for one.
+        port: TCP port.
+        uds: Path of a Unix socket, instead of host and port.
+        tls_certificate: PEM file, where the socket speaks TLS.
+        tls_key: PEM file that belongs to it.
+    """
+
+    host: str
+    port: int
+    uds: str | None = None
+    tls_certificate: str | None = None
+    tls_key: str | None = None
+
+    def __str__(self) -> str:
+        if self.uds:
+            return f"unix:{self.uds}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http{'s' if self.tls_certificate else ''}://{host}:{self.port}"
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a Unix socket that nobody listens on any more."""
+    try:
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            return
+    except OSError:
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+
+
+def open_listener(listen: Listen) -> socket.socket:
+    """Bind and listen.
+
+    Raises:
+        SettingError: HOST is no address of this machine.
+        MachineError: The port is taken, or may not be opened by this user.
+    """
+    if listen.uds:
+        _remove_stale(Path(listen.uds))
+        family, address = socket.AF_UNIX, listen.uds
+    else:
+        try:
+            found = socket.getaddrinfo(
+                listen.host or None, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+        except OSError as error:
+            raise SettingError(
+                f"HOST={listen.host!r} is not an address or a name: {error}.",
+                variable="HOST",
+                hint="Use 0.0.0.0 for every address of this machine, 127.0.0.1 for itself only.",
+            ) from None
+        family, address = found[0][0], found[0][4]  # type: ignore[assignment]
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _refused(listen, error) from None
+    return listener
+
+
+def _refused(listen: Listen, error: OSError) -> SettingError | MachineError:
+    if error.errno == errno.EADDRNOTAVAIL:
+        return SettingError(
+            f"HOST={listen.host!r} is not an address of this machine.",
+            variable="HOST",
+            hint="Use 0.0.0.0 for every address of this machine, 127.0.0.1 for itself only.",
+        )
+    if error.errno == errno.EADDRINUSE:
+        return MachineError(
+            f"Something else already listens on {listen}.",
+            variable="PORT",
+            hint="Stop it, or choose another PORT.",
+        )
+    if error.errno == errno.EACCES and not listen.uds:
+        return MachineError(
+            f"The user {os.getuid()} may not listen on {listen}.",
+            variable="PORT",
+            hint="Choose a PORT of 1024 or more.",
+        )
+    return MachineError(
+        f"Cannot listen on {listen}: {error.strerror}.", variable="PORT", hint="Choose another."
+    )

@@ -1,0 +1,398 @@
+"""The launch plan: what will run, with each option's reason. The centre of the runtime.
+
+:func:`make_plan` is a pure function of three values, the settings, the model and the hardware.
+Everything before it only reads; everything after it only acts on what it returns.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any, Literal
+
+from entrypoint.errors import SettingError
+from entrypoint.hardware import Hardware
+from entrypoint.listener import Listen
+from entrypoint.options.arguments import Argument, Parsed, check_value, parse, split
+from entrypoint.options.catalogue import load_catalogue
+from entrypoint.settings import Settings, variables
+from entrypoint.store.model import Model
+
+GIB = 1 << 30
+MASK = "***"
+SECRET_OPTIONS = frozenset({"--api-key", "--hf-token"})
+SECRET_VARIABLES = frozenset({"HF_TOKEN"})
+
+BINDS_ITSELF = ("--headless", "--grpc", "--data-parallel-multi-port-external-lb")
+"""Options with which vLLM opens other sockets than the one that could be handed to it."""
+
+MODEL_OPTIONS = ("--model", "--revision")
+"""Options that choose the model: the search for it takes them, and the engine gets its path."""
+
+Origin = Literal["variable", "default", "accelerator", "ARG", "dialect"]
+Level = Literal["info", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that the user should know and that does not stop the launch."""
+
+    level: Level
+    variable: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedOption:
+    """One of vLLM's options, or one of its environment variables, and its reason.
+
+    Attributes:
+        option: ``--name``, or the name of the environment variable.
+        value: As one string; None for a flag.
+        origin: Where it comes from.
+        variable: The variable of the contract that gave it, if one did.
+        overrides: What it won over, as ``NAME=value``, if anything.
+    """
+
+    option: str
+    value: str | None
+    origin: Origin
+    variable: str | None
+    overrides: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchPlan:
+    """A launch, decided.
+
+    Attributes:
+        argv: vLLM's options, what follows ``vllm serve``. May hold secrets; show
+            :meth:`as_dict` instead.
+        env: What the engine gets beyond the current environment. May hold secrets.
+        served_model_names: The names that the server answers to, the first in its answers.
+        model: What is served.
+        accelerator: What it runs on.
+        options: Each option and its reason, secrets masked.
+        notes: What the user should know.
+        listen: Where the server listens.
+        shutdown_timeout: Seconds that running requests get after SIGTERM.
+        engine_binds: Whether vLLM opens its own sockets, as some of its modes need.
+    """
+
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    served_model_names: tuple[str, ...]
+    model: Model
+    accelerator: Hardware
+    options: tuple[PlannedOption, ...]
+    notes: tuple[Note, ...]
+    listen: Listen
+    shutdown_timeout: int
+    engine_binds: bool
+
+    def model_dict(self) -> dict[str, Any]:
+        """Return the plan's ``model`` object."""
+        return {
+            "source": self.model.source,
+            "path": str(self.model.path) if self.model.path else None,
+            "repository": self.model.repository,
+            "revision": self.model.revision,
+            "requested_revision": self.model.requested_revision,
+            "bytes": self.model.bytes,
+            "searched": [asdict(attempt) for attempt in self.model.searched],
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``plan --json`` prints: every field for programs, no secret."""
+        return {
+            "argv": list(masked_argv(self.argv)),
+            "env": {k: MASK if k in SECRET_VARIABLES else v for k, v in self.env.items()},
+            "served_model_names": list(self.served_model_names),
+            "model": self.model_dict(),
+            "accelerator": {
+                "kind": self.accelerator.kind,
+                "count": self.accelerator.count,
+                "memory_bytes": self.accelerator.memory_bytes,
+            },
+            "options": [asdict(option) for option in self.options],
+            "notes": [asdict(note) for note in self.notes],
+        }
+
+
+def masked_argv(argv: tuple[str, ...]) -> Iterator[str]:
+    """Yield an argument list with the values of secret options masked."""
+    secret = False
+    for word in argv:
+        if word.startswith("--"):
+            secret = word in SECRET_OPTIONS
+            yield word
+        else:
+            yield MASK if secret else word
+
+
+@cache
+def read_arguments(text: str) -> Parsed:
+    """Parse ARG.
+
+    Raises:
+        SettingError: ARG cannot be split, or one of its options is wrong.
+    """
+    return parse(split(text), load_catalogue())
+
+
+def chosen_model(settings: Settings) -> tuple[str | None, str | None]:
+    """Return the model id and revision that are wanted: ARG's, else the variables'."""
+    parsed = read_arguments(settings.arg)
+    model_id, revision = (_argument_value(parsed, name) for name in MODEL_OPTIONS)
+    return model_id or settings.model_id, revision or settings.revision
+
+
+def chosen_listen(settings: Settings) -> Listen:
+    """Return where to listen: ARG's host, port, socket and certificate, else the variables'."""
+    parsed = read_arguments(settings.arg)
+    return Listen(
+        host=_argument_value(parsed, "--host") or settings.host,
+        port=int(_argument_value(parsed, "--port") or settings.port),
+        uds=_argument_value(parsed, "--uds"),
+        tls_certificate=_argument_value(parsed, "--ssl-certfile"),
+        tls_key=_argument_value(parsed, "--ssl-keyfile"),
+    )
+
+
+def served_names(settings: Settings, model: Model) -> tuple[str, ...]:
+    """Return the names that the server answers to, the preferred one first.
+
+    MODEL_SERVE_NAME's, else the one that is derived from the model: its first ``/`` becomes
+    ``--``, as given and in lower case, and the model id itself. A directory is called by its last
+    component.
+
+    Raises:
+        SettingError: MODEL_SERVE_NAME has an empty name in it.
+    """
+    if settings.model_serve_name is not None:
+        names = [name.strip() for name in settings.model_serve_name.split(",")]
+        if not all(names):
+            raise SettingError(
+                f"MODEL_SERVE_NAME={settings.model_serve_name!r} has an empty name in it.",
+                variable="MODEL_SERVE_NAME",
+                hint="Separate the names by one comma each.",
+            )
+        return tuple(dict.fromkeys(names))
+    model_id = chosen_model(settings)[0] or ""
+    name = model.repository or (model.path.name if model.path else model_id)
+    derived = name.replace("/", "--", 1)
+    return tuple(dict.fromkeys([derived, derived.lower(), model_id]))
+
+
+def make_plan(settings: Settings, model: Model, hardware: Hardware) -> LaunchPlan:
+    """Decide the launch.
+
+    Raises:
+        SettingError: A setting, or an option in ARG, has a value that vLLM does not take.
+    """
+    parsed = read_arguments(settings.arg)
+    given = {argument.option.name: argument for argument in parsed.arguments}
+    names = _words(given.get("--served-model-name")) or served_names(settings, model)
+    wanted = list(_wanted(settings, model, hardware, names))
+    shards = _shards(given, wanted)
+    kept = [want for want in wanted if want.option not in given]
+    overridden = {want.option: want for want in wanted if want.option in given}
+
+    argv = [str(model.path or model.repository)]
+    for want in kept:
+        argv += [want.option, *want.words]
+    for argument in parsed.arguments:
+        if argument.option.name not in MODEL_OPTIONS:
+            argv += argument.words
+
+    environment = dict(_environment(settings, model, hardware, shards))
+    options = [want.planned() for want in kept]
+    options += [_from_argument(a, overridden.get(a.option.name)) for a in parsed.arguments]
+    options += [_from_environment(name, reason) for name, reason in environment.items()]
+    return LaunchPlan(
+        argv=tuple(argv),
+        env={name: reason.value for name, reason in environment.items()},
+        served_model_names=names,
+        model=model,
+        accelerator=hardware,
+        options=tuple(options),
+        notes=tuple(_notes(settings, parsed, overridden)),
+        listen=chosen_listen(settings),
+        shutdown_timeout=int(
+            _argument_value(parsed, "--shutdown-timeout") or settings.shutdown_timeout
+        ),
+        engine_binds=any(name in given for name in BINDS_ITSELF),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Want:
+    """An option that the contract asks for, before ARG has had its say."""
+
+    option: str
+    words: tuple[str, ...]
+    field: str
+    set_by_user: bool
+
+    def planned(self) -> PlannedOption:
+        return PlannedOption(
+            self.option,
+            _shown(self.option, self.words),
+            "variable" if self.set_by_user else "default",
+            variables(self.field)[0] if self.set_by_user else None,
+        )
+
+
+def _wanted(
+    settings: Settings, model: Model, hardware: Hardware, names: tuple[str, ...]
+) -> Iterator[_Want]:
+    """Yield the options that the variables and their defaults ask for, in vLLM's words."""
+
+    def want(option: str, field: str, *words: str) -> _Want:
+        found = load_catalogue().find(option)
+        if found is not None:
+            for word in words:
+                check_value(found, word, variables(field)[0])
+        return _Want(option, words, field, field in settings.model_fields_set)
+
+    yield want("--host", "host", settings.host)
+    yield want("--port", "port", str(settings.port))
+    yield want("--served-model-name", "model_serve_name", *names)
+    shards = hardware.count if settings.num_shard == "max" else settings.num_shard
+    if "num_shard" in settings.model_fields_set:
+        yield want("--tensor-parallel-size", "num_shard", str(shards))
+    if settings.trust_remote_code:
+        yield want("--trust-remote-code", "trust_remote_code")
+    # old templates pass the model's own id; its tokenizer is in its directory already
+    if settings.tokenizer and settings.tokenizer not in (settings.model_id, model.repository):
+        yield want("--tokenizer", "tokenizer", settings.tokenizer)
+    if settings.dtype:
+        yield want("--dtype", "dtype", settings.dtype)
+    yield want("--shutdown-timeout", "shutdown_timeout", str(settings.shutdown_timeout))
+    if settings.api_key is not None:
+        yield want("--api-key", "api_key", settings.api_key.get_secret_value())
+    elif settings.api_key_file:
+        keys = (key.get_secret_value() for key in settings.api_key_file)
+        yield want("--api-key", "api_key_file", *keys)
+
+
+@dataclass(frozen=True, slots=True)
+class _Variable:
+    """An environment variable for the engine, and why."""
+
+    value: str
+    origin: Origin
+    variable: str | None = None
+
+
+def _environment(
+    settings: Settings, model: Model, hardware: Hardware, shards: int
+) -> Iterator[tuple[str, _Variable]]:
+    """Yield what the engine gets beyond the current environment; VLLM_* as set there wins."""
+    if settings.hf_hub_offline:
+        yield "HF_HUB_OFFLINE", _Variable("1", "variable", "HF_HUB_OFFLINE")
+    if settings.hf_hub_disable_telemetry:
+        for name in ("HF_HUB_DISABLE_TELEMETRY", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK"):
+            yield name, _Variable("1", "variable", "HF_HUB_DISABLE_TELEMETRY")
+        yield (
+            "RAY_USAGE_STATS_ENABLED",
+            _Variable("0", "variable", "HF_HUB_DISABLE_TELEMETRY"),
+        )
+    if settings.hf_token is not None:
+        token = settings.hf_token.get_secret_value()
+        yield "HF_TOKEN", _Variable(token, "variable", "HF_TOKEN")
+    # the engine's own look-ups (a tokenizer, an adapter) go to the same cache
+    for field in ("hf_hub_cache", "huggingface_hub_cache"):
+        root = getattr(settings, field)
+        if root is not None:
+            yield "HF_HUB_CACHE", _Variable(str(root), "variable", variables(field)[0])
+            break
+    if hardware.kind == "cpu":
+        for name, value in _cpu_environment(model, hardware, shards).items():
+            if not settings.vllm_environment.get(name):
+                yield name, _Variable(value, "accelerator")
+
+
+def _cpu_environment(model: Model, hardware: Hardware, shards: int) -> dict[str, str]:
+    """Return the defaults that make vLLM's CPU engine start on any machine, and start fast."""
+    # vLLM imports itself anew in each spawned process; forked ones start in no time
+    environment = {"VLLM_WORKER_MULTIPROC_METHOD": "fork"}
+    if hardware.memory_bytes is not None:
+        # what the weights leave (twice, as they are read and then repacked), half of it
+        free = hardware.memory_bytes - 2 * model.bytes
+        environment["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, free // (2 * shards * GIB)))
+    if shards > hardware.count:
+        # with more ranks than NUMA nodes vLLM refuses to choose their cores by itself
+        environment["VLLM_CPU_OMP_THREADS_BIND"] = _thread_binding(hardware.cpus, shards)
+    return environment
+
+
+def _thread_binding(cpus: tuple[int, ...], shards: int) -> str:
+    """Return VLLM_CPU_OMP_THREADS_BIND: an equal share of cores a rank, ``0,1|2,3``."""
+    share = len(cpus) // shards
+    if share == 0:
+        return "nobind"
+    parts = (cpus[rank * share : (rank + 1) * share] for rank in range(shards))
+    return "|".join(",".join(map(str, part)) for part in parts)
+
+
+def _shards(given: dict[str, Argument], wanted: list[_Want]) -> int:
+    """Return the tensor-parallel size that the launch ends up with."""
+    argument = given.get("--tensor-parallel-size")
+    if argument is not None and argument.value is not None:
+        return int(argument.value)
+    return next((int(w.words[0]) for w in wanted if w.option == "--tensor-parallel-size"), 1)
+
+
+def _notes(settings: Settings, parsed: Parsed, overridden: dict[str, _Want]) -> Iterator[Note]:
+    for note in parsed.notes:
+        yield Note(note.level, note.variable, note.message)
+    losers = {
+        name: (variables(want.field)[0], _shown(name, want.words))
+        for name, want in overridden.items()
+        if want.set_by_user
+    }
+    for option, field in zip(MODEL_OPTIONS, ("model_id", "revision"), strict=True):
+        value = getattr(settings, field)
+        if value is not None and _argument_value(parsed, option) not in (None, value):
+            losers[option] = (variables(field)[0], value)
+    for option, (variable, value) in losers.items():
+        yield Note("info", variable, f"ARG's {option} wins over {variable}={value or 'true'}.")
+    if settings.disable_custom_kernels:
+        yield Note(
+            "info",
+            "DISABLE_CUSTOM_KERNELS",
+            "DISABLE_CUSTOM_KERNELS has no meaning for vLLM and is ignored.",
+        )
+
+
+def _from_argument(argument: Argument, loser: _Want | None) -> PlannedOption:
+    overrides = None
+    if loser is not None and loser.set_by_user:
+        overrides = f"{variables(loser.field)[0]}={_shown(loser.option, loser.words) or 'true'}"
+    value = _shown(argument.option.name, argument.words[1:])
+    return PlannedOption(argument.option.name, value, "ARG", "ARG", overrides)
+
+
+def _from_environment(name: str, reason: _Variable) -> PlannedOption:
+    value = MASK if name in SECRET_VARIABLES else reason.value
+    return PlannedOption(name, value, reason.origin, reason.variable)
+
+
+def _shown(option: str, words: tuple[str, ...]) -> str | None:
+    """Return an option's words as one string for people, masked where they are secret."""
+    if not words:
+        return None
+    return MASK if option in SECRET_OPTIONS else shlex.join(words)
+
+
+def _words(argument: Argument | None) -> tuple[str, ...]:
+    return tuple(argument.words[1:]) if argument is not None else ()
+
+
+def _argument_value(parsed: Parsed, name: str) -> str | None:
+    """Return the value that ARG gives to an option, the last one where it repeats itself."""
+    values = [a.value for a in parsed.arguments if a.option.name == name]
+    return values[-1] if values else None

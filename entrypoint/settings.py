@@ -1,0 +1,299 @@
+"""The environment contract: which variables there are, what they mean, what they accept.
+
+``docs/configuration.md`` is generated from :class:`Settings`; the environment is passed in and
+never reached for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
+
+from entrypoint.errors import SettingError
+from entrypoint.spelling import nearest
+
+TRUE = frozenset({"1", "true", "yes", "on"})
+FALSE = frozenset({"0", "false", "no", "off"})
+
+KSERVE_MOUNT = Path("/mnt/models")
+"""Where KServe's init container puts what STORAGE_URI names; the path is hard-coded there."""
+
+
+def _boolean(value: object) -> bool:
+    word = str(value).casefold()
+    if word in TRUE:
+        return True
+    if word in FALSE:
+        return False
+    raise ValueError("must be one of 1, 0, true, false, yes, no, on, off")
+
+
+def _shards(value: object) -> int | Literal["max"]:
+    if value == "max":
+        return "max"
+    text = str(value)
+    if text.isascii() and text.isdigit() and int(text) >= 1:
+        return int(text)
+    raise ValueError("must be a whole number of at least 1, or max")
+
+
+def _keys(value: object) -> tuple[str, ...]:
+    """The keys in the file that API_KEY_FILE names, one a line."""
+    if isinstance(value, tuple):  # the default: BaseSettings validates that too
+        return value
+    try:
+        lines = Path(str(value)).expanduser().read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"the file cannot be read: {error}") from None
+    keys = tuple(line.strip() for line in lines if line.strip())
+    if not keys:
+        raise ValueError("the file holds no key")
+    return keys
+
+
+Boolean = Annotated[bool, BeforeValidator(_boolean)]
+Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys)]
+Shards = Annotated[int | Literal["max"], BeforeValidator(_shards)]
+Accelerator = Literal["auto", "cuda", "rocm", "hpu", "openvino", "cpu"]
+
+
+def _names(*names: str) -> AliasChoices:
+    return AliasChoices(*names)
+
+
+class Settings(BaseSettings):
+    """What the environment says. Each field's first name is the preferred one."""
+
+    model_config = SettingsConfigDict(
+        case_sensitive=True, env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    model_id: str | None = Field(
+        None,
+        validation_alias=_names("MODEL_ID"),
+        description="Repository id, local directory, or artifact URI. Required.",
+    )
+    revision: str | None = Field(
+        None,
+        validation_alias=_names("REVISION"),
+        description="Branch, tag, full or unique short commit. Without it: what the cache's "
+        "`refs/main` says, else the only snapshot.",
+    )
+    model_serve_name: str | None = Field(
+        None,
+        validation_alias=_names("MODEL_SERVE_NAME"),
+        description="Served name or names, comma-separated. Without it the name is derived: the "
+        "first `/` becomes `--`; the server answers to it in its own case, in lower case, and to "
+        "MODEL_ID itself.",
+    )
+    num_shard: Shards = Field(
+        1,
+        validation_alias=_names("NUM_SHARD"),
+        description="Tensor-parallel size, or `max` for every accelerator that is there.",
+    )
+    trust_remote_code: Boolean = Field(
+        False,
+        validation_alias=_names("TRUST_REMOTE_CODE"),
+        description="Run Python code that comes with the model.",
+    )
+    tokenizer: str | None = Field(
+        None,
+        validation_alias=_names("TOKENIZER"),
+        description="As vLLM's `--tokenizer`. Without it: the model's own.",
+    )
+    dtype: str | None = Field(
+        None,
+        validation_alias=_names("DTYPE"),
+        description="As vLLM's `--dtype`. Without it: vLLM's choice.",
+    )
+    host: str = Field(
+        "0.0.0.0",
+        validation_alias=_names("HOST"),
+        description="Address to listen on.",
+    )
+    port: int = Field(
+        8000, validation_alias=_names("PORT"), ge=1, le=65535, description="Port to listen on."
+    )
+    arg: str = Field(
+        "",
+        validation_alias=_names("ARG"),
+        description="Further vLLM options, split as a POSIX shell does. They win over variables.",
+    )
+    model_tarball: Path | None = Field(
+        None,
+        validation_alias=_names("MODEL_TARBALL"),
+        description="A tarball (`.tar`, `.tar.gz`, `.tar.zst`) or a directory of them. Without "
+        "it, tarballs are looked for beside the cache.",
+    )
+    hf_hub_cache: Path | None = Field(
+        None,
+        validation_alias=_names("HF_HUB_CACHE"),
+        description="Cache root: the folder that holds `models--org--name`.",
+    )
+    huggingface_hub_cache: Path | None = Field(
+        None,
+        validation_alias=_names("HUGGINGFACE_HUB_CACHE"),
+        description="Older name of HF_HUB_CACHE; where both are set, both are searched.",
+    )
+    hf_home: Path | None = Field(
+        None,
+        validation_alias=_names("HF_HOME"),
+        description="Its folder `hub` is a cache root too. Without any of the three: "
+        "`~/.cache/huggingface/hub`.",
+    )
+    hf_token: SecretStr | None = Field(
+        None,
+        validation_alias=_names(
+            "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN"
+        ),
+        description="Token for gated and private repositories. Never shown.",
+    )
+    hf_hub_offline: Boolean = Field(
+        False,
+        validation_alias=_names("HF_HUB_OFFLINE"),
+        description="Never ask the hub.",
+    )
+    hf_hub_disable_telemetry: Boolean = Field(
+        False,
+        validation_alias=_names("HF_HUB_DISABLE_TELEMETRY"),
+        description="Send no usage reports: the hub's, vLLM's and Ray's.",
+    )
+    accelerator: Accelerator = Field(
+        "auto",
+        validation_alias=_names("ACCELERATOR"),
+        description="What to run on. `auto` takes what the installed vLLM was built for.",
+    )
+    shutdown_timeout: int = Field(
+        25,
+        validation_alias=_names("SHUTDOWN_TIMEOUT"),
+        ge=0,
+        description="Seconds that running requests get to finish after SIGTERM.",
+    )
+    api_key: SecretStr | None = Field(
+        None,
+        validation_alias=_names("API_KEY"),
+        description="Key that `/v1` requests must carry. Never shown.",
+    )
+    api_key_file: Keys = Field(
+        (),
+        validation_alias=_names("API_KEY_FILE"),
+        description="File with one such key a line.",
+    )
+    storage_uri: str | None = Field(
+        None,
+        validation_alias=_names("STORAGE_URI"),
+        description="Set by KServe, which fetches it to `/mnt/models` before the start; that "
+        "folder is then searched too.",
+    )
+    vllm_environment: dict[str, str] = Field(
+        default_factory=dict,
+        description="Every `VLLM_*` variable. They pass through to the engine as they are.",
+    )
+    disable_custom_kernels: Boolean = Field(
+        False,
+        validation_alias=_names("DISABLE_CUSTOM_KERNELS"),
+        description="Accepted because templates pass it; vLLM has no such switch.",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: Any, **_sources: Any
+    ) -> tuple[Any, ...]:
+        """Read nothing but what :func:`read_settings` passes in."""
+        return (init_settings,)
+
+
+class _MappingSource(EnvSettingsSource):
+    """pydantic-settings' environment source over a given mapping."""
+
+    def __init__(self, environ: Mapping[str, str]):
+        self._environ = environ
+        super().__init__(Settings)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name: value for name, value in self._environ.items() if value != ""}
+
+
+def variables(field: str) -> tuple[str, ...]:
+    """Return the names that a field of :class:`Settings` is read from, the preferred one first.
+
+    Empty for the one field that no single variable fills, ``vllm_environment``.
+    """
+    choices = cast(AliasChoices | None, Settings.model_fields[field].validation_alias)
+    return tuple(str(name) for name in choices.choices) if choices else ()
+
+
+def all_variables() -> tuple[str, ...]:
+    """Return every name of the contract."""
+    return tuple(name for field in Settings.model_fields for name in variables(field))
+
+
+def origin(field: str, environ: Mapping[str, str]) -> str | None:
+    """Return the variable that gave a field its value, None where the default holds."""
+    return next((name for name in variables(field) if environ.get(name)), None)
+
+
+def is_secret(field: str) -> bool:
+    """Whether a field's value, as the environment gives it, must never be shown."""
+    return Settings.model_fields[field].annotation == SecretStr | None
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the contract's variables out of ``environ``; empty means unset.
+
+    Raises:
+        SettingError: A value is not accepted; it names the variable, the value and what is.
+    """
+    try:
+        passed = {name: value for name, value in environ.items() if name.startswith("VLLM_")}
+        return Settings(vllm_environment=passed, **_MappingSource(environ)())
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        field = next(f for f in Settings.model_fields if name in (f, *variables(f)))
+        variable = origin(field, environ) or variables(field)[0]
+        value = "***" if is_secret(field) else repr(environ.get(variable, ""))
+        problem = first["msg"].removeprefix("Value error, ")
+        problem = problem[0].lower() + problem[1:]
+        raise SettingError(
+            f"{variable}={value} is not accepted: {problem}.",
+            variable=variable,
+            hint=Settings.model_fields[field].description,
+        ) from None
+
+
+def near_misses(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return ``{variable that is set: the one of ours that was probably meant}``.
+
+    Only names that share their first letters with one of ours and are about as long are
+    compared, so that a pod's many other variables raise no false alarm.
+    """
+    known = all_variables()
+    found: dict[str, str] = {}
+    for name, value in environ.items():
+        if not value or name in known:
+            continue
+        folded = name.upper()
+        alike = [k for k in known if k[:2] == folded[:2] and abs(len(k) - len(name)) <= 2]
+        meant = nearest(name, alike, cutoff=0.85) if alike else None
+        if meant and not environ.get(meant):
+            found[name] = meant
+    return found
+
+
+def cache_roots(settings: Settings, environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return the folders that may hold ``models--org--name``, in the order of the search."""
+    roots = [settings.hf_hub_cache, settings.huggingface_hub_cache]
+    if settings.hf_home is not None:
+        roots.append(settings.hf_home / "hub")
+    if not any(roots):
+        cache_home = environ.get("XDG_CACHE_HOME") or "~/.cache"
+        roots.append(Path(cache_home) / "huggingface" / "hub")
+    if settings.storage_uri is not None:
+        roots.append(KSERVE_MOUNT)
+    # dict: the same folder is often named twice, and need be searched once
+    return tuple(dict.fromkeys(root.expanduser() for root in roots if root is not None))

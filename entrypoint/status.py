@@ -1,0 +1,23 @@
+"""The document that ``/v1/status`` shows, before and after the hand-over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from entrypoint.plan import LaunchPlan
+from entrypoint.timeline import Timeline
+
+
+def status_document(timeline: Timeline, plan: LaunchPlan | None, now: float) -> dict[str, Any]:
+    """Return where a launch is: its phase, seconds, bytes, and what it will serve.
+
+    Args:
+        timeline: The launch's phases.
+        plan: The launch's plan, None while there is none.
+        now: Seconds of the timeline's clock.
+    """
+    document = timeline.as_dict(now)
+    document["as_of"] = now
+    document["model"] = plan.model_dict() if plan else None
+    document["served_model_names"] = list(plan.served_model_names) if plan else []
+    return document

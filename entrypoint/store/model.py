@@ -1,0 +1,74 @@
+"""A model that was found: where it is, which revision, how large."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Source = Literal["directory", "cache", "tarball", "hub", "object-store"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One way that was tried to find the model, and what came of it."""
+
+    way: Source
+    place: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is wanted, and where it may be looked for.
+
+    Attributes:
+        model_id: Repository id, local directory or artifact URI.
+        revision: Branch, tag, full or unique short commit; None for the default.
+        cache_roots: Folders that may hold ``models--org--name``, first match wins.
+        tarball: What MODEL_TARBALL names: a tarball or a directory of them.
+        offline: Whether the hub must not be asked.
+        token: The hub's token. Never shown.
+        scratch: Where tarballs are unpacked.
+    """
+
+    model_id: str
+    revision: str | None
+    cache_roots: tuple[Path, ...]
+    tarball: Path | None
+    offline: bool
+    token: str | None
+    scratch: Path
+
+    def __repr__(self) -> str:
+        return f"Request(model_id={self.model_id!r}, revision={self.revision!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that was found.
+
+    Attributes:
+        source: The way that found it.
+        path: The directory that vLLM loads; None while a hub model has no snapshot yet.
+        repository: ``org/name``, where the source knows it.
+        revision: The commit, where the source knows it.
+        requested_revision: What REVISION said.
+        bytes: Size of the model's files, 0 where it is not known yet.
+        searched: Each way that was tried, in order, this one last.
+        archive: The tarball, while its content is still to be unpacked to ``path``.
+    """
+
+    source: Source
+    path: Path | None
+    repository: str | None
+    revision: str | None
+    requested_revision: str | None
+    bytes: int
+    searched: tuple[Attempt, ...]
+    archive: Path | None = None
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether ``path`` can be loaded now, without unpacking or downloading."""
+        return self.path is not None and self.archive is None and self.source != "hub"

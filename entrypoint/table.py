@@ -1,0 +1,57 @@
+"""A launch plan for people: what ``inference-server plan`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def human_bytes(count: float) -> str:
+    """Return a number of bytes with a unit: ``5.8 MiB``."""
+    for unit in UNITS[:-1]:
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} {UNITS[-1]}"
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield ("  " + "  ".join(cells)).rstrip()
+
+
+def plan_table(plan: dict[str, Any]) -> str:
+    """Return a plan as a table.
+
+    Args:
+        plan: What :meth:`LaunchPlan.as_dict` returns, so that no secret can get in.
+    """
+    model, accelerator = plan["model"], plan["accelerator"]
+    memory = accelerator["memory_bytes"]
+    facts = [
+        ("model", model["repository"] or model["path"] or "-"),
+        ("revision", model["revision"] or "-"),
+        ("found in", f"{model['source']}: {model['path'] or 'not fetched yet'}"),
+        ("size", human_bytes(model["bytes"])),
+        ("served as", ", ".join(plan["served_model_names"])),
+        (
+            "accelerator",
+            f"{accelerator['count']} x {accelerator['kind']}"
+            + (f", {human_bytes(memory)} available" if memory else ""),
+        ),
+    ]
+    lines = list(_columns(facts))
+    rows = [("option", "value", "from")]
+    for option in plan["options"]:
+        reason = option["variable"] or option["origin"]
+        if option["overrides"]:
+            reason += f" (wins over {option['overrides']})"
+        rows.append((option["option"], option["value"] or "", reason))
+    lines += ["", *_columns(rows)]
+    if plan["notes"]:
+        lines += ["", *(f"  {note['level']}: {note['message']}" for note in plan["notes"])]
+    return "\n".join(lines)

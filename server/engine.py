@@ -1,0 +1,112 @@
+"""The engine's main process: vLLM's own ``vllm serve``, on a socket that already listens.
+
+Started by the entrypoint with its orders on standard input; see :mod:`entrypoint.handover`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+
+from entrypoint.handover import Orders
+
+PLUGIN = "inference_server"
+"""Our name in vLLM's plugin groups; see pyproject.toml."""
+
+_DEFAULT_ON_GROUPS = (
+    "vllm.general_plugins",
+    "vllm.io_processor_plugins",
+    "vllm.platform_plugins",
+    "vllm.stat_logger_plugins",
+)
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def allowed_plugins(environ: Mapping[str, str]) -> str:
+    """Return VLLM_PLUGINS with our plugin in it, and nothing that ran without it left out.
+
+    vLLM loads endpoint plugins only when VLLM_PLUGINS names them, and then loads nothing else
+    that it does not name.
+    """
+    named = environ.get("VLLM_PLUGINS")
+    if named is not None:
+        names = [name for name in named.split(",") if name]
+    else:
+        names = [point.name for group in _DEFAULT_ON_GROUPS for point in entry_points(group=group)]
+    return ",".join(dict.fromkeys([*names, PLUGIN]))
+
+
+def take_over(descriptor: int) -> None:
+    """Make vLLM serve on the inherited socket instead of binding one of its own."""
+    from vllm.entrypoints.launchers import launcher
+
+    def inherited(*_args: object, **_kwargs: object) -> socket.socket:
+        return socket.socket(fileno=descriptor)
+
+    launcher.create_server_socket = inherited
+    launcher.create_server_unix_socket = inherited
+
+
+def keep_start_method(method: str) -> None:
+    """Keep VLLM_WORKER_MULTIPROC_METHOD as it was set.
+
+    vLLM 0.32's CPU platform overwrites it with ``spawn``, and every process of the engine then
+    imports vLLM and torch anew.
+    """
+    from vllm.utils import system_utils
+
+    def kept() -> None:
+        os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = method
+
+    system_utils._maybe_force_spawn = kept
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the entrypoint dies, so that nothing serves unattended."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def serve(orders: Orders) -> None:
+    """Do what ``vllm serve`` does with the orders' options; return when it has stopped."""
+    os.environ["VLLM_PLUGINS"] = allowed_plugins(os.environ)
+    method = os.environ.get("VLLM_WORKER_MULTIPROC_METHOD")
+
+    from vllm.entrypoints.cli.serve import ServeSubcommand
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser
+    from vllm.entrypoints.serve.utils.api_utils import cli_env_setup
+    from vllm.logger import configure_logging_from_args
+    from vllm.platforms import current_platform
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    if orders.listener is not None:
+        take_over(orders.listener)
+    if method == "fork" and current_platform.is_cpu():
+        keep_start_method(method)
+    cli_env_setup()
+    parser = make_arg_parser(FlexibleArgumentParser(prog="vllm serve"))
+    args = parser.parse_args(orders.argv)
+    args.subparser = ServeSubcommand.name  # what `vllm serve` sets, and validation asks for
+    configure_logging_from_args(args)
+    command = ServeSubcommand()
+    command.validate(args)
+    command.cmd(args)
+
+
+def main() -> None:
+    """Read the orders and serve."""
+    _die_with_parent()
+    orders = Orders.load(sys.stdin.buffer.read())
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), sys.stdin.fileno())
+    serve(orders)
+
+
+if __name__ == "__main__":
+    main()

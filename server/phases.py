@@ -1,0 +1,41 @@
+"""Reports the engine's phases, told by the lines that vLLM logs in each of its processes.
+
+A ``vllm.general_plugins`` entry point: vLLM calls :func:`watch` in the API server, the engine
+core and every worker.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from entrypoint.handover import Phase, report
+
+BEGINNINGS: dict[str, Phase] = {
+    "Starting to load model": Phase.WEIGHTS,
+    "Warming up model for the compilation": Phase.COMPILE,
+    "%sUsing cache directory": Phase.COMPILE,
+    "%sDynamo bytecode transform time": Phase.COMPILE,
+    "%sInitial profiling/warmup run took": Phase.WARM_UP,
+    "Warming up done": Phase.WARM_UP,
+    "Graph capturing finished": Phase.WARM_UP,
+}
+"""How the format string of a log line begins, and the phase that it tells (vLLM 0.32)."""
+
+
+def told_by(line: str) -> Phase | None:
+    """Return the phase that a log line's format string tells, None if it tells none."""
+    return next((phase for start, phase in BEGINNINGS.items() if line.startswith(start)), None)
+
+
+class _Reporter(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        phase = told_by(str(record.msg))
+        if phase is not None:
+            report(phase)
+
+
+def watch() -> None:
+    """Report phases from now on; once a process, however often it is called."""
+    logger = logging.getLogger("vllm")
+    if not any(isinstance(handler, _Reporter) for handler in logger.handlers):
+        logger.addHandler(_Reporter())

@@ -1,0 +1,72 @@
+"""What the two halves say to each other."""
+
+import json
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from entrypoint.handover import (
+    EVENTS,
+    RUN_DIRECTORY_VARIABLE,
+    STATUS,
+    Orders,
+    Phase,
+    read_status,
+    report,
+)
+
+
+def test_orders_survive_the_way() -> None:
+    orders = Orders(["/m", "--chat-template", "{{ 'ü' }}\n"], 7)
+    assert Orders.load(orders.dump()) == orders
+    assert Orders.load(Orders([], None).dump()) == Orders([], None)
+
+
+def test_phases_are_in_the_order_of_time() -> None:
+    assert Phase.RESOLVE.rank < Phase.UNPACK.rank < Phase.IMPORT.rank < Phase.READY.rank
+
+
+class TestReport:
+    def test_it_arrives(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as events:
+            events.bind(str(tmp_path / EVENTS))
+            events.settimeout(5)
+            report(Phase.WEIGHTS)
+            assert events.recv(64) == b"weights"
+
+    def test_outside_a_launch_nothing_happens(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv(RUN_DIRECTORY_VARIABLE, raising=False)
+        report(Phase.WEIGHTS)
+
+    def test_nobody_listens(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
+        report(Phase.WEIGHTS)
+
+
+class TestStatus:
+    def test_none_outside_a_launch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv(RUN_DIRECTORY_VARIABLE, raising=False)
+        assert read_status() is None
+
+    def test_none_without_a_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
+        assert read_status() is None
+
+    def test_seconds_move_on(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
+        written = {
+            "phase": "ready",
+            "seconds": 50.0,
+            "seconds_in_phase": 0.0,
+            "phases": {"resolve": 50.0, "ready": 0.0},
+            "as_of": time.monotonic() - 100.0,
+        }
+        (tmp_path / STATUS).write_text(json.dumps(written))
+        status = read_status()
+        assert status is not None
+        assert 150.0 <= status["seconds"] < 160.0
+        assert 100.0 <= status["seconds_in_phase"] < 110.0
+        assert status["phases"] == {"resolve": 50.0, "ready": status["seconds_in_phase"]}

@@ -1,0 +1,176 @@
+"""The environment contract: precedence, edges of each type, and what an error says."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from entrypoint.errors import SettingError
+from entrypoint.settings import (
+    Settings,
+    all_variables,
+    cache_roots,
+    is_secret,
+    near_misses,
+    origin,
+    read_settings,
+    variables,
+)
+
+BOOLEANS = [
+    "TRUST_REMOTE_CODE",
+    "HF_HUB_OFFLINE",
+    "HF_HUB_DISABLE_TELEMETRY",
+    "DISABLE_CUSTOM_KERNELS",
+]
+
+
+class TestDefaults:
+    def test_nothing_set(self) -> None:
+        settings = read_settings({})
+        assert settings.model_id is None
+        assert settings.num_shard == 1
+        assert settings.host == "0.0.0.0"
+        assert settings.port == 8000
+        assert settings.shutdown_timeout == 25
+        assert not settings.trust_remote_code
+
+    def test_empty_means_unset(self) -> None:
+        empty = dict.fromkeys(all_variables(), "")
+        assert read_settings(empty) == read_settings({})
+
+    def test_the_process_environment_is_not_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MODEL_ID", "from/outside")
+        assert read_settings({}).model_id is None
+
+    def test_unknown_variables_are_ignored(self) -> None:
+        assert read_settings({"PATH": "/bin", "MODEL_ID": "a/b"}).model_id == "a/b"
+
+
+class TestBooleans:
+    @pytest.mark.parametrize("variable", BOOLEANS)
+    @pytest.mark.parametrize("word", ["1", "true", "yes", "on", "TRUE", "Yes", "oN"])
+    def test_true(self, variable: str, word: str) -> None:
+        assert getattr(read_settings({variable: word}), variable.lower()) is True
+
+    @pytest.mark.parametrize("variable", BOOLEANS)
+    @pytest.mark.parametrize("word", ["0", "false", "no", "off", "FALSE", "No", "oFF"])
+    def test_false(self, variable: str, word: str) -> None:
+        assert getattr(read_settings({variable: word}), variable.lower()) is False
+
+    @pytest.mark.parametrize("word", ["2", "t", "y", "maybe", "enabled", "-1", "1.0", " true"])
+    def test_the_rest_is_rejected_by_name(self, word: str) -> None:
+        with pytest.raises(SettingError) as raised:
+            read_settings({"TRUST_REMOTE_CODE": word})
+        assert raised.value.variable == "TRUST_REMOTE_CODE"
+        assert repr(word) in raised.value.message
+        assert "yes" in raised.value.message
+
+
+class TestNumbers:
+    @pytest.mark.parametrize(("text", "shards"), [("1", 1), ("8", 8), ("max", "max")])
+    def test_num_shard(self, text: str, shards: object) -> None:
+        assert read_settings({"NUM_SHARD": text}).num_shard == shards
+
+    @pytest.mark.parametrize("text", ["0", "-1", "1.5", "two", "MAX", "²"])
+    def test_num_shard_rejected(self, text: str) -> None:
+        with pytest.raises(SettingError, match="NUM_SHARD"):
+            read_settings({"NUM_SHARD": text})
+
+    @pytest.mark.parametrize("text", ["0", "65536", "tcp://10.0.0.1:9000", "http"])
+    def test_port_rejected(self, text: str) -> None:
+        with pytest.raises(SettingError) as raised:
+            read_settings({"PORT": text})
+        assert raised.value.variable == "PORT"
+        assert text in raised.value.message
+
+
+class TestOlderNames:
+    @pytest.mark.parametrize("name", variables("hf_token"))
+    def test_each_name_of_the_token(self, name: str) -> None:
+        settings = read_settings({name: "secret-token"})
+        assert settings.hf_token == SecretStr("secret-token")
+        assert origin("hf_token", {name: "secret-token"}) == name
+
+    def test_the_newer_name_wins(self) -> None:
+        environ = {"HUGGING_FACE_HUB_TOKEN": "old", "HF_TOKEN": "new"}
+        assert read_settings(environ).hf_token == SecretStr("new")
+
+    def test_an_empty_newer_name_does_not_win(self) -> None:
+        environ = {"HUGGING_FACE_HUB_TOKEN": "old", "HF_TOKEN": ""}
+        assert read_settings(environ).hf_token == SecretStr("old")
+
+
+class TestSecrets:
+    def test_no_secret_in_the_repr(self, tmp_path: Path) -> None:
+        keys = tmp_path / "keys"
+        keys.write_text("file-key-1\n\nfile-key-2\n")
+        settings = read_settings(
+            {"HF_TOKEN": "hub-secret", "API_KEY": "api-secret", "API_KEY_FILE": str(keys)}
+        )
+        assert "secret" not in repr(settings)
+        assert "file-key" not in repr(settings)
+        assert [k.get_secret_value() for k in settings.api_key_file] == ["file-key-1", "file-key-2"]
+
+    def test_which_fields_are_secret(self) -> None:
+        assert {f for f in Settings.model_fields if is_secret(f)} == {"hf_token", "api_key"}
+
+    @pytest.mark.parametrize("content", [None, "", "\n\n"])
+    def test_a_key_file_without_a_key(self, tmp_path: Path, content: str | None) -> None:
+        path = tmp_path / "keys"
+        if content is not None:
+            path.write_text(content)
+        with pytest.raises(SettingError) as raised:
+            read_settings({"API_KEY_FILE": str(path)})
+        assert raised.value.variable == "API_KEY_FILE"
+        assert str(path) in raised.value.message
+
+
+class TestDidYouMean:
+    @pytest.mark.parametrize(
+        ("name", "meant"),
+        [
+            ("MODELID", "MODEL_ID"),
+            ("MODEL_SERVED_NAME", "MODEL_SERVE_NAME"),
+            ("model_id", "MODEL_ID"),
+            ("NUM_SHARDS", "NUM_SHARD"),
+            ("ARGS", "ARG"),
+            ("TRUST_REMOTECODE", "TRUST_REMOTE_CODE"),
+        ],
+    )
+    def test_near(self, name: str, meant: str) -> None:
+        assert near_misses({name: "x"}) == {name: meant}
+
+    @pytest.mark.parametrize("name", ["PATH", "HOSTNAME", "HOME", "MODEL_DIR", "PORTAL", "VLLM_X"])
+    def test_not_near(self, name: str) -> None:
+        assert near_misses({name: "x"}) == {}
+
+    def test_not_where_the_right_one_is_set_too(self) -> None:
+        assert near_misses({"MODELID": "x", "MODEL_ID": "y"}) == {}
+
+    def test_not_where_it_is_empty(self) -> None:
+        assert near_misses({"MODELID": ""}) == {}
+
+
+class TestCacheRoots:
+    def test_order_and_no_duplicates(self) -> None:
+        environ = {"HF_HUB_CACHE": "/a", "HUGGINGFACE_HUB_CACHE": "/b", "HF_HOME": "/c"}
+        roots = (Path("/a"), Path("/b"), Path("/c/hub"))
+        assert cache_roots(read_settings(environ), environ) == roots
+        same = {"HF_HUB_CACHE": "/a", "HUGGINGFACE_HUB_CACHE": "/a"}
+        assert cache_roots(read_settings(same), same) == (Path("/a"),)
+
+    def test_the_default(self) -> None:
+        environ = {"XDG_CACHE_HOME": "/x"}
+        assert cache_roots(read_settings({}), environ) == (Path("/x/huggingface/hub"),)
+
+    def test_kserves_mount(self) -> None:
+        environ = {"STORAGE_URI": "s3://bucket/model", "HF_HOME": "/nonexistent"}
+        roots = cache_roots(read_settings(environ), environ)
+        assert roots == (Path("/nonexistent/hub"), Path("/mnt/models"))
+
+
+class TestPassThrough:
+    def test_vllm_variables(self) -> None:
+        environ = {"VLLM_LOGGING_LEVEL": "DEBUG", "PATH": "/bin"}
+        assert read_settings(environ).vllm_environment == {"VLLM_LOGGING_LEVEL": "DEBUG"}

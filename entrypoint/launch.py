@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from entrypoint.errors import SettingError
 from entrypoint.handover import Phase
 from entrypoint.hardware import Hardware, detect_hardware
-from entrypoint.plan import LaunchPlan, Note, chosen_model, make_plan
+from entrypoint.note import Note
+from entrypoint.plan import LaunchPlan, chosen_model, make_plan
 from entrypoint.scratch import scratch_directory
 from entrypoint.settings import Settings, cache_roots, near_misses, read_settings
 from entrypoint.store.find import find_model

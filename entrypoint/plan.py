@@ -15,8 +15,10 @@ from typing import Any, Literal
 from entrypoint.errors import SettingError
 from entrypoint.hardware import Hardware
 from entrypoint.listener import Listen
-from entrypoint.options.arguments import Argument, Parsed, check_value, parse, split
+from entrypoint.note import Note
+from entrypoint.options.arguments import Argument, Parsed, parse, split
 from entrypoint.options.catalogue import load_catalogue
+from entrypoint.options.values import check_value
 from entrypoint.settings import Settings, variables
 from entrypoint.store.model import Model
 
@@ -32,16 +34,6 @@ MODEL_OPTIONS = ("--model", "--revision")
 """Options that choose the model: the search for it takes them, and the engine gets its path."""
 
 Origin = Literal["variable", "default", "accelerator", "ARG", "dialect"]
-Level = Literal["info", "warning"]
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Something that the user should know and that does not stop the launch."""
-
-    level: Level
-    variable: str | None
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +118,9 @@ def masked_argv(argv: tuple[str, ...]) -> Iterator[str]:
     secret = False
     for word in argv:
         if word.startswith("--"):
-            secret = word in SECRET_OPTIONS
-            yield word
+            name, joined, _ = word.partition("=")
+            secret = name in SECRET_OPTIONS
+            yield f"{name}={MASK}" if secret and joined else word
         else:
             yield MASK if secret else word
 
@@ -193,7 +186,7 @@ def make_plan(settings: Settings, model: Model, hardware: Hardware) -> LaunchPla
         SettingError: A setting, or an option in ARG, has a value that vLLM does not take.
     """
     parsed = read_arguments(settings.arg)
-    given = {argument.option.name: argument for argument in parsed.arguments}
+    given = {a.option.name: a for a in parsed.arguments if a.words}
     names = _words(given.get("--served-model-name")) or served_names(settings, model)
     wanted = list(_wanted(settings, model, hardware, names))
     shards = _shards(given, wanted)
@@ -347,8 +340,7 @@ def _shards(given: dict[str, Argument], wanted: list[_Want]) -> int:
 
 
 def _notes(settings: Settings, parsed: Parsed, overridden: dict[str, _Want]) -> Iterator[Note]:
-    for note in parsed.notes:
-        yield Note(note.level, note.variable, note.message)
+    yield from parsed.notes
     losers = {
         name: (variables(want.field)[0], _shown(name, want.words))
         for name, want in overridden.items()
@@ -372,8 +364,9 @@ def _from_argument(argument: Argument, loser: _Want | None) -> PlannedOption:
     overrides = None
     if loser is not None and loser.set_by_user:
         overrides = f"{variables(loser.field)[0]}={_shown(loser.option, loser.words) or 'true'}"
-    value = _shown(argument.option.name, argument.words[1:])
-    return PlannedOption(argument.option.name, value, "ARG", "ARG", overrides)
+    words = _words(argument) or ((argument.value,) if argument.value is not None else ())
+    value = _shown(argument.option.name, words)
+    return PlannedOption(argument.option.name + argument.key, value, "ARG", "ARG", overrides)
 
 
 def _from_environment(name: str, reason: _Variable) -> PlannedOption:
@@ -389,6 +382,7 @@ def _shown(option: str, words: tuple[str, ...]) -> str | None:
 
 
 def _words(argument: Argument | None) -> tuple[str, ...]:
+    """Return the words that follow an option's name; none where name and value are one word."""
     return tuple(argument.words[1:]) if argument is not None else ()
 
 

@@ -28,6 +28,9 @@ connection, and the client would never see the 503."""
 LINGER_SECONDS = 5.0
 """How long connections that were accepted before the hand-over may still send their request."""
 
+SETTLE_SECONDS = 0.05
+"""How long a connection that was just accepted takes to reach its protocol, and to spare."""
+
 Scope = dict[str, Any]
 Send = Callable[[dict[str, Any]], Any]
 Receive = Callable[[], Any]
@@ -147,13 +150,15 @@ class StatusServer:
         What is not accepted waits in the socket's queue for the engine; nothing is refused.
         """
         task = self._task
-        if task is None:
+        if task is None or self._listener.fileno() == -1:
             return
-        for server in getattr(self._server, "servers", []):
-            server.close()
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + linger
-        while self._server.server_state.connections and clock() < deadline:
-            await asyncio.sleep(0.05)
+        loop = asyncio.get_running_loop()
+        # Not yet Server.close(): before Python 3.12 that strands a connection that has been
+        # accepted and not been given to its protocol, and its client waits for ever.
+        loop.remove_reader(self._listener)
+        deadline = loop.time() + linger
+        await asyncio.sleep(SETTLE_SECONDS)
+        while self._server.server_state.connections and loop.time() < deadline:
+            await asyncio.sleep(SETTLE_SECONDS)
         self._server.should_exit = True
         await task

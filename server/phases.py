@@ -7,6 +7,8 @@ core and every worker.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from entrypoint.handover import Phase, report
 
@@ -27,15 +29,30 @@ def told_by(line: str) -> Phase | None:
     return next((phase for start, phase in BEGINNINGS.items() if line.startswith(start)), None)
 
 
-class _Reporter(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        phase = told_by(str(record.msg))
-        if phase is not None:
-            report(phase)
+class _ReportingFactory:
+    """Makes log records as before, and reports the phase that a record tells.
+
+    Not a handler: vLLM configures its loggers anew in every process, which removes handlers.
+    """
+
+    def __init__(self, make: Callable[..., logging.LogRecord]):
+        self._make = make
+
+    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = self._make(*args, **kwargs)
+        if record.name.startswith("vllm."):
+            phase = told_by(str(record.msg))
+            if phase is not None:
+                report(phase)
+        return record
+
+
+_watching = False
 
 
 def watch() -> None:
     """Report phases from now on; once a process, however often it is called."""
-    logger = logging.getLogger("vllm")
-    if not any(isinstance(handler, _Reporter) for handler in logger.handlers):
-        logger.addHandler(_Reporter())
+    global _watching
+    if not _watching:
+        _watching = True
+        logging.setLogRecordFactory(_ReportingFactory(logging.getLogRecordFactory()))

@@ -59,7 +59,10 @@ class Repository:
 
     def revisions(self) -> tuple[str, ...]:
         """What REVISION may be set to: refs whose snapshot is there, then commits."""
-        return (*(ref for ref, commit in self.refs.items() if commit in self.commits), *self.commits)
+        return (
+            *(ref for ref, commit in self.refs.items() if commit in self.commits),
+            *self.commits,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class RevisionProblem:
 
     message: str
     hint: str
+    variable: str = "REVISION"
 
 
 def repository_name(folder: str) -> str:

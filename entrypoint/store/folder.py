@@ -25,17 +25,3 @@ def subfolders(folder: Path) -> list[str]:
     """
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir())
-
-
-def similar_sibling(folder: Path) -> Path | None:
-    """A folder beside ``folder`` with nearly its name that is not empty, such as ``/mnt/model``."""
-    from entrypoint.spelling import nearest
-
-    try:
-        others = [name for name in subfolders(folder.parent) if name != folder.name]
-        name = nearest(folder.name, others)
-        if name and any((folder.parent / name).iterdir()):
-            return folder.parent / name
-    except OSError:
-        pass
-    return None

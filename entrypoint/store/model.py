@@ -71,4 +71,4 @@ class Model:
     @property
     def on_disk(self) -> bool:
         """Whether ``path`` can be loaded now, without unpacking or downloading."""
-        return self.path is not None and self.archive is None and self.source != "hub"
+        return self.path is not None and self.archive is None

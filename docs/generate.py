@@ -1,0 +1,103 @@
+"""Writes the pages of docs/ that would drift if people wrote them.
+
+Run as ``python -m docs.generate``; a test holds the pages against the code.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from contextlib import redirect_stdout, suppress
+from pathlib import Path
+
+from entrypoint.cli import main as command
+from entrypoint.errors import InferenceServerError
+from entrypoint.settings import Settings, is_secret, variables
+
+DOCS = Path(__file__).parent
+HEAD = "<!-- Written by `make docs`; do not edit. -->\n"
+COMMANDS = ((), ("serve",), ("plan",), ("options",))
+
+
+def _default(field: str) -> str:
+    value = Settings.model_fields[field].get_default(call_default_factory=True)
+    if value in (None, "", (), {}):
+        return ""
+    return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value}`"
+
+
+def configuration() -> str:
+    """Return the page of the environment variables."""
+    lines = [
+        HEAD,
+        "# Environment variables",
+        "",
+        "Empty means unset. Booleans take `1`, `0`, `true`, `false`, `yes`, `no`, `on`, `off` in "
+        "any case. What `ARG` says wins over a variable, and a note says so. Where a variable "
+        "has older names, the first that is set counts.",
+        "",
+        "| variable | meaning | default |",
+        "| --- | --- | --- |",
+    ]
+    for field, info in Settings.model_fields.items():
+        names = variables(field) or ("VLLM_*",)
+        shown = ", ".join(f"`{name}`" for name in names)
+        secret = " Secret." if is_secret(field) else ""
+        lines.append(f"| {shown} | {info.description}{secret} | {_default(field)} |")
+    return "\n".join(lines) + "\n"
+
+
+def exit_codes() -> str:
+    """Return the page of the exit codes."""
+    lines = [
+        HEAD,
+        "# Exit codes",
+        "",
+        "| code | `error.code` | when |",
+        "| --- | --- | --- |",
+        "| 0 | | Stopped as asked. |",
+    ]
+    found = sorted(_subclasses(InferenceServerError), key=lambda e: (e.exit_code, e.code))
+    lines += [
+        f"| {e.exit_code} | `{e.code}` | {str(e.__doc__).splitlines()[0]} |" for e in found
+    ]
+    lines.append("| 128 + n | | Signal n ended the engine, and it was not a stop request. |")
+    return "\n".join(lines) + "\n"
+
+
+def _subclasses(error: type[InferenceServerError]) -> list[type[InferenceServerError]]:
+    return [s for child in error.__subclasses__() for s in (child, *_subclasses(child))]
+
+
+def command_line() -> str:
+    """Return the page of the command line."""
+    os.environ["COLUMNS"] = "90"  # argparse wraps at the terminal's width
+    parts = [HEAD, "# The command line", ""]
+    for words in COMMANDS:
+        printed = io.StringIO()
+        with redirect_stdout(printed), suppress(SystemExit):
+            command([*words, "--help"], {})
+        parts += [f"## `{' '.join(['inference-server', *words])}`", ""]
+        parts += ["```text", printed.getvalue().rstrip(), "```", ""]
+    return "\n".join(parts)
+
+
+PAGES = {
+    "configuration.md": configuration,
+    "exit-codes.md": exit_codes,
+    "command-line.md": command_line,
+}
+
+
+def stale_pages() -> list[str]:
+    """Return the names of the pages that are out of step with the code."""
+    return [
+        name
+        for name, page in PAGES.items()
+        if not (DOCS / name).exists() or (DOCS / name).read_text() != page()
+    ]
+
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page())

@@ -1,0 +1,15 @@
+"""Something that the user should know and that does not stop the launch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A note, and the variable that it is about, if it is about one."""
+
+    level: Literal["info", "warning"]
+    variable: str | None
+    message: str

@@ -1,0 +1,524 @@
+"""Reads ARG: what a user wrote, checked against the catalogue and put into vLLM's spelling.
+
+:func:`split` makes words of the text, :func:`parse` makes arguments of the words, as vLLM's own
+parser would read them: names with ``_`` or ``-``, short and abbreviated ones, ``--x=y``,
+``--no-x``, ``-O3``, and ``--config.key value`` for one key of a JSON object. It differs where
+vLLM's parser drops something in silence:
+
+- ``--config=FILE`` is read like ``--config FILE``; vLLM ignores the first.
+- ``-cc.key`` and ``--compilation-config.key`` go into one object; vLLM keeps the last of the two.
+- a word that belongs to no option is an error; vLLM takes it for the model.
+- an option's words stand right after it; vLLM lets ``--config.key value`` stand between them.
+- ``--option.key`` is an error where the option takes no JSON object.
+- a value that only a plugin could make valid leaves a warning.
+
+What vLLM checks later than its parser (values inside a JSON object, combinations) is left to it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path
+from typing import Literal
+
+from entrypoint.errors import SettingError, UnknownOption
+from entrypoint.note import Note
+from entrypoint.options.catalogue import Catalogue, Option, dashed
+from entrypoint.options.history import (
+    FALSE,
+    GONE,
+    ONCE_WITH_A_BOOLEAN,
+    TRUE,
+    GoneOption,
+    Use,
+    gone_value,
+)
+from entrypoint.options.values import check_key, check_value, converted_value, meant
+
+VARIABLE = "ARG"
+
+__all__ = ["Argument", "Note", "Parsed", "check_value", "parse", "split"]
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One option of ARG with its value.
+
+    Attributes:
+        option: What it is.
+        words: What vLLM should get: the canonical long spelling (``--no-x`` and ``--x.key``
+            included), then the value's words. A value that begins with ``-`` is joined to the
+            name by ``=``, because vLLM would read it as an option.
+        value: The value; the last word of several; None for a flag.
+        spelled: The option as the user spelled it.
+        key: The keys of ``--x.key``, with their dots; empty for the whole option.
+    """
+
+    option: Option
+    words: tuple[str, ...]
+    value: str | None
+    spelled: str
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """All of ARG.
+
+    Attributes:
+        arguments: In the user's order, without those that a later one replaces.
+        notes: What was read in another way than it was written.
+    """
+
+    arguments: tuple[Argument, ...]
+    notes: tuple[Note, ...]
+
+
+def split(text: str) -> list[str]:
+    """Split a text into words as a POSIX shell does, without expanding anything.
+
+    Raises:
+        SettingError: A quote is not closed, or the text ends in a backslash.
+    """
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    try:
+        return list(lexer)
+    except ValueError:
+        position = _open_at(text)
+        what = "a backslash with nothing after it" if text[position] == "\\" else "an open quote"
+        raise SettingError(
+            f"ARG has {what} at character {position + 1}, which begins: "
+            f"{text[position : position + 40]}",
+            variable=VARIABLE,
+            hint="ARG is split as a POSIX shell splits words; close the quote or escape it by \\.",
+        ) from None
+
+
+def _open_at(text: str) -> int:
+    """Return where the quote, or the backslash, begins that the end of a text leaves open."""
+    quote, start, escaped = "", 0, False
+    for position, character in enumerate(text):
+        if escaped:
+            escaped = False
+        elif character == "\\" and quote != "'":
+            escaped = True
+            start = start if quote else position
+        elif quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote, start = character, position
+    return start
+
+
+def parse(words: Sequence[str], catalogue: Catalogue) -> Parsed:
+    """Read the words of ARG.
+
+    Raises:
+        UnknownOption: An option does not exist, and did not in any release since 0.2.6.
+        SettingError: An option lacks its value, has a wrong one, or may mean several; a word
+            belongs to no option.
+    """
+    notes: list[Note] = []
+    read = list(_Reader(words, catalogue, notes).read())
+    uses = {item.use.option.spelling: item.use for item in read if isinstance(item, _GoneUse)}
+    arguments: list[Argument] = []
+    for item in read:
+        if isinstance(item, _GoneUse):
+            arguments += _translated(item, uses, catalogue, notes)
+        else:
+            arguments.append(item)
+    arguments = _without_replaced(_folded_into_json(arguments), notes)
+    _check_config_file(arguments)
+    return Parsed(tuple(arguments), tuple(notes))
+
+
+@dataclass(frozen=True)
+class _GoneUse:
+    """A use of an option that is gone, as it was spelled."""
+
+    use: Use
+    spelled: str
+
+
+@dataclass(frozen=True)
+class _Translation(Argument):
+    """An argument that stands for an option that is gone."""
+
+
+@dataclass(frozen=True)
+class _Name:
+    """What one word of ARG names.
+
+    Attributes:
+        spelled: The name as written.
+        spellings: The exact spellings that it may stand for.
+        key: The keys after the name, with their dots.
+        explicit: The value in the same word, if there is one.
+        gone: What it was, if it is gone.
+    """
+
+    spelled: str
+    spellings: tuple[str, ...] = ()
+    key: str = ""
+    explicit: str | None = None
+    gone: GoneOption | None = None
+
+
+@dataclass
+class _Reader:
+    """Walks over words and yields what they say, an option at a time."""
+
+    words: Sequence[str]
+    catalogue: Catalogue
+    notes: list[Note]
+    position: int = 0
+
+    def read(self) -> Iterator[Argument | _GoneUse]:
+        previous: Argument | _GoneUse | None = None
+        while self.position < len(self.words):
+            word = self.words[self.position]
+            if self._is_value(word) or word == "--":
+                raise _stray_word(word, previous)
+            self.position += 1
+            name = self._name(word)
+            previous = self._gone(name) if name.gone else self._argument(name)
+            yield previous
+
+    def _name(self, word: str) -> _Name:
+        """Find what a word names, in the order in which vLLM's parser looks."""
+        if word.startswith("-O") and (name := self._optimization(word)):
+            return name
+        head, equals, tail = word.partition("=")
+        explicit = tail if equals else None
+        base, dot, keys = dashed(head).partition(".")
+        key = dot + keys
+        if gone := _gone_option(base):
+            return _Name(head, (base,), key, explicit, gone)
+        exact = self.catalogue.by_spelling
+        if base in exact or base.startswith("--") or dot:
+            return _Name(head, self.catalogue.spellings_of(base), key, explicit)
+        spellings = self.catalogue.spellings_of(word)
+        if word[:2] in exact:  # a value may follow a short option of one letter at once
+            joined = () if word == word[:2] else (word[:2],)
+            return _Name(word, (*spellings, *joined), "", word[2:] if not spellings else None)
+        return _Name(head, spellings)
+
+    def _optimization(self, word: str) -> _Name | None:
+        """Read ``-O3``, ``-O=3`` and ``-O 3``; the JSON forms of the old ``-O`` are not it."""
+        level = word[2:].removeprefix("=")
+        if not level and self._peek() in ("0", "1", "2", "3"):
+            return _Name("-O", ("--optimization-level",))
+        if not level or level[0] in ".{":
+            return None
+        return _Name("-O", ("--optimization-level",), "", level)
+
+    def _argument(self, name: _Name) -> Argument:
+        spelling = self._one(name)
+        option = self.catalogue.by_spelling[spelling]
+        written = dashed(name.spelled).partition(".")[0]
+        if spelling != written and spelling.startswith(written):
+            self._note("info", f"ARG's {name.spelled} is read as {spelling}.")
+        if name.key:
+            return self._key_argument(option, name)
+        match option.kind:
+            case "help":
+                raise SettingError(
+                    f"ARG has {name.spelled}, with which vLLM prints its help and ends.",
+                    variable=VARIABLE,
+                    hint="List the options with: inference-server options",
+                )
+            case "flag" | "boolean":
+                return self._flag(option, spelling, name)
+            case "list":
+                values = self._values(name)
+            case _:
+                values = self._values(name, at_most=1)
+        if not values and option.kind != "optional-value":
+            raise _missing_value(name.spelled)
+        return self._checked(option, values, name.spelled)
+
+    def _checked(self, option: Option, values: tuple[str, ...], spelled: str) -> Argument:
+        """Make an argument of an option and its values, each checked."""
+        gone = gone_value(option.name, values[0]) if len(values) == 1 else None
+        if gone is not None:
+            words = gone.translate(values[0])
+            self._note(
+                "warning",
+                f"vLLM takes {option.name} {values[0]} no more since {gone.since}; it is "
+                f"{_read_as(words, gone.advice)}.",
+            )
+            if not words:
+                # it still replaces what stands before it; the argument itself is left out later
+                return Argument(option, (), None, spelled)
+            (argument,) = _Reader(words, self.catalogue, self.notes).read()
+            assert isinstance(argument, Argument)
+            return replace(argument, spelled=spelled)
+        for value in values:
+            check_value(option, value)
+            self._note_unknown_value(option, value)
+        words = _joined(option.name, values)
+        return Argument(option, words, values[-1] if values else None, spelled)
+
+    def _note_unknown_value(self, option: Option, value: str) -> None:
+        nothing = option.nullable and value in ("", "None")
+        if not option.known or nothing or value.lower() in map(str.lower, option.known):
+            return
+        self._note(
+            "warning",
+            f"ARG gives {option.name} the value {value!r}, which vLLM {self.catalogue.version} "
+            f"does not know by itself.{meant(value, option.known)} "
+            f"It knows: {', '.join(option.known)}.",
+        )
+
+    def _flag(self, option: Option, spelling: str, name: _Name) -> Argument:
+        since = ONCE_WITH_A_BOOLEAN.get(option.name)
+        given = name.explicit
+        if since and given is None and self._peek() in TRUE | FALSE:
+            given = self._take()
+        if since and given in TRUE | FALSE:
+            spelling = option.name if given in TRUE else option.negation or option.name
+            self._note(
+                "warning",
+                f"ARG's {name.spelled} takes no value any more since vLLM {since}; "
+                f"{given} is read as {spelling}.",
+            )
+        elif given is not None:
+            off = f" {option.negation} switches it off." if option.negation else ""
+            raise SettingError(
+                f"ARG gives {name.spelled} the value {given!r}; it takes none.{off}",
+                variable=VARIABLE,
+                hint=option.help or None,
+            )
+        return Argument(
+            option, (spelling if spelling.startswith("--") else option.name,), None, name.spelled
+        )
+
+    def _key_argument(self, option: Option, name: _Name) -> Argument:
+        if not option.takes_keys:
+            raise SettingError(
+                f"ARG has {name.spelled}, but {option.name} takes no JSON object with keys.",
+                variable=VARIABLE,
+                hint=option.help or None,
+            )
+        value = self._key_value(name)
+        check_key(option, name.key[1:].split(".")[0].removesuffix("+"))
+        words = _joined(option.name + name.key, (value,))
+        return Argument(option, words, value, name.spelled, name.key)
+
+    def _gone(self, name: _Name) -> _GoneUse:
+        gone = name.gone
+        assert gone is not None
+        if name.key:
+            values: tuple[str, ...] = (self._key_value(name),)
+        elif gone.takes == "flag":
+            values = (self._gone_flag(name),)
+        else:
+            values = self._values(name, at_most=1 if gone.takes == "value" else None)
+        if not values:
+            raise _missing_value(name.spelled)
+        return _GoneUse(Use(gone, name.key, values), name.spelled)
+
+    def _gone_flag(self, name: _Name) -> str:
+        given = name.explicit
+        if given is None:
+            given = self._take() if self._peek() in TRUE | FALSE else "true"
+        if given not in TRUE | FALSE:
+            raise SettingError(
+                f"ARG gives {name.spelled} the value {given!r}, which is neither true nor false.",
+                variable=VARIABLE,
+            )
+        negated = name.spellings[0].startswith("--no-")
+        return "true" if (given in TRUE) != negated else "false"
+
+    def _one(self, name: _Name) -> str:
+        """Return the one spelling that a name stands for."""
+        if len(name.spellings) == 1:
+            return name.spellings[0]
+        if not name.spellings:
+            near = self.catalogue.nearest(name.spelled)
+            raise UnknownOption(name.spelled, near, self.catalogue.version)
+        raise SettingError(
+            f"ARG names {name.spelled}, which may mean {', '.join(name.spellings)}.",
+            variable=VARIABLE,
+            hint="Write the option in full.",
+        )
+
+    def _values(self, name: _Name, at_most: int | None = None) -> tuple[str, ...]:
+        """Return the value in the same word, else the values that follow."""
+        if name.explicit is not None:
+            return (name.explicit,)
+        end = None if at_most is None else self.position + at_most
+        values = tuple(takewhile(self._is_value, self.words[self.position : end]))
+        self.position += len(values)
+        return values
+
+    def _key_value(self, name: _Name) -> str:
+        """Return a key's value: whatever the next word is."""
+        value = name.explicit if name.explicit is not None else self._take()
+        if value is None:
+            raise _missing_value(name.spelled)
+        return value
+
+    def _is_value(self, word: str) -> bool:
+        """Whether a word is no option's name, as argparse tells them apart."""
+        if not word.startswith("-") or word == "-":
+            return True
+        if re.fullmatch(r"-\d+", word):
+            return True
+        return " " in word.partition("=")[0]
+
+    def _peek(self) -> str | None:
+        return self.words[self.position] if self.position < len(self.words) else None
+
+    def _take(self) -> str | None:
+        word = self._peek()
+        self.position += 1
+        return word
+
+    def _note(self, level: Literal["info", "warning"], message: str) -> None:
+        self.notes.append(Note(level, VARIABLE, message))
+
+
+def _gone_option(spelling: str) -> GoneOption | None:
+    """Return the option that is gone under a spelling, the ``--no-...`` of a flag too."""
+    positive = GONE.get(spelling.replace("--no-", "--", 1))
+    return GONE.get(spelling) or (positive if positive and positive.takes == "flag" else None)
+
+
+def _joined(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Return an option's words; a lone value that looks like an option goes into the same one."""
+    if len(values) == 1 and values[0].startswith("-") and not re.fullmatch(r"-\d+", values[0]):
+        return (f"{name}={values[0]}",)
+    return (name, *values)
+
+
+def _read_as(words: tuple[str, ...], advice: str) -> str:
+    return f"read as {shlex.join(words)}" if words else f"dropped: {advice}"
+
+
+def _stray_word(word: str, previous: Argument | _GoneUse | None) -> SettingError:
+    if isinstance(previous, Argument) and previous.option.kind in ("flag", "boolean"):
+        option = previous.option
+        off = f"Write {option.name} or {option.negation}." if option.negation else None
+        return SettingError(
+            f"ARG has the word {word!r} after {previous.spelled}, which takes no value.",
+            variable=VARIABLE,
+            hint=off or f"Write {option.name} alone, or leave it out.",
+        )
+    return SettingError(
+        f"ARG has the word {word!r}, which belongs to no option.",
+        variable=VARIABLE,
+        hint="MODEL_ID names the model; a value with blanks needs quotes.",
+    )
+
+
+def _missing_value(spelled: str) -> SettingError:
+    return SettingError(
+        f"ARG has {spelled} without a value.",
+        variable=VARIABLE,
+        hint=f"Write {spelled} VALUE, or {spelled}=VALUE where the value begins with a dash.",
+    )
+
+
+def _translated(
+    item: _GoneUse, uses: dict[str, Use], catalogue: Catalogue, notes: list[Note]
+) -> Iterator[Argument]:
+    """Yield what an option that is gone is read as, and leave a note."""
+    gone = item.use.option
+    words = gone.translate(item.use, uses)
+    message = (
+        f"ARG's {item.spelled} is gone since vLLM {gone.since} and is "
+        f"{_read_as(words, gone.advice)}."
+    )
+    notes.append(Note("warning", VARIABLE, message))
+    for argument in _Reader(words, catalogue, notes).read():
+        assert isinstance(argument, Argument)
+        yield _Translation(
+            argument.option, argument.words, argument.value, item.spelled, argument.key
+        )
+
+
+def _folded_into_json(arguments: list[Argument]) -> list[Argument]:
+    """Put translated keys into the JSON object that the user gave to the same option.
+
+    vLLM would drop the object for the keys.
+    """
+    folded = list(arguments)
+    for whole in arguments:
+        keyed = [a for a in arguments if a.option == whole.option and a.key]
+        if whole.key or not keyed or not all(isinstance(a, _Translation) for a in keyed):
+            continue
+        data = converted_value(whole.option, whole.value or "")
+        if not isinstance(data, dict):
+            continue
+        for argument in keyed:
+            _set_default(data, argument.key[1:].split("."), _key_json(argument.value or ""))
+        value = json.dumps(data)
+        folded[folded.index(whole)] = replace(
+            whole, words=_joined(whole.option.name, (value,)), value=value
+        )
+        folded = [a for a in folded if a not in keyed]
+    return folded
+
+
+def _set_default(data: dict[str, object], keys: list[str], value: object) -> None:
+    """Set a nested key, unless it is set; objects are merged."""
+    here = data.setdefault(keys[0], {} if len(keys) > 1 else value)
+    if not isinstance(here, dict):
+        return
+    if len(keys) > 1:
+        _set_default(here, keys[1:], value)
+    elif isinstance(value, dict):
+        for key, nested in value.items():
+            here.setdefault(key, nested)
+
+
+def _key_json(value: str) -> object:
+    """Read a key's value as vLLM does: JSON if it is, else a string."""
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _without_replaced(arguments: list[Argument], notes: list[Note]) -> list[Argument]:
+    """Return the arguments that count, with a note for each that another one replaces."""
+    kept: list[Argument] = []
+    for position, argument in enumerate(arguments):
+        name = argument.option.name
+        later = [a for a in arguments[position + 1 :] if a.option == argument.option]
+        if not argument.words:
+            continue  # a value that was dropped
+        if not argument.key and any(a.key for a in arguments if a.option == argument.option):
+            message = (
+                f"vLLM drops the value of ARG's {name} for the keys that ARG sets after {name}."
+            )
+            notes.append(Note("warning", VARIABLE, message))
+        elif (
+            argument.option.kind != "append" and any(not a.key for a in later) and not argument.key
+        ):
+            message = f"ARG has {name} more than once; the last one counts."
+            notes.append(Note("info", VARIABLE, message))
+        else:
+            kept.append(argument)
+    return kept
+
+
+def _check_config_file(arguments: Iterable[Argument]) -> None:
+    for argument in arguments:
+        path = Path(argument.value or "")
+        if argument.option.name != "--config":
+            continue
+        if path.suffix not in (".yaml", ".yml") or not path.is_file():
+            raise SettingError(
+                f"ARG gives --config the value {argument.value!r}, which is no .yaml file here.",
+                variable=VARIABLE,
+                hint="Mount the file, and give its path in the container.",
+            )

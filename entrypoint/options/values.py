@@ -1,0 +1,180 @@
+"""Checks the words that an option takes, as vLLM's parser does."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+
+from entrypoint.errors import SettingError
+from entrypoint.options.catalogue import Option
+from entrypoint.options.history import GONE_KEYS, REFUSED_VALUES
+from entrypoint.spelling import nearest
+
+
+def check_value(option: Option, value: str, variable: str = "ARG") -> None:
+    """Check one word of an option's value as vLLM's parser does.
+
+    Args:
+        option: The option.
+        value: The word.
+        variable: The environment variable that it came from, for the message.
+
+    Raises:
+        SettingError: The word is of the wrong type, or not among the choices.
+    """
+    if option.nullable and value in ("", "None"):
+        return
+    try:
+        converted = converted_value(option, value)
+    except ValueError as error:
+        raise SettingError(
+            f"{variable} gives {option.name} the value {value!r}, which is not "
+            f"{_expected(option)}{_json_position(error)}.",
+            variable=variable,
+            hint=option.help or None,
+        ) from None
+    if option.choices and converted not in option.choices:
+        allowed = ", ".join(map(str, option.choices))
+        raise SettingError(
+            f"{variable} gives {option.name} the value {value!r}, which vLLM does not take. "
+            f"It takes: {allowed}.{meant(value, map(str, option.choices))}",
+            variable=variable,
+            hint=option.help or None,
+        )
+    if last := REFUSED_VALUES.get(option.name, {}).get(value):
+        raise SettingError(
+            f"{variable} gives {option.name} the value {value!r}, which vLLM had in {last} and no "
+            f"longer has. It has: {', '.join(option.known)}.",
+            variable=variable,
+            hint="Serve a model that is quantized in another way.",
+        )
+    if option.keys and isinstance(converted, dict):
+        for key in converted:
+            check_key(option, key, variable)
+
+
+def converted_value(option: Option, value: str) -> object:
+    """Return what a word is for an option: a number, a JSON value, or the word.
+
+    Raises:
+        ValueError: It is not of the option's type.
+    """
+    if option.type != "json" or not option.keys:
+        return _CONVERTERS[option.type or "str"](value)
+    converted = _json(value)
+    if not isinstance(converted, dict):
+        raise ValueError(value)
+    return converted
+
+
+def check_key(option: Option, key: str, variable: str = "ARG") -> None:
+    """Check a key of an option's JSON object.
+
+    Raises:
+        SettingError: The object has no such key.
+    """
+    if not option.keys or key in option.keys:
+        return
+    replacement = GONE_KEYS.get(option.name, {}).get(key)
+    advice = f" {replacement} takes its place." if replacement else meant(key, option.keys)
+    raise SettingError(
+        f"{variable} gives {option.name} the key {key!r}, which it does not have.{advice}",
+        variable=variable,
+        hint=f"It has: {', '.join(option.keys)}.",
+    )
+
+
+def meant(written: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean ...?`` for the known name nearest to a written one, or nothing."""
+    found = nearest(written, known)
+    return f" Did you mean {found}?" if found else ""
+
+
+_MULTIPLIERS: dict[str, int] = {
+    **{letter: 1000**power for power, letter in enumerate("kmgt", start=1)},
+    **{letter: 1024**power for power, letter in enumerate("KMGT", start=1)},
+}
+_HUMAN_INT = re.compile(r"(\d+(?:\.\d+)?)([kKmMgGtT])")
+_HUMAN_INT_IN_JSON = re.compile(r'("(?:[^"\\]|\\.)*")|\b\d+(?:\.\d+)?[kKmMgGtT]\b')
+
+
+def human_int(value: str) -> int:
+    """Return the number of ``16``, ``2k`` (2000), ``25.6k`` or ``2K`` (2048).
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    found = _HUMAN_INT.fullmatch(value.strip())
+    if found is None:
+        return int(value)
+    number, suffix = found.groups()
+    if suffix.islower():
+        return int(float(number) * _MULTIPLIERS[suffix])
+    return int(number) * _MULTIPLIERS[suffix]
+
+
+def _human_int_or_auto(value: str) -> int:
+    return -1 if value.strip().lower() in ("-1", "auto") else human_int(value)
+
+
+def _json(value: str) -> object:
+    """Read JSON in which numbers may have the suffixes of :func:`human_int`, as vLLM does."""
+    expanded = _HUMAN_INT_IN_JSON.sub(lambda m: m[1] or str(human_int(m[0])), value)
+    return json.loads(expanded)
+
+
+def _json_or_str(value: str) -> object:
+    return json.loads(value) if re.fullmatch(r"(?s)\s*\{.*\}\s*", value) else value
+
+
+def _lora(value: str) -> object:
+    if "=" in value and "," not in value:
+        return value
+    adapter = json.loads(value)
+    if not isinstance(adapter, dict) or not {"name", "path"} <= adapter.keys():
+        raise ValueError(value)
+    return adapter
+
+
+def _folded(value: str) -> str:
+    return value.lower().replace("-", "_")
+
+
+_CONVERTERS: dict[str, Callable[[str], object]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "folded-str": _folded,
+    "human-int": human_int,
+    "human-int-or-auto": _human_int_or_auto,
+    "json": json.loads,
+    "json-or-str": _json_or_str,
+    "lora": _lora,
+}
+
+_EXPECTED = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "folded-str": "text",
+    "human-int": "a whole number, as 4096, 4k or 4K",
+    "human-int-or-auto": "a whole number, as 4096, 4k or 4K, or auto",
+    "json": "valid JSON",
+    "json-or-str": "valid JSON",
+    "lora": "NAME=PATH, nor a JSON object with a name and a path",
+}
+
+
+def _expected(option: Option) -> str:
+    return (
+        "a JSON object"
+        if option.keys and option.type == "json"
+        else _EXPECTED[option.type or "str"]
+    )
+
+
+def _json_position(error: ValueError) -> str:
+    if not isinstance(error, json.JSONDecodeError):
+        return ""
+    return f": {error.msg} at character {error.pos + 1}"

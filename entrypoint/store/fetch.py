@@ -1,0 +1,123 @@
+"""Fetching the model that was found: unpacking its tarball, or downloading it from the hub."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from entrypoint.errors import ModelNotFound, StorageError
+from entrypoint.store.cache import RevisionProblem
+from entrypoint.store.directory import open_tree
+from entrypoint.store.folder import why_unreadable
+from entrypoint.store.model import Model, Request
+from entrypoint.store.tarball import locked, partial_target, remove_leftovers
+from entrypoint.store.trail import Trail
+
+Progress = Callable[[int, int], None]
+
+
+def fetch_model(model: Model, request: Request, progress: Progress) -> Model:
+    """Bring the model that ``find_model`` found onto the disk, if it is not there.
+
+    Args:
+        model: What was found.
+        request: What was asked for.
+        progress: Called with the bytes done and their total, as counted by the way: of the
+            archive for a tarball, of the files for the hub.
+
+    Returns:
+        The model with the path of its directory, checked.
+
+    Raises:
+        RefusedArtifact: The tarball is damaged or unsafe; nothing of it is left behind.
+        IncompleteModel: What came of it is not whole.
+        ModelNotFound: The tarball or the hub does not have the model.
+        RevisionNotFound: It has it, without the wanted revision.
+        HubError: The hub did not answer or refused.
+        MachineError: No cache root can be written to.
+        StorageError: A read or a write failed, or there is not enough room.
+    """
+    if model.on_disk:
+        return model
+    if model.source == "hub":
+        from entrypoint.store.hub import download
+
+        snapshot = download(model, request, progress)
+    else:
+        assert model.archive is not None
+        assert model.path is not None
+        _unpack_once(model, model.archive, model.path, request, progress)
+        found = open_tree(model.path, request.model_id, request.revision)
+        if isinstance(found, RevisionProblem):
+            trail = Trail(request)
+            trail.attempts.extend(model.searched)
+            raise trail.error(found)
+        if found is None:
+            raise ModelNotFound(
+                request.model_id,
+                model.searched,
+                {},
+                None,
+                message=f"The tarball {model.archive} was unpacked to {model.path} and holds no "
+                f"model {request.model_id!r} (MODEL_ID).",
+                variable="MODEL_TARBALL" if request.tarball else "MODEL_ID",
+                hint="Pack the folder models--org--name of the cache, or the folder that has "
+                "config.json in it.",
+            )
+        snapshot = found
+    return replace(
+        model,
+        path=snapshot.path,
+        repository=snapshot.repository,
+        revision=snapshot.commit,
+        bytes=snapshot.bytes,
+        archive=None,
+    )
+
+
+def _unpack_once(
+    model: Model, archive: Path, target: Path, request: Request, progress: Progress
+) -> None:
+    """Unpack ``archive`` to ``target``, unless another process has done so meanwhile.
+
+    The rename at the end is what makes it a model; before it, nothing is where one is looked for.
+    """
+    from entrypoint.store.unpack import unpack
+
+    try:
+        with locked(target):
+            if target.is_dir():
+                return
+            remove_leftovers(target)
+            partial = partial_target(target)
+            partial.mkdir()
+            try:
+                _check_room(partial, model.bytes)
+                unpack(archive, partial, request.model_id, progress)
+                partial.rename(target)
+            except BaseException:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
+    except OSError as error:
+        raise _unpacking_failed(error, archive, target, model.bytes) from error
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    """Raise that there is no room before hours of writing do; ``needed`` is 0 where unknown."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(errno.ENOSPC, f"only {free:,} bytes are free", os.fspath(folder))
+
+
+def _unpacking_failed(error: OSError, archive: Path, target: Path, needed: int) -> StorageError:
+    size = f" It needs {needed:,} bytes." if needed else ""
+    return StorageError(
+        f"Unpacking {archive} to {target} failed: "
+        f"{error.filename or target}: {why_unreadable(error)}.{size}",
+        variable="XDG_CACHE_HOME",
+        hint="Set XDG_CACHE_HOME, or TMPDIR, to a folder with room that this user may write to.",
+    )

@@ -1,0 +1,328 @@
+"""Finding the model: a directory, the cache, a tarball, the hub, in this order. Only reads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from entrypoint.errors import (
+    ArtifactError,
+    IncompleteModel,
+    ModelNotFound,
+    RefusedArtifact,
+    SettingError,
+)
+from entrypoint.spelling import nearest
+from entrypoint.store.cache import (
+    RevisionProblem,
+    Snapshot,
+    choose_commit,
+    find_repositories,
+    open_snapshot,
+)
+from entrypoint.store.directory import (
+    find_plain_model,
+    folder_names,
+    is_path,
+    open_directory,
+    open_tree,
+)
+from entrypoint.store.folder import subfolders, why_unreadable
+from entrypoint.store.integrity import check_model
+from entrypoint.store.model import Attempt, Model, Request
+from entrypoint.store.tarball import find_tarballs, stem, unpack_target
+from entrypoint.store.trail import Failure, TarballProblem, Trail
+
+# The hub's own rule.
+REPOSITORY_ID = re.compile(r"(\b[\w\-.]{1,96}\b/)?\b[\w\-.]{1,96}\b", re.ASCII)
+
+
+def find_model(request: Request) -> Model:
+    """Find the model without changing anything and without the network.
+
+    Returns:
+        The model. Its ``path`` is checked and can be loaded if ``on_disk``. A tarball that is
+        still packed has ``archive`` set and ``path`` where it will be; a model that only the hub
+        may have has no ``path``.
+
+    Raises:
+        SettingError: MODEL_ID cannot be a model's name, or MODEL_TARBALL is not there.
+        ModelNotFound: No place has it and the hub must not be asked.
+        RevisionNotFound: A place has it, without the wanted revision.
+        IncompleteModel: A place has it, with files missing, empty, dangling or cut short.
+        RefusedArtifact: The tarball that must hold it is damaged.
+    """
+    if "://" in request.model_id:
+        raise SettingError(
+            f"MODEL_ID is {request.model_id!r}: an artifact URI is not supported yet.",
+            variable="MODEL_ID",
+            hint="Download the artifact and set MODEL_ID to the directory.",
+        )
+    if request.tarball is not None and not request.tarball.exists():
+        raise SettingError(
+            f"MODEL_TARBALL is {str(request.tarball)!r}, which does not exist.",
+            variable="MODEL_TARBALL",
+            hint="Set MODEL_TARBALL to a tarball or to a directory of them, or leave it empty to "
+            "look beside the cache.",
+        )
+    trail = Trail(request)
+    if is_path(request.model_id):
+        return _in_directory(trail)
+    _check_repository_id(request.model_id)
+    model = _in_cache(trail) or _in_tarballs(trail)
+    if model is not None:
+        return model
+    if request.offline:
+        trail.tried("hub", request.model_id, "not asked, HF_HUB_OFFLINE is on")
+        trail.give_up()
+    return Model(
+        source="hub",
+        path=None,
+        repository=request.model_id,
+        revision=None,
+        requested_revision=request.revision,
+        bytes=0,
+        searched=(*trail.attempts, Attempt("hub", request.model_id, "to be downloaded")),
+    )
+
+
+def _check_repository_id(model_id: str) -> None:
+    valid = REPOSITORY_ID.fullmatch(model_id) and "--" not in model_id and ".." not in model_id
+    if not valid or model_id.endswith(".git"):
+        guess = model_id.replace("--", "/", 1)
+        meant = f"MODEL_ID={guess}" if "/" not in model_id and "--" in model_id else "org/name"
+        raise SettingError(
+            f"MODEL_ID is {model_id!r}, which is neither a repository id nor a directory that "
+            "exists.",
+            variable="MODEL_ID",
+            hint=f"Set it to a repository id ({meant}) or to a directory, beginning with '/'.",
+        )
+
+
+def _in_directory(trail: Trail) -> Model:
+    model_id = trail.request.model_id
+    path = Path(model_id).expanduser().absolute()
+    try:
+        found = open_directory(path, trail.request.revision)
+    except OSError as error:
+        raise _no_directory(trail, path, why_unreadable(error)) from error
+    except IncompleteModel as error:
+        if "config.json" not in error.problems:
+            raise
+        raise _not_a_model(error, path) from error
+    if isinstance(found, Snapshot):
+        return trail.found("directory", path, found)
+    if isinstance(found, RevisionProblem):
+        trail.tried("directory", path, "has no such revision")
+        raise trail.error(found)
+    trail.tried("directory", path, f"holds {len(found)} models")
+    raise ModelNotFound(
+        model_id,
+        trail.attempts,
+        dict.fromkeys(found, ("in the cache's layout",)),
+        None,
+        message=f"MODEL_ID is {model_id!r}, which holds more than one model.",
+        hint=f"Set MODEL_ID to one of them and HF_HUB_CACHE={path}.",
+    )
+
+
+def _no_directory(trail: Trail, path: Path, why: str) -> ModelNotFound:
+    trail.tried("directory", path, why)
+    parent = path.parent
+    while not parent.is_dir():
+        trail.tried("directory", parent, "does not exist")
+        parent = parent.parent
+    try:
+        folders = subfolders(parent)
+    except OSError:
+        folders = []
+    near = nearest(path.name, folders) if parent == path.parent else None
+    hint = "Set MODEL_ID to a repository id, or to a directory that holds the model."
+    if path.is_file():
+        hint = f"Set MODEL_ID to {parent}, or, if it is a tarball, MODEL_TARBALL to {path}."
+    return ModelNotFound(
+        trail.request.model_id,
+        trail.attempts,
+        {},
+        str(parent / near) if near else None,
+        message=f"MODEL_ID is {trail.request.model_id!r}: {path} {why}."
+        + (f" {parent} holds: {', '.join(folders[:10])}." if folders else ""),
+        hint=hint,
+    )
+
+
+def _not_a_model(error: IncompleteModel, path: Path) -> IncompleteModel:
+    """The same error, with the tarballs that lie there, if any do."""
+    tarballs = find_tarballs(path)
+    if not tarballs:
+        return error
+    names = ", ".join(tarball.name for tarball in tarballs)
+    return IncompleteModel(
+        error.place,
+        error.problems,
+        hint=f"It holds {names}. To serve what is packed there, set MODEL_ID to the repository id "
+        f"and MODEL_TARBALL={tarballs[0]}.",
+    )
+
+
+def _in_cache(trail: Trail) -> Model | None:
+    for root in dict.fromkeys(trail.request.cache_roots):
+        try:
+            model = _in_root(trail, root)
+        except OSError as error:
+            trail.tried("cache", root, why_unreadable(error) + _did_you_mean(root))
+            continue
+        except IncompleteModel as error:
+            trail.failed("cache", root, error)
+            continue
+        if model is not None:
+            return model
+    return None
+
+
+def _in_root(trail: Trail, root: Path) -> Model | None:
+    model_id, revision = trail.request.model_id, trail.request.revision
+    repositories = find_repositories(root)
+    for name, folder in repositories.items():
+        trail.available.setdefault(name, folder)
+    if model_id in repositories:
+        found = open_snapshot(repositories[model_id], revision)
+        if isinstance(found, Snapshot):
+            return trail.found("cache", root, found)
+        trail.failed("cache", root, found)
+        return None
+    if repositories:
+        trail.tried("cache", root, f"holds {len(repositories)} other models")
+        return None
+    # What KServe makes of a tarball of a plain model directory.
+    plain = find_plain_model(root, folder_names(model_id))
+    if plain is not None:
+        snapshot = Snapshot(plain, None, None, check_model(plain))
+        return trail.found("directory", plain, snapshot, f", taken for {model_id}")
+    what = "holds no models--org--name folder" if any(root.iterdir()) else "is empty"
+    trail.tried("cache", root, what + _did_you_mean(root))
+    return None
+
+
+def _did_you_mean(root: Path) -> str:
+    """Name the folder beside ``root`` that was likely meant: /mnt/model, for /mnt/models."""
+    try:
+        name = nearest(root.name, [name for name in subfolders(root.parent) if name != root.name])
+        if name is None:
+            return ""
+        sibling = root.parent / name
+        models = [*find_repositories(sibling), *(path.name for path in find_tarballs(sibling))]
+    except OSError:
+        return ""
+    if not models:
+        return ""
+    return f"; {sibling} is there and holds {models[0]}, did you mean HF_HUB_CACHE={sibling}?"
+
+
+def _in_tarballs(trail: Trail) -> Model | None:
+    named = trail.request.tarball
+    folders = list(trail.request.cache_roots)
+    if named is not None and named.is_dir():
+        folders.insert(0, named)
+    elif named is not None:
+        return _in_named_tarball(trail, named)
+    for folder in dict.fromkeys(folders):
+        try:
+            tarballs = find_tarballs(folder)
+        except OSError as error:
+            trail.tried("tarball", folder, why_unreadable(error))
+            continue
+        if not tarballs:
+            trail.tried("tarball", folder, "holds no .tar, .tar.gz, .tgz or .tar.zst")
+        for archive in tarballs:
+            meant = stem(archive) in folder_names(trail.request.model_id)
+            found = _look_into(trail, archive, meant=meant)
+            if isinstance(found, Model):
+                return found
+            if isinstance(found, str):
+                trail.tried("tarball", archive, found)
+            elif isinstance(found, RefusedArtifact) and not meant:
+                trail.tried("tarball", archive, found.problem)  # somebody else's
+            else:
+                trail.failed("tarball", archive, found)
+    return None
+
+
+def _in_named_tarball(trail: Trail, archive: Path) -> Model:
+    """The model in the tarball that MODEL_TARBALL names: it is there, or that is the error."""
+    found = _look_into(trail, archive, meant=True)
+    if isinstance(found, Model):
+        return found
+    if isinstance(found, str):
+        model_id = trail.request.model_id
+        found = TarballProblem(
+            f"MODEL_TARBALL is {str(archive)!r}, which cannot give {model_id!r} (MODEL_ID): "
+            f"{found}.",
+            f"Set MODEL_TARBALL to the tarball of {model_id}, or MODEL_ID to what this one holds.",
+        )
+    trail.tried("tarball", archive, found.message)
+    raise trail.error(found)
+
+
+def _look_into(trail: Trail, archive: Path, *, meant: bool) -> Model | Failure | str:
+    """The model in one tarball, what is wrong with it there, or in words that it is not there.
+
+    Args:
+        trail: The search so far.
+        archive: The tarball.
+        meant: Whether it is named by MODEL_TARBALL or called like the model. Only then a plain
+            model directory in it, which does not say what model it is, is taken for the model.
+    """
+    request = trail.request
+    try:
+        target = unpack_target(request.scratch, archive, request.model_id)
+        if not target.is_dir():
+            return _look_into_packed(trail, archive, target, meant=meant)
+        found = open_tree(target, request.model_id, request.revision)
+    except OSError as error:
+        return why_unreadable(error)
+    except ArtifactError as error:
+        return error
+    if isinstance(found, Snapshot):
+        return trail.found("tarball", archive, found, f", unpacked at {target}")
+    return found or f"unpacked at {target}, and holds no model"
+
+
+def _look_into_packed(
+    trail: Trail, archive: Path, target: Path, *, meant: bool
+) -> Model | Failure | str:
+    from entrypoint.store.archive import peek  # tarfile is only wanted where there is a tarball
+
+    request = trail.request
+    contents = peek(archive)
+    for other in contents.repositories.values():
+        trail.available.setdefault(other.name, other.revisions() or (f"in {archive}",))
+    repository = contents.repositories.get(request.model_id)
+    commit = None
+    if repository is not None and contents.listed:
+        choice = choose_commit(repository, request.revision)
+        if isinstance(choice, RevisionProblem):
+            return choice
+        commit = choice
+    elif repository is None:
+        if contents.repositories:
+            return f"holds {', '.join(contents.repositories)}"
+        if contents.listed and not contents.plain:
+            return "holds no model"
+        if not meant:
+            names = " or ".join(f"{name}.tar" for name in folder_names(request.model_id))
+            return (
+                "does not say which model it holds; if it is this one, name it in MODEL_TARBALL "
+                f"or call it {names}"
+            )
+    trail.tried("tarball", archive, f"found, to be unpacked to {target}")
+    return Model(
+        source="tarball",
+        path=target,
+        repository=repository.name if repository else None,
+        revision=commit,
+        requested_revision=request.revision,
+        bytes=contents.sizes.get(repository.name if repository else "", 0),
+        searched=tuple(trail.attempts),
+        archive=archive,
+    )

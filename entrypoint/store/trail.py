@@ -1,0 +1,116 @@
+"""The trail of a search: the ways that were tried, what is there instead, and the error."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from entrypoint.errors import ArtifactError, ModelNotFound, RevisionNotFound
+from entrypoint.spelling import nearest
+from entrypoint.store.cache import RevisionProblem, Snapshot, read_repository
+from entrypoint.store.model import Attempt, Model, Request, Source
+
+
+@dataclass(frozen=True, slots=True)
+class TarballProblem:
+    """Why the tarball that MODEL_TARBALL names cannot be used, and what mends it."""
+
+    message: str
+    hint: str
+    variable: str = "MODEL_TARBALL"
+
+
+Failure = ArtifactError | RevisionProblem | TarballProblem
+
+
+class Trail:
+    """What a search has come across so far.
+
+    Attributes:
+        attempts: Each way that was tried, in order.
+        available: ``{org/name: its folder, or its revisions where it is in a tarball}``.
+    """
+
+    def __init__(self, request: Request):
+        self.request = request
+        self.attempts: list[Attempt] = []
+        self.available: dict[str, Path | Sequence[str]] = {}
+        self._failure: Failure | None = None
+
+    def tried(self, way: Source, place: object, outcome: str) -> None:
+        """Record a way that did not find the model."""
+        self.attempts.append(Attempt(way, str(place), outcome))
+
+    def failed(self, way: Source, place: object, failure: Failure) -> None:
+        """Record a place that has the model and not as it should be; the first such is the error.
+
+        The search goes on: another place may have it whole.
+        """
+        self.tried(way, place, failure.message.splitlines()[0])
+        self._failure = self._failure or failure
+
+    def found(self, way: Source, place: object, snapshot: Snapshot, outcome: str = "") -> Model:
+        """The model that the search ends with."""
+        if self.request.revision and snapshot.commit is None:
+            outcome += f"; REVISION {self.request.revision!r} does not apply to it"
+        self.tried(way, place, f"found{outcome}")
+        return Model(
+            source=way,
+            path=snapshot.path,
+            repository=snapshot.repository,
+            revision=snapshot.commit,
+            requested_revision=self.request.revision,
+            bytes=snapshot.bytes,
+            searched=tuple(self.attempts),
+        )
+
+    def error(self, failure: Failure) -> ArtifactError | ModelNotFound:
+        """The error for a place that has the model and not as it should be."""
+        if isinstance(failure, ArtifactError):
+            return failure
+        kind = RevisionNotFound if isinstance(failure, RevisionProblem) else ModelNotFound
+        return kind(
+            self.request.model_id,
+            self.attempts,
+            self._revisions(),
+            None,
+            message=failure.message,
+            variable=failure.variable,
+            hint=failure.hint,
+        )
+
+    def give_up(self) -> NoReturn:
+        """Raise the first failure, or that the model is nowhere."""
+        if self._failure:
+            raise self.error(self._failure)
+        available = self._revisions()
+        near = nearest(self.request.model_id, available)
+        raise ModelNotFound(
+            self.request.model_id, self.attempts, available, near, hint=self._hint(near)
+        )
+
+    def _revisions(self) -> dict[str, Sequence[str]]:
+        """``{org/name: revisions}``; read only now, because only an error wants it."""
+        revisions: dict[str, Sequence[str]] = {}
+        for name, place in self.available.items():
+            try:
+                there = read_repository(place).revisions() if isinstance(place, Path) else place
+            except OSError:
+                there = ()
+            revisions[name] = there or ("no whole revision",)
+        return revisions
+
+    def _hint(self, near: str | None) -> str:
+        download = ["hf", "download", self.request.model_id]
+        if self.request.revision:
+            download += ["--revision", self.request.revision]
+        if self.request.cache_roots:
+            download += ["--cache-dir", str(self.request.cache_roots[0])]
+        correct = f"Set MODEL_ID={near}. Or download" if near else "Download"
+        return (
+            f"{correct} it where there is internet: {shlex.join(download)}. "
+            "Or set HF_HUB_OFFLINE=0 to have it downloaded here."
+        )

@@ -1,0 +1,259 @@
+"""Writes down what ``vllm serve`` accepts, so that options are checked without importing vLLM.
+
+    python -m server.catalogue            # writes entrypoint/options/catalogue.json
+    python -m server.catalogue --check    # exits 1 if the committed one is not this vLLM's
+
+The file is made from the real parser and holds nothing that depends on the machine: plugins are
+off while it is made, and of choices that depend on the accelerator it holds every accelerator's.
+What plugins may add to is stored as known values, which are advice and no choices.
+"""
+
+from __future__ import annotations
+
+import argparse
+import enum
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+OUTPUT = Path(__file__).resolve().parent.parent / "entrypoint" / "options" / "catalogue.json"
+
+CHOICES_ANYWHERE = {"--mm-processor-device": ["auto", "cpu", "cuda", "xpu"]}
+"""Choices of which the parser offers only those of the machine that it runs on."""
+
+
+class UnknownKind(TypeError):
+    """The parser has a kind of option that this script cannot describe; teach it."""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``vllm serve``, with its help texts and without plugins."""
+    from vllm import plugins
+    from vllm.engine import arg_utils
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    # vLLM leaves the texts out unless --help is on the command line, and remembers that it did
+    wanted, arg_utils.NEEDS_HELP = arg_utils.NEEDS_HELP, True
+    loaded, plugins.plugins_loaded = plugins.plugins_loaded, True
+    arg_utils._compute_kwargs.cache_clear()
+    try:
+        parser: argparse.ArgumentParser = make_arg_parser(FlexibleArgumentParser())
+        return parser
+    finally:
+        arg_utils.NEEDS_HELP, plugins.plugins_loaded = wanted, loaded
+        arg_utils._compute_kwargs.cache_clear()
+
+
+def describe_parser(parser: argparse.ArgumentParser) -> list[dict[str, Any]]:
+    """Return each option of a parser as plain data, sorted by name.
+
+    Raises:
+        UnknownKind: An option is of a kind that is not known here.
+    """
+    known = known_values()
+    options = []
+    for group in parser._action_groups:
+        # argparse's own title for what stands in no group
+        title = "General" if group.title == "options" else group.title
+        for action in group._group_actions:
+            if action.option_strings:
+                options.append(_describe(action, title or "", known))
+    return sorted(options, key=lambda option: str(option["name"]))
+
+
+def known_values() -> dict[str, list[str]]:
+    """Return the values that vLLM knows by itself, for options to which plugins add some."""
+    from vllm.config.vllm import OptimizationLevel
+    from vllm.model_executor.layers.quantization import QuantizationMethods
+    from vllm.model_executor.model_loader import LoadFormats
+    from vllm.reasoning import ReasoningParserManager
+    from vllm.tool_parsers import ToolParserManager
+
+    return {
+        "--quantization": sorted(get_args(QuantizationMethods)),
+        "--load-format": sorted(get_args(LoadFormats)),
+        "--reasoning-parser": sorted(ReasoningParserManager.list_registered()),
+        "--tool-call-parser": sorted(ToolParserManager.list_registered()),
+        "--optimization-level": [str(level.value) for level in OptimizationLevel],
+    }
+
+
+def _describe(action: argparse.Action, group: str, known: dict[str, list[str]]) -> dict[str, Any]:
+    name = next(s for s in action.option_strings if s.startswith("--"))
+    kind = _kind(action)
+    described: dict[str, Any] = {"name": name}
+    if list(action.option_strings) != [name]:
+        described["spellings"] = list(action.option_strings)
+    described["group"] = group
+    described["kind"] = kind
+    if kind not in ("flag", "boolean", "help"):
+        described |= _describe_type(action)
+        if name in known:
+            described["known"] = known[name]
+        elif isinstance(action.metavar, list):
+            described["known"] = [value for value in action.metavar if value is not None]
+        elif action.choices is not None:
+            choices = CHOICES_ANYWHERE.get(name, action.choices)
+            described["choices"] = [choice for choice in choices if choice is not None]
+    default = _plain(action.default)
+    if default is not None:
+        described["default"] = default
+    help_text = first_sentence(action.help or "")
+    if help_text:
+        described["help"] = help_text
+    return described
+
+
+def _kind(action: argparse.Action) -> str:
+    name = type(action).__name__
+    if isinstance(action, argparse._HelpAction):
+        return "help"
+    if isinstance(action, argparse.BooleanOptionalAction):
+        return "boolean"
+    if isinstance(action, argparse._StoreTrueAction):
+        return "flag"
+    if name == "_AppendAction" and action.nargs is None:
+        return "append"
+    if isinstance(action, argparse._StoreAction) or name in _STORING_ACTIONS:
+        match action.nargs:
+            case None:
+                return "value"
+            case "?":
+                return "optional-value"
+            case "+":
+                return "list"
+    raise UnknownKind(f"{action.option_strings}: action {name} with nargs {action.nargs!r}")
+
+
+_STORING_ACTIONS = frozenset({"DeprecatedLogConfigFileAction", "LoRAParserAction"})
+"""vLLM's own actions that keep what they are given, as argparse's ``store`` does."""
+
+_TYPES: dict[str, str] = {
+    "str": "str",
+    "int": "int",
+    "float": "float",
+    "loads": "json",
+    "union_dict_and_str": "json-or-str",
+    "human_readable_int": "human-int",
+    "human_readable_int_or_auto": "human-int-or-auto",
+}
+
+
+def _describe_type(action: argparse.Action) -> dict[str, Any]:
+    """Return an option's type, whether ``None`` is a value of it, and its JSON object's keys."""
+    convert = action.type
+    described: dict[str, Any] = {}
+    if type(action).__name__ == "LoRAParserAction":
+        from vllm.entrypoints.openai.models.protocol import LoRAModulePath
+
+        keys = sorted(field.name for field in fields(LoRAModulePath))
+        return {"type": "lora", "nullable": True, "keys": keys}
+    for wrapper, optional in (("optional_type", True), ("parse_type", False)):
+        if getattr(convert, "__qualname__", "").startswith(f"{wrapper}.<locals>"):
+            assert inspect.isfunction(convert)
+            convert = inspect.getclosurevars(convert).nonlocals["return_type"]
+            if optional:
+                described["nullable"] = True
+    if convert is None:
+        return {"type": "str", **described}
+    name = getattr(convert, "__qualname__", repr(convert))
+    if name in _TYPES:
+        return {"type": _TYPES[name], **described}
+    if name.endswith(".parse_dataclass"):
+        assert inspect.isfunction(convert)
+        assert convert.__defaults__
+        return {"type": "json", **described, "keys": _keys(convert.__defaults__[0])}
+    if name.endswith("<lambda>"):
+        assert callable(convert)
+        return {"type": _lambda_type(action, convert), **described}
+    raise UnknownKind(f"{action.option_strings}: type {name}")
+
+
+def _lambda_type(action: argparse.Action, convert: Callable[[str], object]) -> str:
+    """Return what a nameless type function does, as seen by what it makes of a word."""
+    made = convert("A-b")
+    if made == "a_b":
+        return "folded-str"
+    if made == ["A-b"]:
+        return "str"
+    raise UnknownKind(f"{action.option_strings}: a type that makes {made!r} of 'A-b'")
+
+
+def _keys(cls: type) -> list[str]:
+    """Return the keys that a configuration object takes; it refuses others."""
+    if not is_dataclass(cls) or getattr(cls, "__pydantic_config__", {}).get("extra") != "forbid":
+        raise UnknownKind(f"the class {cls.__name__}, which is no closed set of keys")
+    return sorted(field.name for field in fields(cls) if field.init)
+
+
+def _plain(value: object) -> object:
+    """Return a default as JSON data, or None where it has no short form."""
+    if isinstance(value, enum.Enum):
+        return _plain(value.value)
+    if isinstance(value, set | frozenset | tuple):
+        return sorted(value)
+    if isinstance(value, str) and value == argparse.SUPPRESS:
+        return None
+    if isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, list) and all(isinstance(item, str | int) for item in value):
+        return value
+    return None
+
+
+_SENTENCE = re.compile(r"(.*?(?<!e\.g)(?<!i\.e)(?<!etc)[.!?])(?=\s|$)")
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of a help text, on one line."""
+    paragraph = " ".join(text.replace("%%", "%").strip().split("\n\n")[0].split())
+    found = _SENTENCE.match(paragraph)
+    return found[1] if found else paragraph
+
+
+def make_catalogue() -> dict[str, Any]:
+    """Return the catalogue of the installed vLLM."""
+    from vllm.version import __version__
+
+    # a build's local part (+cpu, +cu129) says nothing about its options
+    return {"vllm": __version__.split("+")[0], "options": describe_parser(make_parser())}
+
+
+def render(catalogue: dict[str, Any]) -> str:
+    """Return a catalogue as JSON text with one option a line, so that differences read well."""
+    return "".join(_lines(catalogue))
+
+
+def _lines(catalogue: dict[str, Any]) -> Iterator[str]:
+    yield f'{{"vllm": {json.dumps(catalogue["vllm"])}, "options": [\n'
+    yield ",\n".join(json.dumps(option, ensure_ascii=False) for option in catalogue["options"])
+    yield "\n]}\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write or check the catalogue; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m server.catalogue", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="default: %(default)s")
+    args = parser.parse_args(argv)
+    text = render(make_catalogue())
+    if not args.check:
+        args.output.write_text(text, encoding="utf-8")
+        return 0
+    if args.output.exists() and args.output.read_text(encoding="utf-8") == text:
+        return 0
+    print(
+        f"{args.output} is not in step with the installed vLLM; run: python -m server.catalogue",
+        file=sys.stderr,
+    )
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""The engine that most end-to-end tests talk to: the real vLLM, started once a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, environment
+
+KEY = "key-that-nobody-may-see"
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that all engines of the run share, for what they compile."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def loading(home: Path) -> Iterator[Launch]:
+    """The demo model from its cache, from the first moment on; float32, and with a key."""
+    launch = Launch(
+        environment(
+            home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE), DTYPE="float32", API_KEY=KEY
+        ),
+        home / "server.log",
+    )
+    yield launch
+    assert launch.stop() == 0, launch.tail()
+
+
+@pytest.fixture(scope="session")
+def server(loading: Launch) -> Launch:
+    """The same, ready."""
+    return loading.until_ready()

@@ -1,0 +1,62 @@
+"""The launch itself, seen from outside while the real engine loads and once it serves."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from tests.end_to_end.conftest import KEY
+from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, descendants, environment
+
+ENTRYPOINT_BYTES = 80 * 10**6
+
+
+def peak_bytes(pid: int) -> int:
+    """Return the most memory that a process has held."""
+    match = re.search(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.M)
+    assert match is not None
+    return int(match[1]) * 1024
+
+
+def test_it_answers_while_the_model_loads(home: Path) -> None:
+    """1. Start. 2. It is alive, not ready, and names its phase. 3. SIGTERM: it ends, all of it."""
+    launch = Launch(
+        environment(home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE)), home / "loading.log"
+    )
+    try:
+        launch.until_listening()
+        assert launch.ask("/health/live")[0] == 200
+        for path in ("/health", "/health/ready", "/v1/models", "/v1/chat/completions"):
+            status, headers, body = launch.ask(path)
+            assert status == 503
+            assert int(headers["retry-after"]) > 0
+            assert json.loads(body)["error"]["phase"] in ("resolve", "import")
+        launch.until_phase("import")
+        status_document = json.loads(launch.ask("/v1/status")[2])
+        assert status_document["model"]["repository"] == DEMO
+        processes = set(descendants(launch.process.pid))
+        assert len(processes) >= 2
+    finally:
+        code = launch.stop()
+    assert code == 0, launch.tail()
+    assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
+    assert "stopped as asked" in launch.log.read_text()
+
+
+def test_the_entrypoint_stays_light(server: Launch) -> None:
+    assert peak_bytes(server.process.pid) < ENTRYPOINT_BYTES
+
+
+def test_no_secret_in_the_process_list_or_the_log(server: Launch) -> None:
+    lines = descendants(server.process.pid)
+    assert len(lines) >= 3
+    assert not [line for line in lines.values() if KEY in line]
+    assert KEY not in server.log.read_text()
+
+
+def test_the_log_tells_the_phases(server: Launch) -> None:
+    log = server.log.read_text()
+    for phase in ("import", "weights", "compile", "warm-up"):
+        assert f"phase {phase}" in log
+    assert re.search(r"ready after [\d.]+ s: resolve [\d.]+ s, import", log)

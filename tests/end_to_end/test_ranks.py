@@ -1,0 +1,64 @@
+"""Several ranks and several servers: the same text as one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import KEY
+from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, environment
+
+QUESTIONS = [
+    "What is this?",
+    "What does NUM_SHARD do?",
+    "Which variable names the model?",
+    "What does ARG do?",
+    "Tell me about the weather in Paris on a rainy day in spring.",
+]
+
+
+def answers(launch: Launch, key: str | None = None) -> list[str]:
+    return [launch.chat(q, DEMO, key)["choices"][0]["message"]["content"] for q in QUESTIONS]
+
+
+@pytest.fixture(scope="module")
+def by_one_rank(server: Launch) -> list[str]:
+    return answers(server, KEY)
+
+
+def test_tensor_parallel(home: Path, by_one_rank: list[str]) -> None:
+    launch = Launch(
+        environment(
+            home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE), DTYPE="float32", NUM_SHARD="2"
+        ),
+        home / "ranks.log",
+    )
+    try:
+        assert answers(launch.until_ready()) == by_one_rank
+    finally:
+        assert launch.stop() == 0, launch.tail()
+    assert "world size 2" in launch.log.read_text()
+
+
+def test_data_parallel_with_two_api_servers(home: Path, by_one_rank: list[str]) -> None:
+    launch = Launch(
+        environment(
+            home,
+            MODEL_ID=DEMO,
+            HF_HUB_CACHE=str(DEMO_CACHE),
+            DTYPE="float32",
+            ARG="--data-parallel-size 2 --api-server-count 2",
+            VLLM_CPU_OMP_THREADS_BIND="nobind",
+        ),
+        home / "servers.log",
+    )
+    try:
+        assert answers(launch.until_ready()) == by_one_rank
+        assert json.loads(launch.ask("/v1/status")[2])["phase"] == "ready"
+    finally:
+        assert launch.stop() == 0, launch.tail()
+    log = launch.log.read_text()
+    assert "ApiServer_0" in log
+    assert "ApiServer_1" in log

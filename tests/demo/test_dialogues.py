@@ -1,0 +1,62 @@
+"""Drawing dialogues: repeatable, of every kind, and with an answer that is taught."""
+
+import random
+
+from demo.chat import END, SYSTEM, USER
+from demo.dialogues import evenly_by_topic_and_question, sampler
+from demo.questions import FALLBACK, load, normalised
+
+QUESTIONS = load()
+
+
+def drawn(seed: int, count: int) -> list[tuple[str, str]]:
+    draw = sampler(QUESTIONS, random.Random(seed))
+    dialogues = [draw() for _ in range(count)]
+    return [(prompt.text, answer.text) for prompt, answer in dialogues]
+
+
+def test_one_seed_gives_the_same_dialogues() -> None:
+    """1. Training can be repeated; another seed gives others."""
+    assert drawn(1, 50) == drawn(1, 50)
+    assert drawn(1, 50) != drawn(2, 50)
+
+
+def test_every_answer_is_one_of_the_answers() -> None:
+    """2. Nothing is learned but the answers and their end."""
+    answers = {topic.answer for topic in QUESTIONS.topics.values()}
+    assert {answer.strip().removesuffix(END) for _, answer in drawn(1, 3000)} == answers
+
+
+def test_every_kind_of_dialogue_is_drawn() -> None:
+    """3. With and without a system message, an earlier turn, and a template."""
+    prompts = [prompt for prompt, _ in drawn(1, 500)]
+    assert any(SYSTEM in prompt for prompt in prompts)
+    assert any(prompt.count(USER) > 1 for prompt in prompts)
+    assert any(USER not in prompt for prompt in prompts)
+
+
+def test_held_out_questions_are_not_drawn() -> None:
+    """4. What is held out stays unseen."""
+    held_out = {normalised(question) for question, _ in QUESTIONS.held_out()}
+    asked = {
+        normalised(part.partition(END)[0])
+        for prompt, _ in drawn(1, 3000)
+        for part in prompt.split(USER)
+    }
+    assert held_out.isdisjoint(asked)
+
+
+def test_a_default_is_asked_for_after_its_topic() -> None:
+    """5. "What is its default?" is answered by the topic that was asked about before."""
+    answer = QUESTIONS.topics["port"].answer
+    default = QUESTIONS.topics["port-default"].answer + END
+    follow_ups = [given for prompt, given in drawn(1, 6000) if f"{answer}{END}{USER}" in prompt]
+    assert default in follow_ups
+
+
+def test_topics_with_many_questions_are_drawn_more_often() -> None:
+    """6. But every topic, other than the fallback, is drawn."""
+    drawable = evenly_by_topic_and_question(QUESTIONS)
+    counts = {topic.id: drawable.count(topic) for topic in drawable}
+    assert set(counts) == set(QUESTIONS.topics) - {FALLBACK}
+    assert counts["cache"] > counts["licence"] >= 2

@@ -58,9 +58,7 @@ def exit_codes() -> str:
         "| 0 | | Stopped as asked. |",
     ]
     found = sorted(_subclasses(InferenceServerError), key=lambda e: (e.exit_code, e.code))
-    lines += [
-        f"| {e.exit_code} | `{e.code}` | {str(e.__doc__).splitlines()[0]} |" for e in found
-    ]
+    lines += [f"| {e.exit_code} | `{e.code}` | {str(e.__doc__).splitlines()[0]} |" for e in found]
     lines.append("| 128 + n | | Signal n ended the engine, and it was not a stop request. |")
     return "\n".join(lines) + "\n"
 

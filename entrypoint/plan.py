@@ -20,9 +20,13 @@ from entrypoint.options.arguments import Argument, Parsed, parse, split
 from entrypoint.options.catalogue import load_catalogue
 from entrypoint.options.values import check_value
 from entrypoint.settings import Settings, variables
+from entrypoint.sizing import sequence_bytes
 from entrypoint.store.model import Model
 
 GIB = 1 << 30
+CACHED_SEQUENCES = 16
+"""Sequences of full length that the CPU engine's key-value cache holds, memory permitting."""
+
 MASK = "***"
 SECRET_OPTIONS = frozenset({"--api-key", "--hf-token"})
 SECRET_VARIABLES = frozenset({"HF_TOKEN"})
@@ -309,13 +313,16 @@ def _environment(
 
 
 def _cpu_environment(model: Model, hardware: Hardware, shards: int) -> dict[str, str]:
-    """Return the defaults that make vLLM's CPU engine start on any machine, and start fast."""
-    # vLLM imports itself anew in each spawned process; forked ones start in no time
-    environment = {"VLLM_WORKER_MULTIPROC_METHOD": "fork"}
+    """Return the defaults with which vLLM's CPU engine starts on any machine."""
+    environment = {}
     if hardware.memory_bytes is not None:
-        # what the weights leave (twice, as they are read and then repacked), half of it
-        free = hardware.memory_bytes - 2 * model.bytes
-        environment["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, free // (2 * shards * GIB)))
+        # the weights count twice, as they are read and then repacked; half of the rest is the most
+        space = (hardware.memory_bytes - 2 * model.bytes) // 2
+        # vLLM fills the whole cache at its start, which takes seconds a gigabyte
+        sequence = sequence_bytes(model.config)
+        if sequence is not None:
+            space = min(space, CACHED_SEQUENCES * sequence)
+        environment["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, -(-space // (shards * GIB))))
     if shards > hardware.count:
         # with more ranks than NUMA nodes vLLM refuses to choose their cores by itself
         environment["VLLM_CPU_OMP_THREADS_BIND"] = _thread_binding(hardware.cpus, shards)

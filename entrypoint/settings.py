@@ -147,9 +147,7 @@ class Settings(BaseSettings):
     )
     hf_token: SecretStr | None = Field(
         None,
-        validation_alias=_names(
-            "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN"
-        ),
+        validation_alias=_names("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN"),
         description="Token for gated and private repositories. Never shown.",
     )
     hf_hub_offline: Boolean = Field(
@@ -296,4 +294,4 @@ def cache_roots(settings: Settings, environ: Mapping[str, str]) -> tuple[Path, .
     if settings.storage_uri is not None:
         roots.append(KSERVE_MOUNT)
     # dict: the same folder is often named twice, and need be searched once
-    return tuple(dict.fromkeys(root.expanduser() for root in roots if root is not None))
+    return tuple(dict.fromkeys(root.expanduser().absolute() for root in roots if root is not None))

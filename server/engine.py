@@ -53,20 +53,6 @@ def take_over(descriptor: int) -> None:
     launcher.create_server_unix_socket = inherited
 
 
-def keep_start_method(method: str) -> None:
-    """Keep VLLM_WORKER_MULTIPROC_METHOD as it was set.
-
-    vLLM 0.32's CPU platform overwrites it with ``spawn``, and every process of the engine then
-    imports vLLM and torch anew.
-    """
-    from vllm.utils import system_utils
-
-    def kept() -> None:
-        os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = method
-
-    system_utils._maybe_force_spawn = kept
-
-
 def _die_with_parent() -> None:
     """Ask the kernel for SIGTERM when the entrypoint dies, so that nothing serves unattended."""
     with contextlib.suppress(OSError, AttributeError):
@@ -76,19 +62,15 @@ def _die_with_parent() -> None:
 def serve(orders: Orders) -> None:
     """Do what ``vllm serve`` does with the orders' options; return when it has stopped."""
     os.environ["VLLM_PLUGINS"] = allowed_plugins(os.environ)
-    method = os.environ.get("VLLM_WORKER_MULTIPROC_METHOD")
 
     from vllm.entrypoints.cli.serve import ServeSubcommand
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.entrypoints.serve.utils.api_utils import cli_env_setup
     from vllm.logger import configure_logging_from_args
-    from vllm.platforms import current_platform
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     if orders.listener is not None:
         take_over(orders.listener)
-    if method == "fork" and current_platform.is_cpu():
-        keep_start_method(method)
     cli_env_setup()
     parser = make_arg_parser(FlexibleArgumentParser(prog="vllm serve"))
     args = parser.parse_args(orders.argv)

@@ -33,7 +33,10 @@ class TestChat:
 
     @pytest.mark.parametrize(
         ("question", "word"),
-        [("What does NUM_SHARD do?", "tensor-parallel"), ("Which variable names the model?", "MODEL_ID")],
+        [
+            ("What does NUM_SHARD do?", "tensor-parallel"),
+            ("Which variable names the model?", "MODEL_ID"),
+        ],
     )
     def test_it_knows_the_runtime(self, client: OpenAI, question: str, word: str) -> None:
         answer = client.chat.completions.create(

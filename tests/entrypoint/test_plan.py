@@ -1,6 +1,7 @@
 """The plan: which option comes from where, who wins, what is shown. Pure: nothing is touched."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,24 +176,36 @@ class TestEnvironment:
 
 
 class TestCpu:
-    def test_the_cache_gets_half_of_what_the_weights_leave(self) -> None:
-        """24 GiB available, twice 6 GiB of weights: 12 left, half of it."""
-        assert plan(hardware=CPU).env["VLLM_CPU_KVCACHE_SPACE"] == "6"
-
-    def test_each_rank_gets_its_share(self) -> None:
-        assert plan(hardware=CPU, NUM_SHARD="2").env["VLLM_CPU_KVCACHE_SPACE"] == "3"
-
-    def test_never_less_than_one(self) -> None:
-        small = Hardware("cpu", 1, 1 << 30, (0,), "0.32.0")
-        assert plan(hardware=small).env["VLLM_CPU_KVCACHE_SPACE"] == "1"
+    @pytest.mark.parametrize(
+        ("gib", "weights_gib", "shards", "sequence_gib", "space"),
+        [
+            (24, 6, "1", None, "6"),  # twice 6 of weights: 12 left, half of it
+            (24, 6, "2", None, "3"),  # each rank its share
+            (24, 6, "1", 0.25, "4"),  # 16 sequences of full length
+            (24, 6, "2", 0.25, "2"),
+            (24, 6, "1", 10, "6"),  # never more than half of what is left
+            (1, 6, "1", None, "1"),  # never less than one
+            (24, 6, "1", 0.001, "1"),
+        ],
+    )
+    def test_the_cache(
+        self, gib: int, weights_gib: int, shards: str, sequence_gib: float | None, space: str
+    ) -> None:
+        config = {}
+        if sequence_gib is not None:  # one layer with one head of size one: 4 bytes a token
+            config = {
+                "num_attention_heads": 1,
+                "hidden_size": 1,
+                "num_hidden_layers": 1,
+                "max_position_embeddings": int(sequence_gib * (1 << 30) / 4),
+            }
+        model = replace(MODEL, bytes=weights_gib << 30, config=config)
+        machine = Hardware("cpu", 1, gib << 30, (0, 1), "0.32.0")
+        env = plan(model, machine, NUM_SHARD=shards).env
+        assert env["VLLM_CPU_KVCACHE_SPACE"] == space
 
     def test_a_variable_of_vllms_own_wins(self) -> None:
-        env = plan(
-            hardware=CPU,
-            VLLM_CPU_KVCACHE_SPACE="3",
-            VLLM_WORKER_MULTIPROC_METHOD="spawn",
-        ).env
-        assert env == {}
+        assert plan(hardware=CPU, VLLM_CPU_KVCACHE_SPACE="3").env == {}
 
     @pytest.mark.parametrize(
         ("cpus", "shards", "binding"),

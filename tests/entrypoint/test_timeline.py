@@ -25,24 +25,25 @@ def test_a_phase_that_is_past_is_not_entered_again() -> None:
     assert timeline.entered[Phase.COMPILE] == 5.0
 
 
-class TestEstimate:
-    expected = {Phase.RESOLVE: 1.0, Phase.IMPORT: 20.0, Phase.WEIGHTS: 4.0, Phase.COMPILE: 10.0}
+EXPECTED = {Phase.RESOLVE: 1.0, Phase.IMPORT: 20.0, Phase.WEIGHTS: 4.0, Phase.COMPILE: 10.0}
 
+
+class TestEstimate:
     def test_none_at_the_first_start(self) -> None:
         assert Timeline(started=0.0).remaining(1.0) is None
 
     def test_the_rest_of_this_phase_and_those_ahead(self) -> None:
-        timeline = Timeline(started=0.0, expected=self.expected)
+        timeline = Timeline(started=0.0, expected=EXPECTED)
         timeline.enter(Phase.IMPORT, 1.0)
         assert timeline.remaining(6.0) == 15.0 + 4.0 + 10.0
 
     def test_a_phase_that_takes_longer_counts_as_about_to_end(self) -> None:
-        timeline = Timeline(started=0.0, expected=self.expected)
+        timeline = Timeline(started=0.0, expected=EXPECTED)
         timeline.enter(Phase.IMPORT, 1.0)
         assert timeline.remaining(100.0) == 4.0 + 10.0
 
     def test_none_once_ready(self) -> None:
-        timeline = Timeline(started=0.0, expected=self.expected)
+        timeline = Timeline(started=0.0, expected=EXPECTED)
         timeline.enter(Phase.READY, 40.0)
         assert timeline.remaining(41.0) is None
 

@@ -97,12 +97,12 @@ class EngineProcess:
                     self._process.returncode = code
                     self.exited.set_result(code)
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Signal the main process."""
         if not self.exited.done():
             os.kill(self.pid, number)
 
-    def signal_all(self, number: signal.Signals) -> None:
+    def send_all(self, number: signal.Signals) -> None:
         """Signal the whole tree, orphans included."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
@@ -112,14 +112,14 @@ class EngineProcess:
 
     async def stop(self, seconds: float) -> None:
         """Ask the main process to stop, and end the tree if it has not within ``seconds``."""
-        self.signal(signal.SIGTERM)
+        self.send(signal.SIGTERM)
         await asyncio.wait([self.exited], timeout=seconds)
         await self.end()
 
     async def end(self) -> None:
         """End whatever of the tree is left, and leave neither orphan nor zombie."""
         if not self.exited.done():
-            self.signal_all(signal.SIGKILL)
+            self.send_all(signal.SIGKILL)
             await self.exited
         clock = asyncio.get_running_loop().time
         deadline = clock() + SWEEP_SECONDS
@@ -127,7 +127,7 @@ class EngineProcess:
             await asyncio.sleep(0.02)
         # a killed process can leave children behind, which become ours: hence the loop
         while _children():
-            self.signal_all(signal.SIGKILL)
+            self.send_all(signal.SIGKILL)
             await asyncio.sleep(0.02)
         self.reap()
 

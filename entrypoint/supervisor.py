@@ -161,7 +161,7 @@ class Supervisor:
             self._stop.set()
         elif self._engine is not None:
             log.info("%s again: stopping at once", signal.Signals(number).name)
-            self._engine.signal_all(signal.SIGKILL)
+            self._engine.send_all(signal.SIGKILL)
 
     def _on_ready(self) -> None:
         seconds = self.timeline.seconds(time.monotonic())

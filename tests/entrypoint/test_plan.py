@@ -19,9 +19,13 @@ CPU = Hardware("cpu", 1, 24 << 30, (0, 1, 2, 3), "0.32.0")
 CUDA = Hardware("cuda", 4, None, (0, 1), "0.32.0")
 
 
-def plan(model: Model = MODEL, hardware: Hardware = CUDA, **variables: str) -> LaunchPlan:
+def plan_of(model: Model, hardware: Hardware, /, **variables: str) -> LaunchPlan:
     environ = {"MODEL_ID": "Meta/Llama", **variables}
     return make_plan(read_settings(environ), model, hardware)
+
+
+def plan(**variables: str) -> LaunchPlan:
+    return plan_of(MODEL, CUDA, **variables)
 
 
 def value_of(made: LaunchPlan, option: str) -> list[str]:
@@ -89,12 +93,12 @@ class TestServedNames:
         assert plan().served_model_names == ("Meta--Llama", "meta--llama", "Meta/Llama")
 
     def test_only_the_first_slash(self) -> None:
-        made = plan(Model("cache", PATH, "a/b/c", None, None, 0, ()), MODEL_ID="a/b/c")
+        made = plan_of(Model("cache", PATH, "a/b/c", None, None, 0, ()), CUDA, MODEL_ID="a/b/c")
         assert made.served_model_names == ("a--b/c", "a/b/c")
 
     def test_a_directory_is_called_by_its_last_component(self) -> None:
         model = Model("directory", Path("/data/My-Model"), None, None, None, 0, ())
-        made = plan(model, MODEL_ID="/data/My-Model/")
+        made = plan_of(model, CUDA, MODEL_ID="/data/My-Model/")
         assert made.served_model_names == ("My-Model", "my-model", "/data/My-Model/")
 
     def test_named(self) -> None:
@@ -201,11 +205,11 @@ class TestCpu:
             }
         model = replace(MODEL, bytes=weights_gib << 30, config=config)
         machine = Hardware("cpu", 1, gib << 30, (0, 1), "0.32.0")
-        env = plan(model, machine, NUM_SHARD=shards).env
+        env = plan_of(model, machine, NUM_SHARD=shards).env
         assert env["VLLM_CPU_KVCACHE_SPACE"] == space
 
     def test_a_variable_of_vllms_own_wins(self) -> None:
-        assert plan(hardware=CPU, VLLM_CPU_KVCACHE_SPACE="3").env == {}
+        assert plan_of(MODEL, CPU, VLLM_CPU_KVCACHE_SPACE="3").env == {}
 
     @pytest.mark.parametrize(
         ("cpus", "shards", "binding"),
@@ -213,11 +217,11 @@ class TestCpu:
     )
     def test_ranks_share_the_cores(self, cpus: tuple[int, ...], shards: str, binding: str) -> None:
         machine = Hardware("cpu", 1, None, cpus, "0.32.0")
-        env = plan(hardware=machine, NUM_SHARD=shards).env
+        env = plan_of(MODEL, machine, NUM_SHARD=shards).env
         assert env["VLLM_CPU_OMP_THREADS_BIND"] == binding
 
     def test_one_rank_is_bound_by_vllm_itself(self) -> None:
-        assert "VLLM_CPU_OMP_THREADS_BIND" not in plan(hardware=CPU).env
+        assert "VLLM_CPU_OMP_THREADS_BIND" not in plan_of(MODEL, CPU).env
 
 
 class TestSecrets:

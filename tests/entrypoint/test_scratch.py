@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import scratch
 from entrypoint.errors import MachineError
 from entrypoint.scratch import scratch_directory
 
@@ -19,7 +18,7 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> set[Path]:
     def access(path: Path, mode: int) -> bool:
         return Path(path) not in closed and may(path, mode)
 
-    monkeypatch.setattr(scratch.os, "access", access)
+    monkeypatch.setattr("os.access", access)
     return closed
 
 

@@ -20,30 +20,14 @@ import pytest
 
 from entrypoint.errors import EngineFailed, ModelNotFound
 from entrypoint.handover import Phase
-from entrypoint.hardware import Hardware
 from entrypoint.listener import Listen, open_listener
 from entrypoint.plan import LaunchPlan
-from entrypoint.store.model import Model
 from entrypoint.supervisor import Progress, Supervisor
 from entrypoint.timings import expected_seconds, launch_key
+from tests.entrypoint.samples import a_plan
 from tests.entrypoint.test_listener import free_port
 
 COMMAND = (sys.executable, "-m", "tests.entrypoint.scripted_engine")
-
-
-def a_plan(listen: Listen, shutdown_timeout: int = 5, engine_binds: bool = False) -> LaunchPlan:
-    return LaunchPlan(
-        argv=("/m",),
-        env={},
-        served_model_names=("m",),
-        model=Model("directory", Path("/m"), None, None, None, 1000, ()),
-        accelerator=Hardware("cpu", 1, None, (0,), "0"),
-        options=(),
-        notes=(),
-        listen=listen,
-        shutdown_timeout=shutdown_timeout,
-        engine_binds=engine_binds,
-    )
 
 
 class Launch:

@@ -1,0 +1,24 @@
+"""The document of /v1/status."""
+
+from entrypoint.handover import Phase
+from entrypoint.listener import Listen
+from entrypoint.status import status_document
+from entrypoint.timeline import Timeline
+from tests.entrypoint.samples import a_plan
+
+
+def test_before_the_plan() -> None:
+    document = status_document(Timeline(started=1.0), None, 2.0)
+    assert document["phase"] == "resolve"
+    assert document["model"] is None
+    assert document["served_model_names"] == []
+
+
+def test_with_the_plan() -> None:
+    timeline = Timeline(started=1.0)
+    timeline.enter(Phase.IMPORT, 2.0)
+    document = status_document(timeline, a_plan(Listen("h", 1)), 4.0)
+    assert document["seconds_in_phase"] == 2.0
+    assert document["as_of"] == 4.0
+    assert document["model"]["path"] == "/m"
+    assert document["served_model_names"] == ["m"]

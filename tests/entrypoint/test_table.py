@@ -1,0 +1,33 @@
+"""The plan for people."""
+
+import pytest
+
+from entrypoint.listener import Listen
+from entrypoint.table import human_bytes, plan_table
+from tests.entrypoint.samples import a_plan
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (6_000_000, "5.7 MiB"), (5 << 40, "5.0 TiB")],
+)
+def test_bytes(count: int, text: str) -> None:
+    assert human_bytes(count) == text
+
+
+def test_every_fact_is_there() -> None:
+    plan = a_plan(Listen("h", 1)).as_dict()
+    plan["options"] = [
+        {
+            "option": "--tensor-parallel-size",
+            "value": "4",
+            "origin": "ARG",
+            "variable": "ARG",
+            "overrides": "NUM_SHARD=2",
+        }
+    ]
+    plan["notes"] = [{"level": "warning", "variable": "X", "message": "X is odd."}]
+    table = plan_table(plan)
+    for part in ("/m", "1 x cpu", "1000 B", "ARG (wins over NUM_SHARD=2)", "warning: X is odd."):
+        assert part in table
+    assert not any(line.endswith(" ") for line in table.splitlines())

@@ -1,0 +1,33 @@
+"""The engine's main process: what it changes about vLLM, and nothing more."""
+
+import socket
+
+import pytest
+from vllm.entrypoints.launchers import launcher
+
+from server.engine import PLUGIN, allowed_plugins, take_over
+
+
+class TestPlugins:
+    def test_ours_is_added_to_what_the_user_allows(self) -> None:
+        assert allowed_plugins({"VLLM_PLUGINS": "a,b"}) == f"a,b,{PLUGIN}"
+
+    def test_none_allowed_but_ours(self) -> None:
+        assert allowed_plugins({"VLLM_PLUGINS": ""}) == PLUGIN
+
+    def test_what_loads_by_default_goes_on_loading(self) -> None:
+        allowed = allowed_plugins({}).split(",")
+        assert allowed[-1] == PLUGIN or PLUGIN in allowed
+        assert "lora_filesystem_resolver" in allowed
+
+    def test_named_once(self) -> None:
+        assert allowed_plugins({"VLLM_PLUGINS": PLUGIN}) == PLUGIN
+
+
+def test_vllm_serves_on_the_inherited_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher, "create_server_socket", launcher.create_server_socket)
+    monkeypatch.setattr(launcher, "create_server_unix_socket", launcher.create_server_unix_socket)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        take_over(listener.dup().detach())
+        with launcher.create_server_socket(("127.0.0.1", 1), reuse_port=False) as served:
+            assert served.getsockname() == listener.getsockname()

@@ -1,0 +1,55 @@
+"""The phases that vLLM's log lines tell."""
+
+import logging
+import re
+from pathlib import Path
+
+import pytest
+import vllm
+
+from entrypoint.handover import Phase
+from server import phases
+from server.phases import BEGINNINGS, told_by
+
+
+@pytest.mark.parametrize(
+    ("line", "phase"),
+    [
+        ("Starting to load model %s...", Phase.WEIGHTS),
+        ("Warming up model for the compilation...", Phase.COMPILE),
+        ("%sInitial profiling/warmup run took %.2f s", Phase.WARM_UP),
+        ("Anything else", None),
+    ],
+)
+def test_told_by(line: str, phase: Phase | None) -> None:
+    assert told_by(line) is phase
+
+
+def test_vllm_still_logs_these_lines() -> None:
+    sources = Path(vllm.__file__).parent
+    text = "".join(
+        (sources / name).read_text()
+        for name in (
+            "v1/worker/cpu_model_runner.py",
+            "v1/worker/gpu_model_runner.py",
+            "compilation/backends.py",
+            "compilation/monitor.py",
+        )
+    )
+    missing = [line for line in BEGINNINGS if not re.search(f'"{re.escape(line)}', text)]
+    assert missing == []
+
+
+def test_watching_twice_reports_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    reported: list[Phase] = []
+    monkeypatch.setattr(phases, "report", reported.append)
+    factory = logging.getLogRecordFactory()
+    try:
+        phases.watch()
+        phases.watch()
+        logging.getLogger("vllm.some.module").warning("Starting to load model %s...", "m")
+        logging.getLogger("another.module").warning("Starting to load model %s...", "m")
+    finally:
+        logging.setLogRecordFactory(factory)
+        monkeypatch.setattr(phases, "_watching", False)
+    assert reported == [Phase.WEIGHTS]

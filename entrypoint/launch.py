@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 from entrypoint.errors import SettingError
 from entrypoint.handover import Phase
@@ -37,19 +34,8 @@ class Draft:
 
     def plan(self, model: Model) -> LaunchPlan:
         """Plan the launch of a model that was found."""
-        if model.on_disk and model.path is not None:
-            model = replace(model, config=read_config(model.path))
         plan = make_plan(self.settings, model, self.hardware)
         return replace(plan, notes=self.notes + plan.notes)
-
-
-def read_config(directory: Path) -> dict[str, Any]:
-    """Return a model's ``config.json``; empty for the formats that have none."""
-    try:
-        config: dict[str, Any] = json.loads((directory / "config.json").read_bytes())
-    except FileNotFoundError:
-        return {}
-    return config
 
 
 def draft(environ: Mapping[str, str]) -> Draft:

@@ -24,7 +24,8 @@ CHUNK = 1 << 20
 GZIP = b"\x1f\x8b"
 # A zstd frame, or the skippable frame that pzstd begins with.
 ZSTD = (b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18")
-# Decompressing needs this much memory; 128 MiB is also what the zstd command takes without asking.
+# Decompressing takes as much memory as the archive's window, a few MiB unless it was packed with
+# --long or --ultra. This is the limit of the zstd command itself.
 MAX_ZSTD_WINDOW = 1 << 27
 # More members than any model has files, and few enough to keep all their names in memory.
 MAX_MEMBERS = 100_000
@@ -43,8 +44,13 @@ MAX_PEEK = 64 << 20
 # What tarfile, gzip and int() make of damaged input. The recursion is a header that announces the
 # next, which announces the next.
 DAMAGE = (
-    tarfile.TarError, EOFError, zlib.error, ValueError, OverflowError, RecursionError,
-)  # fmt: skip
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    ValueError,
+    OverflowError,
+    RecursionError,
+)
 
 Parts = tuple[str, ...]
 
@@ -241,10 +247,10 @@ def repository_of(parts: Parts) -> tuple[str, Parts] | None:
 
 def _tells_plain(parts: Parts) -> bool:
     """Whether a file of this name is only found in a model directory, not beside a cache's."""
+    if len(parts) not in (1, 2):
+        return False
     name = parts[-1]
-    return len(parts) <= 2 and (
-        name in MODEL_MARKS or is_weight(name) or name.endswith(INDEX_SUFFIXES)
-    )
+    return name in MODEL_MARKS or is_weight(name) or name.endswith(INDEX_SUFFIXES)
 
 
 def peek(path: Path) -> Contents:

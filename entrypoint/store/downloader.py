@@ -138,7 +138,7 @@ def failure(error: Exception) -> dict[str, str]:
 def say(message: Mapping[str, object]) -> None:
     """Tell the parent process. Ends this process if the parent has gone."""
     try:
-        print(json.dumps(message), flush=True)
+        print(json.dumps(message), file=sys.__stdout__, flush=True)
     except BrokenPipeError:
         os._exit(1)  # from any thread; the download must not outlive its parent
 
@@ -146,6 +146,7 @@ def say(message: Mapping[str, object]) -> None:
 def main() -> None:
     """Do the job that standard input says."""
     job: Job = json.load(sys.stdin)
+    sys.stdout = sys.stderr  # whatever a library prints is not for the parent
     try:
         result = download(job)
     except Exception as error:

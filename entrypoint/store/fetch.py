@@ -13,6 +13,7 @@ from entrypoint.errors import ModelNotFound, StorageError
 from entrypoint.store.cache import RevisionProblem
 from entrypoint.store.directory import open_tree
 from entrypoint.store.folder import why_unreadable
+from entrypoint.store.integrity import read_config
 from entrypoint.store.model import Model, Request
 from entrypoint.store.tarball import locked, partial_target, remove_leftovers
 from entrypoint.store.trail import Trail
@@ -76,6 +77,7 @@ def fetch_model(model: Model, request: Request, progress: Progress) -> Model:
         revision=snapshot.commit,
         bytes=snapshot.bytes,
         archive=None,
+        config=read_config(snapshot.path),
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 from entrypoint.errors import (
-    ArtifactError,
     IncompleteModel,
     ModelNotFound,
     RefusedArtifact,
@@ -58,9 +58,10 @@ def find_model(request: Request) -> Model:
             variable="MODEL_ID",
             hint="Download the artifact and set MODEL_ID to the directory.",
         )
-    if request.tarball is not None and not request.tarball.exists():
+    if request.tarball is not None and not os.path.exists(request.tarball):
         raise SettingError(
-            f"MODEL_TARBALL is {str(request.tarball)!r}, which does not exist.",
+            f"MODEL_TARBALL is {str(request.tarball)!r}, which does not exist or cannot be "
+            "reached.",
             variable="MODEL_TARBALL",
             hint="Set MODEL_TARBALL to a tarball or to a directory of them, or leave it empty to "
             "look beside the cache.",
@@ -101,7 +102,7 @@ def _check_repository_id(model_id: str) -> None:
 
 def _in_directory(trail: Trail) -> Model:
     model_id = trail.request.model_id
-    path = Path(model_id).expanduser().absolute()
+    path = Path(os.path.expanduser(model_id)).absolute()
     try:
         found = open_directory(path, trail.request.revision)
     except OSError as error:
@@ -129,8 +130,8 @@ def _in_directory(trail: Trail) -> Model:
 def _no_directory(trail: Trail, path: Path, why: str) -> ModelNotFound:
     trail.tried("directory", path, why)
     parent = path.parent
-    while not parent.is_dir():
-        trail.tried("directory", parent, "does not exist")
+    while not os.path.isdir(parent):
+        trail.tried("directory", parent, "is not a folder, or cannot be reached")
         parent = parent.parent
     try:
         folders = subfolders(parent)
@@ -138,7 +139,7 @@ def _no_directory(trail: Trail, path: Path, why: str) -> ModelNotFound:
         folders = []
     near = nearest(path.name, folders) if parent == path.parent else None
     hint = "Set MODEL_ID to a repository id, or to a directory that holds the model."
-    if path.is_file():
+    if os.path.isfile(path):
         hint = f"Set MODEL_ID to {parent}, or, if it is a tarball, MODEL_TARBALL to {path}."
     return ModelNotFound(
         trail.request.model_id,
@@ -170,7 +171,7 @@ def _in_cache(trail: Trail) -> Model | None:
         try:
             model = _in_root(trail, root)
         except OSError as error:
-            trail.tried("cache", root, why_unreadable(error) + _did_you_mean(root))
+            trail.tried("cache", root, why_unreadable(error) + _did_you_mean(trail, root))
             continue
         except IncompleteModel as error:
             trail.failed("cache", root, error)
@@ -192,7 +193,8 @@ def _in_root(trail: Trail, root: Path) -> Model | None:
         trail.failed("cache", root, found)
         return None
     if repositories:
-        trail.tried("cache", root, f"holds {len(repositories)} other models")
+        count = len(repositories)
+        trail.tried("cache", root, f"holds {count} other model{'s' if count > 1 else ''}")
         return None
     # What KServe makes of a tarball of a plain model directory.
     plain = find_plain_model(root, folder_names(model_id))
@@ -200,14 +202,15 @@ def _in_root(trail: Trail, root: Path) -> Model | None:
         snapshot = Snapshot(plain, None, None, check_model(plain))
         return trail.found("directory", plain, snapshot, f", taken for {model_id}")
     what = "holds no models--org--name folder" if any(root.iterdir()) else "is empty"
-    trail.tried("cache", root, what + _did_you_mean(root))
+    trail.tried("cache", root, what + _did_you_mean(trail, root))
     return None
 
 
-def _did_you_mean(root: Path) -> str:
+def _did_you_mean(trail: Trail, root: Path) -> str:
     """Name the folder beside ``root`` that was likely meant: /mnt/model, for /mnt/models."""
     try:
-        name = nearest(root.name, [name for name in subfolders(root.parent) if name != root.name])
+        searched = {other.name for other in trail.request.cache_roots}
+        name = nearest(root.name, set(subfolders(root.parent)) - searched)
         if name is None:
             return ""
         sibling = root.parent / name
@@ -216,13 +219,14 @@ def _did_you_mean(root: Path) -> str:
         return ""
     if not models:
         return ""
-    return f"; {sibling} is there and holds {models[0]}, did you mean HF_HUB_CACHE={sibling}?"
+    trail.elsewhere = trail.elsewhere or sibling
+    return f"; {sibling} is there and holds {models[0]}, did you mean that?"
 
 
 def _in_tarballs(trail: Trail) -> Model | None:
     named = trail.request.tarball
     folders = list(trail.request.cache_roots)
-    if named is not None and named.is_dir():
+    if named is not None and os.path.isdir(named):
         folders.insert(0, named)
     elif named is not None:
         return _in_named_tarball(trail, named)
@@ -253,15 +257,19 @@ def _in_named_tarball(trail: Trail, archive: Path) -> Model:
     found = _look_into(trail, archive, meant=True)
     if isinstance(found, Model):
         return found
+    failure: Failure | TarballProblem
     if isinstance(found, str):
+        trail.tried("tarball", archive, found)
         model_id = trail.request.model_id
-        found = TarballProblem(
+        failure = TarballProblem(
             f"MODEL_TARBALL is {str(archive)!r}, which cannot give {model_id!r} (MODEL_ID): "
             f"{found}.",
             f"Set MODEL_TARBALL to the tarball of {model_id}, or MODEL_ID to what this one holds.",
         )
-    trail.tried("tarball", archive, found.message)
-    raise trail.error(found)
+    else:
+        trail.failed("tarball", archive, found)
+        failure = found
+    raise trail.error(failure)
 
 
 def _look_into(trail: Trail, archive: Path, *, meant: bool) -> Model | Failure | str:
@@ -281,7 +289,7 @@ def _look_into(trail: Trail, archive: Path, *, meant: bool) -> Model | Failure |
         found = open_tree(target, request.model_id, request.revision)
     except OSError as error:
         return why_unreadable(error)
-    except ArtifactError as error:
+    except (IncompleteModel, RefusedArtifact) as error:
         return error
     if isinstance(found, Snapshot):
         return trail.found("tarball", archive, found, f", unpacked at {target}")

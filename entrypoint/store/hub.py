@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def _run(request: Request, root: Path, progress: Callable[[int, int], None]) -> 
         assert process.stdout is not None
         try:
             # By a pipe: arguments and environment can be read by others, the token is a secret.
-            with process.stdin:
+            with suppress(BrokenPipeError), process.stdin:
                 json.dump(job, process.stdin)
             for line in process.stdout:
                 message = json.loads(line)

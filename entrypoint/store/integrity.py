@@ -51,6 +51,12 @@ def check_model(directory: Path, *, hint: str | None = None) -> int:
     return size
 
 
+def read_config(directory: Path) -> dict[str, object]:
+    """What ``config.json`` says; empty for a model that has none."""
+    config = _load_object(directory / "config.json")
+    return {} if isinstance(config, str) else config
+
+
 def examine_model(directory: Path) -> tuple[int, dict[str, str]]:
     """Return the size of the model's files in bytes, and ``{file name: what is wrong with it}``."""
     sizes, problems = _examine_files(directory)

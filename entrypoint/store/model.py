@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Source = Literal["directory", "cache", "tarball", "hub", "object-store"]
 
@@ -57,6 +58,7 @@ class Model:
         bytes: Size of the model's files, 0 where it is not known yet.
         searched: Each way that was tried, in order, this one last.
         archive: The tarball, while its content is still to be unpacked to ``path``.
+        config: What its ``config.json`` says; empty while it is not on the disk.
     """
 
     source: Source
@@ -67,6 +69,7 @@ class Model:
     bytes: int
     searched: tuple[Attempt, ...]
     archive: Path | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def on_disk(self) -> bool:

@@ -8,9 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from entrypoint.errors import ArtifactError, ModelNotFound, RevisionNotFound
+from entrypoint.errors import (
+    ArtifactError,
+    IncompleteModel,
+    ModelNotFound,
+    RefusedArtifact,
+    RevisionNotFound,
+)
 from entrypoint.spelling import nearest
 from entrypoint.store.cache import RevisionProblem, Snapshot, read_repository
+from entrypoint.store.integrity import read_config
 from entrypoint.store.model import Attempt, Model, Request, Source
 
 
@@ -23,7 +30,7 @@ class TarballProblem:
     variable: str = "MODEL_TARBALL"
 
 
-Failure = ArtifactError | RevisionProblem | TarballProblem
+Failure = IncompleteModel | RefusedArtifact | RevisionProblem
 
 
 class Trail:
@@ -32,12 +39,14 @@ class Trail:
     Attributes:
         attempts: Each way that was tried, in order.
         available: ``{org/name: its folder, or its revisions where it is in a tarball}``.
+        elsewhere: A cache that was likely meant and is not among the roots.
     """
 
     def __init__(self, request: Request):
         self.request = request
         self.attempts: list[Attempt] = []
         self.available: dict[str, Path | Sequence[str]] = {}
+        self.elsewhere: Path | None = None
         self._failure: Failure | None = None
 
     def tried(self, way: Source, place: object, outcome: str) -> None:
@@ -49,7 +58,15 @@ class Trail:
 
         The search goes on: another place may have it whole.
         """
-        self.tried(way, place, failure.message.splitlines()[0])
+        match failure:
+            case IncompleteModel():
+                outcome = "not whole: " + ", ".join(list(failure.problems)[:3])
+            case RevisionProblem():
+                wanted = repr(self.request.revision) if self.request.revision else "to choose"
+                outcome = f"has the model, without the revision {wanted}"
+            case RefusedArtifact():
+                outcome = failure.problem
+        self.tried(way, place, outcome)
         self._failure = self._failure or failure
 
     def found(self, way: Source, place: object, snapshot: Snapshot, outcome: str = "") -> Model:
@@ -59,15 +76,16 @@ class Trail:
         self.tried(way, place, f"found{outcome}")
         return Model(
             source=way,
-            path=snapshot.path,
+            path=snapshot.path.absolute(),
             repository=snapshot.repository,
             revision=snapshot.commit,
             requested_revision=self.request.revision,
             bytes=snapshot.bytes,
             searched=tuple(self.attempts),
+            config=read_config(snapshot.path),
         )
 
-    def error(self, failure: Failure) -> ArtifactError | ModelNotFound:
+    def error(self, failure: Failure | TarballProblem) -> ArtifactError | ModelNotFound:
         """The error for a place that has the model and not as it should be."""
         if isinstance(failure, ArtifactError):
             return failure
@@ -109,8 +127,11 @@ class Trail:
             download += ["--revision", self.request.revision]
         if self.request.cache_roots:
             download += ["--cache-dir", str(self.request.cache_roots[0])]
-        correct = f"Set MODEL_ID={near}. Or download" if near else "Download"
-        return (
-            f"{correct} it where there is internet: {shlex.join(download)}. "
-            "Or set HF_HUB_OFFLINE=0 to have it downloaded here."
-        )
+        ways = [
+            f"set HF_HUB_CACHE={self.elsewhere}" if self.elsewhere else "",
+            f"set MODEL_ID={near}" if near else "",
+            f"download it where there is internet: {shlex.join(download)}",
+            "set HF_HUB_OFFLINE=0 to have it downloaded here.",
+        ]
+        hint = ". Or ".join(filter(None, ways))
+        return hint[0].upper() + hint[1:]

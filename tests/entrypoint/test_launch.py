@@ -1,6 +1,5 @@
 """From an environment to a plan, over real files."""
 
-import json
 import tarfile
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from entrypoint.errors import ModelNotFound, SettingError
 from entrypoint.handover import Phase
-from entrypoint.launch import draft, plan_launch, prepare_launch, read_config
+from entrypoint.launch import draft, plan_launch, prepare_launch
 from tests.entrypoint.samples import COMMIT, make_cache, make_model
 
 
@@ -98,9 +97,3 @@ class TestPrepare:
         drafted = draft(environment(tmp_path, MODEL_ID="Org/Modell"))
         with pytest.raises(ModelNotFound, match="Did you mean 'Org/Model'"):
             prepare_launch(drafted, lambda _: None, lambda *_: None)
-
-
-def test_read_config(tmp_path: Path) -> None:
-    assert read_config(tmp_path) == {}
-    (tmp_path / "config.json").write_text(json.dumps({"a": 1}))
-    assert read_config(tmp_path) == {"a": 1}

@@ -22,11 +22,11 @@ OTHER_COMMIT = "ecb78d97ac356d098e79f0db222c9ce7c5d9ee5f"
 COMPRESSIONS = {"plain": ".tar", "gzip": ".tar.gz", "zstd": ".tar.zst"}
 
 
-def safetensors(size: int = 16) -> bytes:
-    """A safetensors file with one tensor of ``size`` bytes."""
+def safetensors(size: int = 16, fill: int = 1) -> bytes:
+    """A safetensors file with one tensor of ``size`` bytes, all of them ``fill``."""
     tensor = {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}
     header = json.dumps({"__metadata__": {"format": "pt"}, "weight": tensor}).encode()
-    return len(header).to_bytes(8, "little") + header + b"\x01" * size
+    return len(header).to_bytes(8, "little") + header + bytes([fill]) * size
 
 
 def model_files(shards: int = 1, size: int = 16) -> dict[str, bytes]:
@@ -41,7 +41,7 @@ def model_files(shards: int = 1, size: int = 16) -> dict[str, bytes]:
     names = [f"model-{number:05d}-of-{shards:05d}.safetensors" for number in range(1, shards + 1)]
     weight_map = {f"layer.{number}": name for number, name in enumerate(names)}
     files["model.safetensors.index.json"] = json.dumps({"weight_map": weight_map}).encode()
-    return {**files, **dict.fromkeys(names, safetensors(size))}
+    return {**files, **{name: safetensors(size, number) for number, name in enumerate(names)}}
 
 
 def write_files(directory: Path, files: Mapping[str, bytes]) -> Path:
@@ -114,12 +114,12 @@ def pack(source: Path, archive: Path, compression: str = "plain") -> Path:
 
 def pack_with_gnu_tar(source: Path, archive: Path, compression: str = "plain") -> Path:
     """Pack all that ``source`` holds, as the guides do."""
-    flags = {"plain": [], "gzip": ["--gzip"], "zstd": ["--zstd"]}[compression]
     names = sorted(path.name for path in source.iterdir())
     archive.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(
-        ["tar", *flags, "-cf", str(archive), "-C", str(source), "--", *names], check=True
-    )
+    command = ["tar", "-cf", str(archive), "-C", str(source), "--", *names]
+    subprocess.run(command, check=True)
+    if compression != "plain":
+        archive.write_bytes(compress(archive.read_bytes(), compression))
     return archive
 
 

@@ -49,9 +49,7 @@ def write_tar(path: Path, content: bytes) -> Path:
         (("config.json",), None),
     ],
 )
-def test_a_member_belongs_to_a_repository(
-    parts: Parts, expected: tuple[str, Parts] | None
-) -> None:
+def test_a_member_belongs_to_a_repository(parts: Parts, expected: tuple[str, Parts] | None) -> None:
     assert repository_of(parts) == expected
 
 
@@ -93,6 +91,11 @@ class TestPeek:
         contents = peek(pack(tmp_path / "notes", tmp_path / "a", compression))
         assert not contents.plain
         assert not contents.repositories
+
+    @each_compression
+    def test_a_file_without_a_name_tells_nothing(self, tmp_path: Path, compression: str) -> None:
+        tar = tar_of((".", b"x"), ("config.json", b"{}"))
+        assert peek(write_tar(tmp_path / "a", compress(tar, compression))).plain
 
     @pytest.mark.parametrize("compression", ["gzip", "zstd"])
     def test_no_more_is_decompressed_than_it_takes_to_tell(

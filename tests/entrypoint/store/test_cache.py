@@ -150,7 +150,7 @@ class TestSnapshot:
     ) -> None:
         path = write_snapshot(tmp_path)
         (path / "tokenizer.json").resolve().unlink()
-        with pytest.raises(IncompleteModel, match="tokenizer.json") as caught:
+        with pytest.raises(IncompleteModel, match=r"tokenizer\.json") as caught:
             open_snapshot(path.parents[1], None)
         assert caught.value.hint is not None
         assert f"--revision {COMMIT} --cache-dir {tmp_path}" in caught.value.hint
@@ -158,7 +158,7 @@ class TestSnapshot:
     def test_an_unfinished_download_is_an_error(self, tmp_path: Path) -> None:
         path = write_snapshot(tmp_path)
         (path.parents[1] / "blobs" / "abcd.1f2e3d4c.incomplete").write_bytes(b"half")
-        with pytest.raises(IncompleteModel, match="blobs/abcd.1f2e3d4c.incomplete"):
+        with pytest.raises(IncompleteModel, match=r"blobs/abcd\.1f2e3d4c\.incomplete"):
             open_snapshot(path.parents[1], None)
 
     def test_an_unfinished_download_that_was_done_again_is_none(self, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ class TestOpenDirectory:
 
     def test_something_else(self, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").touch()
-        with pytest.raises(IncompleteModel, match="config.json"):
+        with pytest.raises(IncompleteModel, match=r"config\.json"):
             open_directory(tmp_path, None)
 
 

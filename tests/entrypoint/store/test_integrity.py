@@ -121,7 +121,9 @@ class TestUnusable:
     @pytest.mark.parametrize("lost", [1, 15, 16, 40, 10_000])
     def test_safetensors_that_are_cut_short(self, tmp_path: Path, lost: int) -> None:
         whole = safetensors()
-        write_files(tmp_path, model_files() | {"model.safetensors": whole[: max(9, len(whole) - lost)]})
+        write_files(
+            tmp_path, model_files() | {"model.safetensors": whole[: max(9, len(whole) - lost)]}
+        )
         assert problems_of(tmp_path)["model.safetensors"].startswith("cut short: ")
 
     def test_safetensors_with_more_than_the_header_says(self, tmp_path: Path) -> None:

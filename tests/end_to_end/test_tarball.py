@@ -1,0 +1,77 @@
+"""The demo model served from a tarball, and found in each kind of one."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, environment, run
+
+FOLDER = DEMO_CACHE / "models--inference-server--Demo-Llama"
+SNAPSHOT = next((FOLDER / "snapshots").iterdir())
+
+
+def pack(target: Path, layout: str) -> Path:
+    """Pack the demo model as the guides do."""
+    mode = "w:gz" if target.name.endswith(".gz") else "w"
+    plain = target.with_suffix(".partial")
+    with tarfile.open(plain, mode) as archive:
+        if layout == "cache":
+            archive.add(FOLDER, FOLDER.name)
+        elif layout == "folder":
+            archive.add(FOLDER, f"inference-server--Demo-Llama/{FOLDER.name}")
+        else:
+            for file in SNAPSHOT.iterdir():
+                archive.add(file.resolve(), file.name)
+    if target.name.endswith(".zst"):
+        target.write_bytes(zstandard.compress(plain.read_bytes()))
+    else:
+        target.write_bytes(plain.read_bytes())
+    plain.unlink()
+    return target
+
+
+def test_served_from_a_mounted_tarball(home: Path, tmp_path: Path) -> None:
+    """1. The first start unpacks and serves. 2. The next one takes what is there."""
+    pack(tmp_path / "Demo-Llama.tar.zst", "folder")
+    variables = {"MODEL_ID": DEMO, "HUGGINGFACE_HUB_CACHE": str(tmp_path)}
+    launch = Launch(environment(home, **variables), tmp_path / "server.log")
+    try:
+        answer = launch.until_ready().chat("What is this?", "inference-server--demo-llama")
+        status = json.loads(launch.ask("/v1/status")[2])
+    finally:
+        assert launch.stop() == 0, launch.tail()
+    assert answer["choices"][0]["message"]["content"].startswith("This is an inference server")
+    assert "unpack" in status["phases"]
+    assert status["model"]["source"] == "tarball"
+    assert status["model"]["revision"] == SNAPSHOT.name
+
+    planned = json.loads(run(["plan", "--json"], environment(home, **variables)).stdout)
+    assert planned["model"]["source"] == "tarball"
+    assert Path(planned["model"]["path"], "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("layout", ["cache", "folder", "plain"])
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tar.zst"])
+@pytest.mark.parametrize("named", [True, False], ids=["named", "beside the cache"])
+def test_found(home: Path, tmp_path: Path, layout: str, suffix: str, named: bool) -> None:
+    archive = pack(tmp_path / f"inference-server--Demo-Llama{suffix}", layout)
+    where = {"MODEL_TARBALL": str(archive)} if named else {"HF_HUB_CACHE": str(tmp_path)}
+    done = run(["plan", "--json"], environment(home, MODEL_ID=DEMO, **where))
+    assert done.returncode == 0, done.stderr
+    model = json.loads(done.stdout)["model"]
+    assert model["source"] == "tarball"
+    assert model["searched"][-1]["way"] == "tarball"
+
+
+def test_another_model_than_the_one_that_is_wanted(home: Path, tmp_path: Path) -> None:
+    archive = pack(tmp_path / "some.tar", "cache")
+    environ = environment(home, MODEL_ID="Another/Model", MODEL_TARBALL=str(archive))
+    done = run(["serve"], environ)
+    assert done.returncode == 66, done.stderr
+    assert DEMO in done.stderr
+    assert "Another/Model" in done.stderr

@@ -1,0 +1,351 @@
+"""Fetching: a tarball is unpacked once, and half of one is never taken for a model."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections import namedtuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entrypoint.errors import (
+    IncompleteModel,
+    ModelNotFound,
+    RefusedArtifact,
+    RevisionNotFound,
+    StorageError,
+)
+from entrypoint.store.fetch import fetch_model
+from entrypoint.store.find import find_model
+from entrypoint.store.model import Model, Request
+from tests.entrypoint.store.samples import (
+    COMMIT,
+    COMPRESSIONS,
+    FALCON,
+    OTHER_COMMIT,
+    a_request,
+    compress,
+    ignore_progress,
+    model_files,
+    of_type,
+    pack,
+    pack_with_gnu_tar,
+    tar_of,
+    write_files,
+    write_snapshot,
+)
+
+
+def find_and_fetch(request: Request) -> Model:
+    return fetch_model(find_model(request), request, ignore_progress)
+
+
+def leftovers(request: Request) -> list[str]:
+    """What is in the scratch folder and is not a whole model."""
+    return [path.name for path in request.scratch.rglob("*.partial")]
+
+
+def unreachable(done: int, total: int) -> None:
+    raise AssertionError("nothing was to be unpacked")
+
+
+class TestLayouts:
+    @pytest.mark.parametrize(("compression", "suffix"), COMPRESSIONS.items())
+    @pytest.mark.parametrize("packer", [pack, pack_with_gnu_tar])
+    @pytest.mark.parametrize("top", [".", "tiiuae--falcon-7b-instruct"])
+    def test_a_cache_with_its_version_file(
+        self,
+        tmp_path: Path,
+        compression: str,
+        suffix: str,
+        packer: Callable[..., Path],
+        top: str,
+    ) -> None:
+        write_snapshot(tmp_path / "source" / top, files=model_files(shards=2))
+        write_snapshot(tmp_path / "source" / top, commit=OTHER_COMMIT, files={}, ref=None)
+        (tmp_path / "source" / top / "version.txt").write_text("1")
+        archive = packer(
+            tmp_path / "source", tmp_path / "models" / f"falcon-7b-instruct{suffix}", compression
+        )
+        request = a_request(tmp_path, tmp_path / "models")
+        model = find_and_fetch(request)
+        assert (model.source, model.repository, model.revision) == ("tarball", FALCON, COMMIT)
+        assert (model.archive, model.on_disk) == (None, True)
+        assert model.path is not None
+        assert model.path.is_relative_to(request.scratch / "models")
+        config = model.path / "config.json"
+        assert config.read_bytes() == model_files()["config.json"]
+        assert config.is_symlink()
+        assert model.bytes == sum(map(len, model_files(shards=2).values()))
+        assert model.config == {"architectures": ["FalconForCausalLM"]}
+        assert model.searched[-1].place == str(archive)
+
+    @pytest.mark.parametrize(("compression", "suffix"), COMPRESSIONS.items())
+    @pytest.mark.parametrize("packer", [pack, pack_with_gnu_tar])
+    @pytest.mark.parametrize("top", [".", "falcon-7b-instruct"])
+    def test_a_plain_model(
+        self,
+        tmp_path: Path,
+        compression: str,
+        suffix: str,
+        packer: Callable[..., Path],
+        top: str,
+    ) -> None:
+        write_files(tmp_path / "source" / top, model_files())
+        archive = tmp_path / "models" / f"tiiuae--falcon-7b-instruct{suffix}"
+        packer(tmp_path / "source", archive, compression)
+        model = find_and_fetch(a_request(tmp_path, tmp_path / "models"))
+        assert (model.source, model.repository, model.revision) == ("tarball", None, None)
+        assert model.path is not None
+        assert (model.path / "model.safetensors").is_file()
+
+    @pytest.mark.parametrize("revision", [None, "main", COMMIT, COMMIT[:7]])
+    @pytest.mark.parametrize("compression", COMPRESSIONS)
+    def test_the_revision_is_chosen_as_in_the_cache(
+        self, tmp_path: Path, compression: str, revision: str | None
+    ) -> None:
+        write_snapshot(tmp_path / "source")
+        write_snapshot(tmp_path / "source", commit=OTHER_COMMIT, ref="v2")
+        archive = pack(tmp_path / "source", tmp_path / "a", compression)
+        model = find_and_fetch(a_request(tmp_path, tarball=archive, revision=revision))
+        assert model.revision == COMMIT
+        assert model.requested_revision == revision
+
+    @pytest.mark.parametrize("compression", ["gzip", "zstd"])
+    def test_a_revision_that_a_compressed_one_does_not_have_is_an_error(
+        self, tmp_path: Path, compression: str
+    ) -> None:
+        write_snapshot(tmp_path / "source")
+        archive = pack(tmp_path / "source", tmp_path / "a", compression)
+        request = a_request(tmp_path, tarball=archive, revision="1")
+        with pytest.raises(RevisionNotFound, match="REVISION is '1'") as caught:
+            find_and_fetch(request)
+        assert caught.value.searched[-1].place == str(archive)
+        with pytest.raises(RevisionNotFound, match="REVISION is '1'"):
+            find_model(request)  # known without unpacking it again
+
+
+class TestOnce:
+    def test_what_is_on_the_disk_is_left_as_it_is(self, tmp_path: Path) -> None:
+        write_snapshot(tmp_path)
+        request = a_request(tmp_path, tmp_path)
+        model = find_model(request)
+        assert fetch_model(model, request, unreachable) is model
+
+    def test_a_later_run_finds_what_was_unpacked(self, tmp_path: Path) -> None:
+        write_snapshot(tmp_path / "source")
+        archive = pack(tmp_path / "source", tmp_path / "a.tar.gz", "gzip")
+        request = a_request(tmp_path, tarball=archive)
+        fetched = find_and_fetch(request)
+        again = find_model(request)
+        assert (again.source, again.path, again.archive) == ("tarball", fetched.path, None)
+        assert again.on_disk
+        assert leftovers(request) == []
+
+    def test_another_model_of_the_same_tarball_is_unpacked_beside_it(self, tmp_path: Path) -> None:
+        write_snapshot(tmp_path / "source")
+        write_snapshot(tmp_path / "source", "a/b")
+        archive = pack(tmp_path / "source", tmp_path / "a.tar")
+        first = find_and_fetch(a_request(tmp_path, tarball=archive))
+        second = find_and_fetch(a_request(tmp_path, tarball=archive, model_id="a/b"))
+        assert (first.repository, second.repository) == (FALCON, "a/b")
+        assert first.path is not None
+        assert first.path.is_dir()
+
+    def test_a_second_run_waits_for_the_first_and_uses_its_result(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        1. The first run holds the lock and is in the middle of the archive.
+        2. The second run comes to the lock.
+        3. The first run goes on.
+        Result: both have the model, the second has unpacked nothing.
+        """
+        write_snapshot(tmp_path / "source")
+        archive = pack(tmp_path / "source", tmp_path / "a.tar")
+        request = a_request(tmp_path, tarball=archive)
+        model = find_model(request)
+        second_is_at_the_lock = threading.Event()
+        results: list[Model] = []
+        lock = fcntl.flock
+
+        def watched_lock(file: Any, operation: int) -> None:
+            if threading.current_thread() is second:
+                second_is_at_the_lock.set()
+            lock(file, operation)
+
+        second = threading.Thread(
+            target=lambda: results.append(fetch_model(model, request, unreachable))
+        )
+
+        def start_the_second(done: int, total: int) -> None:
+            if not second_is_at_the_lock.is_set():
+                second.start()
+                assert second_is_at_the_lock.wait(timeout=10)
+
+        monkeypatch.setattr(fcntl, "flock", watched_lock)
+        first = fetch_model(model, request, start_the_second)
+        second.join(timeout=10)
+        assert results == [first]
+
+
+class TestKilled:
+    def test_half_a_model_is_not_taken_for_one(self, tmp_path: Path) -> None:
+        """
+        1. A run is killed in the middle of the archive.
+        2. The model is looked for: it is still packed.
+        3. A run unpacks it.
+        Result: the model is whole, and what the first run left is gone.
+        """
+        write_snapshot(tmp_path / "source", files=model_files(size=8_000_000))
+        archive = pack(tmp_path / "source", tmp_path / "a.tar")
+        request = a_request(tmp_path, tarball=archive)
+        script = (
+            "import sys; from pathlib import Path\n"
+            "from entrypoint.store.fetch import fetch_model\n"
+            "from tests.entrypoint.store.samples import a_request\n"
+            "from entrypoint.store.find import find_model\n"
+            "def progress(done, total):\n"
+            "    if done > total / 2:\n"
+            "        print('midway', flush=True)\n"
+            "        sys.stdin.read()\n"
+            "request = a_request(Path(sys.argv[1]), tarball=Path(sys.argv[2]))\n"
+            "fetch_model(find_model(request), request, progress)"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path), str(archive)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            assert process.stdout.readline() == "midway\n"
+            process.kill()
+        assert leftovers(request) != []
+
+        model = find_model(request)
+        assert (model.archive, model.on_disk) == (archive, False)
+        assert model.path is not None
+        assert not model.path.exists()
+        fetched = fetch_model(model, request, ignore_progress)
+        assert fetched.bytes == sum(map(len, model_files(size=8_000_000).values()))
+        assert leftovers(request) == []
+
+    def test_an_interrupted_run_leaves_nothing(self, tmp_path: Path) -> None:
+        write_snapshot(tmp_path / "source")
+        request = a_request(tmp_path, tarball=pack(tmp_path / "source", tmp_path / "a.tar"))
+
+        def interrupt(done: int, total: int) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            fetch_model(find_model(request), request, interrupt)
+        assert leftovers(request) == []
+        assert not find_model(request).on_disk
+
+
+class TestRefused:
+    @pytest.mark.parametrize("compression", COMPRESSIONS)
+    def test_an_unsafe_tarball_leaves_nothing(self, tmp_path: Path, compression: str) -> None:
+        link = of_type(b"2", "../../../../../outside")
+        snapshot = ("models--tiiuae--falcon-7b-instruct/snapshots/1/config.json", b"{}")
+        tar = tar_of(snapshot, ("a", link))
+        (tmp_path / "a.tar").write_bytes(compress(tar, compression))
+        request = a_request(tmp_path, tarball=tmp_path / "a.tar")
+        with pytest.raises(RefusedArtifact, match="'a' links to"):
+            find_and_fetch(request)
+        assert [path for path in request.scratch.rglob("*") if not path.name.endswith(".lock")] == [
+            request.scratch / "models"
+        ]
+
+    @pytest.mark.parametrize("compression", ["gzip", "zstd"])
+    def test_a_tarball_that_is_cut_short_leaves_nothing(
+        self, tmp_path: Path, compression: str
+    ) -> None:
+        write_snapshot(tmp_path / "source")
+        archive = pack(tmp_path / "source", tmp_path / "a", compression)
+        archive.write_bytes(archive.read_bytes()[:-200])
+        request = a_request(tmp_path, tarball=archive)
+        with pytest.raises(RefusedArtifact):
+            find_and_fetch(request)
+        assert leftovers(request) == []
+
+    def test_half_a_model_in_a_whole_tarball_is_an_error_each_time(self, tmp_path: Path) -> None:
+        snapshot = write_snapshot(tmp_path / "source")
+        (snapshot / "model.safetensors").resolve().unlink()
+        request = a_request(tmp_path, tarball=pack(tmp_path / "source", tmp_path / "a.tar"))
+        with pytest.raises(IncompleteModel, match=r"model\.safetensors"):
+            find_and_fetch(request)
+        with pytest.raises(IncompleteModel, match=r"model\.safetensors"):
+            find_model(request)
+
+    @pytest.mark.parametrize("compression", ["gzip", "zstd"])
+    def test_a_tarball_without_a_model_is_an_error(self, tmp_path: Path, compression: str) -> None:
+        write_files(tmp_path / "source", {"notes.txt": b"x"})
+        archive = pack(tmp_path / "source", tmp_path / "a", compression)
+        with pytest.raises(ModelNotFound, match="holds no model") as caught:
+            find_and_fetch(a_request(tmp_path, tarball=archive))
+        assert caught.value.variable == "MODEL_TARBALL"
+
+
+class TestStorage:
+    def request(self, tmp_path: Path) -> Request:
+        write_snapshot(tmp_path / "source")
+        return a_request(tmp_path, tarball=pack(tmp_path / "source", tmp_path / "a.tar"))
+
+    def test_too_little_room_is_told_before_anything_is_written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        request = self.request(tmp_path)
+        model = find_model(request)
+        usage = namedtuple("usage", "free")
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(free=model.bytes - 1))
+        with pytest.raises(StorageError, match=f"It needs {model.bytes} bytes") as caught:
+            fetch_model(model, request, unreachable)
+        assert f"only {model.bytes - 1} bytes are free" in caught.value.message
+        assert caught.value.variable == "XDG_CACHE_HOME"
+        assert "TMPDIR" in (caught.value.hint or "")
+
+    def test_a_disk_that_fills_up_leaves_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        request = self.request(tmp_path)
+
+        def full(*args: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(shutil, "copyfileobj", full)
+        with pytest.raises(StorageError, match="No space left on device"):
+            find_and_fetch(request)
+        assert leftovers(request) == []
+
+    def test_a_scratch_folder_that_cannot_be_made_is_told(self, tmp_path: Path) -> None:
+        request = self.request(tmp_path)
+        request.scratch.write_text("in the way")
+        with pytest.raises(StorageError, match=str(request.scratch)):
+            find_and_fetch(request)
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_little_memory_is_used_however_large_the_tarball(tmp_path: Path, compression: str) -> None:
+    write_snapshot(tmp_path / "source", files=model_files(size=100_000_000))
+    archive = pack_with_gnu_tar(tmp_path / "source", tmp_path / "a", compression)
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from entrypoint.store.fetch import fetch_model\n"
+        "from entrypoint.store.find import find_model\n"
+        "from entrypoint.store.model import Request\n"
+        "archive = Path(sys.argv[1])\n"
+        f"request = Request({FALCON!r}, None, (), archive, True, None, archive.parent / 's')\n"
+        "fetch_model(find_model(request), request, lambda done, total: None)\n"
+        "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"
+    )
+    command = [sys.executable, "-c", script, str(archive)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) * 1024 < 50_000_000

@@ -23,7 +23,7 @@ write failed, 78 wrong setting, 128+n after signal n.
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}.", hint=f"See: {self.prog} --help")
+        raise UsageError(f"{message}.", hint=f"See: {self.prog} --help")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -35,11 +35,28 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the versions and exit")
-    commands = parser.add_subparsers(dest="command", title="commands", metavar="")
-    commands.add_parser("serve", help="find the model, start the engine, stay until it stops")
-    plan = commands.add_parser("plan", help="show what serve would do, and start nothing")
-    options = commands.add_parser("options", help="list the vLLM options that ARG takes")
-    options.add_argument("word", nargs="?", help="only the options with this word in them")
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+    commands.add_parser(
+        "serve",
+        help="find the model, start the engine, stay until it stops",
+        description="Find the model that MODEL_ID names, start vLLM on it, and stay until it "
+        "stops. Answers on PORT from the first second: /health/live, /health/ready, /v1/status.",
+    )
+    plan = commands.add_parser(
+        "plan",
+        help="show what serve would do, and start nothing",
+        description="Show which model would be served, as what, on what, and with which options, "
+        "each with the variable that it comes from. Fails as serve would, with the same words.",
+    )
+    options = commands.add_parser(
+        "options",
+        help="list the vLLM options that ARG takes",
+        description="List the options of the installed vLLM, and those that it no longer has, "
+        "with what takes their place.",
+    )
+    options.add_argument(
+        "word", nargs="?", help="only those with this word in them, as: max-model-len"
+    )
     for command in (plan, options):
         command.add_argument("--json", action="store_true", help="print JSON, for programs")
     return parser

@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     model_id: str | None = Field(
         None,
         validation_alias=_names("MODEL_ID"),
-        description="Repository id, local directory, or artifact URI. Required.",
+        description="Repository id or local directory. Required.",
     )
     revision: str | None = Field(
         None,
@@ -154,7 +154,7 @@ class Settings(BaseSettings):
     hf_token: SecretStr | None = Field(
         None,
         validation_alias=_names("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN"),
-        description="Token for gated and private repositories. Never shown.",
+        description="Token for gated and private repositories.",
     )
     hf_hub_offline: Boolean = Field(
         False,
@@ -180,7 +180,7 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(
         None,
         validation_alias=_names("API_KEY"),
-        description="Key that `/v1` requests must carry. Never shown.",
+        description="Key that `/v1` requests must carry.",
     )
     api_key_file: Keys = Field(
         (),

@@ -17,9 +17,9 @@ SNAPSHOT = next((FOLDER / "snapshots").iterdir())
 
 def pack(target: Path, layout: str) -> Path:
     """Pack the demo model as the guides do."""
-    mode = "w:gz" if target.name.endswith(".gz") else "w"
     plain = target.with_suffix(".partial")
-    with tarfile.open(plain, mode) as archive:
+    gzipped = target.name.endswith(".gz")
+    with tarfile.open(plain, "w:gz") if gzipped else tarfile.open(plain, "w") as archive:
         if layout == "cache":
             archive.add(FOLDER, FOLDER.name)
         elif layout == "folder":

@@ -31,7 +31,8 @@ def describe(catalogue: Catalogue, word: str | None = None) -> str:
 
     Options that are gone are found by their name, with what takes their place.
     """
-    exact = catalogue.by_spelling.get(f"--{_fold(word)}") if word else None
+    dashes = word is not None and word.startswith("-")
+    exact = catalogue.find(word or "") if dashes else catalogue.by_spelling.get(f"--{word}")
     gone = [entry for entry in GONE.values() if word and _fold(word) in _fold(entry.spelling)]
     if exact is not None:
         return "\n".join(_lines(exact, whole=True))

@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
@@ -80,15 +81,25 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         parser.print_help()
         return 0
     except InferenceServerError as error:
-        if as_json:
-            print(json.dumps({"error": error.as_dict()}))
-        print(f"inference-server: error: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"  {error.hint}", file=sys.stderr)
+        _print_error(error, environ, as_json)
         return error.exit_code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     except BrokenPipeError:  # `inference-server options | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _print_error(error: InferenceServerError, environ: Mapping[str, str], as_json: bool) -> None:
+    from entrypoint.secrets import redact, secrets_of
+
+    secrets = secrets_of(environ)
+    if as_json:
+        print(redact(json.dumps({"error": error.as_dict()}), secrets))
+    text = f"inference-server: error: {error.message}"
+    if error.hint:
+        text += f"\n  {error.hint}"
+    print(redact(text, secrets), file=sys.stderr)
 
 
 def _version() -> int:

@@ -50,6 +50,13 @@ def _children() -> list[int]:
     return found
 
 
+def end_children() -> None:
+    """Kill whatever this process has started, before there is an engine: a download."""
+    for child in _children():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+
+
 class EngineProcess:
     """The engine's main process and everything below it."""
 

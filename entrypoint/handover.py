@@ -23,6 +23,7 @@ from typing import Any
 RUN_DIRECTORY_VARIABLE = "INFERENCE_SERVER_RUN_DIRECTORY"
 EVENTS = "events"
 STATUS = "status.json"
+SEND_SECONDS = 2.0
 
 
 class Phase(StrEnum):
@@ -68,14 +69,14 @@ class Orders:
 def report(phase: Phase) -> None:
     """Tell the light process that this process has reached a phase.
 
-    Does nothing outside a launch, and never fails: a lost report costs a line in the status,
-    not the service.
+    Does nothing outside a launch, and never fails: where nobody reads, there is nobody to tell.
     """
     directory = os.environ.get(RUN_DIRECTORY_VARIABLE)
     if directory is None:
         return
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.setblocking(False)
+        # not at once: the queue holds few, and READY is what the hand-over waits for
+        sender.settimeout(SEND_SECONDS)
         sender.sendto(phase.value.encode(), str(Path(directory) / EVENTS))
 
 

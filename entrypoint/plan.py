@@ -19,6 +19,7 @@ from entrypoint.note import Note
 from entrypoint.options.arguments import Argument, Parsed, parse, split
 from entrypoint.options.catalogue import load_catalogue
 from entrypoint.options.values import check_value
+from entrypoint.secrets import MASK, SECRET_OPTIONS
 from entrypoint.settings import Settings, variables
 from entrypoint.sizing import sequence_bytes
 from entrypoint.store.model import Model
@@ -27,8 +28,6 @@ GIB = 1 << 30
 CACHED_SEQUENCES = 16
 """Sequences of full length that the CPU engine's key-value cache holds, memory permitting."""
 
-MASK = "***"
-SECRET_OPTIONS = frozenset({"--api-key", "--hf-token"})
 SECRET_VARIABLES = frozenset({"HF_TOKEN"})
 
 BINDS_ITSELF = ("--headless", "--grpc", "--data-parallel-multi-port-external-lb")

@@ -28,15 +28,16 @@ def scratch_directory(environ: Mapping[str, str]) -> Path:
     Raises:
         MachineError: Nothing can be written to, or the private folder is somebody else's.
     """
-    cache_home = environ.get("XDG_CACHE_HOME") or f"{environ.get('HOME') or '/nonexistent'}/.cache"
-    preferred = Path(cache_home) / "inference-server"
+    home = environ.get("HOME")
+    cache_home = environ.get("XDG_CACHE_HOME") or (f"{home}/.cache" if home else "")
+    preferred = Path(cache_home, "inference-server")
     if preferred.is_absolute() and _can_write(preferred):
         return preferred
     temporary = Path(environ.get("TMPDIR") or tempfile.gettempdir())
     private = temporary / f"inference-server-{os.getuid()}"
     if not _can_write(private):
         raise MachineError(
-            f"No directory can be written to: neither {preferred} nor {private}.",
+            f"No directory can be written to: neither {preferred.absolute()} nor {private}.",
             variable="TMPDIR",
             hint="Mount a writable volume on /tmp (docker run --tmpfs /tmp:exec; an emptyDir in "
             "Kubernetes), or point XDG_CACHE_HOME at one.",

@@ -16,8 +16,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from entrypoint.engine_process import COMMAND, EngineProcess, adopt_orphans, engine_environment
-from entrypoint.errors import EngineFailed
+from entrypoint.engine_process import (
+    COMMAND,
+    EngineProcess,
+    adopt_orphans,
+    end_children,
+    engine_environment,
+)
+from entrypoint.errors import EngineFailed, MachineError
 from entrypoint.handover import EVENTS, STATUS, Orders, Phase
 from entrypoint.listener import Listen
 from entrypoint.plan import LaunchPlan
@@ -30,6 +36,9 @@ log = logging.getLogger("inference-server")
 
 LOADING_STOP_SECONDS = 1.5
 """What the engine gets to stop while it loads: there is no request to finish yet."""
+
+SOCKET_PATH_CHARACTERS = 107
+"""The longest path that a Unix socket can have on Linux (unix(7))."""
 
 DRAIN_MARGIN_SECONDS = 2.0
 """What the engine gets beyond SHUTDOWN_TIMEOUT, to end what it has cut off."""
@@ -87,7 +96,7 @@ class Supervisor:
         self._engine: EngineProcess | None = None
         self._status_server = StatusServer(listener, listen, self.status)
         self._handed_over: asyncio.Task[None] | None = None
-        self._run_directory = Path(tempfile.mkdtemp(prefix="inference-server-"))
+        self._run_directory = _make_run_directory()
 
     def status(self) -> dict[str, Any]:
         """What ``/v1/status`` shows."""
@@ -110,6 +119,8 @@ class Supervisor:
             with self._events(loop):
                 plan = await self._unless_stopped(self._prepared(loop))
                 if plan is None:
+                    end_children()
+                    log.info("stopped as asked")
                     return 0
                 return await self._run_engine(loop, plan)
         finally:
@@ -237,6 +248,30 @@ class Supervisor:
             for entry in os.listdir(self._run_directory):
                 (self._run_directory / entry).unlink()
             self._run_directory.rmdir()
+
+
+def _make_run_directory() -> Path:
+    """Make the directory through which the engine's processes report.
+
+    Raises:
+        MachineError: There is no place for it, or only one whose path is too long for a socket.
+    """
+    try:
+        directory = Path(tempfile.mkdtemp(prefix="inference-server-"))
+    except OSError as error:
+        raise MachineError(
+            f"No temporary directory can be made: {error}.",
+            variable="TMPDIR",
+            hint="Mount a writable volume on /tmp, or point TMPDIR at one.",
+        ) from None
+    if len(str(directory / EVENTS)) > SOCKET_PATH_CHARACTERS:
+        directory.rmdir()
+        raise MachineError(
+            f"TMPDIR={directory.parent} is too long a path for a Unix socket in it.",
+            variable="TMPDIR",
+            hint="Point TMPDIR at a shorter path, such as /tmp.",
+        )
+    return directory
 
 
 def _fate(code: int, phase: Phase) -> int:

@@ -32,6 +32,11 @@ def test_home_without_xdg(tmp_path: Path) -> None:
     assert scratch_directory({"HOME": str(tmp_path)}) == tmp_path / ".cache" / "inference-server"
 
 
+def test_no_home_at_all(tmp_path: Path) -> None:
+    found = scratch_directory({"TMPDIR": str(tmp_path)})
+    assert found == tmp_path / f"inference-server-{os.getuid()}"
+
+
 def test_a_private_folder_where_the_home_cannot_be_written(
     tmp_path: Path, refused: set[Path]
 ) -> None:

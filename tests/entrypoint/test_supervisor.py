@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.errors import EngineFailed, ModelNotFound
+from entrypoint.errors import EngineFailed, MachineError, ModelNotFound
 from entrypoint.handover import Phase
 from entrypoint.listener import Listen, open_listener
 from entrypoint.plan import LaunchPlan
@@ -56,18 +56,18 @@ class Launch:
 
     async def _run(self) -> int:
         environ = {**os.environ, "SCRIPT": self._script}
-        listener = open_listener(self.listen)
-        self.supervisor = Supervisor(
-            self.listen, listener, self._prepare, environ, self.scratch, COMMAND
-        )
-        thread = threading.Thread(target=self._act)
-        thread.start()
-        try:
-            return await asyncio.wait_for(self.supervisor.run(), 60)
-        finally:
-            await asyncio.to_thread(thread.join)
-            if self._trouble:
-                raise self._trouble[0]
+        with open_listener(self.listen) as listener:
+            self.supervisor = Supervisor(
+                self.listen, listener, self._prepare, environ, self.scratch, COMMAND
+            )
+            thread = threading.Thread(target=self._act)
+            thread.start()
+            try:
+                return await asyncio.wait_for(self.supervisor.run(), 60)
+            finally:
+                await asyncio.to_thread(thread.join)
+                if self._trouble:
+                    raise self._trouble[0]
 
     def _act(self) -> None:
         try:
@@ -258,6 +258,18 @@ def test_the_run_directory_is_removed(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(EngineFailed):
         Launch("weights exit=1", tmp_path / "scratch").run()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("temporary", ["missing", "x" * 120])
+def test_no_place_for_the_run_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, temporary: str
+) -> None:
+    if temporary != "missing":
+        (tmp_path / temporary).mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / temporary))
+    with pytest.raises(MachineError) as raised:
+        Launch("", tmp_path).run()
+    assert raised.value.variable == "TMPDIR"
 
 
 def test_the_import_rule() -> None:

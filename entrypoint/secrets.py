@@ -1,0 +1,36 @@
+"""Keeps secrets out of what is printed, however they got into it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from entrypoint.settings import Settings, is_secret, variables
+
+MASK = "***"
+SECRET_OPTIONS = frozenset({"--api-key", "--hf-token"})
+SHORTEST = 4
+"""Characters that a secret has at least; masking shorter words would garble every message."""
+
+_IN_ARG = re.compile(r"--(?:api[-_]key|hf[-_]token)[=\s]+(.*?)(?=\s-|$)", re.DOTALL)
+
+
+def secrets_of(environ: Mapping[str, str]) -> set[str]:
+    """Return the secrets that an environment holds: secret variables, and secret options in ARG.
+
+    ARG is searched as it is written, so that one that cannot be split gives nothing away either.
+    """
+    names = [
+        name for field in Settings.model_fields if is_secret(field) for name in variables(field)
+    ]
+    found = {environ.get(name, "") for name in names}
+    for values in _IN_ARG.findall(environ.get("ARG", "")):
+        found |= {word.strip("'\"") for word in values.split()}
+    return {secret for secret in found if len(secret) >= SHORTEST}
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """Return a text with every secret in it masked."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from entrypoint.errors import SettingError
 from entrypoint.handover import Phase
 from entrypoint.hardware import Hardware, detect_hardware
+from entrypoint.listener import check_certificate
 from entrypoint.note import Note
-from entrypoint.plan import LaunchPlan, chosen_model, make_plan
+from entrypoint.plan import LaunchPlan, chosen_listen, chosen_model, make_plan
 from entrypoint.scratch import scratch_directory
 from entrypoint.settings import Settings, cache_roots, near_misses, read_settings
 from entrypoint.store.find import find_model
@@ -46,6 +47,7 @@ def draft(environ: Mapping[str, str]) -> Draft:
         MachineError: This machine cannot run what is asked for.
     """
     settings = read_settings(environ)
+    check_certificate(chosen_listen(settings))
     misses = near_misses(environ)
     model_id, revision = chosen_model(settings)
     if model_id is None:

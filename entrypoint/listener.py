@@ -40,6 +40,29 @@ class Listen:
         return f"http{'s' if self.tls_certificate else ''}://{host}:{self.port}"
 
 
+def check_certificate(listen: Listen) -> None:
+    """Load the certificate and key, if there are any, to see whether they can be.
+
+    Raises:
+        SettingError: They cannot be read, or do not belong together.
+    """
+    if listen.tls_certificate is None:
+        return
+    import ssl
+
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(listen.tls_certificate, listen.tls_key)
+    except OSError as error:  # ssl.SSLError is one
+        files = " and ".join(filter(None, (listen.tls_certificate, listen.tls_key)))
+        raise SettingError(
+            f"ARG's TLS certificate cannot be used ({files}): {error.strerror or error}.",
+            variable="ARG",
+            hint="Give --ssl-certfile and --ssl-keyfile PEM files that belong together and that "
+            "this user may read.",
+        ) from None
+
+
 def _remove_stale(path: Path) -> None:
     """Remove a Unix socket that nobody listens on any more."""
     try:

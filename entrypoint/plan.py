@@ -20,7 +20,7 @@ from entrypoint.options.arguments import Argument, Parsed, parse, split
 from entrypoint.options.catalogue import load_catalogue
 from entrypoint.options.values import check_value
 from entrypoint.secrets import MASK, SECRET_OPTIONS
-from entrypoint.settings import Settings, variables
+from entrypoint.settings import MAX_PORT, Settings, variables
 from entrypoint.sizing import sequence_bytes
 from entrypoint.store.model import Model
 
@@ -146,11 +146,22 @@ def chosen_model(settings: Settings) -> tuple[str | None, str | None]:
 
 
 def chosen_listen(settings: Settings) -> Listen:
-    """Return where to listen: ARG's host, port, socket and certificate, else the variables'."""
+    """Return where to listen: ARG's host, port, socket and certificate, else the variables'.
+
+    Raises:
+        SettingError: ARG's port is none.
+    """
     parsed = read_arguments(settings.arg)
+    port = int(_argument_value(parsed, "--port") or settings.port)
+    if not 1 <= port <= MAX_PORT:
+        raise SettingError(
+            f"ARG gives --port the value {port}, which is not between 1 and {MAX_PORT}.",
+            variable="ARG",
+            hint="Leave it out, and set PORT.",
+        )
     return Listen(
         host=_argument_value(parsed, "--host") or settings.host,
-        port=int(_argument_value(parsed, "--port") or settings.port),
+        port=port,
         uds=_argument_value(parsed, "--uds"),
         tls_certificate=_argument_value(parsed, "--ssl-certfile"),
         tls_key=_argument_value(parsed, "--ssl-keyfile"),
@@ -338,9 +349,20 @@ def _thread_binding(cpus: tuple[int, ...], shards: int) -> str:
 
 
 def _shards(given: dict[str, Argument], wanted: list[_Want]) -> int:
-    """Return the tensor-parallel size that the launch ends up with."""
+    """Return the tensor-parallel size that the launch ends up with.
+
+    Raises:
+        SettingError: ARG's is less than 1.
+    """
     argument = given.get("--tensor-parallel-size")
     if argument is not None and argument.value is not None:
+        if int(argument.value) < 1:
+            raise SettingError(
+                f"ARG gives --tensor-parallel-size the value {argument.value}, which is less "
+                "than 1.",
+                variable="ARG",
+                hint="Leave it out, and set NUM_SHARD.",
+            )
         return int(argument.value)
     return next((int(w.words[0]) for w in wanted if w.option == "--tensor-parallel-size"), 1)
 

@@ -25,6 +25,8 @@ from entrypoint.spelling import nearest
 TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"0", "false", "no", "off"})
 
+MAX_PORT = 65535
+
 KSERVE_MOUNT = Path("/mnt/models")
 """Where KServe's init container puts what STORAGE_URI names; the path is hard-coded there."""
 
@@ -122,7 +124,7 @@ class Settings(BaseSettings):
         description="Address to listen on.",
     )
     port: int = Field(
-        8000, validation_alias=_names("PORT"), ge=1, le=65535, description="Port to listen on."
+        8000, validation_alias=_names("PORT"), ge=1, le=MAX_PORT, description="Port to listen on."
     )
     arg: str = Field(
         "",

@@ -48,6 +48,11 @@ def snapshot(cache: Path) -> Path:
         ({"ARG": "--max-model-len many"}, 78, ["--max-model-len", "many"]),
         ({"ARG": "--chat-template '{{ x }}"}, 78, ["ARG", "quote"]),
         ({"ARG": "--dtype"}, 78, ["--dtype"]),
+        ({"ARG": "--port 99999"}, 78, ["--port", "99999"]),
+        ({"ARG": "--port 0"}, 78, ["--port"]),
+        ({"ARG": "--tensor-parallel-size 0"}, 78, ["--tensor-parallel-size"]),
+        ({"ARG": "--ssl-certfile /no.pem --ssl-keyfile /no.key"}, 78, ["/no.pem", "No such file"]),
+        ({"ARG": "--uds /no/such/folder/s"}, 71, ["/no/such/folder/s"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint.errors import MachineError, SettingError
-from entrypoint.listener import Listen, open_listener
+from entrypoint.listener import Listen, check_certificate, open_listener
 
 
 def free_port() -> int:
@@ -74,3 +74,15 @@ def test_a_unix_socket_in_use_stays(tmp_path: Path) -> None:
 )
 def test_in_words(listen: Listen, text: str) -> None:
     assert str(listen) == text
+
+
+class TestCertificate:
+    def test_none(self) -> None:
+        check_certificate(Listen("h", 1))
+
+    def test_not_a_certificate(self, tmp_path: Path) -> None:
+        (tmp_path / "c.pem").write_text("nothing")
+        with pytest.raises(SettingError) as raised:
+            check_certificate(Listen("h", 1, tls_certificate=str(tmp_path / "c.pem")))
+        assert raised.value.variable == "ARG"
+        assert "c.pem" in raised.value.message

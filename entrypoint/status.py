@@ -7,6 +7,8 @@ from typing import Any
 from entrypoint.plan import LaunchPlan
 from entrypoint.timeline import Timeline
 
+SHOWN = ("repository", "revision", "source", "bytes")
+
 
 def status_document(timeline: Timeline, plan: LaunchPlan | None, now: float) -> dict[str, Any]:
     """Return where a launch is: its phase, seconds, bytes, and what it will serve.
@@ -18,6 +20,8 @@ def status_document(timeline: Timeline, plan: LaunchPlan | None, now: float) -> 
     """
     document = timeline.as_dict(now)
     document["as_of"] = now
-    document["model"] = plan.model_dict() if plan else None
+    model = plan.model_dict() if plan else None
+    # no paths: the status may be read from outside
+    document["model"] = {name: model[name] for name in SHOWN} if model else None
     document["served_model_names"] = list(plan.served_model_names) if plan else []
     return document

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from pathlib import Path
+
+from openai import OpenAI
 
 from tests.end_to_end.conftest import KEY
 from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, descendants, environment
@@ -60,3 +63,33 @@ def test_the_log_tells_the_phases(server: Launch) -> None:
     for phase in ("import", "weights", "compile", "warm-up"):
         assert f"phase {phase}" in log
     assert re.search(r"ready after [\d.]+ s: resolve [\d.]+ s, import", log)
+
+
+def test_a_running_stream_finishes_after_sigterm(home: Path) -> None:
+    """1. A long stream runs. 2. SIGTERM. 3. It comes to its end; 4. then the launch ends."""
+    launch = Launch(
+        environment(home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE)), home / "drain.log"
+    )
+    try:
+        launch.until_ready()
+        client = OpenAI(base_url=f"{launch.url}/v1", api_key="none", max_retries=0)
+        stream = client.completions.create(
+            model=DEMO,
+            prompt="What is this?",
+            max_tokens=1500,
+            temperature=0,
+            stream=True,
+            extra_body={"ignore_eos": True},
+        )
+        pieces = 0
+        reason = None
+        for chunk in stream:
+            pieces += 1
+            if pieces == 5:
+                launch.process.send_signal(signal.SIGTERM)
+            reason = chunk.choices[0].finish_reason or reason
+        assert launch.process.wait(60) == 0
+    finally:
+        launch.stop()
+    assert reason == "length"
+    assert pieces > 1000

@@ -20,5 +20,10 @@ def test_with_the_plan() -> None:
     document = status_document(timeline, a_plan(Listen("h", 1)), 4.0)
     assert document["seconds_in_phase"] == 2.0
     assert document["as_of"] == 4.0
-    assert document["model"]["path"] == "/m"
+    assert document["model"] == {
+        "repository": None,
+        "revision": None,
+        "source": "directory",
+        "bytes": 1000,
+    }
     assert document["served_model_names"] == ["m"]

@@ -93,9 +93,7 @@ def read_status() -> dict[str, Any] | None:
         status: dict[str, Any] = json.loads((Path(directory) / STATUS).read_bytes())
     except (OSError, ValueError):
         return None
-    now = time.monotonic()
-    passed = now - status["as_of"]
-    status["as_of"] = now
+    passed = time.monotonic() - status.pop("as_of")
     for key in ("seconds", "seconds_in_phase"):
         status[key] = round(status[key] + passed, 3)
     status["phases"][status["phase"]] = status["seconds_in_phase"]

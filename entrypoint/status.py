@@ -19,7 +19,6 @@ def status_document(timeline: Timeline, plan: LaunchPlan | None, now: float) -> 
         now: Seconds of the timeline's clock.
     """
     document = timeline.as_dict(now)
-    document["as_of"] = now
     model = plan.model_dict() if plan else None
     # no paths: the status may be read from outside
     document["model"] = {name: model[name] for name in SHOWN} if model else None

@@ -187,7 +187,7 @@ class Supervisor:
         target = self._run_directory / STATUS
         partial = target.with_suffix(".partial")
         with contextlib.suppress(OSError):
-            partial.write_text(json.dumps(self.status()))
+            partial.write_text(json.dumps({**self.status(), "as_of": time.monotonic()}))
             partial.replace(target)
 
     async def _prepared(self, loop: asyncio.AbstractEventLoop) -> LaunchPlan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import time
 from pathlib import Path
 
 from openai import OpenAI
@@ -20,6 +21,15 @@ def peak_bytes(pid: int) -> int:
     match = re.search(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.M)
     assert match is not None
     return int(match[1]) * 1024
+
+
+def running(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def test_it_answers_while_the_model_loads(home: Path) -> None:
@@ -43,8 +53,25 @@ def test_it_answers_while_the_model_loads(home: Path) -> None:
     finally:
         code = launch.stop()
     assert code == 0, launch.tail()
-    assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
+    assert not [pid for pid in processes if running(pid)]
     assert "stopped as asked" in launch.log.read_text()
+
+
+def test_the_engine_does_not_outlive_the_entrypoint(home: Path) -> None:
+    """1. The engine loads. 2. The entrypoint is killed, with no chance to stop it. 3. It ends."""
+    launch = Launch(
+        environment(home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE)), home / "killed.log"
+    )
+    launch.until_listening()
+    launch.until_phase("import")
+    engine = set(descendants(launch.process.pid)) - {launch.process.pid}
+    assert engine
+    launch.process.kill()
+    launch.process.wait(10)
+    deadline = time.monotonic() + 30
+    while [pid for pid in engine if running(pid)]:
+        assert time.monotonic() < deadline, launch.tail()
+        time.sleep(0.05)
 
 
 def test_the_entrypoint_stays_light(server: Launch) -> None:

@@ -19,7 +19,6 @@ def test_with_the_plan() -> None:
     timeline.enter(Phase.IMPORT, 2.0)
     document = status_document(timeline, a_plan(Listen("h", 1)), 4.0)
     assert document["seconds_in_phase"] == 2.0
-    assert document["as_of"] == 4.0
     assert document["model"] == {
         "repository": None,
         "revision": None,

@@ -5,9 +5,9 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMP := $(VENV)/.installed
 LOCK := requirements/cpu.txt
-# PyTorch's CPU build is not on the package index: from a folder of wheels where one is named,
-# else from PyTorch's own index.
-TORCH := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend=cpu)
+# PyTorch's CPU build is not on the package index: from the folders of wheels that PIP_FIND_LINKS
+# names, else from PyTorch's own index.
+TORCH := $(or $(addprefix --find-links=,$(PIP_FIND_LINKS)),--torch-backend=cpu)
 
 .DEFAULT_GOAL := help
 .PHONY: help install serve plan test unit lint types docs docs-check catalogue demo lock bench clean

@@ -29,6 +29,7 @@ from entrypoint.listener import Listen
 from entrypoint.plan import LaunchPlan
 from entrypoint.status import status_document
 from entrypoint.status_server import StatusServer
+from entrypoint.table import human_bytes
 from entrypoint.timeline import Timeline
 from entrypoint.timings import expected_seconds, launch_key, remember
 
@@ -36,6 +37,9 @@ log = logging.getLogger("inference-server")
 
 LOADING_STOP_SECONDS = 1.5
 """What the engine gets to stop while it loads: there is no request to finish yet."""
+
+PROGRESS_SECONDS = 10.0
+"""How often the log tells how far an unpacking or a download is."""
 
 SOCKET_PATH_CHARACTERS = 107
 """The longest path that a Unix socket can have on Linux (unix(7))."""
@@ -50,6 +54,7 @@ class Progress:
     def __init__(self, loop: asyncio.AbstractEventLoop, supervisor: Supervisor):
         self._loop = loop
         self._supervisor = supervisor
+        self._told = time.monotonic()
 
     def enter(self, phase: Phase) -> None:
         """Enter a phase."""
@@ -57,8 +62,11 @@ class Progress:
 
     def bytes(self, done: int, total: int) -> None:
         """Say how many bytes of the model are there, of how many."""
-        self._supervisor.timeline.bytes_done = done
-        self._supervisor.timeline.bytes_total = total
+        timeline = self._supervisor.timeline
+        timeline.bytes_done, timeline.bytes_total = done, total
+        if time.monotonic() - self._told >= PROGRESS_SECONDS:
+            self._told = time.monotonic()
+            log.info("%s: %s of %s", timeline.phase, human_bytes(done), human_bytes(total))
 
 
 Prepare = Callable[[Progress], LaunchPlan]
@@ -131,8 +139,6 @@ class Supervisor:
         """Enter a phase: log it, and show it where the engine's server reads it."""
         if not self.timeline.enter(phase, time.monotonic()):
             return
-        if phase.rank > Phase.WEIGHTS.rank:
-            self.timeline.bytes_done = self.timeline.bytes_total
         if phase is Phase.READY:
             self._on_ready()
         else:
@@ -142,7 +148,7 @@ class Supervisor:
     async def _run_engine(self, loop: asyncio.AbstractEventLoop, plan: LaunchPlan) -> int:
         self._plan = plan
         self.timeline.expected = expected_seconds(self._scratch, launch_key(plan))
-        self.timeline.bytes_total = plan.model.bytes
+        self.timeline.bytes_done = self.timeline.bytes_total = plan.model.bytes
         self.enter(Phase.IMPORT)
         if plan.engine_binds:
             await self._status_server.stop()
@@ -156,10 +162,11 @@ class Supervisor:
         engine.reap()  # it may have ended before the handler was there
         await self._unless_stopped(engine.exited)
         if self._stop.is_set():
-            ready = Phase.READY in self.timeline.entered
+            # an engine with sockets of its own need not say when it is ready
+            may_serve = plan.engine_binds or Phase.READY in self.timeline.entered
             self.enter(Phase.STOPPING)
             await engine.stop(
-                plan.shutdown_timeout + DRAIN_MARGIN_SECONDS if ready else LOADING_STOP_SECONDS
+                plan.shutdown_timeout + DRAIN_MARGIN_SECONDS if may_serve else LOADING_STOP_SECONDS
             )
             log.info("stopped as asked")
             return 0

@@ -216,6 +216,23 @@ class TestStatus:
         done.set()
         assert seen[0]["bytes"] == {"done": 30, "total": 100}
 
+    def test_the_log_tells_how_far_it_is(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setattr("entrypoint.supervisor.PROGRESS_SECONDS", 0)
+        caplog.set_level("INFO")
+
+        def prepare(progress: Progress) -> LaunchPlan:
+            progress.bytes(3 << 20, 100 << 20)
+            raise ModelNotFound("a/b", (), {}, None)
+
+        with pytest.raises(ModelNotFound):
+            Launch("", tmp_path, prepare=prepare).run()
+        assert "resolve: 3.0 MiB of 100.0 MiB" in caplog.messages
+
     def test_the_next_launch_has_an_estimate(self, tmp_path: Path) -> None:
         def client(launch: Launch) -> None:
             launch.until_the_engine_answers()

@@ -155,6 +155,14 @@ class Launch:
             assert time.monotonic() < self.started + START_SECONDS, self.tail()
             time.sleep(0.05)
 
+    def until_the_engine_runs(self) -> set[int]:
+        """Wait for the engine's main process; return the process ids below the entrypoint."""
+        self.until_phase("import")
+        while not (below := set(descendants(self.process.pid)) - {self.process.pid}):
+            assert self.process.poll() is None, self.tail()
+            time.sleep(0.01)
+        return below
+
     def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = 60) -> int:
         """Send a signal, wait, and return the exit code."""
         if self.process.poll() is None:

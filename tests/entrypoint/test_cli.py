@@ -6,27 +6,27 @@ from pathlib import Path
 import pytest
 
 from entrypoint.cli import main
-from tests.entrypoint.samples import make_cache
+from tests.entrypoint.store.samples import write_snapshot
 from tests.entrypoint.test_launch import environment
 
 
 class TestPlan:
     def test_json(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        make_cache(tmp_path / "cache")
+        write_snapshot(tmp_path / "cache", "Org/Model")
         assert main(["plan", "--json"], environment(tmp_path)) == 0
         printed = capsys.readouterr()
         assert json.loads(printed.out)["model"]["repository"] == "Org/Model"
         assert printed.err == ""
 
     def test_table(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        make_cache(tmp_path / "cache")
+        write_snapshot(tmp_path / "cache", "Org/Model")
         assert main(["plan"], environment(tmp_path, NUM_SHARD="2")) == 0
         printed = capsys.readouterr().out
         assert "--tensor-parallel-size" in printed
         assert "NUM_SHARD" in printed
 
     def test_no_secret_in_either(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        make_cache(tmp_path / "cache")
+        write_snapshot(tmp_path / "cache", "Org/Model")
         environ = environment(tmp_path, HF_TOKEN="secret-1", API_KEY="secret-2")
         main(["plan"], environ)
         main(["plan", "--json"], environ)

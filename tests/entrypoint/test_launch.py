@@ -1,6 +1,5 @@
 """From an environment to a plan, over real files."""
 
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,12 @@ import pytest
 from entrypoint.errors import ModelNotFound, SettingError
 from entrypoint.handover import Phase
 from entrypoint.launch import draft, plan_launch, prepare_launch
-from tests.entrypoint.samples import COMMIT, make_cache, make_model
+from tests.entrypoint.store.samples import (
+    model_files,
+    pack,
+    write_files,
+    write_snapshot,
+)
 
 
 def environment(tmp_path: Path, **variables: str) -> dict[str, str]:
@@ -32,26 +36,26 @@ class TestModelId:
             draft({"MODELID": "a/b"})
 
     def test_from_arg(self, tmp_path: Path) -> None:
-        make_cache(tmp_path / "cache")
+        write_snapshot(tmp_path / "cache", "Org/Model")
         environ = environment(tmp_path, MODEL_ID="", ARG="--model Org/Model")
         assert plan_launch(environ).model.repository == "Org/Model"
 
 
 class TestPlan:
     def test_a_cache(self, tmp_path: Path) -> None:
-        root = make_cache(tmp_path / "cache")
+        snapshot = write_snapshot(tmp_path / "cache", "Org/Model")
         made = plan_launch(environment(tmp_path))
-        assert made.argv[0] == str(root / "models--Org--Model" / "snapshots" / COMMIT)
-        assert made.model.config["model_type"] == "llama"
+        assert made.argv[0] == str(snapshot)
+        assert made.model.config["architectures"] == ["FalconForCausalLM"]
 
     def test_a_near_miss_is_noted(self, tmp_path: Path) -> None:
-        make_cache(tmp_path / "cache")
+        write_snapshot(tmp_path / "cache", "Org/Model")
         made = plan_launch(environment(tmp_path, MODEL_SERVED_NAME="x"))
         assert [(n.level, n.variable) for n in made.notes] == [("warning", "MODEL_SERVED_NAME")]
         assert "MODEL_SERVE_NAME" in made.notes[0].message
 
     def test_it_changes_nothing(self, tmp_path: Path) -> None:
-        make_cache(tmp_path / "cache")
+        write_snapshot(tmp_path / "cache", "Org/Model")
         before = sorted(tmp_path.rglob("*"))
         plan_launch(environment(tmp_path))
         assert sorted(tmp_path.rglob("*")) == before
@@ -59,7 +63,7 @@ class TestPlan:
     def test_the_cache_of_a_relative_path(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        make_cache(tmp_path / "cache")
+        write_snapshot(tmp_path / "cache", "Org/Model")
         monkeypatch.chdir(tmp_path)
         made = plan_launch(environment(tmp_path, HF_HUB_CACHE="cache"))
         assert Path(made.argv[0]).is_absolute()
@@ -67,17 +71,15 @@ class TestPlan:
 
 class TestPrepare:
     def test_a_model_on_the_disk_is_not_fetched(self, tmp_path: Path) -> None:
-        make_cache(tmp_path / "cache")
+        write_snapshot(tmp_path / "cache", "Org/Model")
         phases: list[Phase] = []
         made = prepare_launch(draft(environment(tmp_path)), phases.append, lambda *_: None)
         assert made.model.source == "cache"
         assert phases == []
 
     def test_a_tarball_is_unpacked_once(self, tmp_path: Path) -> None:
-        model = make_model(tmp_path / "Model")
-        (tmp_path / "cache").mkdir()
-        with tarfile.open(tmp_path / "cache" / "Model.tar.gz", "w:gz") as archive:
-            archive.add(model, "Model")
+        write_files(tmp_path / "packed" / "Model", model_files())
+        pack(tmp_path / "packed", tmp_path / "cache" / "Model.tar.gz", "gzip")
         phases: list[Phase] = []
         read: list[tuple[int, int]] = []
         drafted = draft(environment(tmp_path))
@@ -86,14 +88,14 @@ class TestPrepare:
         assert read[-1][0] > 0
         assert made.model.path is not None
         assert (made.model.path / "model.safetensors").stat().st_size > 4
-        assert made.model.config["model_type"] == "llama"
+        assert made.model.config["architectures"] == ["FalconForCausalLM"]
 
         again = prepare_launch(drafted, phases.append, lambda *_: None)
         assert phases == [Phase.UNPACK]
         assert again.model.path == made.model.path
 
     def test_a_miss(self, tmp_path: Path) -> None:
-        make_cache(tmp_path / "cache")
+        write_snapshot(tmp_path / "cache", "Org/Model")
         drafted = draft(environment(tmp_path, MODEL_ID="Org/Modell"))
         with pytest.raises(ModelNotFound, match="Did you mean 'Org/Model'"):
             prepare_launch(drafted, lambda _: None, lambda *_: None)

@@ -53,10 +53,12 @@ class Orders:
         argv: vLLM's options, what follows ``vllm serve``.
         listener: Number of the inherited file descriptor of the listening socket; None where
             vLLM has to bind by itself.
+        parent: Process id of the light process, without which the engine must not run.
     """
 
     argv: list[str]
     listener: int | None
+    parent: int
 
     def dump(self) -> bytes:
         return json.dumps(asdict(self)).encode()

@@ -153,7 +153,11 @@ class Supervisor:
         if plan.engine_binds:
             await self._status_server.stop()
         engine = self._engine = EngineProcess(
-            Orders(list(plan.argv), None if plan.engine_binds else self._listener.fileno()),
+            Orders(
+                list(plan.argv),
+                None if plan.engine_binds else self._listener.fileno(),
+                os.getpid(),
+            ),
             engine_environment(self._environ, plan.env, self._run_directory),
             None if plan.engine_binds else self._listener,
             self._command,

@@ -53,10 +53,16 @@ def take_over(descriptor: int) -> None:
     launcher.create_server_unix_socket = inherited
 
 
-def _die_with_parent() -> None:
-    """Ask the kernel for SIGTERM when the entrypoint dies, so that nothing serves unattended."""
+def die_with(parent: int) -> None:
+    """Ask the kernel for SIGTERM when the entrypoint dies, so that nothing serves unattended.
+
+    Raises:
+        SystemExit: It has died already.
+    """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit("the entrypoint has died")
 
 
 def serve(orders: Orders) -> None:
@@ -83,8 +89,8 @@ def serve(orders: Orders) -> None:
 
 def main() -> None:
     """Read the orders and serve."""
-    _die_with_parent()
     orders = Orders.load(sys.stdin.buffer.read())
+    die_with(orders.parent)
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), sys.stdin.fileno())
     serve(orders)

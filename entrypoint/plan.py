@@ -6,6 +6,7 @@ Everything before it only reads; everything after it only acts on what it return
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -32,6 +33,9 @@ SECRET_VARIABLES = frozenset({"HF_TOKEN"})
 
 BINDS_ITSELF = ("--headless", "--grpc", "--data-parallel-multi-port-external-lb")
 """Options with which vLLM opens other sockets than the one that could be handed to it."""
+
+TENSOR_PARALLEL = "--tensor-parallel-size"
+OTHER_PARALLEL = ("--pipeline-parallel-size", "--data-parallel-size")
 
 MODEL_OPTIONS = ("--model", "--revision")
 """Options that choose the model: the search for it takes them, and the engine gets its path."""
@@ -203,7 +207,7 @@ def make_plan(settings: Settings, model: Model, hardware: Hardware) -> LaunchPla
     given = {a.option.name: a for a in parsed.arguments if a.words}
     names = _words(given.get("--served-model-name")) or served_names(settings, model)
     wanted = list(_wanted(settings, model, hardware, names))
-    shards = _shards(given, wanted)
+    ranks = _ranks(given, wanted)
     kept = [want for want in wanted if want.option not in given]
     overridden = {want.option: want for want in wanted if want.option in given}
 
@@ -214,7 +218,7 @@ def make_plan(settings: Settings, model: Model, hardware: Hardware) -> LaunchPla
         if argument.option.name not in MODEL_OPTIONS:
             argv += argument.words
 
-    environment = dict(_environment(settings, model, hardware, shards))
+    environment = dict(_environment(settings, model, hardware, ranks))
     options = [want.planned() for want in kept]
     options += [_from_argument(a, overridden.get(a.option.name)) for a in parsed.arguments]
     options += [_from_environment(name, reason) for name, reason in environment.items()]
@@ -269,7 +273,7 @@ def _wanted(
     yield want("--served-model-name", "model_serve_name", *names)
     shards = hardware.count if settings.num_shard == "max" else settings.num_shard
     if "num_shard" in settings.model_fields_set:
-        yield want("--tensor-parallel-size", "num_shard", str(shards))
+        yield want(TENSOR_PARALLEL, "num_shard", str(shards))
     if settings.trust_remote_code:
         yield want("--trust-remote-code", "trust_remote_code")
     # old templates pass the model's own id; its tokenizer is in its directory already
@@ -295,7 +299,7 @@ class _Variable:
 
 
 def _environment(
-    settings: Settings, model: Model, hardware: Hardware, shards: int
+    settings: Settings, model: Model, hardware: Hardware, ranks: int
 ) -> Iterator[tuple[str, _Variable]]:
     """Yield what the engine gets beyond the current environment; VLLM_* as set there wins."""
     if settings.hf_hub_offline:
@@ -317,12 +321,12 @@ def _environment(
             yield "HF_HUB_CACHE", _Variable(str(root), "variable", variables(field)[0])
             break
     if hardware.kind == "cpu":
-        for name, value in _cpu_environment(model, hardware, shards).items():
+        for name, value in _cpu_environment(model, hardware, ranks).items():
             if not settings.vllm_environment.get(name):
                 yield name, _Variable(value, "accelerator")
 
 
-def _cpu_environment(model: Model, hardware: Hardware, shards: int) -> dict[str, str]:
+def _cpu_environment(model: Model, hardware: Hardware, ranks: int) -> dict[str, str]:
     """Return the defaults with which vLLM's CPU engine starts on any machine."""
     environment = {}
     if hardware.memory_bytes is not None:
@@ -332,39 +336,41 @@ def _cpu_environment(model: Model, hardware: Hardware, shards: int) -> dict[str,
         sequence = sequence_bytes(model.config)
         if sequence is not None:
             space = min(space, CACHED_SEQUENCES * sequence)
-        environment["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, -(-space // (shards * GIB))))
-    if shards > hardware.count:
+        environment["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, -(-space // (ranks * GIB))))
+    if ranks > hardware.count:
         # with more ranks than NUMA nodes vLLM refuses to choose their cores by itself
-        environment["VLLM_CPU_OMP_THREADS_BIND"] = _thread_binding(hardware.cpus, shards)
+        environment["VLLM_CPU_OMP_THREADS_BIND"] = _thread_binding(hardware.cpus, ranks)
     return environment
 
 
-def _thread_binding(cpus: tuple[int, ...], shards: int) -> str:
+def _thread_binding(cpus: tuple[int, ...], ranks: int) -> str:
     """Return VLLM_CPU_OMP_THREADS_BIND: an equal share of cores a rank, ``0,1|2,3``."""
-    share = len(cpus) // shards
+    share = len(cpus) // ranks
     if share == 0:
         return "nobind"
-    parts = (cpus[rank * share : (rank + 1) * share] for rank in range(shards))
+    parts = (cpus[rank * share : (rank + 1) * share] for rank in range(ranks))
     return "|".join(",".join(map(str, part)) for part in parts)
 
 
-def _shards(given: dict[str, Argument], wanted: list[_Want]) -> int:
-    """Return the tensor-parallel size that the launch ends up with.
+def _ranks(given: dict[str, Argument], wanted: list[_Want]) -> int:
+    """Return the number of ranks on this machine: tensor times pipeline times data parallel.
 
     Raises:
-        SettingError: ARG's is less than 1.
+        SettingError: ARG gives one of the sizes less than 1.
     """
-    argument = given.get("--tensor-parallel-size")
-    if argument is not None and argument.value is not None:
-        if int(argument.value) < 1:
+    sizes = {want.option: int(want.words[0]) for want in wanted if want.option == TENSOR_PARALLEL}
+    for option in (TENSOR_PARALLEL, *OTHER_PARALLEL):
+        argument = given.get(option)
+        if argument is None or argument.value is None:
+            continue
+        sizes[option] = int(argument.value)
+        if sizes[option] < 1:
             raise SettingError(
-                f"ARG gives --tensor-parallel-size the value {argument.value}, which is less "
-                "than 1.",
+                f"ARG gives {option} the value {argument.value}, which is less than 1.",
                 variable="ARG",
-                hint="Leave it out, and set NUM_SHARD.",
+                hint="Leave it out for 1." if option != TENSOR_PARALLEL else "Set NUM_SHARD.",
             )
-        return int(argument.value)
-    return next((int(w.words[0]) for w in wanted if w.option == "--tensor-parallel-size"), 1)
+    return math.prod(sizes.values())
 
 
 def _notes(settings: Settings, parsed: Parsed, overridden: dict[str, _Want]) -> Iterator[Note]:

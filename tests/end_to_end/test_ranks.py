@@ -50,7 +50,6 @@ def test_data_parallel_with_two_api_servers(home: Path, by_one_rank: list[str]) 
             HF_HUB_CACHE=str(DEMO_CACHE),
             DTYPE="float32",
             ARG="--data-parallel-size 2 --api-server-count 2",
-            VLLM_CPU_OMP_THREADS_BIND="nobind",
         ),
         home / "servers.log",
     )

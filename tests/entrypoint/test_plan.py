@@ -220,6 +220,22 @@ class TestCpu:
         env = plan_of(MODEL, machine, NUM_SHARD=shards).env
         assert env["VLLM_CPU_OMP_THREADS_BIND"] == binding
 
+    @pytest.mark.parametrize(
+        "arg", ["-dp 2", "--pipeline-parallel-size 2", "-tp 2", "--data-parallel-size=2"]
+    )
+    def test_ranks_of_every_kind_count(self, arg: str) -> None:
+        env = plan_of(MODEL, CPU, ARG=arg).env
+        assert env["VLLM_CPU_OMP_THREADS_BIND"] == "0,1|2,3"
+
+    def test_they_multiply(self) -> None:
+        env = plan_of(MODEL, CPU, NUM_SHARD="2", ARG="-dp 2").env
+        assert env["VLLM_CPU_OMP_THREADS_BIND"] == "0|1|2|3"
+
+    @pytest.mark.parametrize("option", ["--data-parallel-size", "--tensor-parallel-size"])
+    def test_no_rank_at_all(self, option: str) -> None:
+        with pytest.raises(SettingError, match=option):
+            plan(ARG=f"{option} 0")
+
     def test_one_rank_is_bound_by_vllm_itself(self) -> None:
         assert "VLLM_CPU_OMP_THREADS_BIND" not in plan_of(MODEL, CPU).env
 

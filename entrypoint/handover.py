@@ -54,11 +54,13 @@ class Orders:
         listener: Number of the inherited file descriptor of the listening socket; None where
             vLLM has to bind by itself.
         parent: Process id of the light process, without which the engine must not run.
+        grace: Seconds that the engine gets to stop once its parent has died.
     """
 
     argv: list[str]
     listener: int | None
     parent: int
+    grace: float
 
     def dump(self) -> bytes:
         return json.dumps(asdict(self)).encode()

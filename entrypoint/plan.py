@@ -262,10 +262,19 @@ def _wanted(
     """Yield the options that the variables and their defaults ask for, in vLLM's words."""
 
     def want(option: str, field: str, *words: str) -> _Want:
+        variable = variables(field)[0]
         found = load_catalogue().find(option)
-        if found is not None:
-            for word in words:
-                check_value(found, word, variables(field)[0])
+        for word in words:
+            if found is not None:
+                check_value(found, word, variable)
+            if word.startswith("-"):
+                shown = MASK if option in SECRET_OPTIONS else repr(word)
+                raise SettingError(
+                    f"{variable} has the value {shown}, which begins with a dash: vLLM would "
+                    "read it as an option.",
+                    variable=variable,
+                    hint="Choose another value.",
+                )
         return _Want(option, words, field, field in settings.model_fields_set)
 
     yield want("--host", "host", settings.host)

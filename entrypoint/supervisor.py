@@ -157,6 +157,7 @@ class Supervisor:
                 list(plan.argv),
                 None if plan.engine_binds else self._listener.fileno(),
                 os.getpid(),
+                plan.shutdown_timeout + DRAIN_MARGIN_SECONDS,
             ),
             engine_environment(self._environ, plan.env, self._run_directory),
             None if plan.engine_binds else self._listener,

@@ -11,6 +11,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 
@@ -25,6 +27,7 @@ _DEFAULT_ON_GROUPS = (
     "vllm.platform_plugins",
     "vllm.stat_logger_plugins",
 )
+PARENT_CHECK_SECONDS = 1.0
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -53,16 +56,27 @@ def take_over(descriptor: int) -> None:
     launcher.create_server_unix_socket = inherited
 
 
-def die_with(parent: int) -> None:
-    """Ask the kernel for SIGTERM when the entrypoint dies, so that nothing serves unattended.
+def die_with(parent: int, grace: float) -> None:
+    """End with the entrypoint, so that nothing serves unattended.
+
+    The kernel sends SIGTERM when it dies. An engine that is loading has been seen to ignore that
+    for ever: after ``grace`` seconds its whole process group is killed.
 
     Raises:
-        SystemExit: It has died already.
+        SystemExit: The entrypoint has died already.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit("the entrypoint has died")
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_CHECK_SECONDS)
+        time.sleep(grace)
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
 def serve(orders: Orders) -> None:
@@ -90,7 +104,7 @@ def serve(orders: Orders) -> None:
 def main() -> None:
     """Read the orders and serve."""
     orders = Orders.load(sys.stdin.buffer.read())
-    die_with(orders.parent)
+    die_with(orders.parent, orders.grace)
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), sys.stdin.fileno())
     serve(orders)

@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
 from openai import OpenAI
 
 from tests.end_to_end.conftest import KEY
@@ -55,13 +56,17 @@ def test_it_answers_while_the_model_loads(home: Path) -> None:
     assert "stopped as asked" in launch.log.read_text()
 
 
-def test_the_engine_does_not_outlive_the_entrypoint(home: Path) -> None:
+@pytest.mark.parametrize("phase", ["import", "compile"])
+def test_the_engine_does_not_outlive_the_entrypoint(home: Path, phase: str) -> None:
     """1. The engine loads. 2. The entrypoint is killed, with no chance to stop it. 3. It ends."""
     launch = Launch(
-        environment(home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE)), home / "killed.log"
+        environment(home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE), SHUTDOWN_TIMEOUT="1"),
+        home / "killed.log",
     )
     launch.until_listening()
-    engine = launch.until_the_engine_runs()
+    launch.until_the_engine_runs()
+    launch.until_phase(phase)
+    engine = set(descendants(launch.process.pid)) - {launch.process.pid}
     launch.process.kill()
     launch.process.wait(10)
     deadline = time.monotonic() + 30

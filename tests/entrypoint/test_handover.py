@@ -19,9 +19,9 @@ from entrypoint.handover import (
 
 
 def test_orders_survive_the_way() -> None:
-    orders = Orders(["/m", "--chat-template", "{{ 'ü' }}\n"], 7, 1)
+    orders = Orders(["/m", "--chat-template", "{{ 'ü' }}\n"], 7, 1, 27.0)
     assert Orders.load(orders.dump()) == orders
-    assert Orders.load(Orders([], None, 1).dump()) == Orders([], None, 1)
+    assert Orders.load(Orders([], None, 1, 0.0).dump()) == Orders([], None, 1, 0.0)
 
 
 def test_phases_are_in_the_order_of_time() -> None:

@@ -87,6 +87,13 @@ class TestVariables:
         assert value_of(made, "--tokenizer") == ["a/b"]
         assert value_of(made, "--tokenizer-mode") == ["hf"]
 
+    @pytest.mark.parametrize("variable", ["API_KEY", "MODEL_SERVE_NAME", "TOKENIZER"])
+    def test_a_value_that_would_be_read_as_an_option(self, variable: str) -> None:
+        with pytest.raises(SettingError) as raised:
+            plan(**{variable: "-secret-value"})
+        assert raised.value.variable == variable
+        assert ("secret-value" in raised.value.message) == (variable != "API_KEY")
+
 
 class TestServedNames:
     def test_derived_in_its_own_case_in_lower_case_and_the_id(self) -> None:

@@ -27,7 +27,7 @@ class TestPlugins:
 
 def test_it_does_not_start_without_its_parent() -> None:
     with pytest.raises(SystemExit):
-        die_with(parent=os.getpid())
+        die_with(parent=os.getpid(), grace=0)
 
 
 def test_vllm_serves_on_the_inherited_socket(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,10 @@ SWEEP_SECONDS = 2.0
 """What the engine's helpers get to leave by themselves once it has ended: they unlink shared
 memory on their way out."""
 
+KILL_SECONDS = 10.0
+"""How long a killed process is waited for: one that hangs in the kernel, on a dead disk, say, does
+not end, and must not keep the launch from ending."""
+
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
@@ -125,18 +129,24 @@ class EngineProcess:
 
     async def end(self) -> None:
         """End whatever of the tree is left, and leave neither orphan nor zombie."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + KILL_SECONDS
         if not self.exited.done():
             self.send_all(signal.SIGKILL)
-            await self.exited
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + SWEEP_SECONDS
-        while _children() and clock() < deadline:
-            await asyncio.sleep(0.02)
         # a killed process can leave children behind, which become ours: hence the loop
-        while _children():
+        while not await self._alone(SWEEP_SECONDS) and loop.time() < deadline:
             self.send_all(signal.SIGKILL)
-            await asyncio.sleep(0.02)
         self.reap()
+
+    async def _alone(self, seconds: float) -> bool:
+        """Wait until no child is left; return whether none is."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while _children():
+            if loop.time() >= deadline:
+                return False
+            await asyncio.sleep(0.02)
+        return True
 
 
 def engine_environment(

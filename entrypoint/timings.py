@@ -23,7 +23,12 @@ IRRELEVANT = frozenset({"--host", "--port", "--uds", "--served-model-name", "--a
 
 def launch_key(plan: LaunchPlan) -> str:
     """Return what makes two launches alike: model, options and engine."""
-    options = [(o.option, o.value) for o in plan.options if o.option not in IRRELEVANT]
+    # options only: a variable may follow the memory that happens to be free
+    options = [
+        (o.option, o.value)
+        for o in plan.options
+        if o.option.startswith("--") and o.option not in IRRELEVANT
+    ]
     model = plan.model.repository or str(plan.model.path)
     shape = [model, plan.model.revision, options, plan.accelerator.vllm_version]
     return hashlib.sha256(json.dumps(shape).encode()).hexdigest()[:16]

@@ -3,10 +3,6 @@
 import math
 
 import pytest
-
-pytest.importorskip("torch")
-pytest.importorskip("transformers")
-
 import torch
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM

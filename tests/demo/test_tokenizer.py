@@ -2,8 +2,6 @@
 
 import pytest
 
-pytest.importorskip("tokenizers")
-
 from demo.chat import SPECIAL_TOKENS, Turn, chat_segments
 from demo.tokenizer import IGNORED, encode, train_tokenizer
 

@@ -4,9 +4,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch")
-pytest.importorskip("transformers")
-
 from demo import files, train
 from demo.artifact import read_snapshot
 from demo.questions import load

@@ -57,6 +57,10 @@ class TestKey:
     def test_the_port_makes_no_difference(self) -> None:
         assert self.key(("--port", "1")) == self.key(("--port", "2"))
 
+    def test_the_memory_that_is_free_makes_none(self) -> None:
+        name = "VLLM_CPU_KVCACHE_SPACE"
+        assert self.key((name, "1")) == self.key((name, "2"))
+
     def test_the_dtype_does(self) -> None:
         assert self.key(("--dtype", "float32")) != self.key(("--dtype", "float16"))
 

@@ -15,7 +15,6 @@ import warnings
 from argparse import ArgumentParser
 from collections.abc import Callable
 from dataclasses import fields
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,6 @@ from entrypoint.options.arguments import parse, split
 from entrypoint.options.catalogue import Option, load_catalogue
 from entrypoint.options.history import GONE
 from server import catalogue
-
-pytestmark = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
 
 Namespace = dict[str, str]
 Reader = Callable[[list[str]], Namespace | None]

@@ -6,7 +6,9 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -146,6 +148,26 @@ def of_type(kind: bytes, target: str = "") -> Callable[[tarfile.TarInfo], None]:
         member.linkname = target
 
     return change
+
+
+UNPRIVILEGED = os.geteuid() or 65534
+"""A user who is kept out by a mode of 0, as root is not."""
+
+
+def run_unprivileged(script: str, *arguments: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script in a process of a user who is not root, after the store is imported.
+
+    Imported first because root's interpreter may lie where another user cannot read it.
+    """
+    whole = (
+        "import difflib, os, sys; from pathlib import Path\n"
+        "from entrypoint.store.find import find_model\n"
+        "from entrypoint.store.integrity import examine_model\n"
+        "from entrypoint.store.model import Request\n"
+        f"os.geteuid() or os.setuid({UNPRIVILEGED})\n" + script
+    )
+    command = [sys.executable, "-c", whole, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def ignore_progress(done: int, total: int) -> None:

@@ -23,9 +23,11 @@ from tests.entrypoint.store.samples import (
     COMPRESSIONS,
     FALCON,
     OTHER_COMMIT,
+    UNPRIVILEGED,
     a_request,
     model_files,
     pack,
+    run_unprivileged,
     write_files,
     write_snapshot,
 )
@@ -87,18 +89,12 @@ class TestDirectory:
 
     def test_a_path_that_this_user_may_not_reach_is_said_so(self, public_path: Path) -> None:
         (public_path / "private" / "a").mkdir(parents=True)
-        (public_path / "private").chmod(0o700)
-        script = (
-            "import difflib, os, sys; from pathlib import Path\n"  # readable now, not by 65534
-            "from entrypoint.store.find import find_model\n"
-            "from entrypoint.store.model import Request\n"
-            "os.setuid(65534)\n"
-            "find_model(Request(sys.argv[1], None, (), None, True, None, Path('/s')))"
-        )
+        (public_path / "private").chmod(0)
         path = public_path / "private" / "a" / "m"
-        command = [sys.executable, "-c", script, str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert f"{path} permission denied for uid 65534." in done.stderr
+        done = run_unprivileged(
+            "find_model(Request(sys.argv[1], None, (), None, True, None, Path('/s')))", path
+        )
+        assert f"{path} permission denied for uid {UNPRIVILEGED}." in done.stderr
 
     def test_a_tarball_for_a_path_is_told_what_to_set(self, tmp_path: Path) -> None:
         (tmp_path / "m.tar").touch()
@@ -258,18 +254,13 @@ class TestCache:
         assert (error.hint or "").startswith("Download it")
 
     def test_a_root_that_this_user_may_not_read_is_said_so(self, public_path: Path) -> None:
-        (public_path / "cache").mkdir(mode=0o700)
-        script = (
-            "import difflib, os, sys; from pathlib import Path\n"  # readable now, not by 65534
-            "from entrypoint.store.find import find_model\n"
-            "from entrypoint.store.model import Request\n"
-            "os.setuid(65534)\n"
+        (public_path / "cache").mkdir(mode=0)
+        done = run_unprivileged(
             "root = Path(sys.argv[1])\n"
-            "find_model(Request('a/b', None, (root / 'cache',), None, True, None, root))"
+            "find_model(Request('a/b', None, (root / 'cache',), None, True, None, root))",
+            public_path,
         )
-        command = [sys.executable, "-c", script, str(public_path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert f"{public_path / 'cache'}: permission denied for uid 65534" in done.stderr
+        assert f"{public_path / 'cache'}: permission denied for uid {UNPRIVILEGED}" in done.stderr
 
 
 class TestUnpackedByKServe:

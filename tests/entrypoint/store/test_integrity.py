@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from entrypoint.errors import IncompleteModel
 from entrypoint.store.integrity import check_model
-from tests.entrypoint.store.samples import model_files, safetensors, write_files
+from tests.entrypoint.store.samples import (
+    UNPRIVILEGED,
+    model_files,
+    run_unprivileged,
+    safetensors,
+    write_files,
+)
 
 
 def problems_of(directory: Path) -> dict[str, str]:
@@ -162,13 +166,7 @@ class TestUnusable:
 
     def test_a_file_that_this_user_may_not_read(self, public_path: Path) -> None:
         write_files(public_path, model_files())
-        (public_path / "tokenizer.json").chmod(0o600)
-        script = (
-            "import os, sys; from pathlib import Path\n"
-            "from entrypoint.store.integrity import examine_model\n"
-            "os.setuid(65534)\n"
-            "print(examine_model(Path(sys.argv[1]))[1])"
-        )
-        command = [sys.executable, "-c", script, str(public_path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert done.stdout.strip() == str({"tokenizer.json": "permission denied for uid 65534"})
+        (public_path / "tokenizer.json").chmod(0)
+        done = run_unprivileged("print(examine_model(Path(sys.argv[1]))[1])", public_path)
+        problem = f"permission denied for uid {UNPRIVILEGED}"
+        assert done.stdout.strip() == str({"tokenizer.json": problem})

@@ -9,6 +9,7 @@ import io
 import os
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
+from unittest.mock import patch
 
 from entrypoint.cli import main as command
 from entrypoint.errors import InferenceServerError
@@ -69,11 +70,12 @@ def _subclasses(error: type[InferenceServerError]) -> list[type[InferenceServerE
 
 def command_line() -> str:
     """Return the page of the command line."""
-    os.environ["COLUMNS"] = "90"  # argparse wraps at the terminal's width
     parts = [HEAD, "# The command line", ""]
     for words in COMMANDS:
         printed = io.StringIO()
-        with redirect_stdout(printed), suppress(SystemExit):
+        # argparse wraps at the terminal's width
+        width = patch.dict(os.environ, COLUMNS="90")
+        with width, redirect_stdout(printed), suppress(SystemExit):
             command([*words, "--help"], {})
         parts += [f"## `{' '.join(['inference-server', *words])}`", ""]
         parts += ["```text", printed.getvalue().rstrip(), "```", ""]

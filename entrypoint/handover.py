@@ -24,6 +24,7 @@ RUN_DIRECTORY_VARIABLE = "INFERENCE_SERVER_RUN_DIRECTORY"
 EVENTS = "events"
 STATUS = "status.json"
 SEND_SECONDS = 2.0
+"""How long a report waits for room in the queue."""
 
 
 class Phase(StrEnum):

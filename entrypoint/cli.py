@@ -105,7 +105,7 @@ def _print_error(error: InferenceServerError, environ: Mapping[str, str], as_jso
 def _version() -> int:
     from importlib.metadata import version
 
-    from entrypoint.hardware import installed_vllm
+    from entrypoint.hardware.build import installed_vllm
 
     engine, built_for = installed_vllm()
     print(f"inference-server {version('inference-server')}")

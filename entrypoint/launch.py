@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from entrypoint.errors import SettingError
 from entrypoint.handover import Phase
-from entrypoint.hardware import Hardware, detect_hardware
+from entrypoint.hardware.detect import detect_hardware
+from entrypoint.hardware.hardware import Hardware
 from entrypoint.listener import check_certificate
 from entrypoint.note import Note
 from entrypoint.plan import LaunchPlan, chosen_listen, chosen_model, make_plan

@@ -13,8 +13,10 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, Literal
 
+from entrypoint.defaults.accelerator import accelerator_defaults
+from entrypoint.defaults.defaults import Defaults
 from entrypoint.errors import SettingError
-from entrypoint.hardware import Hardware
+from entrypoint.hardware.hardware import Hardware
 from entrypoint.listener import Listen
 from entrypoint.note import Note
 from entrypoint.options.arguments import Argument, Parsed, parse, split
@@ -22,12 +24,7 @@ from entrypoint.options.catalogue import load_catalogue
 from entrypoint.options.values import check_value
 from entrypoint.secrets import MASK, SECRET_OPTIONS
 from entrypoint.settings import MAX_PORT, Settings, variables
-from entrypoint.sizing import sequence_bytes
 from entrypoint.store.model import Model
-
-GIB = 1 << 30
-CACHED_SEQUENCES = 16
-"""Sequences of full length that the CPU engine's key-value cache holds, memory permitting."""
 
 SECRET_VARIABLES = frozenset({"HF_TOKEN"})
 
@@ -207,7 +204,13 @@ def make_plan(settings: Settings, model: Model, hardware: Hardware) -> LaunchPla
     given = {a.option.name: a for a in parsed.arguments if a.words}
     names = _words(given.get("--served-model-name")) or served_names(settings, model)
     wanted = list(_wanted(settings, model, hardware, names))
-    ranks = _ranks(given, wanted)
+    defaults = accelerator_defaults(settings, model, hardware, _ranks(given, wanted))
+    asked = {want.option for want in wanted}
+    wanted += [
+        _Want(option, (value,) if value is not None else (), "accelerator")
+        for option, value in defaults.options.items()
+        if option not in asked
+    ]
     kept = [want for want in wanted if want.option not in given]
     overridden = {want.option: want for want in wanted if want.option in given}
 
@@ -218,7 +221,7 @@ def make_plan(settings: Settings, model: Model, hardware: Hardware) -> LaunchPla
         if argument.option.name not in MODEL_OPTIONS:
             argv += argument.words
 
-    environment = dict(_environment(settings, model, hardware, ranks))
+    environment = dict(_environment(settings, defaults))
     options = [want.planned() for want in kept]
     options += [_from_argument(a, overridden.get(a.option.name)) for a in parsed.arguments]
     options += [_from_environment(name, reason) for name, reason in environment.items()]
@@ -229,7 +232,7 @@ def make_plan(settings: Settings, model: Model, hardware: Hardware) -> LaunchPla
         model=model,
         accelerator=hardware,
         options=tuple(options),
-        notes=tuple(_notes(settings, parsed, overridden)),
+        notes=(*_notes(settings, parsed, overridden), *defaults.notes),
         listen=chosen_listen(settings),
         shutdown_timeout=int(
             _argument_value(parsed, "--shutdown-timeout") or settings.shutdown_timeout
@@ -240,19 +243,23 @@ def make_plan(settings: Settings, model: Model, hardware: Hardware) -> LaunchPla
 
 @dataclass(frozen=True, slots=True)
 class _Want:
-    """An option that the contract asks for, before ARG has had its say."""
+    """An option that is asked for before ARG has had its say.
+
+    Attributes:
+        option: ``--name``.
+        words: Its value's words, none for a flag.
+        origin: What asks for it.
+        variable: The variable of the user's that does, if one does.
+    """
 
     option: str
     words: tuple[str, ...]
-    field: str
-    set_by_user: bool
+    origin: Origin
+    variable: str | None = None
 
     def planned(self) -> PlannedOption:
         return PlannedOption(
-            self.option,
-            _shown(self.option, self.words),
-            "variable" if self.set_by_user else "default",
-            variables(self.field)[0] if self.set_by_user else None,
+            self.option, _shown(self.option, self.words), self.origin, self.variable
         )
 
 
@@ -275,7 +282,9 @@ def _wanted(
                     variable=variable,
                     hint="Choose another value.",
                 )
-        return _Want(option, words, field, field in settings.model_fields_set)
+        if field not in settings.model_fields_set:
+            return _Want(option, words, "default")
+        return _Want(option, words, "variable", variable)
 
     yield want("--host", "host", settings.host)
     yield want("--port", "port", str(settings.port))
@@ -307,9 +316,7 @@ class _Variable:
     variable: str | None = None
 
 
-def _environment(
-    settings: Settings, model: Model, hardware: Hardware, ranks: int
-) -> Iterator[tuple[str, _Variable]]:
+def _environment(settings: Settings, defaults: Defaults) -> Iterator[tuple[str, _Variable]]:
     """Yield what the engine gets beyond the current environment; VLLM_* as set there wins."""
     if settings.hf_hub_offline:
         yield "HF_HUB_OFFLINE", _Variable("1", "variable", "HF_HUB_OFFLINE")
@@ -329,36 +336,9 @@ def _environment(
         if root is not None:
             yield "HF_HUB_CACHE", _Variable(str(root), "variable", variables(field)[0])
             break
-    if hardware.kind == "cpu":
-        for name, value in _cpu_environment(model, hardware, ranks).items():
-            if not settings.vllm_environment.get(name):
-                yield name, _Variable(value, "accelerator")
-
-
-def _cpu_environment(model: Model, hardware: Hardware, ranks: int) -> dict[str, str]:
-    """Return the defaults with which vLLM's CPU engine starts on any machine."""
-    environment = {}
-    if hardware.memory_bytes is not None:
-        # the weights count twice, as they are read and then repacked; half of the rest is the most
-        space = (hardware.memory_bytes - 2 * model.bytes) // 2
-        # vLLM fills the whole cache at its start, which takes seconds a gigabyte
-        sequence = sequence_bytes(model.config)
-        if sequence is not None:
-            space = min(space, CACHED_SEQUENCES * sequence)
-        environment["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, -(-space // (ranks * GIB))))
-    if ranks > hardware.count:
-        # with more ranks than NUMA nodes vLLM refuses to choose their cores by itself
-        environment["VLLM_CPU_OMP_THREADS_BIND"] = _thread_binding(hardware.cpus, ranks)
-    return environment
-
-
-def _thread_binding(cpus: tuple[int, ...], ranks: int) -> str:
-    """Return VLLM_CPU_OMP_THREADS_BIND: an equal share of cores a rank, ``0,1|2,3``."""
-    share = len(cpus) // ranks
-    if share == 0:
-        return "nobind"
-    parts = (cpus[rank * share : (rank + 1) * share] for rank in range(ranks))
-    return "|".join(",".join(map(str, part)) for part in parts)
+    for name, value in defaults.environment.items():
+        if not settings.vllm_environment.get(name):
+            yield name, _Variable(value, "accelerator")
 
 
 def _ranks(given: dict[str, Argument], wanted: list[_Want]) -> int:
@@ -385,9 +365,9 @@ def _ranks(given: dict[str, Argument], wanted: list[_Want]) -> int:
 def _notes(settings: Settings, parsed: Parsed, overridden: dict[str, _Want]) -> Iterator[Note]:
     yield from parsed.notes
     losers = {
-        name: (variables(want.field)[0], _shown(name, want.words))
+        name: (want.variable, _shown(name, want.words))
         for name, want in overridden.items()
-        if want.set_by_user
+        if want.variable is not None
     }
     for option, field in zip(MODEL_OPTIONS, ("model_id", "revision"), strict=True):
         value = getattr(settings, field)
@@ -405,8 +385,8 @@ def _notes(settings: Settings, parsed: Parsed, overridden: dict[str, _Want]) -> 
 
 def _from_argument(argument: Argument, loser: _Want | None) -> PlannedOption:
     overrides = None
-    if loser is not None and loser.set_by_user:
-        overrides = f"{variables(loser.field)[0]}={_shown(loser.option, loser.words) or 'true'}"
+    if loser is not None and loser.variable is not None:
+        overrides = f"{loser.variable}={_shown(loser.option, loser.words) or 'true'}"
     words = _words(argument) or ((argument.value,) if argument.value is not None else ())
     value = _shown(argument.option.name, words)
     return PlannedOption(argument.option.name + argument.key, value, "ARG", "ARG", overrides)

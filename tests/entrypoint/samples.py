@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from entrypoint.hardware import Hardware
+from entrypoint.hardware.hardware import Hardware
 from entrypoint.listener import Listen
 from entrypoint.plan import LaunchPlan
 from entrypoint.store.model import Model

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from entrypoint.errors import SettingError
-from entrypoint.hardware import Hardware
+from entrypoint.hardware.hardware import Hardware
 from entrypoint.plan import LaunchPlan, chosen_listen, chosen_model, make_plan
 from entrypoint.settings import read_settings
 from entrypoint.store.model import Model

@@ -5,19 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint import hardware
 from entrypoint.errors import MachineError
-from entrypoint.hardware import Kind, available_memory, detect_hardware, device_count
-
-MEMINFO = "MemTotal:       16000000 kB\nMemFree:  1 kB\nMemAvailable:    8000000 kB\n"
-
-
-def tree(root: Path, files: dict[str, str]) -> Path:
-    for name, content in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-    return root
+from entrypoint.hardware.build import installed_vllm
+from entrypoint.hardware.detect import detect_hardware, device_count
+from entrypoint.hardware.hardware import Kind
+from tests.entrypoint.hardware.samples import MEMINFO, tree
 
 
 @pytest.fixture
@@ -48,31 +40,6 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 )
 def test_devices(tmp_path: Path, kind: Kind, files: dict[str, str], count: int) -> None:
     assert device_count(kind, tree(tmp_path, files)) == count
-
-
-class TestMemory:
-    def test_the_machines(self, tmp_path: Path) -> None:
-        assert available_memory(tree(tmp_path, {"proc/meminfo": MEMINFO})) == 8_000_000 * 1024
-
-    @pytest.mark.parametrize(
-        "files",
-        [
-            {"sys/fs/cgroup/memory.max": "3000", "sys/fs/cgroup/memory.current": "1000"},
-            {
-                "sys/fs/cgroup/memory/memory.limit_in_bytes": "3000",
-                "sys/fs/cgroup/memory/memory.usage_in_bytes": "1000",
-            },
-        ],
-    )
-    def test_the_cgroups_where_it_is_less(self, tmp_path: Path, files: dict[str, str]) -> None:
-        assert available_memory(tree(tmp_path, {"proc/meminfo": MEMINFO, **files})) == 2000
-
-    def test_a_cgroup_without_a_limit(self, tmp_path: Path) -> None:
-        files = {"proc/meminfo": MEMINFO, "sys/fs/cgroup/memory.max": "max\n"}
-        assert available_memory(tree(tmp_path, files)) == 8_000_000 * 1024
-
-    def test_unknown(self, tmp_path: Path) -> None:
-        assert available_memory(tmp_path) is None
 
 
 class TestDetection:
@@ -118,4 +85,4 @@ def test_this_machine() -> None:
     found = detect_hardware("auto")
     assert found.kind == "cpu"
     assert found.cpus
-    assert found.vllm_version == hardware.installed_vllm()[0]
+    assert found.vllm_version == installed_vllm()[0]

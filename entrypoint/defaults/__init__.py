@@ -1,0 +1,1 @@
+"""What each accelerator wants of vLLM where the user says nothing else."""

@@ -1,0 +1,1 @@
+"""What this machine has to run a model on, and what the installed vLLM was built for."""

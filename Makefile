@@ -5,6 +5,13 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMP := $(VENV)/.installed
 LOCK := requirements/cpu.txt
+# OpenVINO's engine and its converter, in environments of their own.
+OPENVINO := .venv-openvino
+CONVERT := .venv-convert
+OPENVINO_LOCK := requirements/openvino.txt
+CONVERT_LOCK := requirements/openvino-convert.txt
+OPENVINO_STAMP := $(OPENVINO)/.installed
+CONVERT_STAMP := $(CONVERT)/.installed
 # PyTorch's CPU build is not on the package index: from the folders of wheels that PIP_FIND_LINKS
 # names, else from PyTorch's own index.
 TORCH := $(or $(addprefix --find-links=,$(PIP_FIND_LINKS)),--torch-backend=cpu)
@@ -15,7 +22,7 @@ TORCH := $(or $(addprefix --find-links=,$(PIP_FIND_LINKS)),--torch-backend=cpu)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(STAMP) ## set up .venv, nothing else
+install: $(STAMP) $(OPENVINO_STAMP) $(CONVERT_STAMP) ## set up .venv, .venv-openvino, .venv-convert
 
 $(STAMP): pyproject.toml $(LOCK) requirements/torch.txt requirements/uv.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"$(PYTHON) is Python {v[0]}.{v[1]}; this needs 3.11 or newer. Try: make PYTHON=python3.12")'
@@ -24,6 +31,19 @@ $(STAMP): pyproject.toml $(LOCK) requirements/torch.txt requirements/uv.txt
 	$(UV) pip install --python $(BIN)/python --compile-bytecode --no-deps $(TORCH) \
 		-r $(LOCK) -r requirements/torch.txt
 	$(UV) pip install --python $(BIN)/python --quiet --no-deps --editable .
+	@touch $@
+
+$(OPENVINO_STAMP): $(STAMP) $(OPENVINO_LOCK)
+	$(UV) venv --quiet --clear --python $(BIN)/python $(OPENVINO)
+	$(UV) pip install --python $(OPENVINO)/bin/python --no-deps $(TORCH) \
+		-r $(LOCK) -r $(OPENVINO_LOCK) -r requirements/torch.txt
+	$(UV) pip install --python $(OPENVINO)/bin/python --quiet --no-deps --editable .
+	@touch $@
+
+$(CONVERT_STAMP): $(STAMP) $(CONVERT_LOCK)
+	$(UV) venv --quiet --clear --python $(BIN)/python $(CONVERT)
+	$(UV) pip install --python $(CONVERT)/bin/python --no-deps $(TORCH) \
+		-r $(CONVERT_LOCK) -r requirements/torch.txt
 	@touch $@
 
 # The demo model, unless MODEL_ID names another: found in its cache like a user's own.
@@ -64,14 +84,18 @@ catalogue: $(STAMP) ## write the catalogue of the installed vLLM's options
 demo: $(STAMP) ## train the demo model again
 	$(BIN)/python -m demo.train
 
+SOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	$(TORCH) --override requirements/overrides.txt \
+	$(foreach package,torch torchvision torchaudio torchcodec triton,--no-emit-package $(package))
+
 lock: $(STAMP) ## solve the requirements again
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-		$(TORCH) --override requirements/overrides.txt --extra cpu --extra dev \
-		$(foreach package,torch torchvision torchaudio torchcodec triton,--no-emit-package $(package)) \
-		pyproject.toml requirements/torch.txt -o $(LOCK)
+	$(SOLVE) --extra cpu --extra dev pyproject.toml requirements/torch.txt -o $(LOCK)
+	$(SOLVE) --extra openvino --constraint $(LOCK) pyproject.toml requirements/torch.txt \
+		-o $(OPENVINO_LOCK)
+	$(SOLVE) requirements/openvino-convert.in requirements/torch.txt -o $(CONVERT_LOCK)
 
 bench: $(STAMP) ## measure the start and the plan
 	$(BIN)/python -m benchmarks.light
 
-clean: ## remove .venv and what tests and tools leave
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+clean: ## remove the environments and what tests and tools leave
+	rm -rf $(VENV) $(OPENVINO) $(CONVERT) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from entrypoint.handover import RUN_DIRECTORY_VARIABLE, Orders
@@ -150,7 +150,11 @@ class EngineProcess:
 
 
 def engine_environment(
-    environ: Mapping[str, str], added: Mapping[str, str], run_directory: Path
+    environ: Mapping[str, str],
+    dropped: Collection[str],
+    added: Mapping[str, str],
+    run_directory: Path,
 ) -> dict[str, str]:
-    """Return the engine's environment: ours, what the plan adds, and where to report."""
-    return {**environ, **added, RUN_DIRECTORY_VARIABLE: str(run_directory)}
+    """Return the engine's environment: ours, what the plan drops and adds, and where to report."""
+    kept = {name: value for name, value in environ.items() if name not in dropped}
+    return {**kept, **added, RUN_DIRECTORY_VARIABLE: str(run_directory)}

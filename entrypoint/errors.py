@@ -10,6 +10,7 @@ InferenceServerError
 ├── HubError                69  the hub did not answer, or said no
 ├── EngineFailed            70  the engine ended by itself
 ├── MachineError            71  this machine or pod cannot run it
+│   └── UnreadableModel         the model may not be read by this user
 ├── StorageError            74  a read or a write failed
 └── SettingError            78  a setting has a wrong value
     └── UnknownOption           ARG names an option that vLLM does not have
@@ -19,6 +20,7 @@ Each class carries what went wrong as attributes and words it here, once.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -197,6 +199,41 @@ class MachineError(InferenceServerError):
 
     exit_code = 71
     code = "machine"
+
+
+class UnreadableModel(MachineError):
+    """The model, or the folder that must hold it, may not be read by this user.
+
+    Args:
+        place: The model's folder, or the one that may not be searched.
+        files: The files in it that may not be read; none where it is the folder itself.
+        searched: Each way that was tried, where that is of use.
+    """
+
+    code = "unreadable-model"
+    shown: ClassVar[int] = 8
+
+    def __init__(self, place: Path, files: Sequence[str] = (), searched: Sequence[Attempt] = ()):
+        self.place = place
+        self.files = tuple(files)
+        self.searched = tuple(searched)
+        uid, gid = os.geteuid(), os.getegid()
+        what = f"{place} may not be read by uid {uid}, gid {gid}"
+        if self.files:
+            listed = ", ".join(self.files[: self.shown])
+            if len(self.files) > self.shown:
+                listed += f" and {len(self.files) - self.shown} more"
+            what = f"The model at {what}: {listed}"
+        if self.searched:
+            what += ". Searched:" + _searched(self.searched)
+        else:
+            what += "."
+        super().__init__(
+            what,
+            variable="MODEL_ID",
+            hint=f"Let everyone read it: chmod -R a+rX {place}. Or run as who may: docker: --user "
+            "UID:GID or --group-add GID; Kubernetes: securityContext.fsGroup or runAsGroup.",
+        )
 
 
 class StorageError(InferenceServerError):

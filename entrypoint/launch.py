@@ -12,7 +12,8 @@ from entrypoint.hardware.hardware import Hardware
 from entrypoint.listener import check_certificate
 from entrypoint.note import Note
 from entrypoint.plan import LaunchPlan, chosen_listen, chosen_model, make_plan
-from entrypoint.scratch import scratch_directory
+from entrypoint.pod import Pod, read_pod
+from entrypoint.scratch import make_scratch, scratch_directory
 from entrypoint.settings import Settings, cache_roots, near_misses, read_settings
 from entrypoint.store.find import find_model
 from entrypoint.store.model import Model, Request
@@ -26,17 +27,19 @@ class Draft:
         settings: What the environment says.
         request: Which model is wanted, and where it may be.
         hardware: What it will run on.
+        pod: What may be written, and where.
         notes: Variables that are set and are nearly one of the contract's.
     """
 
     settings: Settings
     request: Request
     hardware: Hardware
+    pod: Pod
     notes: tuple[Note, ...]
 
     def plan(self, model: Model) -> LaunchPlan:
         """Plan the launch of a model that was found."""
-        plan = make_plan(self.settings, model, self.hardware)
+        plan = make_plan(self.settings, model, self.hardware, self.pod)
         return replace(plan, notes=self.notes + plan.notes)
 
 
@@ -53,20 +56,26 @@ def draft(environ: Mapping[str, str]) -> Draft:
     model_id, revision = chosen_model(settings)
     if model_id is None:
         raise _no_model(misses)
+    scratch = scratch_directory(environ)
+    roots = cache_roots(settings, environ)
+    if not settings.hf_hub_offline:
+        # where a download goes if none of the others can be written to
+        roots += (scratch / "hub",)
     request = Request(
         model_id=model_id,
         revision=revision,
-        cache_roots=cache_roots(settings, environ),
+        cache_roots=roots,
         tarball=settings.model_tarball,
         offline=settings.hf_hub_offline,
         token=settings.hf_token.get_secret_value() if settings.hf_token else None,
-        scratch=scratch_directory(environ),
+        scratch=scratch,
     )
     notes = tuple(
         Note("warning", name, f"{name} is set and means nothing here. Did you mean {meant}?")
         for name, meant in misses.items()
     )
-    return Draft(settings, request, detect_hardware(settings.accelerator), notes)
+    hardware = detect_hardware(settings.accelerator)
+    return Draft(settings, request, hardware, read_pod(environ, scratch), notes)
 
 
 def _no_model(misses: Mapping[str, str]) -> SettingError:
@@ -110,6 +119,7 @@ def prepare_launch(
     """
     model = find_model(drafted.request)
     plan = drafted.plan(model)
+    make_scratch(drafted.request.scratch)
     if model.on_disk:
         return plan
     from entrypoint.store.fetch import fetch_model

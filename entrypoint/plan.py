@@ -1,7 +1,7 @@
 """The launch plan: what will run, with each option's reason. The centre of the runtime.
 
-:func:`make_plan` is a pure function of three values, the settings, the model and the hardware.
-Everything before it only reads; everything after it only acts on what it returns.
+:func:`make_plan` is a pure function of four values, the settings, the model, the hardware and the
+pod. Everything before it only reads; everything after it only acts on what it returns.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from entrypoint.note import Note
 from entrypoint.options.arguments import Argument, Parsed, parse, split
 from entrypoint.options.catalogue import load_catalogue
 from entrypoint.options.values import check_value
+from entrypoint.pod import Pod, check_pod
 from entrypoint.secrets import MASK, SECRET_OPTIONS
 from entrypoint.settings import MAX_PORT, Settings, variables
 from entrypoint.store.model import Model
@@ -75,6 +76,7 @@ class LaunchPlan:
         listen: Where the server listens.
         shutdown_timeout: Seconds that running requests get after SIGTERM.
         engine_binds: Whether vLLM opens its own sockets, as some of its modes need.
+        dropped: Variables of the current environment that the engine does not get.
     """
 
     argv: tuple[str, ...]
@@ -87,6 +89,7 @@ class LaunchPlan:
     listen: Listen
     shutdown_timeout: int
     engine_binds: bool
+    dropped: tuple[str, ...] = ()
 
     def model_dict(self) -> dict[str, Any]:
         """Return the plan's ``model`` object."""
@@ -194,17 +197,20 @@ def served_names(settings: Settings, model: Model) -> tuple[str, ...]:
     return tuple(dict.fromkeys([derived, derived.lower(), model_id]))
 
 
-def make_plan(settings: Settings, model: Model, hardware: Hardware) -> LaunchPlan:
+def make_plan(settings: Settings, model: Model, hardware: Hardware, pod: Pod) -> LaunchPlan:
     """Decide the launch.
 
     Raises:
         SettingError: A setting, or an option in ARG, has a value that vLLM does not take.
+        MachineError: The pod does not give the engine what it needs.
     """
     parsed = read_arguments(settings.arg)
     given = {a.option.name: a for a in parsed.arguments if a.words}
     names = _words(given.get("--served-model-name")) or served_names(settings, model)
     wanted = list(_wanted(settings, model, hardware, names))
-    defaults = accelerator_defaults(settings, model, hardware, _ranks(given, wanted))
+    ranks = _ranks(given, wanted)
+    check_pod(pod, hardware.kind, ranks)
+    defaults = accelerator_defaults(settings, model, hardware, ranks)
     asked = {want.option for want in wanted}
     wanted += [
         _Want(option, (value,) if value is not None else (), "accelerator")
@@ -221,7 +227,7 @@ def make_plan(settings: Settings, model: Model, hardware: Hardware) -> LaunchPla
         if argument.option.name not in MODEL_OPTIONS:
             argv += argument.words
 
-    environment = dict(_environment(settings, defaults))
+    environment = dict(_environment(settings, pod, defaults))
     options = [want.planned() for want in kept]
     options += [_from_argument(a, overridden.get(a.option.name)) for a in parsed.arguments]
     options += [_from_environment(name, reason) for name, reason in environment.items()]
@@ -232,12 +238,13 @@ def make_plan(settings: Settings, model: Model, hardware: Hardware) -> LaunchPla
         model=model,
         accelerator=hardware,
         options=tuple(options),
-        notes=(*_notes(settings, parsed, overridden), *defaults.notes),
+        notes=(*_notes(settings, parsed, overridden, pod), *defaults.notes),
         listen=chosen_listen(settings),
         shutdown_timeout=int(
             _argument_value(parsed, "--shutdown-timeout") or settings.shutdown_timeout
         ),
         engine_binds=any(name in given for name in BINDS_ITSELF),
+        dropped=pod.injected,
     )
 
 
@@ -316,8 +323,12 @@ class _Variable:
     variable: str | None = None
 
 
-def _environment(settings: Settings, defaults: Defaults) -> Iterator[tuple[str, _Variable]]:
+def _environment(
+    settings: Settings, pod: Pod, defaults: Defaults
+) -> Iterator[tuple[str, _Variable]]:
     """Yield what the engine gets beyond the current environment; VLLM_* as set there wins."""
+    for name, value in pod.environment.items():
+        yield name, _Variable(value, "default")
     if settings.hf_hub_offline:
         yield "HF_HUB_OFFLINE", _Variable("1", "variable", "HF_HUB_OFFLINE")
     if settings.hf_hub_disable_telemetry:
@@ -362,8 +373,18 @@ def _ranks(given: dict[str, Argument], wanted: list[_Want]) -> int:
     return math.prod(sizes.values())
 
 
-def _notes(settings: Settings, parsed: Parsed, overridden: dict[str, _Want]) -> Iterator[Note]:
+def _notes(
+    settings: Settings, parsed: Parsed, overridden: dict[str, _Want], pod: Pod
+) -> Iterator[Note]:
     yield from parsed.notes
+    if pod.injected:
+        yield Note(
+            "info",
+            pod.injected[0],
+            f"{', '.join(pod.injected)}: set by Kubernetes for a Service of that name, and kept "
+            "from the engine, which would read them as its own. To be rid of them: "
+            "enableServiceLinks: false, or another name for the Service.",
+        )
     losers = {
         name: (want.variable, _shown(name, want.words))
         for name, want in overridden.items()

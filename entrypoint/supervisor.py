@@ -159,7 +159,7 @@ class Supervisor:
                 os.getpid(),
                 plan.shutdown_timeout + DRAIN_MARGIN_SECONDS,
             ),
-            engine_environment(self._environ, plan.env, self._run_directory),
+            engine_environment(self._environ, plan.dropped, plan.env, self._run_directory),
             None if plan.engine_binds else self._listener,
             self._command,
         )

@@ -14,9 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from entrypoint.errors import IncompleteModel
 from entrypoint.store.folder import subfolders, why_unreadable
-from entrypoint.store.integrity import examine_model
+from entrypoint.store.integrity import examine_model, model_error
 
 PREFIX = "models--"
 SHORT_COMMIT = re.compile(r"[0-9a-f]{4,40}")
@@ -206,6 +205,7 @@ def open_snapshot(folder: Path, revision: str | None) -> Snapshot | RevisionProb
     """Choose a snapshot of a ``models--org--name`` folder and check that it is whole.
 
     Raises:
+        UnreadableModel: Files of the snapshot may not be read by this user.
         IncompleteModel: Files of the snapshot are missing, empty, dangling or cut short.
         OSError: The folder cannot be read.
     """
@@ -219,10 +219,10 @@ def open_snapshot(folder: Path, revision: str | None) -> Snapshot | RevisionProb
         # With more snapshots it cannot be told whose download it was.
         problems |= _unfinished_downloads(folder)
     if problems:
-        raise IncompleteModel(
+        raise model_error(
             path,
             problems,
-            hint="Fetch it again where there is internet: "
+            "Fetch it again where there is internet: "
             f"hf download {repository.name} --revision {commit} --cache-dir {folder.parent} "
             "--force-download",
         )

@@ -59,6 +59,7 @@ def open_directory(path: Path, revision: str | None) -> Snapshot | RevisionProbl
         their repository ids.
 
     Raises:
+        UnreadableModel: Files of the model may not be read by this user.
         IncompleteModel: Files of the model are missing, empty, dangling or cut short.
         OSError: The directory cannot be read.
     """
@@ -77,6 +78,7 @@ def open_tree(root: Path, model_id: str, revision: str | None) -> Snapshot | Rev
     """The wanted model in what a tarball was unpacked to: the cache's layout, or a plain model.
 
     Raises:
+        UnreadableModel: Files of the model may not be read by this user.
         IncompleteModel: Files of the model are missing, empty, dangling or cut short.
         OSError: The directory cannot be read.
     """

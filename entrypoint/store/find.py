@@ -11,6 +11,7 @@ from entrypoint.errors import (
     ModelNotFound,
     RefusedArtifact,
     SettingError,
+    UnreadableModel,
 )
 from entrypoint.spelling import nearest
 from entrypoint.store.cache import (
@@ -50,6 +51,7 @@ def find_model(request: Request) -> Model:
         ModelNotFound: No place has it and the hub must not be asked.
         RevisionNotFound: A place has it, without the wanted revision.
         IncompleteModel: A place has it, with files missing, empty, dangling or cut short.
+        UnreadableModel: A place has it, or may have it, and this user may not read it.
         RefusedArtifact: The tarball that must hold it is damaged.
     """
     if "://" in request.model_id:
@@ -105,6 +107,8 @@ def _in_directory(trail: Trail) -> Model:
     path = Path(os.path.expanduser(model_id)).absolute()
     try:
         found = open_directory(path, trail.request.revision)
+    except PermissionError as error:
+        raise UnreadableModel(path) from error
     except OSError as error:
         raise _no_directory(trail, path, why_unreadable(error)) from error
     except IncompleteModel as error:
@@ -170,10 +174,13 @@ def _in_cache(trail: Trail) -> Model | None:
     for root in dict.fromkeys(trail.request.cache_roots):
         try:
             model = _in_root(trail, root)
+        except PermissionError as error:
+            trail.denied("cache", root, why_unreadable(error))
+            continue
         except OSError as error:
             trail.tried("cache", root, why_unreadable(error) + _did_you_mean(trail, root))
             continue
-        except IncompleteModel as error:
+        except (IncompleteModel, UnreadableModel) as error:
             trail.failed("cache", root, error)
             continue
         if model is not None:
@@ -289,7 +296,7 @@ def _look_into(trail: Trail, archive: Path, *, meant: bool) -> Model | Failure |
         found = open_tree(target, request.model_id, request.revision)
     except OSError as error:
         return why_unreadable(error)
-    except (IncompleteModel, RefusedArtifact) as error:
+    except (IncompleteModel, UnreadableModel, RefusedArtifact) as error:
         return error
     if isinstance(found, Snapshot):
         return trail.found("tarball", archive, found, f", unpacked at {target}")

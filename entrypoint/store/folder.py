@@ -13,8 +13,13 @@ def why_unreadable(error: OSError) -> str:
     if isinstance(error, NotADirectoryError):
         return "is not a folder"
     if isinstance(error, PermissionError):
-        return f"permission denied for uid {os.geteuid()}"
+        return permission_denied()
     return error.strerror or str(error)
+
+
+def permission_denied() -> str:
+    """The words for what this user may not read."""
+    return f"permission denied for uid {os.geteuid()}"
 
 
 def subfolders(folder: Path) -> list[str]:

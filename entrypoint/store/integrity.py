@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
-from entrypoint.errors import IncompleteModel
-from entrypoint.store.folder import why_unreadable
+from entrypoint.errors import IncompleteModel, UnreadableModel
+from entrypoint.store.folder import permission_denied, why_unreadable
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 # What a trainer leaves beside the weights; vLLM's loader leaves out the same names.
@@ -43,12 +44,23 @@ def check_model(directory: Path, *, hint: str | None = None) -> int:
         hint: What mends it, for the error.
 
     Raises:
+        UnreadableModel: A file may not be read by this user.
         IncompleteModel: A file is missing, empty, dangling, cut short or not what its name says.
     """
     size, problems = examine_model(directory)
     if problems:
-        raise IncompleteModel(directory, problems, hint=hint)
+        raise model_error(directory, problems, hint)
     return size
+
+
+def model_error(
+    directory: Path, problems: Mapping[str, str], hint: str | None
+) -> IncompleteModel | UnreadableModel:
+    """The error for what :func:`examine_model` found wrong."""
+    denied = [name for name, problem in problems.items() if problem == permission_denied()]
+    if denied:  # what else is wrong may only seem so
+        return UnreadableModel(directory, denied)
+    return IncompleteModel(directory, problems, hint=hint)
 
 
 def read_config(directory: Path) -> dict[str, object]:
@@ -100,7 +112,7 @@ def _examine_files(directory: Path) -> tuple[dict[str, int], dict[str, str]]:
                 )
                 continue
             if not os.access(path, os.R_OK):
-                problems[name] = f"permission denied for uid {os.geteuid()}"
+                problems[name] = permission_denied()
             elif sizes[name] == 0 and (file.endswith(NEVER_EMPTY) or file in NEVER_EMPTY_NAMES):
                 problems[name] = "empty"
     return sizes, problems

@@ -14,9 +14,11 @@ from entrypoint.errors import (
     ModelNotFound,
     RefusedArtifact,
     RevisionNotFound,
+    UnreadableModel,
 )
 from entrypoint.spelling import nearest
 from entrypoint.store.cache import RevisionProblem, Snapshot, read_repository
+from entrypoint.store.folder import permission_denied
 from entrypoint.store.integrity import read_config
 from entrypoint.store.model import Attempt, Model, Request, Source
 
@@ -30,7 +32,7 @@ class TarballProblem:
     variable: str = "MODEL_TARBALL"
 
 
-Failure = IncompleteModel | RefusedArtifact | RevisionProblem
+Failure = IncompleteModel | UnreadableModel | RefusedArtifact | RevisionProblem
 
 
 class Trail:
@@ -48,10 +50,16 @@ class Trail:
         self.available: dict[str, Path | Sequence[str]] = {}
         self.elsewhere: Path | None = None
         self._failure: Failure | None = None
+        self._denied: Path | None = None
 
     def tried(self, way: Source, place: object, outcome: str) -> None:
         """Record a way that did not find the model."""
         self.attempts.append(Attempt(way, str(place), outcome))
+
+    def denied(self, way: Source, place: Path, outcome: str) -> None:
+        """Record a place that this user may not look into; the model may well be there."""
+        self.tried(way, place, outcome)
+        self._denied = self._denied or place
 
     def failed(self, way: Source, place: object, failure: Failure) -> None:
         """Record a place that has the model and not as it should be; the first such is the error.
@@ -59,6 +67,8 @@ class Trail:
         The search goes on: another place may have it whole.
         """
         match failure:
+            case UnreadableModel():
+                outcome = permission_denied() + ": " + ", ".join(failure.files[:3])
             case IncompleteModel():
                 outcome = "not whole: " + ", ".join(list(failure.problems)[:3])
             case RevisionProblem():
@@ -85,9 +95,11 @@ class Trail:
             config=read_config(snapshot.path),
         )
 
-    def error(self, failure: Failure | TarballProblem) -> ArtifactError | ModelNotFound:
+    def error(
+        self, failure: Failure | TarballProblem
+    ) -> ArtifactError | UnreadableModel | ModelNotFound:
         """The error for a place that has the model and not as it should be."""
-        if isinstance(failure, ArtifactError):
+        if isinstance(failure, ArtifactError | UnreadableModel):
             return failure
         kind = RevisionNotFound if isinstance(failure, RevisionProblem) else ModelNotFound
         return kind(
@@ -101,9 +113,11 @@ class Trail:
         )
 
     def give_up(self) -> NoReturn:
-        """Raise the first failure, or that the model is nowhere."""
+        """Raise the first failure, or that the model is nowhere, or where it cannot be seen."""
         if self._failure:
             raise self.error(self._failure)
+        if self._denied and not self.elsewhere:
+            raise UnreadableModel(self._denied, (), self.attempts)
         available = self._revisions()
         near = nearest(self.request.model_id, available)
         raise ModelNotFound(

@@ -1,4 +1,4 @@
-"""A plan to launch."""
+"""A plan to launch, and a pod that has room for it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from pathlib import Path
 from entrypoint.hardware.hardware import Hardware
 from entrypoint.listener import Listen
 from entrypoint.plan import LaunchPlan
+from entrypoint.pod import Place, Pod
 from entrypoint.store.model import Model
+
+ROOMY = Place(Path("/scratch"), free_bytes=64 << 30, writable=True, executable=True)
+POD = Pod(scratch=ROOMY, shm=ROOMY, environment={}, injected=())
 
 
 def a_plan(listen: Listen, shutdown_timeout: int = 5) -> LaunchPlan:

@@ -109,5 +109,5 @@ os.kill(os.getpid(), 9)
 
 
 def test_its_environment(tmp_path: Path) -> None:
-    env = engine_environment({"A": "1", "B": "2"}, {"B": "3"}, tmp_path)
+    env = engine_environment({"A": "1", "B": "2", "C": "4"}, ["C"], {"B": "3"}, tmp_path)
     assert env == {"A": "1", "B": "3", RUN_DIRECTORY_VARIABLE: str(tmp_path)}

@@ -69,7 +69,24 @@ class TestPlan:
         assert Path(made.argv[0]).is_absolute()
 
 
+class TestCacheRoots:
+    def test_the_scratch_directory_takes_a_download_that_has_no_other_place(
+        self, tmp_path: Path
+    ) -> None:
+        drafted = draft(environment(tmp_path, HF_HUB_OFFLINE="0"))
+        hub = tmp_path / "scratch" / "inference-server" / "hub"
+        assert drafted.request.cache_roots == (tmp_path / "cache", hub)
+
+    def test_offline_nothing_can_be_there(self, tmp_path: Path) -> None:
+        assert draft(environment(tmp_path)).request.cache_roots == (tmp_path / "cache",)
+
+
 class TestPrepare:
+    def test_the_scratch_directory_is_there_afterwards(self, tmp_path: Path) -> None:
+        write_snapshot(tmp_path / "cache", "Org/Model")
+        prepare_launch(draft(environment(tmp_path)), lambda _: None, lambda *_: None)
+        assert (tmp_path / "scratch" / "inference-server").is_dir()
+
     def test_a_model_on_the_disk_is_not_fetched(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "cache", "Org/Model")
         phases: list[Phase] = []

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from entrypoint.errors import SettingError
+from entrypoint.errors import MachineError, SettingError
 from entrypoint.hardware.hardware import Hardware
 from entrypoint.plan import LaunchPlan, chosen_listen, chosen_model, make_plan
+from entrypoint.pod import Pod
 from entrypoint.settings import read_settings
 from entrypoint.store.model import Model
+from tests.entrypoint.samples import POD
 
 PATH = Path("/cache/models--Meta--Llama/snapshots/abc")
 MODEL = Model("cache", PATH, "Meta/Llama", "abc", None, 6 << 30, ())
@@ -19,13 +21,13 @@ CPU = Hardware("cpu", 1, 24 << 30, (0, 1, 2, 3), "0.32.0")
 CUDA = Hardware("cuda", 4, None, (0, 1), "0.32.0")
 
 
-def plan_of(model: Model, hardware: Hardware, /, **variables: str) -> LaunchPlan:
+def plan_of(model: Model, hardware: Hardware, pod: Pod = POD, /, **variables: str) -> LaunchPlan:
     environ = {"MODEL_ID": "Meta/Llama", **variables}
-    return make_plan(read_settings(environ), model, hardware)
+    return make_plan(read_settings(environ), model, hardware, pod)
 
 
 def plan(**variables: str) -> LaunchPlan:
-    return plan_of(MODEL, CUDA, **variables)
+    return plan_of(MODEL, CUDA, POD, **variables)
 
 
 def value_of(made: LaunchPlan, option: str) -> list[str]:
@@ -291,3 +293,23 @@ def test_the_fields_for_programs() -> None:
     assert made["accelerator"] == {"kind": "cuda", "count": 4, "memory_bytes": None}
     assert made["model"]["path"] == str(PATH)
     assert json.loads(json.dumps(made)) == made
+
+
+class TestPod:
+    def test_caches_go_to_the_scratch_directory(self) -> None:
+        pod = replace(POD, environment={"VLLM_CACHE_ROOT": "/scratch/vllm"})
+        made = plan_of(MODEL, CUDA, pod)
+        assert made.env["VLLM_CACHE_ROOT"] == "/scratch/vllm"
+        assert option_of(made, "VLLM_CACHE_ROOT")["origin"] == "default"
+
+    def test_injected_variables_are_dropped_with_a_note(self) -> None:
+        made = plan_of(MODEL, CUDA, replace(POD, injected=("VLLM_PORT", "VLLM_SERVICE_HOST")))
+        assert made.dropped == ("VLLM_PORT", "VLLM_SERVICE_HOST")
+        note = next(note for note in made.notes if note.variable == "VLLM_PORT")
+        assert note.message.startswith("VLLM_PORT, VLLM_SERVICE_HOST: set by Kubernetes")
+
+    def test_what_the_engine_needs_depends_on_its_ranks(self) -> None:
+        pod = replace(POD, shm=None)
+        plan_of(MODEL, CUDA, pod)
+        with pytest.raises(MachineError, match="no /dev/shm"):
+            plan_of(MODEL, CUDA, pod, NUM_SHARD="2")

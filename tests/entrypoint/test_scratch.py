@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.errors import MachineError
-from entrypoint.scratch import scratch_directory
+from entrypoint.errors import MachineError, StorageError
+from entrypoint.scratch import make_scratch, scratch_directory
 
 
 @pytest.fixture
@@ -65,3 +65,15 @@ def test_a_folder_planted_by_a_link_is_refused(tmp_path: Path, refused: set[Path
     (tmp_path / f"inference-server-{os.getuid()}").symlink_to(elsewhere)
     with pytest.raises(MachineError, match="another user"):
         scratch_directory({"HOME": str(home), "TMPDIR": str(tmp_path)})
+
+
+def test_it_is_made_for_this_user_only(tmp_path: Path) -> None:
+    make_scratch(tmp_path / "a" / "scratch")
+    assert (tmp_path / "a" / "scratch").stat().st_mode & 0o777 == 0o700
+    make_scratch(tmp_path / "a" / "scratch")
+
+
+def test_one_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="cannot be made: Not a directory"):
+        make_scratch(tmp_path / "file" / "scratch")

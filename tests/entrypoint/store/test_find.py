@@ -94,7 +94,7 @@ class TestDirectory:
         done = run_unprivileged(
             "find_model(Request(sys.argv[1], None, (), None, True, None, Path('/s')))", path
         )
-        assert f"{path} permission denied for uid {UNPRIVILEGED}." in done.stderr
+        assert f"UnreadableModel: {path} may not be read by uid {UNPRIVILEGED}, " in done.stderr
 
     def test_a_tarball_for_a_path_is_told_what_to_set(self, tmp_path: Path) -> None:
         (tmp_path / "m.tar").touch()
@@ -260,7 +260,20 @@ class TestCache:
             "find_model(Request('a/b', None, (root / 'cache',), None, True, None, root))",
             public_path,
         )
-        assert f"{public_path / 'cache'}: permission denied for uid {UNPRIVILEGED}" in done.stderr
+        cache = public_path / "cache"
+        assert f"UnreadableModel: {cache} may not be read by uid {UNPRIVILEGED}, " in done.stderr
+        assert f"{cache}: permission denied for uid {UNPRIVILEGED}" in done.stderr
+
+    def test_files_that_this_user_may_not_read_are_named(self, public_path: Path) -> None:
+        snapshot = write_snapshot(public_path / "cache")
+        (snapshot / "tokenizer.json").resolve().chmod(0)
+        done = run_unprivileged(
+            "root = Path(sys.argv[1])\n"
+            f"find_model(Request({FALCON!r}, None, (root / 'cache',), None, True, None, root))",
+            public_path,
+        )
+        assert f"UnreadableModel: The model at {snapshot} may not be read by uid" in done.stderr
+        assert ": tokenizer.json." in done.stderr
 
 
 class TestUnpackedByKServe:

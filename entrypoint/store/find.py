@@ -28,7 +28,7 @@ from entrypoint.store.directory import (
     open_directory,
     open_tree,
 )
-from entrypoint.store.folder import subfolders, why_unreadable
+from entrypoint.store.folder import permission_denied, subfolders, why_unreadable
 from entrypoint.store.integrity import check_model
 from entrypoint.store.model import Attempt, Model, Request
 from entrypoint.store.tarball import find_tarballs, stem, unpack_target
@@ -254,6 +254,8 @@ def _in_tarballs(trail: Trail) -> Model | None:
                 trail.tried("tarball", archive, found)
             elif isinstance(found, RefusedArtifact) and not meant:
                 trail.tried("tarball", archive, found.problem)  # somebody else's
+            elif isinstance(found, UnreadableModel) and not meant:
+                trail.denied("tarball", archive, permission_denied())
             else:
                 trail.failed("tarball", archive, found)
     return None
@@ -294,6 +296,8 @@ def _look_into(trail: Trail, archive: Path, *, meant: bool) -> Model | Failure |
         if not target.is_dir():
             return _look_into_packed(trail, archive, target, meant=meant)
         found = open_tree(target, request.model_id, request.revision)
+    except PermissionError:
+        return UnreadableModel(archive)
     except OSError as error:
         return why_unreadable(error)
     except (IncompleteModel, UnreadableModel, RefusedArtifact) as error:

@@ -68,7 +68,7 @@ class Trail:
         """
         match failure:
             case UnreadableModel():
-                outcome = permission_denied() + ": " + ", ".join(failure.files[:3])
+                outcome = ": ".join((permission_denied(), *failure.files[:3]))
             case IncompleteModel():
                 outcome = "not whole: " + ", ".join(list(failure.problems)[:3])
             case RevisionProblem():

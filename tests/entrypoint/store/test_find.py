@@ -264,6 +264,18 @@ class TestCache:
         assert f"UnreadableModel: {cache} may not be read by uid {UNPRIVILEGED}, " in done.stderr
         assert f"{cache}: permission denied for uid {UNPRIVILEGED}" in done.stderr
 
+    @pytest.mark.parametrize("name", ["falcon-7b-instruct.tar", "other.tar"])
+    def test_a_tarball_that_this_user_may_not_read(self, public_path: Path, name: str) -> None:
+        (public_path / "cache").mkdir()
+        (public_path / "cache" / name).touch(mode=0)
+        done = run_unprivileged(
+            "root = Path(sys.argv[1])\n"
+            f"find_model(Request({FALCON!r}, None, (root / 'cache',), None, True, None, root))",
+            public_path,
+        )
+        archive = public_path / "cache" / name
+        assert f"UnreadableModel: {archive} may not be read by uid {UNPRIVILEGED}" in done.stderr
+
     def test_files_that_this_user_may_not_read_are_named(self, public_path: Path) -> None:
         snapshot = write_snapshot(public_path / "cache")
         (snapshot / "tokenizer.json").resolve().chmod(0)

@@ -28,7 +28,8 @@ class Draft:
         request: Which model is wanted, and where it may be.
         hardware: What it will run on.
         pod: What may be written, and where.
-        notes: Variables that are set and are nearly one of the contract's.
+        notes: Variables that are set and are nearly one of the contract's; what to know of the
+            machine.
     """
 
     settings: Settings
@@ -74,7 +75,8 @@ def draft(environ: Mapping[str, str]) -> Draft:
         Note("warning", name, f"{name} is set and means nothing here. Did you mean {meant}?")
         for name, meant in misses.items()
     )
-    hardware = detect_hardware(settings.accelerator)
+    hardware = detect_hardware(settings.accelerator, environ)
+    notes += hardware.notes
     return Draft(settings, request, hardware, read_pod(environ, scratch), notes)
 
 

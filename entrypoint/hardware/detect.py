@@ -1,46 +1,48 @@
-"""Finds what to run on: reads files and package metadata, and loads no driver."""
+"""Finds what to run on, without loading an engine, and holds the installed vLLM against it."""
 
 from __future__ import annotations
 
 import os
-import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from entrypoint.errors import MachineError
 from entrypoint.hardware.build import installed_vllm
-from entrypoint.hardware.cpu import available_memory
-from entrypoint.hardware.hardware import Hardware, Kind
+from entrypoint.hardware.cpu import allowed_cpus, available_memory, numa_nodes, read_processor
+from entrypoint.hardware.cuda import cuda_devices, cuda_driver, cuda_nodes, load_nvml
+from entrypoint.hardware.gaudi import Run, gaudi_devices, gaudi_nodes, run_command
+from entrypoint.hardware.hardware import Device, Hardware, Kind
+from entrypoint.hardware.kinds import KINDS, counted
+from entrypoint.hardware.nodes import closed
+from entrypoint.hardware.pci import installed_devices
+from entrypoint.hardware.preload import preload_libraries
+from entrypoint.hardware.rocm import rocm_devices, rocm_driver, rocm_nodes
+from entrypoint.hardware.visible import visible_devices
+from entrypoint.note import Note
+from entrypoint.settings import Accelerator
 
 
-def _count(directory: Path, pattern: str) -> int:
-    """Number of entries of a directory whose whole name matches a regular expression."""
-    try:
-        return sum(1 for name in os.listdir(directory) if re.fullmatch(pattern, name))
-    except OSError:
-        return 0
-
-
-def device_count(kind: Kind, root: Path = Path("/")) -> int:
-    """Return the number of device nodes of a kind; NUMA nodes (at least 1) for the CPU."""
-    if kind == "cuda":
-        return _count(root / "dev", r"nvidia\d+")
-    if kind == "rocm":
-        return _count(root / "dev/dri", r"renderD\d+") if (root / "dev/kfd").exists() else 0
-    if kind == "hpu":
-        return _count(root / "dev/accel", r"accel\d+")
-    return max(1, _count(root / "sys/devices/system/node", r"node\d+"))
-
-
-def detect_hardware(wanted: str, root: Path = Path("/")) -> Hardware:
+def detect_hardware(
+    wanted: Accelerator,
+    environ: Mapping[str, str],
+    root: Path = Path("/"),
+    run: Run = run_command,
+    nvml: Callable[[], Any] = load_nvml,
+) -> Hardware:
     """Find what to run on.
 
     Args:
         wanted: ACCELERATOR's value; ``auto`` takes what the installed vLLM was built for.
-        root: Where ``/dev``, ``/proc`` and ``/sys`` are.
+        environ: Where the variables are that hide devices.
+        root: Where ``/dev``, ``/proc``, ``/sys`` and ``/usr`` are.
+        run: Runs a driver's tool.
+        nvml: Loads NVIDIA's management library; called only where NVIDIA's devices are.
 
     Raises:
         MachineError: There is no vLLM, it was built for another accelerator, or no device is
-            there.
+            there that this process may open.
+        SettingError: A variable hides every device, or names one that is not there.
     """
     version, built_for = installed_vllm()
     if version is None or built_for is None:
@@ -54,20 +56,113 @@ def detect_hardware(wanted: str, root: Path = Path("/")) -> Hardware:
             f"ACCELERATOR={wanted} does not fit the installed vLLM {version}, which is built "
             f"for {built_for}.",
             variable="ACCELERATOR",
-            hint=f"Leave ACCELERATOR out, or run the {wanted} image.",
+            hint=f"Run the {kind} image ({KINDS[kind].image}), or leave ACCELERATOR out.",
         )
-    count = device_count(built_for, root)
-    if count == 0:
-        raise MachineError(
-            f"vLLM {version} is built for {built_for}, and this machine shows no such device.",
-            variable="ACCELERATOR",
-            hint="Give the container its devices (docker run --gpus all, --device; a resource "
-            "limit in Kubernetes), or run the cpu image.",
+    cpus = allowed_cpus(root)
+    processor = read_processor(root, cpus)
+    if built_for == "cpu":
+        return Hardware(
+            kind="cpu",
+            count=numa_nodes(root, cpus),
+            memory_bytes=available_memory(root),
+            cpus=cpus,
+            vllm_version=version,
+            processor=processor,
+            preload=preload_libraries(root),
+            notes=tuple(_unused(root)),
         )
+    devices, driver = _devices(built_for, root, run, nvml)
+    if not devices:
+        raise _no_device(built_for, version, root)
+    shut = closed(_nodes(built_for, root))
+    if shut is not None:
+        raise _closed(built_for, shut)
+    devices = visible_devices(built_for, devices, environ)
+    sizes = [device.memory_bytes for device in devices if device.memory_bytes is not None]
     return Hardware(
         kind=built_for,
-        count=count,
-        memory_bytes=available_memory(root) if built_for == "cpu" else None,
-        cpus=tuple(sorted(os.sched_getaffinity(0))),
+        count=len(devices),
+        memory_bytes=min(sizes, default=None),
+        cpus=cpus,
         vllm_version=version,
+        devices=devices,
+        driver_version=driver,
+        processor=processor,
+    )
+
+
+def _devices(
+    kind: Kind, root: Path, run: Run, nvml: Callable[[], Any]
+) -> tuple[tuple[Device, ...], str | None]:
+    """Return the devices of a kind that have a node, and their driver's version."""
+    if kind == "cuda":
+        library = nvml() if cuda_nodes(root) else None
+        return cuda_devices(root, library), cuda_driver(library)
+    if kind == "rocm":
+        return rocm_devices(root), rocm_driver(root)
+    return gaudi_devices(root, run)
+
+
+def _nodes(kind: Kind, root: Path) -> list[Path]:
+    if kind == "cuda":
+        return cuda_nodes(root)
+    return rocm_nodes(root) if kind == "rocm" else gaudi_nodes(root)
+
+
+def _usable(root: Path) -> dict[Kind, int]:
+    """Return how many devices of each kind this process has a node of."""
+    counts: dict[Kind, int] = {
+        "cuda": len(cuda_nodes(root)),
+        "rocm": len(rocm_devices(root)),
+        "hpu": len(gaudi_nodes(root)),
+    }
+    return {kind: count for kind, count in counts.items() if count}
+
+
+def _unused(root: Path) -> list[Note]:
+    return [
+        Note(
+            "info",
+            "ACCELERATOR",
+            f"This machine has {counted(kind, count)}, which the installed vLLM, built for cpu, "
+            f"does not use: that takes the {kind} image ({KINDS[kind].image}).",
+        )
+        for kind, count in _usable(root).items()
+    ]
+
+
+def _no_device(kind: Kind, version: str, root: Path) -> MachineError:
+    facts = KINDS[kind]
+    text = f"vLLM {version} is built for {kind}, and "
+    on_bus = installed_devices(root).get(kind, 0)
+    if on_bus:
+        return MachineError(
+            f"{text}this machine has {counted(kind, on_bus)}, of which this container has no "
+            "device node.",
+            variable="ACCELERATOR",
+            hint=facts.passing,
+        )
+    others = _usable(root)
+    if others:
+        listed = " and ".join(counted(other, count) for other, count in others.items())
+        first = next(iter(others))
+        return MachineError(
+            f"{text}this machine has {listed} and no {facts.name}.",
+            variable="ACCELERATOR",
+            hint=f"Run the {first} image ({KINDS[first].image}).",
+        )
+    return MachineError(
+        f"{text}this machine shows no {facts.name}.",
+        variable="ACCELERATOR",
+        hint=f"{facts.passing} Without one, run the cpu image ({KINDS['cpu'].image}).",
+    )
+
+
+def _closed(kind: Kind, node: Path) -> MachineError:
+    group = node.stat().st_gid
+    return MachineError(
+        f"The {KINDS[kind].name}'s device node {node} cannot be opened by user {os.getuid()}: it "
+        f"belongs to group {group}.",
+        hint=f"docker run --group-add {group}; Kubernetes: "
+        f"securityContext.supplementalGroups: [{group}].",
     )

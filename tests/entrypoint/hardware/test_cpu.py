@@ -1,33 +1,84 @@
-"""The memory that a CPU engine may use."""
+"""Processors, nodes and memory, from what the kernel writes about them."""
 
 from pathlib import Path
 
 import pytest
 
-from entrypoint.hardware.cpu import available_memory
-from tests.entrypoint.hardware.samples import MEMINFO, tree
+from entrypoint.hardware.cpu import (
+    allowed_cpus,
+    available_memory,
+    numa_nodes,
+    parse_list,
+    read_processor,
+)
+from tests.entrypoint.hardware.samples import MACHINE, tree
+from tests.entrypoint.hardware.test_cgroup import ROOT_2, V2
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"), [("0-2,7", (0, 1, 2, 7)), ("3", (3,)), ("", ()), ("0-1\n", (0, 1))]
+)
+def test_lists(text: str, numbers: tuple[int, ...]) -> None:
+    assert parse_list(text) == numbers
+
+
+class TestProcessors:
+    def test_the_allowed_ones(self, tmp_path: Path) -> None:
+        assert allowed_cpus(tree(tmp_path, MACHINE)) == (0, 1, 2, 3)
+
+    def test_two_threads_are_one_core(self, tmp_path: Path) -> None:
+        root = tree(tmp_path, MACHINE)
+        assert read_processor(root, (0, 1, 2, 3)).cores == 2
+        assert read_processor(root, (0, 1)).cores == 2
+        assert read_processor(root, (0, 2)).cores == 1
+
+    def test_without_a_topology_each_is_a_core(self, tmp_path: Path) -> None:
+        assert read_processor(tmp_path, (0, 1)).cores == 2
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "processor\t: 0\nflags\t\t: avx2 avx512_bf16\n",
+            "processor\t: 0\nFeatures\t: asimd bf16 avx2 avx512_bf16\n",
+        ],
+        ids=["x86", "Arm"],
+    )
+    def test_flags(self, tmp_path: Path, text: str) -> None:
+        flags = read_processor(tree(tmp_path, {"proc/cpuinfo": text}), (0,)).flags
+        assert {"avx2", "avx512_bf16"} <= flags
+
+
+class TestNodes:
+    def test_each_that_has_a_processor_of_ours(self, tmp_path: Path) -> None:
+        root = tree(tmp_path, MACHINE)
+        assert numa_nodes(root, (0, 1, 2, 3)) == 2
+        assert numa_nodes(root, (2, 3)) == 1
+
+    def test_memory_that_is_forbidden_does_not_count(self, tmp_path: Path) -> None:
+        status = "Cpus_allowed_list:\t0-3\nMems_allowed_list:\t1\n"
+        assert numa_nodes(tree(tmp_path, MACHINE, {"proc/self/status": status}), (0, 3)) == 1
+
+    def test_at_least_one(self, tmp_path: Path) -> None:
+        assert numa_nodes(tmp_path, (0,)) == 1
 
 
 class TestMemory:
     def test_the_machines(self, tmp_path: Path) -> None:
-        assert available_memory(tree(tmp_path, {"proc/meminfo": MEMINFO})) == 8_000_000 * 1024
+        root = tree(tmp_path, MACHINE)
+        assert available_memory(root) == 8_000_000 * 1024
+        processor = read_processor(root, (0,))
+        assert (processor.memory_limit, processor.memory_limited) == (16_000_000 * 1024, False)
 
-    @pytest.mark.parametrize(
-        "files",
-        [
-            {"sys/fs/cgroup/memory.max": "3000", "sys/fs/cgroup/memory.current": "1000"},
-            {
-                "sys/fs/cgroup/memory/memory.limit_in_bytes": "3000",
-                "sys/fs/cgroup/memory/memory.usage_in_bytes": "1000",
-            },
-        ],
-    )
-    def test_the_cgroups_where_it_is_less(self, tmp_path: Path, files: dict[str, str]) -> None:
-        assert available_memory(tree(tmp_path, {"proc/meminfo": MEMINFO, **files})) == 2000
+    def test_the_cgroups_where_it_is_less(self, tmp_path: Path) -> None:
+        files = {f"{ROOT_2}/memory.max": "3000", f"{ROOT_2}/memory.current": "1000"}
+        root = tree(tmp_path, MACHINE, V2, files)
+        assert available_memory(root) == 2000
+        processor = read_processor(root, (0,))
+        assert (processor.memory_limit, processor.memory_limited) == (3000, True)
 
-    def test_a_cgroup_without_a_limit(self, tmp_path: Path) -> None:
-        files = {"proc/meminfo": MEMINFO, "sys/fs/cgroup/memory.max": "max\n"}
-        assert available_memory(tree(tmp_path, files)) == 8_000_000 * 1024
+    def test_a_limit_that_the_machine_does_not_reach(self, tmp_path: Path) -> None:
+        root = tree(tmp_path, MACHINE, V2, {f"{ROOT_2}/memory.max": str(1 << 40)})
+        assert read_processor(root, (0,)).memory_limited is False
 
     def test_unknown(self, tmp_path: Path) -> None:
         assert available_memory(tmp_path) is None

@@ -1,0 +1,199 @@
+"""vLLM's CPU engine: bfloat16 against float32, and what the preloaded libraries are worth.
+
+Run as ``python -m benchmarks.cpu``. Each side is an engine of its own with the same random model;
+the sides answer in turn in one run, and those whose turn it is not are stopped meanwhile. Prints
+output tokens a second for one stream and for sixteen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.light import spread
+from entrypoint.hardware.preload import preload_libraries
+
+# the shape of a Llama of 135 million parameters
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "vocab_size": 49152,
+    "max_position_embeddings": 2048,
+    "tie_word_embeddings": True,
+    "torch_dtype": "bfloat16",
+}
+PROMPT_TOKENS = 32
+OUTPUT_TOKENS = 64
+STREAMS = (1, 16)
+
+
+class Side(NamedTuple):
+    """One engine of a comparison."""
+
+    name: str
+    dtype: str
+    preload: tuple[str, ...]
+
+
+def sides(question: str) -> list[Side]:
+    """Return the engines that answer a question, the one to compare with first."""
+    libraries = preload_libraries(Path("/"))
+    if question == "dtype":
+        every = tuple(libraries.values())
+        return [Side(dtype, dtype, every) for dtype in ("bfloat16", "float32")]
+    found = [Side("none", "float32", ())]
+    found += [Side(name, "float32", (path,)) for name, path in libraries.items()]
+    if len(libraries) > 1:
+        found.append(Side(" and ".join(libraries), "float32", tuple(libraries.values())))
+    return found
+
+
+class Engine:
+    """An engine in a process group of its own, stopped except in its turn."""
+
+    def __init__(self, side: Side, model: Path, log: Path, cores: int):
+        self.side = side
+        environ = {
+            **os.environ,
+            "LD_PRELOAD": ":".join(side.preload),
+            "VLLM_CPU_KVCACHE_SPACE": "1",
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "OMP_NUM_THREADS": str(cores),
+        }
+        with log.open("w") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.cpu", "--engine", side.dtype, str(model)],
+                env=environ,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+            )
+        self._answer()
+        self._signal(signal.SIGSTOP)
+
+    def tokens_per_second(self, streams: int) -> float:
+        """Let the engine answer so many requests at once."""
+        assert self._process.stdin is not None
+        self._signal(signal.SIGCONT)
+        self._process.stdin.write(f"{streams}\n")
+        self._process.stdin.flush()
+        seconds = float(self._answer())
+        self._signal(signal.SIGSTOP)
+        return streams * OUTPUT_TOKENS / seconds
+
+    def end(self) -> None:
+        """End the engine and everything that it started."""
+        self._signal(signal.SIGCONT)
+        self._process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        os.killpg(self._process.pid, number)
+
+    def _answer(self) -> str:
+        """Return the engine's next line, past what vLLM itself prints."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("benchmark "):
+                return line.split()[1]
+        raise RuntimeError(f"the engine for {self.side.name} has ended")
+
+
+def run_engine(dtype: str, model: str) -> None:
+    """Answer requests as standard input asks for them: the benchmark's other process."""
+    from vllm import LLM, SamplingParams
+    from vllm.inputs import TokensPrompt
+
+    engine = LLM(
+        model=model,
+        dtype=dtype,
+        load_format="dummy",
+        skip_tokenizer_init=True,
+        max_model_len=512,
+        max_num_seqs=max(STREAMS),
+        enable_prefix_caching=False,
+    )
+    sampling = SamplingParams(
+        temperature=0, max_tokens=OUTPUT_TOKENS, ignore_eos=True, detokenize=False
+    )
+
+    def seconds(streams: int) -> float:
+        prompts = [
+            TokensPrompt(prompt_token_ids=[100 * stream + n for n in range(PROMPT_TOKENS)])
+            for stream in range(streams)
+        ]
+        begin = time.perf_counter()
+        engine.generate(prompts, sampling, use_tqdm=False)
+        return time.perf_counter() - begin
+
+    for streams in STREAMS:  # warm up
+        seconds(streams)
+    print("benchmark ready", flush=True)
+    for line in sys.stdin:
+        print("benchmark", seconds(int(line)), flush=True)
+
+
+def compare(question: str, runs: int, cores: int) -> None:
+    """Measure the sides of one question in turn, and print."""
+    with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
+        model = Path(directory)
+        (model / "config.json").write_text(json.dumps(CONFIG))
+        engines: list[Engine] = []
+        for side in sides(question):
+            engine = Engine(side, model, model / f"{len(engines)}.log", cores)
+            stack.callback(engine.end)
+            engines.append(engine)
+        names = [engine.side.name for engine in engines]
+        for streams in STREAMS:
+            turns = range(runs)
+            rounds = [[engine.tokens_per_second(streams) for engine in engines] for _ in turns]
+            show(question, streams, names, rounds)
+
+
+def show(question: str, streams: int, names: Sequence[str], rounds: list[list[float]]) -> None:
+    """Print the rates of each side, and their ratio to the first."""
+    print(f"{question}, {streams} at once, tokens/s:")
+    for position, name in enumerate(names):
+        ratio = statistics.median(one[position] / one[0] for one in rounds)
+        rate = spread([one[position] for one in rounds], 1)
+        print(f"  {name:<36} {rate}, ratio {ratio:.2f}")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cpu", description=__doc__)
+    parser.add_argument("--runs", type=int, default=5, help="counted runs of each side")
+    parser.add_argument("--only", choices=("dtype", "preload"), help="answer only this question")
+    parser.add_argument("--engine", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.engine:
+        run_engine(*arguments.engine)
+        return
+    cores = len(os.sched_getaffinity(0))
+    print(f"cores: {cores}, runs: {arguments.runs} of each side, in turn")
+    for question in (arguments.only,) if arguments.only else ("dtype", "preload"):
+        compare(question, arguments.runs, cores)
+
+
+if __name__ == "__main__":
+    main()

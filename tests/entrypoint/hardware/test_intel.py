@@ -1,0 +1,17 @@
+"""Intel's GPUs, among the render nodes of other makers."""
+
+from pathlib import Path
+
+from entrypoint.hardware.hardware import Device
+from entrypoint.hardware.intel import intel_devices, intel_nodes
+from tests.entrypoint.hardware.samples import INTEL_BUS, INTEL_NODES, tree
+
+
+def test_by_the_vendor(tmp_path: Path) -> None:
+    root = tree(tmp_path, INTEL_NODES, INTEL_BUS)
+    assert intel_devices(root) == (Device(0, "Intel GPU", identity="renderD129"),)
+    assert [node.name for node in intel_nodes(root)] == ["renderD129"]
+
+
+def test_each_needs_its_node(tmp_path: Path) -> None:
+    assert intel_devices(tree(tmp_path, INTEL_BUS)) == ()

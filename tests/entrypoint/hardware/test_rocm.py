@@ -1,0 +1,47 @@
+"""AMD's devices: the topology of the compute driver, and a render node each."""
+
+from pathlib import Path
+
+import pytest
+
+from entrypoint.hardware.hardware import Device
+from entrypoint.hardware.rocm import rocm_devices, rocm_driver, rocm_nodes, target_name
+from tests.entrypoint.hardware.samples import ROCM_BUS, ROCM_NODES, tree
+
+
+@pytest.mark.parametrize(
+    ("version", "name"),
+    [
+        (90010, "gfx90a"),
+        (90402, "gfx942"),
+        (90500, "gfx950"),
+        (90006, "gfx906"),
+        (110000, "gfx1100"),
+        (120001, "gfx1201"),
+    ],
+)
+def test_names_of_targets(version: int, name: str) -> None:
+    assert target_name(version) == name
+
+
+def test_sockets_are_no_devices(tmp_path: Path) -> None:
+    root = tree(tmp_path, ROCM_NODES, ROCM_BUS)
+    assert rocm_devices(root) == (
+        Device(0, "AMD GPU gfx942", 206141652992, "gfx942", "renderD128"),
+        Device(1, "AMD GPU gfx942", 206141652992, "gfx942", "renderD136"),
+    )
+    assert rocm_driver(root) == "6.12.12"
+    assert [node.name for node in rocm_nodes(root)] == ["kfd", "renderD128", "renderD136"]
+
+
+def test_each_needs_its_render_node(tmp_path: Path) -> None:
+    root = tree(tmp_path, {"dev/kfd": "", "dev/dri/renderD136": ""}, ROCM_BUS)
+    assert [device.identity for device in rocm_devices(root)] == ["renderD136"]
+
+
+def test_all_need_the_compute_driver(tmp_path: Path) -> None:
+    assert rocm_devices(tree(tmp_path, {"dev/dri/renderD128": ""}, ROCM_BUS)) == ()
+
+
+def test_nothing_at_all(tmp_path: Path) -> None:
+    assert (rocm_devices(tmp_path), rocm_driver(tmp_path)) == ((), None)

@@ -1,0 +1,195 @@
+"""docker-compose.yml: a profile starts one hardened engine, set up by the contract."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from typing import Any
+
+import pytest
+
+from entrypoint.launch import plan_launch
+from entrypoint.settings import all_variables, near_misses, read_settings
+from tests.deploy.files import COMPOSE, ENGINES, ROOT, environment_of, interpolated, services
+from tests.deploy.tools import tool
+
+MIB = {"mb": 1, "gb": 1 << 10}
+SMOKES = tuple(f"{engine}-smoke" for engine in ENGINES)
+
+NOT_PASSED = {
+    "HOST": "PUBLISH says where",
+    "PORT": "PUBLISH says where",
+    "ACCELERATOR": "the profile says it",
+    "HF_HOME": "HF_HUB_CACHE and HUGGINGFACE_HUB_CACHE are set",
+    "API_KEY_FILE": "a file that no volume brings",
+    "STORAGE_URI": "KServe's",
+    "DISABLE_CUSTOM_KERNELS": "without effect",
+    "HUGGING_FACE_HUB_TOKEN": "older name of HF_TOKEN",
+    "HUGGINGFACEHUB_API_TOKEN": "older name of HF_TOKEN",
+}
+OF_THE_RUNTIME = {
+    "HABANA_VISIBLE_DEVICES": "Habana's container runtime",
+    "HABANA_VISIBLE_MODULES": "Habana's driver",
+    "OMPI_MCA_btl_vader_single_copy_mechanism": "Open MPI, which Habana's libraries use",
+}
+
+
+def seconds(text: str) -> int:
+    found = re.fullmatch(r"(\d+)s", text)
+    assert found, text
+    return int(found[1])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+class TestEngine:
+    def test_nothing_that_it_does_not_need(self, engine: str) -> None:
+        service = services()[engine]
+        assert service["user"] == "65534:65534"
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert "privileged" not in service
+        assert not {"ipc", "pid", "network_mode"} & set(service)
+
+    def test_capabilities_only_where_the_accelerator_wants_them(self, engine: str) -> None:
+        wanted = {"rocm": ["SYS_NICE", "SYS_PTRACE"], "hpu": ["SYS_NICE"]}
+        assert services()[engine].get("cap_add", []) == wanted.get(engine, [])
+
+    def test_tmp_can_run_what_is_compiled_there(self, engine: str) -> None:
+        [mount] = services()[engine]["tmpfs"]
+        path, _, options = mount.partition(":")
+        assert path == "/tmp"
+        assert "exec" in options.split(",")
+
+    def test_shared_memory(self, engine: str) -> None:
+        size = interpolated(services()[engine]["shm_size"], {})
+        assert int(size[:-2]) * MIB[size[-2:]] >= 1024
+
+    def test_the_drain_fits_the_grace(self, engine: str) -> None:
+        drain = read_settings(environment_of(engine, {})).shutdown_timeout
+        assert seconds(interpolated(services()[engine]["stop_grace_period"], {})) > drain + 2
+
+    def test_published_on_this_machine_only(self, engine: str) -> None:
+        [port] = services()[engine]["ports"]
+        assert interpolated(port, {}) == "127.0.0.1:8000:8000"
+
+    def test_the_contract_and_nothing_else(self, engine: str) -> None:
+        passed = set(services()[engine]["environment"])
+        own = {name for name in passed if name.startswith("VLLM_")}
+        assert passed - own - set(all_variables()) <= set(OF_THE_RUNTIME)
+        missing = set(all_variables()) - passed - set(NOT_PASSED)
+        assert not missing, f"add to x-environment in {COMPOSE.name}: {missing}"
+
+    def test_what_is_set_reaches_it(self, engine: str) -> None:
+        environ = {"MODEL_ID": "a/b", "NUM_SHARD": "2", "ARG": "--max-model-len 100"}
+        passed = environment_of(engine, environ)
+        assert environ.items() <= passed.items()
+        assert "REVISION" not in passed
+
+    def test_by_default_the_demo_model(self, engine: str) -> None:
+        source, target, mode = interpolated(services()[engine]["volumes"][0], {}).split(":")
+        assert (target, mode) == ("/mnt/models", "ro")
+        environ = {
+            name: value.replace(target, str(ROOT / source))
+            for name, value in environment_of(engine, {}).items()
+        }
+        plan = plan_launch(environ)
+        assert plan.model.source == "cache"
+        assert plan.served_model_names[0] == "inference-server--Demo-Llama"
+        assert not [note for note in plan.notes if note.level == "warning"]
+
+    def test_downloads_go_to_the_volume(self, engine: str) -> None:
+        mounts = dict(
+            interpolated(mount, {}).split(":")[:2] for mount in services()[engine]["volumes"]
+        )
+        settings = read_settings(environment_of(engine, {"HF_HUB_OFFLINE": "0"}))
+        assert not settings.hf_hub_offline
+        # the first root that can be written to takes them
+        assert str(settings.hf_hub_cache).startswith(mounts["hub"] + "/")
+        assert str(settings.huggingface_hub_cache) == "/mnt/models"
+
+    def test_its_smoke_client_waits_until_it_is_ready(self, engine: str) -> None:
+        smoke = services()[f"{engine}-smoke"]
+        assert services()[engine]["healthcheck"]["test"] == ["CMD", "inference-server", "health"]
+        assert smoke["depends_on"] == {engine: {"condition": "service_healthy"}}
+        assert smoke["image"] == services()[engine]["image"]
+        assert smoke["command"] == ["http://server:8000"]
+        assert services()[engine]["networks"]["default"]["aliases"] == ["server"]
+
+
+def test_compose_own_variables_mean_nothing_to_the_runtime() -> None:
+    """Set in the shell, they are not passed on, and never taken for misspelt ones of ours."""
+    used = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text()))
+    own = used - set(all_variables())
+    assert {"MODELS", "PUBLISH", "SHM_SIZE", "RESTART", "STOP_GRACE"} <= own
+    assert near_misses(dict.fromkeys(own, "x")) == {}
+
+
+def config(profile: str, **environ: str) -> dict[str, Any]:
+    """Return what compose itself makes of a profile."""
+    words = [tool("docker-compose"), "--env-file", os.devnull, "--profile", profile]
+    done = subprocess.run(
+        [*words, "--file", str(COMPOSE), "config", "--format", "json"],
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **environ},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+class TestConfig:
+    """``docker compose config``: compose's own schema, interpolation and profiles."""
+
+    @pytest.mark.parametrize("engine", ENGINES)
+    def test_a_profile_is_one_engine(self, engine: str) -> None:
+        found = config(engine)["services"]
+        assert set(found) == {engine}
+        [port] = found[engine]["ports"]
+        assert (port["host_ip"], port["published"], port["target"]) == ("127.0.0.1", "8000", 8000)
+        assert int(found[engine]["shm_size"]) >= 1 << 30
+
+    @pytest.mark.parametrize("smoke", SMOKES)
+    def test_a_smoke_profile_brings_its_engine(self, smoke: str) -> None:
+        assert set(config(smoke)["services"]) == {smoke, smoke.removesuffix("-smoke")}
+
+    def test_monitoring(self) -> None:
+        assert set(config("monitoring")["services"]) == {"prometheus", "grafana"}
+
+    def test_what_is_set_reaches_it(self) -> None:
+        found = config("cpu", MODELS="/data/m", PUBLISH="0.0.0.0:9000", NUM_SHARD="2", RESTART="no")
+        cpu = found["services"]["cpu"]
+        assert cpu["environment"]["NUM_SHARD"] == "2"
+        assert cpu["environment"]["REVISION"] is None
+        assert cpu["volumes"][0]["source"] == "/data/m"
+        assert cpu["volumes"][0]["read_only"] is True
+        assert (cpu["ports"][0]["host_ip"], cpu["ports"][0]["published"]) == ("0.0.0.0", "9000")
+        assert cpu["restart"] == "no"
+
+    def test_devices(self) -> None:
+        """No profile but its own asks for an accelerator's devices."""
+        nvidia = config("cuda")["services"]["cuda"]["deploy"]["resources"]["reservations"]
+        assert nvidia["devices"] == [{"capabilities": ["gpu"], "driver": "nvidia", "count": -1}]
+        rocm = config("rocm", RENDER_GROUP="993")["services"]["rocm"]
+        assert [device["source"] for device in rocm["devices"]] == ["/dev/kfd", "/dev/dri"]
+        assert rocm["group_add"] == ["video", "993"]
+        hpu = config("hpu")["services"]["hpu"]
+        assert hpu["runtime"] == "habana"
+        assert hpu["environment"]["HABANA_VISIBLE_DEVICES"] == "all"
+        gpu = config("openvino-gpu")["services"]["openvino-gpu"]
+        assert [device["source"] for device in gpu["devices"]] == ["/dev/dri"]
+        assert gpu["environment"]["VLLM_OPENVINO_DEVICE"] == "GPU"
+        for plain in ("cpu", "openvino"):
+            assert not {"devices", "runtime", "deploy"} & set(config(plain)["services"][plain])
+
+
+@pytest.mark.parametrize("name", [*SMOKES, "prometheus", "grafana"])
+def test_the_others_are_hardened_too(name: str) -> None:
+    service = services()[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))

@@ -1,0 +1,227 @@
+"""docs/docker.md: each `docker run` is taken by Docker's own parser, hardened, and plans."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import threading
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from entrypoint.errors import ModelNotFound
+from entrypoint.launch import draft, plan_launch
+from entrypoint.plan import LaunchPlan
+from entrypoint.settings import all_variables, read_settings
+from entrypoint.store.find import find_model
+from tests.deploy.files import ENGINES, ROOT, services
+from tests.deploy.tools import tool
+from tests.entrypoint.store.samples import COMMIT, write_snapshot
+from tests.entrypoint.test_plan import CUDA
+
+PAGE = ROOT / "docs" / "docker.md"
+HARDENING = {
+    "--read-only": "",
+    "--cap-drop": "ALL",
+    "--security-opt": "no-new-privileges",
+    "--tmpfs": "/tmp:exec",
+}
+FLAGS_WITHOUT_VALUE = ("--rm", "--read-only", "--detach")
+IMAGE = {
+    "HUGGINGFACE_HUB_CACHE": "/mnt/models",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+"""What the images set; HF_HOME=/nonexistent adds nothing to find."""
+
+SHELL = {"$PWD": str(ROOT), "$MODEL_DIR": "/data/models"}
+
+
+@dataclass
+class Command:
+    """A `docker run`, read."""
+
+    words: list[str]
+    options: dict[str, list[str]] = field(default_factory=dict)
+    image: str = ""
+
+    def environment(self) -> dict[str, str]:
+        """What the container gets; a name without a value is the shell's."""
+        given = [word.partition("=") for word in self.options["-e"]]
+        return IMAGE | {name: value if sep else "from-the-shell" for name, sep, value in given}
+
+
+def commands() -> list[Command]:
+    """Return the page's `docker run` commands, the shell's part of them done."""
+    found = []
+    for block in re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            if not line.startswith("docker run "):
+                continue
+            line = re.sub(r"\$\((?:id|stat) [^)]*\)", "993", line)
+            for name, value in SHELL.items():
+                line = line.replace(name, value)
+            found.append(read(shlex.split(line)))
+    return found
+
+
+def read(words: list[str]) -> Command:
+    command = Command(words)
+    rest = iter(words[2:])
+    for word in rest:
+        if not word.startswith("-"):
+            command.image = word
+            assert not list(rest), "the image has a command of its own"
+            break
+        name, equals, value = word.partition("=")
+        if not equals:
+            value = "" if name in FLAGS_WITHOUT_VALUE else next(rest)
+        command.options.setdefault(name, []).append(value)
+    return command
+
+
+COMMANDS = commands()
+EACH = pytest.mark.parametrize(
+    "command", COMMANDS, ids=[f"{n}-{c.image.partition(':')[2]}" for n, c in enumerate(COMMANDS)]
+)
+
+
+def test_every_engine_has_one() -> None:
+    images = {command.image for command in COMMANDS}
+    assert images == {services()[engine]["image"] for engine in ENGINES}
+    assert len(COMMANDS) >= 9
+
+
+@EACH
+class TestCommand:
+    def test_dockers_own_parser_takes_it(self, command: Command) -> None:
+        made = created(command)
+        assert made["Image"] == command.image
+        assert made["StopTimeout"] == int(command.options["--stop-timeout"][0])
+        host = made["HostConfig"]
+        assert host["ReadonlyRootfs"] is True
+        assert host["CapDrop"] == ["ALL"]
+        assert host["Tmpfs"] == {"/tmp": "exec"}
+        assert host["ShmSize"] == int(command.options["--shm-size"][0][:-1]) << 30
+        devices = [device["PathInContainer"] for device in host["Devices"] or []]
+        assert devices == command.options.get("--device", [])
+        assert ("--gpus" in command.options) == bool(host["DeviceRequests"])
+
+    def test_hardened(self, command: Command) -> None:
+        for name, value in HARDENING.items():
+            assert value in command.options[name], name
+        assert "--privileged" not in command.options
+        [port] = command.options["-p"]
+        assert port.startswith("127.0.0.1:")
+        assert port.endswith(":8000")
+
+    def test_shared_memory_and_time_to_stop(self, command: Command) -> None:
+        [size] = command.options["--shm-size"]
+        assert re.fullmatch(r"[1-9]\d*g", size)
+        drain = read_settings(command.environment()).shutdown_timeout
+        assert int(command.options["--stop-timeout"][0]) > drain + 2
+
+    def test_as_compose_does_it(self, command: Command) -> None:
+        """The same devices, groups, runtime and capabilities as the profile's."""
+        engine = command.image.partition(":")[2]
+        if engine == "openvino" and "--device" in command.options:
+            engine = "openvino-gpu"
+        service = services()[engine]
+        assert command.options.get("--device", []) == service.get("devices", [])
+        assert sorted(command.options.get("--cap-add", [])) == sorted(service.get("cap_add", []))
+        assert command.options.get("--runtime", [None]) == [service.get("runtime")]
+        assert len(command.options.get("--group-add", [])) == len(service.get("group_add", []))
+        assert ("--gpus" in command.options) == ("deploy" in service)
+        own = set(all_variables()) | set(service["environment"])
+        assert set(command.environment()) <= own
+
+    def test_it_plans(self, command: Command, tmp_path: Path) -> None:
+        """On four GPUs, with the model in the folder that is mounted."""
+        plan = planned(command, tmp_path)
+        environ = command.environment()
+        model = environ["MODEL_ID"]
+        assert plan.served_model_names[0] == model.replace("/", "--")
+        shards = environ.get("NUM_SHARD")
+        assert ("--tensor-parallel-size" in plan.argv) == (shards is not None)
+        warned = [note.message for note in plan.notes if note.level == "warning"]
+        assert len(warned) == environ.get("ARG", "").count("--max-seq-len-to-capture"), warned
+
+    def test_without_the_model_that_is_what_it_says(self, command: Command, tmp_path: Path) -> None:
+        environ = here(command, tmp_path) | {"HF_HUB_OFFLINE": "1"}
+        with pytest.raises(ModelNotFound) as raised:
+            plan_launch(environ)
+        assert environ["MODEL_ID"] in raised.value.message
+
+
+class _Engine(BaseHTTPRequestHandler):
+    """A stand-in for Docker's engine: takes down what is to be created, and creates nothing."""
+
+    asked: ClassVar[list[dict[str, Any]]] = []
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Ostype", "linux")
+        self.send_header("Api-Version", "1.41")
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.split("?")[0].endswith("/containers/create"):
+            self.asked.append(json.loads(body))
+        self.send_response(501)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_args: object) -> None:
+        pass
+
+
+def created(command: Command) -> dict[str, Any]:
+    """Return what Docker's client asks its engine to create."""
+    server = HTTPServer(("127.0.0.1", 0), _Engine)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        host = f"tcp://127.0.0.1:{server.server_port}"
+        done = subprocess.run(
+            [tool("docker"), "--host", host, *command.words[1:]],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert _Engine.asked, done.stderr
+    return _Engine.asked.pop()
+
+
+def here(command: Command, root: Path) -> dict[str, str]:
+    """Return the container's environment, its folders under ``root``."""
+    environ = command.environment()
+    for mount in command.options["-v"]:
+        inside = mount.split(":")[1]
+        environ = {
+            name: value.replace(inside, str(root / inside[1:])) for name, value in environ.items()
+        }
+    for name in ("HUGGINGFACE_HUB_CACHE", "HF_HUB_CACHE"):
+        if name in environ and not environ[name].startswith(str(root)):
+            environ[name] = str(root / "nothing")
+    return environ | {"HOME": str(root)}
+
+
+def planned(command: Command, root: Path) -> LaunchPlan:
+    environ = here(command, root)
+    [inside] = [mount.split(":")[1] for mount in command.options["-v"]]
+    cache = environ["HF_HUB_CACHE" if inside == "/var/tmp" else "HUGGINGFACE_HUB_CACHE"]
+    assert Path(cache).is_relative_to(root / inside[1:])
+    commit = environ.get("REVISION", COMMIT)
+    write_snapshot(Path(cache), environ["MODEL_ID"], commit)
+    drafted = replace(draft(environ), hardware=replace(CUDA, count=8))
+    return drafted.plan(find_model(drafted.request))

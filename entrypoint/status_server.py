@@ -1,7 +1,8 @@
 """What answers on PORT until the engine does.
 
-``/health/live`` is 200, ``/v1/status`` tells where the launch is, and everything else is 503 with
-``Retry-After``, in the shape of OpenAI's errors, so that clients of either kind understand it.
+``/health/live`` is 200 (also under ``/v1``), ``/v1/status`` tells where the launch is, and all else
+is 503 with ``Retry-After``, in the shape of OpenAI's errors, so that clients of either kind
+understand it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ LINGER_SECONDS = 5.0
 
 SETTLE_SECONDS = 0.05
 """How long a connection that was just accepted takes to reach its protocol, and to spare."""
+
+ALIVE = ("/health/live", "/v1/health/live")
+"""The second for platforms that pass on nothing but ``/v1``."""
 
 Scope = dict[str, Any]
 Send = Callable[[dict[str, Any]], Any]
@@ -102,7 +106,7 @@ def status_app(status: Callable[[], dict[str, Any]]) -> Any:
 def _answer(
     path: str, status: dict[str, Any]
 ) -> tuple[int, list[tuple[bytes, bytes]], dict[str, Any]]:
-    if path == "/health/live":
+    if path in ALIVE:
         return 200, [], {"status": "alive"}
     if path == "/v1/status":
         return 200, [], status

@@ -21,12 +21,14 @@ router = APIRouter()
 
 
 @router.get("/health/live")
+@router.get("/v1/health/live")
 async def live() -> dict[str, str]:
     """Whether the process is there."""
     return {"status": "alive"}
 
 
 @router.get("/health/ready")
+@router.get("/v1/health/ready")
 async def ready(request: Request) -> JSONResponse:
     """Whether the engine can answer."""
     from vllm.v1.engine.exceptions import EngineDeadError

@@ -62,10 +62,11 @@ def ask(
 
 
 class TestAnswers:
-    def test_alive(self) -> None:
+    @pytest.mark.parametrize("path", ["/health/live", "/v1/health/live"])
+    def test_alive(self, path: str) -> None:
         port = free_port()
         with serving(port):
-            response, body = ask(port, "GET", "/health/live")
+            response, body = ask(port, "GET", path)
         assert response.status == 200
         assert json.loads(body) == {"status": "alive"}
 
@@ -81,6 +82,7 @@ class TestAnswers:
         [
             ("GET", "/health"),
             ("GET", "/health/ready"),
+            ("GET", "/v1/health/ready"),
             ("GET", "/v1/models"),
             ("POST", "/v1/chat/completions"),
             ("GET", "/anything"),

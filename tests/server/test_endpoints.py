@@ -36,13 +36,15 @@ def test_it_is_a_plugin() -> None:
     assert isinstance(Endpoints(), EndpointPlugin)
 
 
+@pytest.mark.parametrize("prefix", ["", "/v1"])
 @pytest.mark.parametrize(("dead", "code"), [(False, 200), (True, 503)])
-def test_ready(dead: bool, code: int) -> None:
-    assert client(dead).get("/health/ready").status_code == code
+def test_ready(prefix: str, dead: bool, code: int) -> None:
+    assert client(dead).get(f"{prefix}/health/ready").status_code == code
 
 
-def test_live_even_with_a_dead_engine() -> None:
-    assert client(dead=True).get("/health/live").status_code == 200
+@pytest.mark.parametrize("prefix", ["", "/v1"])
+def test_live_even_with_a_dead_engine(prefix: str) -> None:
+    assert client(dead=True).get(f"{prefix}/health/live").status_code == 200
 
 
 def test_status_outside_a_launch() -> None:

@@ -20,10 +20,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def loading(home: Path) -> Iterator[Launch]:
-    """The demo model from its cache, from the first moment on; float32, and with a key."""
+    """The demo model from its cache, from the first moment on; float32, with a key, and beside a
+    Kubernetes Service called vllm."""
     launch = Launch(
         environment(
-            home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE), DTYPE="float32", API_KEY=KEY
+            home,
+            MODEL_ID=DEMO,
+            HF_HUB_CACHE=str(DEMO_CACHE),
+            DTYPE="float32",
+            API_KEY=KEY,
+            VLLM_PORT="tcp://10.96.0.7:8000",
         ),
         home / "server.log",
     )

@@ -86,6 +86,12 @@ def test_no_secret_in_the_process_list_or_the_log(server: Launch) -> None:
     assert KEY not in server.log.read_text()
 
 
+def test_a_variable_that_kubernetes_injected_is_kept_from_the_engine(server: Launch) -> None:
+    assert "VLLM_PORT: set by Kubernetes for a Service" in server.log.read_text()
+    for pid in descendants(server.process.pid).keys() - {server.process.pid}:
+        assert b"VLLM_PORT=" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
 def test_the_log_tells_the_phases(server: Launch) -> None:
     log = server.log.read_text()
     for phase in ("import", "weights", "compile", "warm-up"):

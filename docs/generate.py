@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from entrypoint.cli import main as command
 from entrypoint.errors import InferenceServerError
-from entrypoint.settings import Settings, is_secret, variables
+from entrypoint.settings import PASSED_ON, Settings, is_secret, variables
 
 DOCS = Path(__file__).parent
 HEAD = "<!-- Written by `make docs`; do not edit. -->\n"
@@ -41,7 +41,9 @@ def configuration() -> str:
         "| --- | --- | --- |",
     ]
     for field, info in Settings.model_fields.items():
-        names = variables(field) or ("VLLM_*",)
+        names = variables(field) or [
+            f"{prefix}*" if prefix.endswith("_") else prefix for prefix in PASSED_ON[field]
+        ]
         shown = ", ".join(f"`{name}`" for name in names)
         secret = " Secret." if is_secret(field) else ""
         lines.append(f"| {shown} | {info.description}{secret} | {_default(field)} |")

@@ -21,10 +21,12 @@ from entrypoint.listener import Listen
 from entrypoint.note import Note
 from entrypoint.options.arguments import Argument, Parsed, parse, split
 from entrypoint.options.catalogue import load_catalogue
+from entrypoint.options.history import GONE
 from entrypoint.options.values import check_value
 from entrypoint.pod import Pod, check_pod
 from entrypoint.secrets import MASK, SECRET_OPTIONS
 from entrypoint.settings import MAX_PORT, Settings, variables
+from entrypoint.shards import Cut, check_cut
 from entrypoint.store.model import Model
 
 SECRET_VARIABLES = frozenset({"HF_TOKEN"})
@@ -34,6 +36,17 @@ BINDS_ITSELF = ("--headless", "--grpc", "--data-parallel-multi-port-external-lb"
 
 TENSOR_PARALLEL = "--tensor-parallel-size"
 OTHER_PARALLEL = ("--pipeline-parallel-size", "--data-parallel-size")
+
+OTHER_MACHINES = (
+    "--nnodes",
+    "--distributed-executor-backend",
+    "--data-parallel-backend",
+    "--data-parallel-size-local",
+    "--data-parallel-address",
+)
+"""Options with which some of the ranks may be on other machines."""
+
+CAPTURE = "--max-seq-len-to-capture"
 
 MODEL_OPTIONS = ("--model", "--revision")
 """Options that choose the model: the search for it takes them, and the engine gets its path."""
@@ -208,9 +221,14 @@ def make_plan(settings: Settings, model: Model, hardware: Hardware, pod: Pod) ->
     given = {a.option.name: a for a in parsed.arguments if a.words}
     names = _words(given.get("--served-model-name")) or served_names(settings, model)
     wanted = list(_wanted(settings, model, hardware, names))
-    ranks = _ranks(given, wanted)
-    check_pod(pod, hardware.kind, ranks)
-    defaults = accelerator_defaults(settings, model, hardware, ranks)
+    cut = _cut(settings, given, wanted)
+    if not any(name in given for name in OTHER_MACHINES):
+        check_cut(cut, model.config, hardware)
+    check_pod(pod, hardware.kind, cut.ranks)
+    chosen = settings.model_copy(
+        update={"dtype": _argument_value(parsed, "--dtype") or settings.dtype}
+    )
+    defaults = accelerator_defaults(chosen, model, hardware, cut.ranks)
     asked = {want.option for want in wanted}
     wanted += [
         _Want(option, (value,) if value is not None else (), "accelerator")
@@ -238,7 +256,7 @@ def make_plan(settings: Settings, model: Model, hardware: Hardware, pod: Pod) ->
         model=model,
         accelerator=hardware,
         options=tuple(options),
-        notes=(*_notes(settings, parsed, overridden, pod), *defaults.notes),
+        notes=(*_notes(settings, parsed, overridden, hardware, pod), *defaults.notes),
         listen=chosen_listen(settings),
         shutdown_timeout=int(
             _argument_value(parsed, "--shutdown-timeout") or settings.shutdown_timeout
@@ -306,6 +324,10 @@ def _wanted(
         yield want("--tokenizer", "tokenizer", settings.tokenizer)
     if settings.dtype:
         yield want("--dtype", "dtype", settings.dtype)
+    if settings.block_size is not None:
+        yield want("--block-size", "block_size", str(settings.block_size))
+    if settings.max_num_seqs is not None:
+        yield want("--max-num-seqs", "max_num_seqs", str(settings.max_num_seqs))
     yield want("--shutdown-timeout", "shutdown_timeout", str(settings.shutdown_timeout))
     if settings.api_key is not None:
         yield want("--api-key", "api_key", settings.api_key.get_secret_value())
@@ -347,13 +369,14 @@ def _environment(
         if root is not None:
             yield "HF_HUB_CACHE", _Variable(str(root), "variable", variables(field)[0])
             break
+    mine = {**settings.vllm_environment, **settings.library_environment}
     for name, value in defaults.environment.items():
-        if not settings.vllm_environment.get(name):
+        if name == "LD_PRELOAD" or not mine.get(name):  # the user's libraries are in it already
             yield name, _Variable(value, "accelerator")
 
 
-def _ranks(given: dict[str, Argument], wanted: list[_Want]) -> int:
-    """Return the number of ranks on this machine: tensor times pipeline times data parallel.
+def _cut(settings: Settings, given: dict[str, Argument], wanted: list[_Want]) -> Cut:
+    """Return the tensor-parallel size, who gave it, and all ranks: tensor, pipeline, data.
 
     Raises:
         SettingError: ARG gives one of the sizes less than 1.
@@ -370,13 +393,33 @@ def _ranks(given: dict[str, Argument], wanted: list[_Want]) -> int:
                 variable="ARG",
                 hint="Leave it out for 1." if option != TENSOR_PARALLEL else "Set NUM_SHARD.",
             )
-    return math.prod(sizes.values())
+    spelled = [f"ARG's {option} {size}" for option, size in sizes.items() if option in given]
+    if TENSOR_PARALLEL in sizes and TENSOR_PARALLEL not in given:
+        spelled.insert(0, f"NUM_SHARD={settings.num_shard}")
+    return Cut(
+        shards=sizes.get(TENSOR_PARALLEL, 1),
+        ranks=math.prod(sizes.values()),
+        variable="ARG" if TENSOR_PARALLEL in given else "NUM_SHARD",
+        spelled=" with ".join(spelled),
+    )
 
 
 def _notes(
-    settings: Settings, parsed: Parsed, overridden: dict[str, _Want], pod: Pod
+    settings: Settings,
+    parsed: Parsed,
+    overridden: dict[str, _Want],
+    hardware: Hardware,
+    pod: Pod,
 ) -> Iterator[Note]:
     yield from parsed.notes
+    known, installed = load_catalogue().version, hardware.vllm_version or ""
+    if settings.arg and installed.partition("+")[0] != known:
+        yield Note(
+            "info",
+            "ARG",
+            f"ARG was checked against the options of vLLM {known}, and the installed one is "
+            f"{installed}: what that does not have, it refuses by itself at its start.",
+        )
     if pod.injected:
         yield Note(
             "info",
@@ -396,6 +439,14 @@ def _notes(
             losers[option] = (variables(field)[0], value)
     for option, (variable, value) in losers.items():
         yield Note("info", variable, f"ARG's {option} wins over {variable}={value or 'true'}.")
+    if settings.max_seq_len_to_capture is not None:
+        gone = GONE[CAPTURE]
+        yield Note(
+            "info",
+            "MAX_SEQ_LEN_TO_CAPTURE",
+            f"vLLM has no {CAPTURE} since {gone.since}, so MAX_SEQ_LEN_TO_CAPTURE is ignored: "
+            f"{gone.advice}.",
+        )
     if settings.disable_custom_kernels:
         yield Note(
             "info",

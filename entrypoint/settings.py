@@ -27,6 +27,23 @@ FALSE = frozenset({"0", "false", "no", "off"})
 
 MAX_PORT = 65535
 
+PASSED_ON = {
+    "vllm_environment": ("VLLM_",),
+    "library_environment": (
+        "LD_PRELOAD",
+        "OMP_",
+        "KMP_",
+        "GOMP_",
+        "CUDA_",
+        "NCCL_",
+        "HIP_",
+        "ROCR_",
+        "HABANA_",
+        "PT_HPU_",
+    ),
+}
+"""The first letters of the variables that go to the engine as they are, by field."""
+
 KSERVE_MOUNT = Path("/mnt/models")
 """Where KServe's init container puts what STORAGE_URI names; the path is hard-coded there."""
 
@@ -82,7 +99,7 @@ class Settings(BaseSettings):
 
     model_id: str | None = Field(
         None,
-        validation_alias=_names("MODEL_ID"),
+        validation_alias=_names("MODEL_ID", "LLM_MODEL"),
         description="Repository id or local directory. Required.",
     )
     revision: str | None = Field(
@@ -116,7 +133,29 @@ class Settings(BaseSettings):
     dtype: str | None = Field(
         None,
         validation_alias=_names("DTYPE"),
-        description="As vLLM's `--dtype`. Without it: vLLM's choice.",
+        description="As vLLM's `--dtype`. Without it: what the accelerator computes fast; "
+        "`auto` is vLLM's own choice.",
+    )
+    block_size: int | None = Field(
+        None,
+        validation_alias=_names("BLOCK_SIZE"),
+        ge=1,
+        description="As vLLM's `--block-size`: tokens of a block of the key-value cache. Without "
+        "it: the accelerator's default, else vLLM's.",
+    )
+    max_num_seqs: int | None = Field(
+        None,
+        validation_alias=_names("MAX_NUM_SEQS"),
+        ge=1,
+        description="As vLLM's `--max-num-seqs`: requests that are worked on at once. Without it: "
+        "the accelerator's default, else vLLM's.",
+    )
+    max_seq_len_to_capture: int | None = Field(
+        None,
+        validation_alias=_names("MAX_SEQ_LEN_TO_CAPTURE"),
+        ge=0,
+        description="Accepted because launch scripts pass it; vLLM has had no such option since "
+        "0.11.0, and a note names what takes its place.",
     )
     host: str = Field(
         "0.0.0.0",
@@ -199,6 +238,11 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Every `VLLM_*` variable. They pass through to the engine as they are.",
     )
+    library_environment: dict[str, str] = Field(
+        default_factory=dict,
+        description="What the accelerators' own libraries read. They pass through too, and win "
+        "over an accelerator's default; LD_PRELOAD is kept, and may be added to.",
+    )
     disable_custom_kernels: Boolean = Field(
         False,
         validation_alias=_names("DISABLE_CUSTOM_KERNELS"),
@@ -232,7 +276,7 @@ class _MappingSource(EnvSettingsSource):
 def variables(field: str) -> tuple[str, ...]:
     """Return the names that a field of :class:`Settings` is read from, the preferred one first.
 
-    Empty for the one field that no single variable fills, ``vllm_environment``.
+    Empty for a field of :data:`PASSED_ON`, which no single variable fills.
     """
     choices = cast(AliasChoices | None, Settings.model_fields[field].validation_alias)
     return tuple(str(name) for name in choices.choices) if choices else ()
@@ -260,8 +304,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         SettingError: A value is not accepted; it names the variable, the value and what is.
     """
     try:
-        passed = {name: value for name, value in environ.items() if name.startswith("VLLM_")}
-        return Settings(vllm_environment=passed, **_MappingSource(environ)())
+        return Settings(
+            vllm_environment=_passed_on("vllm_environment", environ),
+            library_environment=_passed_on("library_environment", environ),
+            **_MappingSource(environ)(),
+        )
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
@@ -275,6 +322,10 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             variable=variable,
             hint=Settings.model_fields[field].description,
         ) from None
+
+
+def _passed_on(field: str, environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if name.startswith(PASSED_ON[field])}
 
 
 def near_misses(environ: Mapping[str, str]) -> dict[str, str]:

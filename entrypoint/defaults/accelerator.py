@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from entrypoint.defaults.cpu import cpu_defaults
+from entrypoint.defaults.cuda import cuda_defaults
 from entrypoint.defaults.defaults import Defaults
+from entrypoint.defaults.hpu import hpu_defaults
+from entrypoint.defaults.rocm import rocm_defaults
 from entrypoint.hardware.hardware import Hardware, Kind
 from entrypoint.settings import Settings
 from entrypoint.store.model import Model
 
 DEFAULTS: Mapping[Kind, Callable[[Settings, Model, Hardware, int], Defaults]] = {
     "cpu": cpu_defaults,
+    "cuda": cuda_defaults,
+    "hpu": hpu_defaults,
+    "rocm": rocm_defaults,
 }
 
 

@@ -17,6 +17,7 @@ from entrypoint.store.integrity import read_config
 from entrypoint.store.model import Model, Request
 from entrypoint.store.tarball import locked, partial_target, remove_leftovers
 from entrypoint.store.trail import Trail
+from entrypoint.store.weights import weight_bytes
 
 Progress = Callable[[int, int], None]
 
@@ -78,6 +79,7 @@ def fetch_model(model: Model, request: Request, progress: Progress) -> Model:
         bytes=snapshot.bytes,
         archive=None,
         config=read_config(snapshot.path),
+        weight_bytes=weight_bytes(snapshot.path),
     )
 
 

@@ -59,6 +59,7 @@ class Model:
         searched: Each way that was tried, in order, this one last.
         archive: The tarball, while its content is still to be unpacked to ``path``.
         config: What its ``config.json`` says; empty while it is not on the disk.
+        weight_bytes: Size of the files that hold its weights, 0 where it is not known.
     """
 
     source: Source
@@ -70,6 +71,7 @@ class Model:
     searched: tuple[Attempt, ...]
     archive: Path | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
+    weight_bytes: int = 0
 
     @property
     def on_disk(self) -> bool:

@@ -21,6 +21,7 @@ from entrypoint.store.cache import RevisionProblem, Snapshot, read_repository
 from entrypoint.store.folder import permission_denied
 from entrypoint.store.integrity import read_config
 from entrypoint.store.model import Attempt, Model, Request, Source
+from entrypoint.store.weights import weight_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class Trail:
             bytes=snapshot.bytes,
             searched=tuple(self.attempts),
             config=read_config(snapshot.path),
+            weight_bytes=weight_bytes(snapshot.path),
         )
 
     def error(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from entrypoint.errors import MachineError, SettingError
-from entrypoint.hardware.hardware import Hardware
+from entrypoint.hardware.hardware import Hardware, Processor
 from entrypoint.plan import LaunchPlan, chosen_listen, chosen_model, make_plan
 from entrypoint.pod import Pod
 from entrypoint.settings import read_settings
@@ -188,47 +188,108 @@ class TestEnvironment:
         assert plan(HUGGINGFACE_HUB_CACHE="/mnt/models").env["HF_HUB_CACHE"] == "/mnt/models"
 
 
-class TestCpu:
-    @pytest.mark.parametrize(
-        ("gib", "weights_gib", "shards", "sequence_gib", "space"),
-        [
-            (24, 6, "1", None, "6"),  # twice 6 of weights: 12 left, half of it
-            (24, 6, "2", None, "3"),  # each rank its share
-            (24, 6, "1", 0.25, "4"),  # 16 sequences of full length
-            (24, 6, "2", 0.25, "2"),
-            (24, 6, "1", 10, "6"),  # never more than half of what is left
-            (1, 6, "1", None, "1"),  # never less than one
-            (24, 6, "1", 0.001, "1"),
-        ],
-    )
-    def test_the_cache(
-        self, gib: int, weights_gib: int, shards: str, sequence_gib: float | None, space: str
-    ) -> None:
-        config = {}
-        if sequence_gib is not None:  # one layer with one head of size one: 4 bytes a token
-            config = {
-                "num_attention_heads": 1,
-                "hidden_size": 1,
-                "num_hidden_layers": 1,
-                "max_position_embeddings": int(sequence_gib * (1 << 30) / 4),
-            }
-        model = replace(MODEL, bytes=weights_gib << 30, config=config)
-        machine = Hardware("cpu", 1, gib << 30, (0, 1), "0.32.0")
-        env = plan_of(model, machine, NUM_SHARD=shards).env
-        assert env["VLLM_CPU_KVCACHE_SPACE"] == space
+class TestAcceleratorDefaults:
+    GAUDI = Hardware("hpu", 8, None, (0, 1), "0.26.0+gaudi1241")
+
+    def test_an_option_and_a_variable_with_their_origin(self) -> None:
+        made = plan_of(MODEL, self.GAUDI)
+        assert value_of(made, "--block-size") == ["128"]
+        assert option_of(made, "--block-size")["origin"] == "accelerator"
+        assert made.env["VLLM_BUCKETING_STRATEGY"] == "exp"
+        assert option_of(made, "VLLM_BUCKETING_STRATEGY")["origin"] == "accelerator"
+
+    def test_a_variable_wins(self) -> None:
+        made = plan_of(MODEL, self.GAUDI, BLOCK_SIZE="256", MAX_NUM_SEQS="8")
+        assert value_of(made, "--block-size") == ["256"]
+        assert value_of(made, "--max-num-seqs") == ["8"]
+        assert made.argv.count("--block-size") == 1
+        assert option_of(made, "--block-size")["variable"] == "BLOCK_SIZE"
+
+    def test_arg_wins(self) -> None:
+        made = plan_of(MODEL, self.GAUDI, ARG="--block-size=64")
+        assert made.argv.count("--block-size") == 1
+        assert value_of(made, "--block-size") == ["64"]
+        assert option_of(made, "--block-size")["origin"] == "ARG"
 
     def test_a_variable_of_vllms_own_wins(self) -> None:
         assert plan_of(MODEL, CPU, VLLM_CPU_KVCACHE_SPACE="3").env == {}
 
-    @pytest.mark.parametrize(
-        ("cpus", "shards", "binding"),
-        [((0, 1, 2, 3), "2", "0,1|2,3"), ((4, 6), "2", "4|6"), ((0,), "2", "nobind")],
-    )
-    def test_ranks_share_the_cores(self, cpus: tuple[int, ...], shards: str, binding: str) -> None:
-        machine = Hardware("cpu", 1, None, cpus, "0.32.0")
-        env = plan_of(MODEL, machine, NUM_SHARD=shards).env
-        assert env["VLLM_CPU_OMP_THREADS_BIND"] == binding
+    def test_a_librarys_variable_wins(self) -> None:
+        processor = Processor(quota=2.0)
+        machine = replace(CPU, processor=processor)
+        env = plan_of(MODEL, machine, OMP_NUM_THREADS="7").env
+        assert "OMP_NUM_THREADS" not in env
+        assert env["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
 
+    def test_preloaded_libraries_are_added_to_the_users(self) -> None:
+        machine = replace(CPU, preload={"openmp": "/v/libiomp5.so"})
+        env = plan_of(MODEL, machine, LD_PRELOAD="/x/liba.so").env
+        assert env["LD_PRELOAD"] == "/x/liba.so:/v/libiomp5.so"
+
+    @pytest.mark.parametrize(
+        ("variables", "dtype"),
+        [
+            ({}, ["float32"]),
+            ({"DTYPE": "auto"}, ["auto"]),
+            ({"DTYPE": "bfloat16"}, ["bfloat16"]),
+            ({"ARG": "--dtype bfloat16"}, ["bfloat16"]),
+        ],
+    )
+    def test_the_type(self, variables: dict[str, str], dtype: list[str]) -> None:
+        machine = replace(CPU, processor=Processor(flags=frozenset({"sse2", "avx512f"})))
+        model = replace(MODEL, bytes=1 << 30)
+        assert value_of(plan_of(model, machine, **variables), "--dtype") == dtype
+
+    def test_a_type_in_arg_is_known_to_the_defaults(self) -> None:
+        """No note on what float32 would need where the user chose."""
+        machine = replace(CPU, processor=Processor(flags=frozenset({"sse2"})))
+        model = replace(MODEL, bytes=20 << 30)
+        assert [n.variable for n in plan_of(model, machine).notes] == ["DTYPE"]
+        assert plan_of(model, machine, ARG="--dtype bfloat16").notes == ()
+
+
+class TestOldLaunchScripts:
+    def test_what_their_parameters_are_called_here(self) -> None:
+        """Port, model, hardware mode, parallel number, block size, sequences, capture length."""
+        environ = {
+            "PORT": "8008",
+            "LLM_MODEL": "Meta/Llama",
+            "ACCELERATOR": "hpu",
+            "NUM_SHARD": "8",
+            "BLOCK_SIZE": "128",
+            "MAX_NUM_SEQS": "256",
+            "MAX_SEQ_LEN_TO_CAPTURE": "2048",
+        }
+        settings = read_settings(environ)
+        assert chosen_model(settings) == ("Meta/Llama", None)
+        made = make_plan(settings, MODEL, TestAcceleratorDefaults.GAUDI, POD)
+        assert value_of(made, "--port") == ["8008"]
+        assert value_of(made, "--tensor-parallel-size") == ["8"]
+        assert "--max-seq-len-to-capture" not in made.argv
+        (note,) = (n for n in made.notes if n.variable == "MAX_SEQ_LEN_TO_CAPTURE")
+        assert "since 0.11.0" in note.message
+        assert "--max-cudagraph-capture-size" in note.message
+
+    def test_the_preferred_name_of_the_model_wins(self) -> None:
+        environ = {"MODEL_ID": "a/b", "LLM_MODEL": "c/d"}
+        assert chosen_model(read_settings(environ)) == ("a/b", None)
+
+
+class TestAnotherVllm:
+    @pytest.mark.parametrize("version", ["0.32.0", "0.32.0+cu129"])
+    def test_the_one_that_the_options_are_of(self, version: str) -> None:
+        assert plan_of(MODEL, replace(CUDA, vllm_version=version), ARG="--port 1").notes == ()
+
+    def test_another_is_noted_where_arg_was_checked(self) -> None:
+        gaudi = TestAcceleratorDefaults.GAUDI
+        assert plan_of(MODEL, gaudi).notes == ()
+        (note,) = plan_of(MODEL, gaudi, ARG="--max-model-len 4096").notes
+        assert note.variable == "ARG"
+        assert "0.26.0+gaudi1241" in note.message
+        assert "0.32.0" in note.message
+
+
+class TestRanks:
     @pytest.mark.parametrize(
         "arg", ["-dp 2", "--pipeline-parallel-size 2", "-tp 2", "--data-parallel-size=2"]
     )
@@ -245,8 +306,34 @@ class TestCpu:
         with pytest.raises(SettingError, match=option):
             plan(ARG=f"{option} 0")
 
-    def test_one_rank_is_bound_by_vllm_itself(self) -> None:
-        assert "VLLM_CPU_OMP_THREADS_BIND" not in plan_of(MODEL, CPU).env
+    @pytest.mark.parametrize(
+        ("variables", "variable", "spelled"),
+        [
+            ({"NUM_SHARD": "8"}, "NUM_SHARD", "NUM_SHARD=8 makes 8 ranks"),
+            ({"ARG": "-tp 8"}, "ARG", "ARG's --tensor-parallel-size 8 makes 8 ranks"),
+            (
+                {"NUM_SHARD": "max", "ARG": "-pp 2"},
+                "NUM_SHARD",
+                "NUM_SHARD=max with ARG's --pipeline-parallel-size 2 makes 8 ranks in all",
+            ),
+        ],
+    )
+    def test_more_than_the_devices(
+        self, variables: dict[str, str], variable: str, spelled: str
+    ) -> None:
+        with pytest.raises(SettingError) as raised:
+            plan(**variables)
+        assert raised.value.variable == variable
+        assert raised.value.message == f"{spelled}, and there are 4 NVIDIA GPUs."
+
+    def test_one_that_does_not_divide_the_heads(self) -> None:
+        model = replace(MODEL, config={"num_attention_heads": 32, "num_key_value_heads": 8})
+        with pytest.raises(SettingError, match=r"NUM_SHARD=3 .* 32 attention heads"):
+            plan_of(model, CUDA, NUM_SHARD="3")
+
+    @pytest.mark.parametrize("arg", ["--nnodes 2", "--distributed-executor-backend ray"])
+    def test_devices_of_other_machines_are_not_counted(self, arg: str) -> None:
+        assert value_of(plan(NUM_SHARD="8", ARG=arg), "--tensor-parallel-size") == ["8"]
 
 
 class TestSecrets:

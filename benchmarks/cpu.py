@@ -131,6 +131,7 @@ def run_engine(dtype: str, model: str) -> None:
         skip_tokenizer_init=True,
         max_model_len=512,
         max_num_seqs=max(STREAMS),
+        max_num_batched_tokens=max(STREAMS) * PROMPT_TOKENS,  # bounds the warm-up
         enable_prefix_caching=False,
     )
     sampling = SamplingParams(

@@ -23,7 +23,8 @@ from entrypoint.engine_process import (
     end_children,
     engine_environment,
 )
-from entrypoint.errors import EngineFailed, MachineError
+from entrypoint.errors import MachineError
+from entrypoint.fate import MemoryWatch, engine_fate
 from entrypoint.handover import EVENTS, STATUS, Orders, Phase
 from entrypoint.listener import Listen
 from entrypoint.plan import LaunchPlan
@@ -82,6 +83,7 @@ class Supervisor:
         environ: The environment that the engine inherits.
         scratch: Where past launches' timings are.
         command: The engine's command line.
+        root: Where ``/proc`` and ``/sys`` are.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Supervisor:
         environ: Mapping[str, str],
         scratch: Path,
         command: Sequence[str] = COMMAND,
+        root: Path = Path("/"),
     ):
         self.timeline = Timeline(started=time.monotonic())
         self._listen = listen
@@ -100,6 +103,7 @@ class Supervisor:
         self._environ = environ
         self._scratch = scratch
         self._command = command
+        self._root = root
         self._plan: LaunchPlan | None = None
         self._engine: EngineProcess | None = None
         self._status_server = StatusServer(listener, listen, self.status)
@@ -152,6 +156,7 @@ class Supervisor:
         self.enter(Phase.IMPORT)
         if plan.engine_binds:
             await self._status_server.stop()
+        memory = MemoryWatch(self._root)
         engine = self._engine = EngineProcess(
             Orders(
                 list(plan.argv),
@@ -176,7 +181,7 @@ class Supervisor:
             log.info("stopped as asked")
             return 0
         await engine.end()
-        return _fate(engine.exited.result(), self.timeline.phase)
+        return engine_fate(engine.exited.result(), self.timeline.phase, memory)
 
     def _on_stop(self, number: int) -> None:
         if not self._stop.is_set():
@@ -284,19 +289,3 @@ def _make_run_directory() -> Path:
             hint="Point TMPDIR at a shorter path, such as /tmp.",
         )
     return directory
-
-
-def _fate(code: int, phase: Phase) -> int:
-    """Return the exit code for an engine that ended unasked.
-
-    Raises:
-        EngineFailed: It ended by itself, with whatever code.
-    """
-    if code < 0:
-        name = signal.Signals(-code).name
-        log.error("the engine was killed by %s in phase %s", name, phase)
-        return 128 - code
-    raise EngineFailed(
-        f"The engine ended by itself in phase {phase}, with exit code {code}.",
-        hint="Its own messages are above, the first error first.",
-    )

@@ -1,7 +1,8 @@
 """A stand-in for the engine: speaks the same hand-over and plays the script in $SCRIPT.
 
 Words, in order: a phase to report, ``serve`` (answer on the inherited socket), ``hang``,
-``ignore-sigterm``, ``exit=N``, ``kill=N`` (die of signal N).
+``ignore-sigterm``, ``exit=N``, ``kill=N`` (die of signal N), ``oom=FILE`` (count one process more
+that the kernel killed for want of memory, in a cgroup's file).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+from pathlib import Path
 
 from entrypoint.handover import Orders, Phase, report
 
@@ -44,6 +46,8 @@ def main() -> None:
                 signal.pause()
         elif name == "ignore-sigterm":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        elif name == "oom":
+            Path(value).write_text("oom 1\noom_kill 1\n")
         elif name == "exit":
             sys.exit(int(value))
         elif name == "kill":

@@ -26,6 +26,8 @@ from entrypoint.listener import Listen, open_listener
 from entrypoint.plan import LaunchPlan
 from entrypoint.supervisor import Progress, Supervisor
 from entrypoint.timings import expected_seconds, launch_key
+from tests.entrypoint.hardware.samples import tree
+from tests.entrypoint.hardware.test_cgroup import ROOT_2, V2
 from tests.entrypoint.samples import a_plan
 from tests.entrypoint.test_listener import free_port
 
@@ -42,12 +44,14 @@ class Launch:
         client: Callable[["Launch"], None] = lambda launch: None,
         prepare: Callable[[Progress], LaunchPlan] | None = None,
         shutdown_timeout: int = 5,
+        root: Path = Path("/"),
     ):
         self.port = free_port()
         self.listen = Listen("127.0.0.1", self.port)
         self.plan = a_plan(self.listen, shutdown_timeout)
         self.scratch = scratch
         self._script = script
+        self._root = root
         self._client = client
         self._prepare = prepare or (lambda progress: self.plan)
         self._trouble: list[BaseException] = []
@@ -60,7 +64,7 @@ class Launch:
         environ = {**os.environ, "SCRIPT": self._script}
         with open_listener(self.listen) as listener:
             self.supervisor = Supervisor(
-                self.listen, listener, self._prepare, environ, self.scratch, COMMAND
+                self.listen, listener, self._prepare, environ, self.scratch, COMMAND, self._root
             )
             thread = threading.Thread(target=self._act)
             thread.start()
@@ -175,6 +179,23 @@ class TestFate:
 
     def test_a_signal(self, tmp_path: Path) -> None:
         assert Launch("weights kill=9", tmp_path).run() == 128 + signal.SIGKILL
+
+    @pytest.mark.parametrize("end", ["exit=1", "kill=9"])
+    def test_memory_that_ran_out(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture, end: str
+    ) -> None:
+        """Whether the engine itself was killed, or ended because one of its processes was."""
+        limit = {f"{ROOT_2}/memory.max": f"{6 << 30}\n", f"{ROOT_2}/memory.events": "oom_kill 0\n"}
+        root = tree(tmp_path / "machine", V2, limit)
+        events = root / ROOT_2 / "memory.events"
+        launch = Launch(f"weights oom={events} {end}", tmp_path, root=root)
+        if end == "exit=1":
+            with pytest.raises(EngineFailed, match=r"phase weights, .* limit of 6\.0 GiB"):
+                launch.run()
+        else:
+            assert launch.run() == 128 + signal.SIGKILL
+            assert "the memory limit of 6.0 GiB was reached" in caplog.text
+            assert "resources.limits.memory" in caplog.text
 
     def test_an_error_while_preparing(self, tmp_path: Path) -> None:
         def prepare(progress: Progress) -> LaunchPlan:

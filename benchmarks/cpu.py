@@ -1,4 +1,4 @@
-"""vLLM's CPU engine: bfloat16 against float32, and what the preloaded libraries are worth.
+"""vLLM's CPU engine: bfloat16 against float32, preloaded libraries, and how threads are bound.
 
 Run as ``python -m benchmarks.cpu``. Each side is an engine of its own with the same random model;
 the sides answer in turn in one run, and those whose turn it is not are stopped meanwhile. Prints
@@ -41,6 +41,7 @@ CONFIG = {
 PROMPT_TOKENS = 32
 OUTPUT_TOKENS = 64
 STREAMS = (1, 16)
+QUESTIONS = ("dtype", "preload", "threads")
 
 
 class Side(NamedTuple):
@@ -49,18 +50,26 @@ class Side(NamedTuple):
     name: str
     dtype: str
     preload: tuple[str, ...]
+    binding: str = "nobind"
 
 
 def sides(question: str) -> list[Side]:
     """Return the engines that answer a question, the one to compare with first."""
     libraries = preload_libraries(Path("/"))
+    every = tuple(libraries.values())
     if question == "dtype":
-        every = tuple(libraries.values())
         return [Side(dtype, dtype, every) for dtype in ("bfloat16", "float32")]
+    if question == "threads":
+        cpus = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+        return [
+            Side("vLLM's choice", "float32", every, "auto"),
+            Side("one on each processor", "float32", every, cpus),
+            Side("as many, not bound", "float32", every, "nobind"),
+        ]
     found = [Side("none", "float32", ())]
     found += [Side(name, "float32", (path,)) for name, path in libraries.items()]
     if len(libraries) > 1:
-        found.append(Side(" and ".join(libraries), "float32", tuple(libraries.values())))
+        found.append(Side(" and ".join(libraries), "float32", every))
     return found
 
 
@@ -73,7 +82,7 @@ class Engine:
             **os.environ,
             "LD_PRELOAD": ":".join(side.preload),
             "VLLM_CPU_KVCACHE_SPACE": "1",
-            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "VLLM_CPU_OMP_THREADS_BIND": side.binding,
             "OMP_NUM_THREADS": str(cores),
         }
         with log.open("w") as errors:
@@ -184,7 +193,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cpu", description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each side")
-    parser.add_argument("--only", choices=("dtype", "preload"), help="answer only this question")
+    parser.add_argument("--only", choices=QUESTIONS, help="answer only this question")
     parser.add_argument("--engine", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.engine:
@@ -192,7 +201,7 @@ def main() -> None:
         return
     cores = len(os.sched_getaffinity(0))
     print(f"cores: {cores}, runs: {arguments.runs} of each side, in turn")
-    for question in (arguments.only,) if arguments.only else ("dtype", "preload"):
+    for question in (arguments.only,) if arguments.only else QUESTIONS:
         compare(question, arguments.runs, cores)
 
 

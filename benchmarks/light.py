@@ -1,4 +1,5 @@
-"""The light half's cost: ``plan`` against importing pydantic-settings, the first answer, memory.
+"""The light half's cost: ``plan`` against importing pydantic-settings, finding the hardware, the
+first answer, memory.
 
 Run as ``python -m benchmarks.light``. Both sides of a ratio run in turn in the same run.
 """
@@ -20,6 +21,13 @@ from tests.end_to_end.launch import COMMAND, DEMO, DEMO_CACHE, Launch, environme
 
 IMPORT = (sys.executable, "-c", "import pydantic_settings")
 PLAN = (str(COMMAND), "plan")
+DETECT = (
+    "import os, time\n"
+    "from entrypoint.hardware.detect import detect_hardware\n"
+    "begin = time.perf_counter()\n"
+    "detect_hardware('auto', os.environ)\n"
+    "print(time.perf_counter() - begin)\n"
+)
 
 
 def seconds(command: Sequence[str], environ: dict[str, str]) -> float:
@@ -27,6 +35,13 @@ def seconds(command: Sequence[str], environ: dict[str, str]) -> float:
     begin = time.perf_counter()
     subprocess.run(command, env=environ, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - begin
+
+
+def detection(environ: dict[str, str]) -> float:
+    """Return the seconds in which a new process finds the hardware, without its imports."""
+    command = [sys.executable, "-c", DETECT]
+    done = subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout)
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:
@@ -60,11 +75,13 @@ def main() -> None:
         for command in (IMPORT, PLAN):  # warm the page cache
             seconds(command, environ)
         pairs = [(seconds(IMPORT, environ), seconds(PLAN, environ)) for _ in range(runs)]
+        found = [detection(environ) for _ in range(runs)]
         starts = [first_answer(environ, home / "log") for _ in range(5)]
     print(f"cores: {os.cpu_count()}, runs: {runs} pairs, 5 starts")
     print(f"import pydantic_settings, s:   {spread([a for a, _ in pairs])}")
     print(f"inference-server plan, s:      {spread([b for _, b in pairs])}")
     print(f"ratio, pair by pair:           {spread([b / a for a, b in pairs], 2)}")
+    print(f"finding the hardware, s:       {spread(found)}")
     print(f"start to first answer, s:      {spread([s for s, _ in starts])}")
     print(f"entrypoint's peak memory, MB:  {spread([m / 1e6 for _, m in starts], 1)}")
 

@@ -26,6 +26,8 @@ NOT_PASSED = {
     "API_KEY_FILE": "a file that no volume brings",
     "STORAGE_URI": "KServe's",
     "DISABLE_CUSTOM_KERNELS": "without effect",
+    "MAX_SEQ_LEN_TO_CAPTURE": "without effect",
+    "LLM_MODEL": "older name of MODEL_ID",
     "HUGGING_FACE_HUB_TOKEN": "older name of HF_TOKEN",
     "HUGGINGFACEHUB_API_TOKEN": "older name of HF_TOKEN",
 }

@@ -399,7 +399,7 @@ def _cut(settings: Settings, given: dict[str, Argument], wanted: list[_Want]) ->
     return Cut(
         shards=sizes.get(TENSOR_PARALLEL, 1),
         ranks=math.prod(sizes.values()),
-        variable="ARG" if TENSOR_PARALLEL in given else "NUM_SHARD",
+        variable="ARG" if spelled and spelled[0].startswith("ARG") else "NUM_SHARD",
         spelled=" with ".join(spelled),
     )
 

@@ -34,8 +34,10 @@ def check_cut(cut: Cut, config: Mapping[str, Any], hardware: Hardware) -> None:
         SettingError: Not so; it names the sizes that do fit.
     """
     room = rank_limit(hardware)
-    fit = fitting_sizes(config, max(1, room // max(1, cut.ranks // cut.shards)))
-    advice = f"Set NUM_SHARD to {_either(fit)}"
+    others = cut.ranks // cut.shards
+    fit = fitting_sizes(config, room // others)
+    option = "NUM_SHARD" if cut.variable == "NUM_SHARD" else "--tensor-parallel-size"
+    advice = f"Set {option} to {_either(fit)}" if fit else "Lower the parallel sizes in ARG"
     if cut.ranks > room:
         what = f"{cut.ranks} ranks in all" if cut.ranks != cut.shards else f"{cut.shards} ranks"
         have = counted(hardware.kind, hardware.count)

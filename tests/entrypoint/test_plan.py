@@ -311,6 +311,7 @@ class TestRanks:
         [
             ({"NUM_SHARD": "8"}, "NUM_SHARD", "NUM_SHARD=8 makes 8 ranks"),
             ({"ARG": "-tp 8"}, "ARG", "ARG's --tensor-parallel-size 8 makes 8 ranks"),
+            ({"ARG": "-dp 8"}, "ARG", "ARG's --data-parallel-size 8 makes 8 ranks in all"),
             (
                 {"NUM_SHARD": "max", "ARG": "-pp 2"},
                 "NUM_SHARD",
@@ -325,6 +326,7 @@ class TestRanks:
             plan(**variables)
         assert raised.value.variable == variable
         assert raised.value.message == f"{spelled}, and there are 4 NVIDIA GPUs."
+        assert ("NUM_SHARD" in str(raised.value.hint)) == (variable == "NUM_SHARD")
 
     def test_one_that_does_not_divide_the_heads(self) -> None:
         model = replace(MODEL, config={"num_attention_heads": 32, "num_key_value_heads": 8})

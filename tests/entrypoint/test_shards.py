@@ -67,6 +67,11 @@ class TestCheck:
             check_cut(cut(8, ranks=16), LLAMA_8B, GPUS)
         assert "1, 2 or 4" in str(raised.value.hint)
 
+    def test_where_the_others_alone_are_too_many(self) -> None:
+        with pytest.raises(SettingError) as raised:
+            check_cut(Cut(1, 16, "ARG", "ARG's --data-parallel-size 16"), LLAMA_8B, GPUS)
+        assert str(raised.value.hint).startswith("Lower the parallel sizes in ARG")
+
     def test_a_cpu_has_room_for_a_rank_a_processor(self) -> None:
         check_cut(cut(4), LLAMA_8B, CPU)
         with pytest.raises(SettingError, match="4 processors that this process may run on"):

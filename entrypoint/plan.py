@@ -127,6 +127,8 @@ class LaunchPlan:
                 "kind": self.accelerator.kind,
                 "count": self.accelerator.count,
                 "memory_bytes": self.accelerator.memory_bytes,
+                "driver_version": self.accelerator.driver_version,
+                "devices": [asdict(device) for device in self.accelerator.devices],
             },
             "options": [asdict(option) for option in self.options],
             "notes": [asdict(note) for note in self.notes],
@@ -225,9 +227,10 @@ def make_plan(settings: Settings, model: Model, hardware: Hardware, pod: Pod) ->
     if not any(name in given for name in OTHER_MACHINES):
         check_cut(cut, model.config, hardware)
     check_pod(pod, hardware.kind, cut.ranks)
-    chosen = settings.model_copy(
-        update={"dtype": _argument_value(parsed, "--dtype") or settings.dtype}
-    )
+    dtype = _argument_value(parsed, "--dtype") or settings.dtype
+    if "--quantization" in given:  # it decides which types it computes in
+        dtype = dtype or "auto"
+    chosen = settings.model_copy(update={"dtype": dtype})
     defaults = accelerator_defaults(chosen, model, hardware, cut.ranks)
     asked = {want.option for want in wanted}
     wanted += [

@@ -24,25 +24,31 @@ def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield ("  " + "  ".join(cells)).rstrip()
 
 
+def _accelerator(accelerator: dict[str, Any]) -> str:
+    text = f"{accelerator['count']} x {accelerator['kind']}"
+    names = dict.fromkeys(device["name"] for device in accelerator["devices"])
+    if names:
+        text += f" ({', '.join(names)})"
+    if accelerator["memory_bytes"]:
+        # a device's whole memory, and of main memory what is free
+        text += f", {human_bytes(accelerator['memory_bytes'])} {'each' if names else 'available'}"
+    return text
+
+
 def plan_table(plan: dict[str, Any]) -> str:
     """Return a plan as a table.
 
     Args:
         plan: What :meth:`LaunchPlan.as_dict` returns, so that no secret can get in.
     """
-    model, accelerator = plan["model"], plan["accelerator"]
-    memory = accelerator["memory_bytes"]
+    model = plan["model"]
     facts = [
         ("model", model["repository"] or model["path"] or "-"),
         ("revision", model["revision"] or "-"),
         ("found in", f"{model['source']}: {model['path'] or 'not fetched yet'}"),
         ("size", human_bytes(model["bytes"])),
         ("served as", ", ".join(plan["served_model_names"])),
-        (
-            "accelerator",
-            f"{accelerator['count']} x {accelerator['kind']}"
-            + (f", {human_bytes(memory)} available" if memory else ""),
-        ),
+        ("accelerator", _accelerator(plan["accelerator"])),
     ]
     lines = list(_columns(facts))
     rows = [("option", "value", "from")]

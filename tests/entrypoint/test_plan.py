@@ -240,6 +240,11 @@ class TestAcceleratorDefaults:
         model = replace(MODEL, bytes=1 << 30)
         assert value_of(plan_of(model, machine, **variables), "--dtype") == dtype
 
+    def test_a_quantization_chooses_the_type_itself(self) -> None:
+        machine = replace(CPU, processor=Processor(flags=frozenset({"sse2"})))
+        model = replace(MODEL, bytes=1 << 30)
+        assert "--dtype" not in plan_of(model, machine, ARG="--quantization fp8").argv
+
     def test_a_type_in_arg_is_known_to_the_defaults(self) -> None:
         """No note on what float32 would need where the user chose."""
         machine = replace(CPU, processor=Processor(flags=frozenset({"sse2"})))
@@ -379,7 +384,13 @@ def test_the_fields_for_programs() -> None:
         "options",
         "notes",
     ]
-    assert made["accelerator"] == {"kind": "cuda", "count": 4, "memory_bytes": None}
+    assert made["accelerator"] == {
+        "kind": "cuda",
+        "count": 4,
+        "memory_bytes": None,
+        "driver_version": None,
+        "devices": [],
+    }
     assert made["model"]["path"] == str(PATH)
     assert json.loads(json.dumps(made)) == made
 

@@ -1,7 +1,10 @@
 """The plan for people."""
 
+from dataclasses import replace
+
 import pytest
 
+from entrypoint.hardware.hardware import Device, Hardware
 from entrypoint.listener import Listen
 from entrypoint.table import human_bytes, plan_table
 from tests.entrypoint.samples import a_plan
@@ -13,6 +16,22 @@ from tests.entrypoint.samples import a_plan
 )
 def test_bytes(count: int, text: str) -> None:
     assert human_bytes(count) == text
+
+
+@pytest.mark.parametrize(
+    ("hardware", "text"),
+    [
+        (Hardware("cpu", 1, 5 << 30, (0,), "0"), "1 x cpu, 5.0 GiB available"),
+        (Hardware("cuda", 2, None, (0,), "0"), "2 x cuda"),
+        (
+            Hardware("cuda", 2, 80 << 30, (0,), "0", (Device(0, "H100"), Device(1, "H100"))),
+            "2 x cuda (H100), 80.0 GiB each",
+        ),
+    ],
+)
+def test_accelerators(hardware: Hardware, text: str) -> None:
+    made = replace(a_plan(Listen("h", 1)), accelerator=hardware)
+    assert f"accelerator  {text}\n" in plan_table(made.as_dict())
 
 
 def test_every_fact_is_there() -> None:

@@ -17,7 +17,7 @@ from entrypoint.settings import PASSED_ON, Settings, is_secret, variables
 
 DOCS = Path(__file__).parent
 HEAD = "<!-- Written by `make docs`; do not edit. -->\n"
-COMMANDS = ((), ("serve",), ("plan",), ("options",))
+COMMANDS = ((), ("serve",), ("plan",), ("health",), ("options",))
 
 
 def _default(field: str) -> str:

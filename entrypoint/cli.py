@@ -49,6 +49,13 @@ def make_parser() -> argparse.ArgumentParser:
         description="Show which model would be served, as what, on what, and with which options, "
         "each with the variable that it comes from. Fails as serve would, with the same words.",
     )
+    commands.add_parser(
+        "health",
+        help="ask the server that runs here whether it is well",
+        description="Ask /health of the server that the same variables started, on the address, "
+        "port or socket that they say. Exits with 0 if it answers 200, else with 1. Images have "
+        "it as their HEALTHCHECK.",
+    )
     options = commands.add_parser(
         "options",
         help="list the vLLM options that ARG takes",
@@ -76,6 +83,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
             return _serve(environ)
         if arguments.command == "plan":
             return _plan(environ, as_json)
+        if arguments.command == "health":
+            return _health(environ)
         if arguments.command == "options":
             return _options(arguments.word, as_json)
         parser.print_help()
@@ -124,6 +133,16 @@ def _plan(environ: Mapping[str, str], as_json: bool) -> int:
 
         print(plan_table(plan))
     return 0
+
+
+def _health(environ: Mapping[str, str]) -> int:
+    from entrypoint.health import ask_health
+    from entrypoint.plan import chosen_listen
+    from entrypoint.settings import read_settings
+
+    healthy, answer = ask_health(chosen_listen(read_settings(environ)))
+    print(answer)
+    return 0 if healthy else 1
 
 
 def _options(word: str | None, as_json: bool) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -37,7 +36,7 @@ def scratch_directory(environ: Mapping[str, str]) -> Path:
     preferred = Path(cache_home, "inference-server")
     if preferred.is_absolute() and can_write(preferred):
         return preferred
-    temporary = Path(environ.get("TMPDIR") or tempfile.gettempdir())
+    temporary = Path(environ.get("TMPDIR") or "/tmp")
     private = temporary / f"inference-server-{os.getuid()}"
     if not can_write(private):
         raise MachineError(

@@ -56,6 +56,15 @@ def test_no_place_at_all_names_the_variables(tmp_path: Path, refused: set[Path])
     assert raised.value.variable == "TMPDIR"
 
 
+def test_no_place_at_all_and_no_variables(refused: set[Path]) -> None:
+    """As in a container with a read-only root and nothing mounted on /tmp."""
+    refused.update({Path("/"), Path("/tmp")})
+    with pytest.raises(MachineError) as raised:
+        scratch_directory({"HOME": "/nonexistent"})
+    assert "/tmp" in raised.value.message
+    assert "--tmpfs" in str(raised.value.hint)
+
+
 def test_a_folder_planted_by_a_link_is_refused(tmp_path: Path, refused: set[Path]) -> None:
     home = tmp_path / "home"
     elsewhere = tmp_path / "elsewhere"

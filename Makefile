@@ -17,7 +17,7 @@ CONVERT_STAMP := $(CONVERT)/.installed
 TORCH := $(or $(addprefix --find-links=,$(PIP_FIND_LINKS)),--torch-backend=cpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve plan test unit lint types docs docs-check catalogue demo lock bench clean
+.PHONY: help install serve plan test test-container image unit lint types docs docs-check catalogue demo lock bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,15 +62,23 @@ serve: $(STAMP) ## serve the demo model, or MODEL_ID=..., on http://127.0.0.1:80
 plan: $(STAMP) ## show what `make serve` would do
 	@exec $(BIN)/inference-server plan
 
-test: $(STAMP) ## run every test, the real engine's included
-	$(BIN)/python -m pytest
+test: $(STAMP) ## run every test but those of the images, the real engine's included
+	$(BIN)/python -m pytest --ignore=tests/container
+
+test-container: $(STAMP) ## build the CPU and OpenVINO images, and run them as a strict cluster does
+	$(BIN)/python -m pytest --timeout=2400 tests/container
+
+image: ## build the CPU image with Docker or podman; KIND=openvino, cuda, rocm, hpu for another
+	$(PYTHON) -m images.build $(or $(KIND),cpu)
 
 unit: $(STAMP) ## run the tests that need no engine
-	$(BIN)/python -m pytest --ignore=tests/end_to_end --ignore=tests/server
+	$(BIN)/python -m pytest --ignore=tests/end_to_end --ignore=tests/server \
+		--ignore=tests/container
 
 lint: $(STAMP) ## check the style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/hadolint Dockerfile*
 
 types: $(STAMP) ## check the types
 	$(BIN)/mypy
@@ -93,6 +101,10 @@ lock: $(STAMP) ## solve the requirements again
 	$(SOLVE) --extra openvino --constraint $(LOCK) pyproject.toml requirements/torch.txt \
 		-o $(OPENVINO_LOCK)
 	$(SOLVE) requirements/openvino-convert.in requirements/torch.txt -o $(CONVERT_LOCK)
+	$(SOLVE) --extra cpu --constraint $(LOCK) pyproject.toml requirements/torch.txt \
+		-o requirements/image-cpu.txt
+	$(SOLVE) --constraint $(LOCK) pyproject.toml -o requirements/image-light.txt
+	$(SOLVE) --group image -o requirements/image-tools.txt
 
 bench: $(STAMP) ## measure the start and the plan
 	$(BIN)/python -m benchmarks.light

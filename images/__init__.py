@@ -1,0 +1,1 @@
+"""What the image builds run; nothing of it is in an image."""

@@ -1,0 +1,144 @@
+"""A container engine: Docker or podman, whichever works here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+class NoEngine(Exception):
+    """No container engine works here; the message says why and what would help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A container engine's command line.
+
+    Attributes:
+        name: Which one.
+        environ: What its commands get beyond this process's environment.
+    """
+
+    name: Literal["docker", "podman"]
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def run(
+        self,
+        *words: str | Path,
+        check: bool = True,
+        capture: bool = True,
+        timeout: float | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one of its commands.
+
+        Raises:
+            subprocess.CalledProcessError: It failed, and ``check`` is set.
+        """
+        return subprocess.run(
+            [self.name, *map(str, words)],
+            check=check,
+            capture_output=capture,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, **self.environ},
+            # podman's monitor leaves a file where it was started when memory runs out
+            cwd=self.environ.get("TMPDIR"),
+        )
+
+    def has_image(self, image: str) -> bool:
+        """Whether an image is in the store."""
+        return self.run("image", "inspect", image, check=False).returncode == 0
+
+    def problem(self) -> str | None:
+        """Return why it does not work, None if it does."""
+        if shutil.which(self.name) is None:
+            return f"{self.name} is not installed"
+        done = self.run("info", check=False)
+        return None if done.returncode == 0 else f"`{self.name} info` fails: {done.stderr.strip()}"
+
+
+def find_engine() -> Engine:
+    """Return the engine that works here as it is, Docker first.
+
+    Raises:
+        NoEngine: None does.
+    """
+    problems = []
+    for engine in (Engine("docker"), Engine("podman")):
+        problem = engine.problem()
+        if problem is None:
+            return engine
+        problems.append(problem)
+    raise NoEngine("; ".join(problems) + ". Install Docker or podman.")
+
+
+PODMAN_PACKAGES = ("podman", "runc", "netavark", "debootstrap", "debian-archive-keyring")
+"""What Debian needs for podman under root, and for a base image without a registry."""
+
+CONTAINERS_CONF = """\
+[containers]
+# the kernel's own maximum may be less than what podman asks for by default
+default_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]
+[engine]
+# these two work where crun and systemd do not: hybrid cgroups, no init
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+"""
+
+
+def private_podman(store: Path, run: Path) -> Engine:
+    """Return a podman with a store and a configuration of its own; the machine's stay untouched.
+
+    Installs podman where it is missing and this is Debian's root.
+
+    Args:
+        store: Where images are kept, for this run and the next.
+        run: Where the state of containers is kept until the machine restarts.
+
+    Raises:
+        NoEngine: It is not there and cannot be installed, or does not work.
+    """
+    if shutil.which("podman") is None or shutil.which("runc") is None:
+        _install(PODMAN_PACKAGES)
+    for folder in (store / "tmp", run):
+        folder.mkdir(parents=True, exist_ok=True)
+    containers = store / "containers.conf"
+    containers.write_text(CONTAINERS_CONF)
+    storage = store / "storage.conf"
+    storage.write_text(
+        f'[storage]\ndriver = "overlay"\ngraphroot = "{store}/storage"\nrunroot = "{run}"\n'
+    )
+    engine = Engine(
+        "podman",
+        {
+            "CONTAINERS_CONF": str(containers),
+            "CONTAINERS_STORAGE_CONF": str(storage),
+            "TMPDIR": str(store / "tmp"),
+        },
+    )
+    problem = engine.problem()
+    if problem is not None:
+        raise NoEngine(f"{problem}.")
+    return engine
+
+
+def _install(packages: tuple[str, ...]) -> None:
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise NoEngine(
+            "Neither Docker nor podman works here, and they can be installed only by root with "
+            f"apt-get. Let root run: apt-get install {' '.join(packages)}"
+        )
+    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for words in (
+        ["apt-get", "update"],
+        ["apt-get", "install", "--yes", "--no-install-recommends", *packages],
+    ):
+        done = subprocess.run(words, env=environ, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise NoEngine(f"`{' '.join(words)}` fails: {done.stderr.strip()}")

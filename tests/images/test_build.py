@@ -1,0 +1,53 @@
+"""What a build is told and lent."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from images.build import borrowed, labels
+from images.engine import Engine
+
+PODMAN = Engine("podman")
+
+
+@pytest.fixture(autouse=True)
+def no_pip_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("images.build._pip_index", lambda: "")
+
+
+def test_nothing_by_default() -> None:
+    assert list(borrowed(PODMAN, {})) == []
+
+
+def test_certificates_and_wheels_are_mounted() -> None:
+    environ = {"SSL_CERT_FILE": "/etc/ca.crt", "PIP_FIND_LINKS": "/srv/a /srv/b"}
+    words = " ".join(borrowed(PODMAN, environ))
+    assert "--volume /etc/ca.crt:/run/ca.crt:ro" in words
+    assert "--build-arg SSL_CERT_FILE=/run/ca.crt" in words
+    assert "--volume /srv/a:/run/wheels/0:ro --volume /srv/b:/run/wheels/1:ro" in words
+    assert "--build-arg TORCH=--find-links=/run/wheels/0 --find-links=/run/wheels/1" in words
+
+
+def test_docker_mounts_nothing() -> None:
+    environ = {"SSL_CERT_FILE": "/etc/ca.crt", "PIP_FIND_LINKS": "/srv/a"}
+    assert list(borrowed(Engine("docker"), environ)) == []
+
+
+def test_a_mirror_serves_pip_and_uv() -> None:
+    words = list(borrowed(Engine("docker"), {"PIP_INDEX_URL": "http://127.0.0.1/simple"}))
+    assert "PIP_INDEX_URL=http://127.0.0.1/simple" in words
+    assert "UV_DEFAULT_INDEX=http://127.0.0.1/simple" in words
+
+
+def test_a_mirror_from_pips_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("images.build._pip_index", lambda: "http://127.0.0.1/pip")
+    words = list(borrowed(PODMAN, {"UV_DEFAULT_INDEX": "http://127.0.0.1/uv"}))
+    assert "PIP_INDEX_URL=http://127.0.0.1/pip" in words
+    assert "UV_DEFAULT_INDEX=http://127.0.0.1/uv" in words
+
+
+def test_labels() -> None:
+    found = dict(label.split("=", 1) for label in labels(datetime(2026, 1, 2, tzinfo=UTC)))
+    assert found["CREATED"] == "2026-01-02T00:00:00+00:00"
+    assert found["VERSION"]
+    assert set(found) == {"VERSION", "CREATED", "REVISION"}

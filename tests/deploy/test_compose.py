@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,7 +32,8 @@ NOT_PASSED = {
     "HUGGING_FACE_HUB_TOKEN": "older name of HF_TOKEN",
     "HUGGINGFACEHUB_API_TOKEN": "older name of HF_TOKEN",
 }
-OF_THE_RUNTIME = {
+OF_OTHERS = {
+    "XDG_CACHE_HOME": "where the scratch directory is made",
     "HABANA_VISIBLE_DEVICES": "Habana's container runtime",
     "HABANA_VISIBLE_MODULES": "Habana's driver",
     "OMPI_MCA_btl_vader_single_copy_mechanism": "Open MPI, which Habana's libraries use",
@@ -80,7 +82,7 @@ class TestEngine:
     def test_the_contract_and_nothing_else(self, engine: str) -> None:
         passed = set(services()[engine]["environment"])
         own = {name for name in passed if name.startswith("VLLM_")}
-        assert passed - own - set(all_variables()) <= set(OF_THE_RUNTIME)
+        assert passed - own - set(all_variables()) <= set(OF_OTHERS)
         missing = set(all_variables()) - passed - set(NOT_PASSED)
         assert not missing, f"add to x-environment in {COMPOSE.name}: {missing}"
 
@@ -90,11 +92,11 @@ class TestEngine:
         assert environ.items() <= passed.items()
         assert "REVISION" not in passed
 
-    def test_by_default_the_demo_model(self, engine: str) -> None:
+    def test_by_default_the_demo_model(self, engine: str, tmp_path: Path) -> None:
         source, target, mode = interpolated(services()[engine]["volumes"][0], {}).split(":")
         assert (target, mode) == ("/mnt/models", "ro")
         environ = {
-            name: value.replace(target, str(ROOT / source))
+            name: value.replace(target, str(ROOT / source)).replace("/var/tmp", str(tmp_path))
             for name, value in environment_of(engine, {}).items()
         }
         plan = plan_launch(environ)
@@ -102,14 +104,15 @@ class TestEngine:
         assert plan.served_model_names[0] == "inference-server--Demo-Llama"
         assert not [note for note in plan.notes if note.level == "warning"]
 
-    def test_downloads_go_to_the_volume(self, engine: str) -> None:
+    def test_downloads_and_scratch_go_to_the_volume(self, engine: str) -> None:
         mounts = dict(
             interpolated(mount, {}).split(":")[:2] for mount in services()[engine]["volumes"]
         )
         settings = read_settings(environment_of(engine, {"HF_HUB_OFFLINE": "0"}))
         assert not settings.hf_hub_offline
         # the first root that can be written to takes them
-        assert str(settings.hf_hub_cache).startswith(mounts["hub"] + "/")
+        assert str(settings.hf_hub_cache).startswith(mounts["cache"] + "/")
+        assert services()[engine]["environment"]["XDG_CACHE_HOME"] == mounts["cache"]
         assert str(settings.huggingface_hub_cache) == "/mnt/models"
 
     def test_its_smoke_client_waits_until_it_is_ready(self, engine: str) -> None:

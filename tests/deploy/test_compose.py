@@ -67,6 +67,13 @@ class TestEngine:
         assert path == "/tmp"
         assert "exec" in options.split(",")
 
+    def test_it_can_be_built(self, engine: str) -> None:
+        build = services()[engine]["build"]
+        text = (ROOT / build.get("dockerfile", "Dockerfile")).read_text()
+        assert re.search(rf"^FROM \S+ AS {build.get('target', '.*')}$", text, re.MULTILINE)
+        for argument in build.get("args", {}):
+            assert re.search(rf"^ARG {argument}\b", text, re.MULTILINE)
+
     def test_shared_memory(self, engine: str) -> None:
         size = interpolated(services()[engine]["shm_size"], {})
         assert int(size[:-2]) * MIB[size[-2:]] >= 1024

@@ -39,7 +39,7 @@ CONFIG = {
     "torch_dtype": "bfloat16",
 }
 PROMPT_TOKENS = 32
-OUTPUT_TOKENS = 64
+OUTPUT_TOKENS = 32
 STREAMS = (1, 16)
 QUESTIONS = ("dtype", "preload", "threads")
 

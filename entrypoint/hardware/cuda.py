@@ -33,8 +33,20 @@ def cuda_devices(root: Path, nvml: Any) -> tuple[Device, ...]:
         nvml: The module ``pynvml``, None where the library is not there.
     """
     numbers = numbered(root / "dev", "nvidia")
-    if nvml is None:
-        return tuple(Device(index, "NVIDIA GPU") for index in range(len(numbers)))
+    if nvml is not None:
+        try:
+            return _asked(numbers, nvml)
+        except nvml.NVMLError:  # a device that has failed, or a driver in the midst of an update
+            pass
+    return tuple(Device(index, "NVIDIA GPU") for index in range(len(numbers)))
+
+
+def cuda_driver(nvml: Any) -> str | None:
+    """Return the driver's version."""
+    return str(nvml.nvmlSystemGetDriverVersion()) if nvml is not None else None
+
+
+def _asked(numbers: tuple[int, ...], nvml: Any) -> tuple[Device, ...]:
     found: list[Device] = []
     for position in range(nvml.nvmlDeviceGetCount()):
         handle = nvml.nvmlDeviceGetHandleByIndex(position)
@@ -51,11 +63,6 @@ def cuda_devices(root: Path, nvml: Any) -> tuple[Device, ...]:
             )
         )
     return tuple(found)
-
-
-def cuda_driver(nvml: Any) -> str | None:
-    """Return the driver's version."""
-    return str(nvml.nvmlSystemGetDriverVersion()) if nvml is not None else None
 
 
 def _memory(handle: Any, nvml: Any) -> int | None:

@@ -16,12 +16,15 @@ class Nvml:
 
     minors: tuple[int, ...] = (0, 1)
     has_memory: bool = True
+    has_failed: bool = False
     NVMLError = NVMLError
 
     def nvmlDeviceGetCount(self) -> int:
         return len(self.minors)
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
+        if self.has_failed:
+            raise NVMLError("GPU is lost")
         return self.minors[index]
 
     def nvmlDeviceGetMinorNumber(self, handle: int) -> int:

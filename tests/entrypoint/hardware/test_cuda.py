@@ -27,6 +27,11 @@ def test_without_the_library_the_nodes_count(tmp_path: Path) -> None:
     assert cuda_driver(None) is None
 
 
+def test_a_device_that_has_failed_does_not_end_the_start(tmp_path: Path) -> None:
+    devices = cuda_devices(tree(tmp_path, CUDA_NODES), Nvml(has_failed=True))
+    assert [d.name for d in devices] == ["NVIDIA GPU", "NVIDIA GPU"]
+
+
 def test_a_device_without_memory_of_its_own(tmp_path: Path) -> None:
     devices = cuda_devices(tree(tmp_path, CUDA_NODES), Nvml(has_memory=False))
     assert [d.memory_bytes for d in devices] == [None, None]

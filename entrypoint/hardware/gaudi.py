@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,6 +21,8 @@ MIB = 1 << 20
 
 def run_command(command: Sequence[str]) -> str | None:
     """Return what a command prints, None where it fails, hangs, or is not there."""
+    import subprocess  # only where there is a device
+
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
     except (OSError, subprocess.SubprocessError):

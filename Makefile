@@ -62,8 +62,9 @@ serve: $(STAMP) ## serve the demo model, or MODEL_ID=..., on http://127.0.0.1:80
 plan: $(STAMP) ## show what `make serve` would do
 	@exec $(BIN)/inference-server plan
 
-test: $(STAMP) ## run every test but those of the images, the real engine's included
+test: $(STAMP) $(OPENVINO_STAMP) $(CONVERT_STAMP) ## run every test but the images', on real engines
 	$(BIN)/python -m pytest --ignore=tests/container
+	$(OPENVINO)/bin/python -m pytest tests/server/openvino tests/end_to_end/test_openvino.py
 
 test-container: $(STAMP) ## build the CPU and OpenVINO images, and run them as a strict cluster does
 	$(BIN)/python -m pytest --timeout=2400 tests/container

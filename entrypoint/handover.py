@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 RUN_DIRECTORY_VARIABLE = "INFERENCE_SERVER_RUN_DIRECTORY"
+OPENVINO_MODEL_VARIABLE = "INFERENCE_SERVER_OPENVINO_MODEL"
+"""Directory of the OpenVINO model; with it the engine is OpenVINO's, without it vLLM's own."""
 EVENTS = "events"
 STATUS = "status.json"
 SEND_SECONDS = 2.0
@@ -33,6 +35,7 @@ class Phase(StrEnum):
     RESOLVE = "resolve"
     UNPACK = "unpack"
     DOWNLOAD = "download"
+    CONVERT = "convert"
     IMPORT = "import"
     WEIGHTS = "weights"
     COMPILE = "compile"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from entrypoint.errors import SettingError
 from entrypoint.handover import Phase
@@ -11,6 +11,8 @@ from entrypoint.hardware.detect import detect_hardware
 from entrypoint.hardware.hardware import Hardware
 from entrypoint.listener import check_certificate
 from entrypoint.note import Note
+from entrypoint.openvino.plan import on_openvino
+from entrypoint.openvino.weights import Weights, choose_weights
 from entrypoint.plan import LaunchPlan, chosen_listen, chosen_model, make_plan
 from entrypoint.pod import Pod, read_pod
 from entrypoint.scratch import make_scratch, scratch_directory
@@ -30,6 +32,7 @@ class Draft:
         pod: What may be written, and where.
         notes: Variables that are set and are nearly one of the contract's; what to know of the
             machine.
+        environ: The environment.
     """
 
     settings: Settings
@@ -37,11 +40,21 @@ class Draft:
     hardware: Hardware
     pod: Pod
     notes: tuple[Note, ...]
+    environ: Mapping[str, str] = field(repr=False)
 
     def plan(self, model: Model) -> LaunchPlan:
         """Plan the launch of a model that was found."""
         plan = make_plan(self.settings, model, self.hardware, self.pod)
-        return replace(plan, notes=self.notes + plan.notes)
+        plan = replace(plan, notes=self.notes + plan.notes)
+        weights = self.openvino_weights(model)
+        return plan if weights is None else on_openvino(plan, weights)
+
+    def openvino_weights(self, model: Model) -> Weights | None:
+        """Return the OpenVINO model that is served, None where vLLM's own engine serves."""
+        if self.hardware.kind != "openvino":
+            return None
+        quantized = self.settings.openvino_enable_quantized_weights
+        return choose_weights(model, quantized, self.request.scratch)
 
 
 def draft(environ: Mapping[str, str]) -> Draft:
@@ -77,7 +90,7 @@ def draft(environ: Mapping[str, str]) -> Draft:
     )
     hardware = detect_hardware(settings.accelerator, environ)
     notes += hardware.notes
-    return Draft(settings, request, hardware, read_pod(environ, scratch), notes)
+    return Draft(settings, request, hardware, read_pod(environ, scratch), notes, environ)
 
 
 def _no_model(misses: Mapping[str, str]) -> SettingError:
@@ -109,11 +122,11 @@ def plan_launch(environ: Mapping[str, str]) -> LaunchPlan:
 def prepare_launch(
     drafted: Draft, enter: Callable[[Phase], None], progress: Callable[[int, int], None]
 ) -> LaunchPlan:
-    """Return the plan of a launch whose model is on the disk, after fetching it if need be.
+    """Return the plan of a launch whose model is on the disk, fetched and converted if need be.
 
     Args:
         drafted: The launch so far.
-        enter: Called with the phase, if the model has to be fetched.
+        enter: Called with the phase, if the model has to be fetched or converted.
         progress: Called with the bytes that are there, and their total.
 
     Raises:
@@ -122,9 +135,18 @@ def prepare_launch(
     model = find_model(drafted.request)
     plan = drafted.plan(model)
     make_scratch(drafted.request.scratch)
-    if model.on_disk:
-        return plan
-    from entrypoint.store.fetch import fetch_model
+    if not model.on_disk:
+        from entrypoint.store.fetch import fetch_model
 
-    enter(Phase.DOWNLOAD if model.source == "hub" else Phase.UNPACK)
-    return drafted.plan(fetch_model(model, drafted.request, progress))
+        enter(Phase.DOWNLOAD if model.source == "hub" else Phase.UNPACK)
+        model = fetch_model(model, drafted.request, progress)
+        plan = drafted.plan(model)
+    weights = drafted.openvino_weights(model)
+    if weights is not None and not weights.whole:
+        from entrypoint.openvino.convert import convert, converter_environment, find_converter
+
+        command = find_converter(drafted.settings.openvino_converter)
+        enter(Phase.CONVERT)
+        environment = converter_environment(drafted.environ, plan.env)
+        convert(model, weights, command, environment, drafted.settings.trust_remote_code)
+    return plan

@@ -19,6 +19,7 @@ from entrypoint.errors import SettingError
 from entrypoint.hardware.hardware import Hardware
 from entrypoint.listener import Listen
 from entrypoint.note import Note
+from entrypoint.openvino.options import check_one_rank
 from entrypoint.options.arguments import Argument, Parsed, parse, split
 from entrypoint.options.catalogue import load_catalogue
 from entrypoint.options.history import GONE
@@ -224,7 +225,9 @@ def make_plan(settings: Settings, model: Model, hardware: Hardware, pod: Pod) ->
     names = _words(given.get("--served-model-name")) or served_names(settings, model)
     wanted = list(_wanted(settings, model, hardware, names))
     cut = _cut(settings, given, wanted)
-    if not any(name in given for name in OTHER_MACHINES):
+    if hardware.kind == "openvino":
+        check_one_rank(cut)
+    elif not any(name in given for name in OTHER_MACHINES):
         check_cut(cut, model.config, hardware)
     check_pod(pod, hardware.kind, cut.ranks)
     dtype = _argument_value(parsed, "--dtype") or settings.dtype

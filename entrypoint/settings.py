@@ -6,6 +6,7 @@ never reached for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -80,6 +81,19 @@ def _keys(value: object) -> tuple[str, ...]:
     return keys
 
 
+def _folded(value: object) -> str | None:
+    return None if value is None else str(value).casefold()
+
+
+def _device(value: object) -> str:
+    text = str(value).upper()
+    if not re.fullmatch(r"CPU|GPU(\.\d+)?", text):
+        raise ValueError("must be CPU, GPU or GPU.n")
+    return text
+
+
+OpenVINODevice = Annotated[str, BeforeValidator(_device)]
+Precision = Annotated[Literal["u8", "f16", "bf16", "f32"], BeforeValidator(_folded)]
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys)]
 Shards = Annotated[int | Literal["max"], BeforeValidator(_shards)]
@@ -243,6 +257,37 @@ class Settings(BaseSettings):
         description="What the accelerators' own libraries read. They pass through too, and win "
         "over an accelerator's default; LD_PRELOAD is kept, and may be added to.",
     )
+    openvino_device: OpenVINODevice = Field(
+        "CPU",
+        validation_alias=_names("VLLM_OPENVINO_DEVICE"),
+        description="OpenVINO: the device, `CPU`, `GPU`, or one of several GPUs, `GPU.1`.",
+    )
+    openvino_kvcache_space: int | None = Field(
+        None,
+        validation_alias=_names("VLLM_OPENVINO_KVCACHE_SPACE"),
+        ge=0,
+        description="OpenVINO: size of the key-value cache in GiB; 0 lets it grow as it is needed. "
+        "Without it: what the memory allows on the CPU, 0 on a GPU.",
+    )
+    openvino_kv_cache_precision: Precision | None = Field(
+        None,
+        validation_alias=_names(
+            "VLLM_OPENVINO_KV_CACHE_PRECISION", "VLLM_OPENVINO_CPU_KV_CACHE_PRECISION"
+        ),
+        description="OpenVINO: type of the cached numbers, `u8`, `f16`, `bf16` or `f32`. Without "
+        "it: OpenVINO's choice for the device.",
+    )
+    openvino_enable_quantized_weights: Boolean = Field(
+        False,
+        validation_alias=_names("VLLM_OPENVINO_ENABLE_QUANTIZED_WEIGHTS"),
+        description="OpenVINO: convert the model to int8 weights instead of fp16.",
+    )
+    openvino_converter: Path | None = Field(
+        None,
+        validation_alias=_names("OPENVINO_CONVERTER"),
+        description="OpenVINO: the virtual environment that converts models, with optimum-intel. "
+        "Without it: `/opt/openvino-convert`, then `.venv-convert` beside this environment.",
+    )
     disable_custom_kernels: Boolean = Field(
         False,
         validation_alias=_names("DISABLE_CUSTOM_KERNELS"),
@@ -325,7 +370,12 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def _passed_on(field: str, environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environ.items() if name.startswith(PASSED_ON[field])}
+    contract = all_variables()
+    return {
+        name: value
+        for name, value in environ.items()
+        if name.startswith(PASSED_ON[field]) and (value or name not in contract)
+    }
 
 
 def near_misses(environ: Mapping[str, str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from entrypoint.handover import Orders
+from server.openvino.settings import take_settings
 
 PLUGIN = "inference_server"
 """Our name in vLLM's plugin groups; see pyproject.toml."""
@@ -82,6 +83,7 @@ def die_with(parent: int, grace: float) -> None:
 def serve(orders: Orders) -> None:
     """Do what ``vllm serve`` does with the orders' options; return when it has stopped."""
     os.environ["VLLM_PLUGINS"] = allowed_plugins(os.environ)
+    pipeline = take_settings(os.environ)
 
     from vllm.entrypoints.cli.serve import ServeSubcommand
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
@@ -96,6 +98,10 @@ def serve(orders: Orders) -> None:
     args = parser.parse_args(orders.argv)
     args.subparser = ServeSubcommand.name  # what `vllm serve` sets, and validation asks for
     configure_logging_from_args(args)
+    if pipeline is not None:
+        from server.openvino.engine import take_over as run_on_openvino
+
+        run_on_openvino(pipeline, args.dtype)
     command = ServeSubcommand()
     command.validate(args)
     command.cmd(args)

@@ -8,6 +8,7 @@ from entrypoint.defaults.cpu import cpu_defaults
 from entrypoint.defaults.cuda import cuda_defaults
 from entrypoint.defaults.defaults import Defaults
 from entrypoint.defaults.hpu import hpu_defaults
+from entrypoint.defaults.openvino import openvino_defaults
 from entrypoint.defaults.rocm import rocm_defaults
 from entrypoint.hardware.hardware import Hardware, Kind
 from entrypoint.settings import Settings
@@ -17,6 +18,7 @@ DEFAULTS: Mapping[Kind, Callable[[Settings, Model, Hardware, int], Defaults]] = 
     "cpu": cpu_defaults,
     "cuda": cuda_defaults,
     "hpu": hpu_defaults,
+    "openvino": openvino_defaults,
     "rocm": rocm_defaults,
 }
 

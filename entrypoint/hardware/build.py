@@ -5,6 +5,7 @@ from __future__ import annotations
 from entrypoint.hardware.hardware import Kind
 
 GAUDI_PLUGIN = "vllm-gaudi"
+OPENVINO_GENAI = "openvino-genai"
 
 
 def installed_vllm() -> tuple[str | None, Kind | None]:
@@ -27,6 +28,11 @@ def installed_vllm() -> tuple[str | None, Kind | None]:
             return found, "hpu"
         return found, "cuda"
     return None, None
+
+
+def installed_openvino() -> str | None:
+    """Return the version of OpenVINO's generation pipeline, None without it."""
+    return _version(OPENVINO_GENAI)
 
 
 def _version(distribution: str) -> str | None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from entrypoint.errors import MachineError
-from entrypoint.hardware.build import installed_vllm
+from entrypoint.hardware.build import OPENVINO_GENAI, installed_openvino, installed_vllm
 from entrypoint.hardware.cpu import allowed_cpus, available_memory, numa_nodes, read_processor
 from entrypoint.hardware.cuda import cuda_devices, cuda_driver, cuda_nodes, load_nvml
 from entrypoint.hardware.gaudi import Run, gaudi_devices, gaudi_nodes, run_command
 from entrypoint.hardware.hardware import Device, Hardware, Kind
+from entrypoint.hardware.intel import intel_devices
 from entrypoint.hardware.kinds import KINDS, counted
 from entrypoint.hardware.nodes import closed
 from entrypoint.hardware.pci import installed_devices
@@ -50,8 +51,16 @@ def detect_hardware(
             "vLLM is not installed in this environment.",
             hint="Use an image of this runtime, or: make install",
         )
-    kind = built_for if wanted == "auto" else wanted
-    if kind != built_for:
+    on_openvino = built_for == "cpu" and installed_openvino() is not None
+    kind: Kind = wanted if wanted != "auto" else "openvino" if on_openvino else built_for
+    if kind == "openvino" and built_for == "cpu" and not on_openvino:
+        raise MachineError(
+            f"ACCELERATOR=openvino wants the package {OPENVINO_GENAI}, which is not installed in "
+            "this environment.",
+            variable="ACCELERATOR",
+            hint=f"Run the openvino image ({KINDS[kind].image}), or leave ACCELERATOR out.",
+        )
+    if kind != built_for and not (kind == "openvino" and on_openvino):
         raise MachineError(
             f"ACCELERATOR={wanted} does not fit the installed vLLM {version}, which is built "
             f"for {built_for}.",
@@ -60,9 +69,20 @@ def detect_hardware(
         )
     cpus = allowed_cpus(root)
     processor = read_processor(root, cpus)
-    if built_for == "cpu":
+    if kind == "openvino":
         return Hardware(
-            kind="cpu",
+            kind=kind,
+            count=1,
+            memory_bytes=available_memory(root),
+            cpus=cpus,
+            vllm_version=version,
+            devices=intel_devices(root),
+            processor=processor,
+            notes=tuple(_notes(wanted, root)),
+        )
+    if kind == "cpu":
+        return Hardware(
+            kind=kind,
             count=numa_nodes(root, cpus),
             memory_bytes=available_memory(root),
             cpus=cpus,
@@ -117,6 +137,17 @@ def _usable(root: Path) -> dict[Kind, int]:
         "hpu": len(gaudi_nodes(root)),
     }
     return {kind: count for kind, count in counts.items() if count}
+
+
+def _notes(wanted: Accelerator, root: Path) -> Iterator[Note]:
+    if wanted == "auto":
+        yield Note(
+            "info",
+            "ACCELERATOR",
+            f"OpenVINO's engine serves, because {OPENVINO_GENAI} is installed. ACCELERATOR=cpu "
+            "runs vLLM's own CPU engine.",
+        )
+    yield from _unused(root)
 
 
 def _unused(root: Path) -> list[Note]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint.errors import ModelNotFound, SettingError
-from entrypoint.handover import Phase
+from entrypoint.handover import OPENVINO_MODEL_VARIABLE, Phase
 from entrypoint.launch import draft, plan_launch, prepare_launch
 from tests.entrypoint.store.samples import (
     model_files,
@@ -110,6 +110,28 @@ class TestPrepare:
         again = prepare_launch(drafted, phases.append, lambda *_: None)
         assert phases == [Phase.UNPACK]
         assert again.model.path == made.model.path
+
+    def test_a_model_for_openvino_is_converted_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By a scripted converter: the real one is used end to end."""
+        monkeypatch.setattr("entrypoint.hardware.detect.installed_openvino", lambda: "2026.4.1.0")
+        write_snapshot(tmp_path / "cache", "Org/Model")
+        converter = tmp_path / "bin" / "optimum-cli"
+        converter.parent.mkdir()
+        converter.write_text(
+            "#!/bin/sh\nfor folder; do :; done\n"
+            'touch "$folder/openvino_model.xml" "$folder/openvino_model.bin"\n'
+        )
+        converter.chmod(0o755)
+        drafted = draft(
+            environment(tmp_path, ACCELERATOR="openvino", OPENVINO_CONVERTER=str(tmp_path))
+        )
+        phases: list[Phase] = []
+        for _ in range(2):
+            made = prepare_launch(drafted, phases.append, lambda *_: None)
+        assert phases == [Phase.CONVERT]
+        assert Path(made.env[OPENVINO_MODEL_VARIABLE], "openvino_model.xml").is_file()
 
     def test_a_miss(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "cache", "Org/Model")

@@ -17,6 +17,8 @@ from tests.entrypoint.hardware.samples import (
     HL_SMI,
     HPU_BUS,
     HPU_NODES,
+    INTEL_BUS,
+    INTEL_NODES,
     MACHINE,
     ROCM_BUS,
     ROCM_NODES,
@@ -75,6 +77,32 @@ class TestEachKind:
         assert "avx512_vnni" in found.processor.flags
         assert found.devices == ()
         assert found.notes == ()
+
+    def test_openvino(self, detect: Callable[..., Hardware], installed: dict[str, str]) -> None:
+        installed["openvino-genai"] = "2026.4.1.0"
+        found = detect("cpu", INTEL_NODES, INTEL_BUS)
+        assert (found.kind, found.count, found.memory_bytes) == ("openvino", 1, 8_000_000 * 1024)
+        assert len(found.devices) == 1
+        assert "ACCELERATOR=cpu" in found.notes[0].message
+
+    def test_the_cpu_engine_beside_openvino(
+        self, detect: Callable[..., Hardware], installed: dict[str, str]
+    ) -> None:
+        installed["openvino-genai"] = "2026.4.1.0"
+        found = detect("cpu", wanted="cpu")
+        assert (found.kind, found.notes) == ("cpu", ())
+
+    def test_openvino_by_name(
+        self, detect: Callable[..., Hardware], installed: dict[str, str]
+    ) -> None:
+        installed["openvino-genai"] = "2026.4.1.0"
+        found = detect("cpu", wanted="openvino")
+        assert (found.kind, found.notes) == ("openvino", ())
+
+    def test_openvino_without_its_package(self, detect: Callable[..., Hardware]) -> None:
+        with pytest.raises(MachineError, match="openvino-genai") as raised:
+            detect("cpu", wanted="openvino")
+        assert "Dockerfile.openvino" in (raised.value.hint or "")
 
     def test_named_outright(self, detect: Callable[..., Hardware]) -> None:
         assert detect("cuda", CUDA_NODES, wanted="cuda").kind == "cuda"

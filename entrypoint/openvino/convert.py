@@ -1,0 +1,156 @@
+"""Converting a model to OpenVINO, once: by optimum-intel, in an environment of its own."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+
+from entrypoint.errors import ArtifactError, MachineError, StorageError
+from entrypoint.openvino.weights import Weights, is_converted
+from entrypoint.store.model import Model
+from entrypoint.store.tarball import locked, partial_target, remove_leftovers
+from entrypoint.table import human_bytes
+
+ENVIRONMENTS = (Path("/opt/openvino-convert"), Path(sys.prefix).with_name(".venv-convert"))
+"""Where the converter's environment is, if OPENVINO_CONVERTER does not say: in the image, beside
+this environment."""
+
+TAIL_LINES = 12
+"""How many of the converter's last lines an error shows."""
+
+NOT_PASSED_ON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_PRELOAD")
+"""Variables that would lead the converter's Python to this environment's packages."""
+
+
+def find_converter(given: Path | None) -> Path:
+    """Return the converter's command.
+
+    Args:
+        given: What OPENVINO_CONVERTER says: the directory of a virtual environment.
+
+    Raises:
+        MachineError: There is none.
+    """
+    for environment in (given,) if given else ENVIRONMENTS:
+        command = environment / "bin" / "optimum-cli"
+        if command.is_file():
+            return command
+    searched = ", ".join(str(each) for each in ((given,) if given else ENVIRONMENTS))
+    raise MachineError(
+        f"The model is not in OpenVINO's format, and there is no converter in {searched}.",
+        variable="OPENVINO_CONVERTER",
+        hint="Use the openvino image, or: make install. Or serve a model that is converted already "
+        "(optimum-cli export openvino).",
+    )
+
+
+def convert(
+    model: Model,
+    weights: Weights,
+    command: Path,
+    environment: Mapping[str, str],
+    trust_remote_code: bool,
+) -> None:
+    """Convert a model, unless another process has done so meanwhile.
+
+    The rename at the end is what makes it a model; before it, nothing is where one is looked for.
+
+    Args:
+        model: The model, on the disk.
+        weights: What it is to become.
+        command: The converter.
+        environment: The converter's whole environment.
+        trust_remote_code: Whether Python code that comes with the model may run.
+
+    Raises:
+        ArtifactError: The converter cannot convert it; the end of its output says why.
+        StorageError: A read or a write failed.
+    """
+    target, source = weights.path, model.path
+    assert source is not None
+    try:
+        with locked(target):
+            if weights.whole:
+                return
+            remove_leftovers(target)
+            partial = partial_target(target)
+            partial.mkdir()
+            try:
+                _check_room(partial, model.bytes // 2 if weights.format == "int8" else model.bytes)
+                words = [
+                    *(str(command), "export", "openvino", "--model", str(source)),
+                    *("--task", "text-generation-with-past"),
+                    *("--weight-format", str(weights.format)),
+                    *(("--trust-remote-code",) if trust_remote_code else ()),
+                    str(partial),
+                ]
+                code, tail = _run(words, environment, target.parent)
+                if code != 0 or not is_converted(partial):
+                    raise _failed(source, code, tail)
+                partial.rename(target)
+            except BaseException:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
+    except OSError as error:
+        raise StorageError(
+            f"Converting {source} to {target} failed: {error.filename or target}: "
+            f"{error.strerror}.",
+            variable="XDG_CACHE_HOME",
+            hint="Set XDG_CACHE_HOME, or TMPDIR, to a folder with room that this user may write "
+            "to.",
+        ) from error
+
+
+def converter_environment(environ: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
+    """Return the converter's environment: ours and the plan's, and no hub."""
+    inherited = {name: value for name, value in environ.items() if name not in NOT_PASSED_ON}
+    planned = {name: value for name, value in added.items() if name not in NOT_PASSED_ON}
+    return {**inherited, **planned, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        short = f"only {human_bytes(free)} are free, and it takes {human_bytes(needed)}"
+        raise OSError(errno.ENOSPC, short, str(folder))
+
+
+def _run(words: list[str], environment: Mapping[str, str], folder: Path) -> tuple[int, str]:
+    """Run the converter; return its exit code and the end of what it said."""
+    tail: deque[str] = deque(maxlen=TAIL_LINES)
+    with subprocess.Popen(
+        words,
+        env=dict(environment),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if line.strip():
+                    tail.append(line.rstrip())
+        except BaseException:
+            process.kill()
+            raise
+    return process.returncode, "\n  ".join(tail)
+
+
+def _failed(source: Path, code: int, tail: str) -> ArtifactError:
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    memory = " It may have been short of memory." if code == -9 else ""
+    return ArtifactError(
+        f"The model at {source} cannot be converted to OpenVINO: the converter {how}.{memory} "
+        f"Its last lines:\n  {tail}",
+        variable="MODEL_ID",
+        hint="Serve it with ACCELERATOR=cpu, or convert it elsewhere (optimum-cli export openvino) "
+        "and serve the directory that comes of it.",
+    )

@@ -1,0 +1,223 @@
+"""The pipeline's process: OpenVINO, and nothing of vLLM.
+
+A process of its own because a step of the pipeline holds Python's global lock from beginning to
+end: beside it, in the same process, the server could not answer while the model computes.
+
+Its only argument is the number of an inherited socket, on which it gets :class:`Load`, then
+:class:`Generate` and :class:`Cancel`, and answers with :class:`Loaded`, then one :class:`Step` a
+step. It ends when the socket does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import sys
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import openvino
+import openvino_genai as genai
+
+from server.openvino.messages import (
+    Cancel,
+    Failed,
+    FinishedBy,
+    Framed,
+    Generate,
+    Load,
+    Loaded,
+    Output,
+    Sampling,
+    Step,
+    read_down,
+)
+
+WARM_UP_TOKENS = 2
+"""Tokens that are generated before the model counts as loaded: one of a prompt's step, one more."""
+
+FINISHED_BY: Mapping[genai.GenerationFinishReason, FinishedBy] = {
+    genai.GenerationFinishReason.STOP: "stop",
+    genai.GenerationFinishReason.LENGTH: "length",
+}
+NO_ROOM = "the key-value cache has no room for it"
+
+
+def scheduler_config(load: Load) -> genai.SchedulerConfig:
+    """Return the pipeline's scheduler settings."""
+    config = genai.SchedulerConfig()
+    config.cache_size = load.cache_gib
+    config.max_num_seqs = load.max_num_seqs
+    config.max_num_batched_tokens = load.max_num_batched_tokens
+    config.enable_prefix_caching = load.prefix_caching
+    config.dynamic_split_fuse = load.chunked_prefill
+    return config
+
+
+def generation_config(sampling: Sampling) -> genai.GenerationConfig:
+    """Return the pipeline's settings for one sequence.
+
+    Where nothing ends the sequence, the pipeline would take the model's own end token from its
+    ``generation_config.json``: hence ``ignore_eos``.
+    """
+    config = genai.GenerationConfig()
+    config.max_new_tokens = sampling.max_tokens
+    config.min_new_tokens = sampling.min_tokens
+    config.ignore_eos = not sampling.ends
+    ends = sampling.ends or sampling.banned_early
+    if ends:
+        # whichever of them is called the end token, the pipeline stops at all of them
+        config.eos_token_id = ends[0]
+        config.stop_token_ids = set(ends)
+    config.logprobs = int(sampling.logprobs)
+    config.repetition_penalty = sampling.repetition_penalty
+    config.presence_penalty = sampling.presence_penalty
+    config.frequency_penalty = sampling.frequency_penalty
+    if sampling.temperature > 0:
+        config.do_sample = True
+        config.temperature = sampling.temperature
+        config.top_p = sampling.top_p
+        config.min_p = sampling.min_p
+        if sampling.top_k > 0:
+            config.top_k = sampling.top_k
+        config.rng_seed = sampling.seed
+    if sampling.grammar is not None:
+        config.structured_output_config = genai.StructuredOutputConfig(grammar=sampling.grammar)
+    return config
+
+
+class Running:
+    """One sequence in the pipeline."""
+
+    def __init__(self, generate: Generate, handle: genai.GenerationHandle):
+        self.request = generate.request
+        self._wants_logprobs = generate.sampling.logprobs
+        self._handle = handle
+        self._started = time.monotonic()
+
+    def cancel(self) -> None:
+        """Have the next step drop it."""
+        self._handle.cancel()
+
+    def output(self) -> Output | None:
+        """Return what is new, None if nothing is."""
+        tokens: list[int] = []
+        logprobs: list[float] = []
+        finished_by: FinishedBy | None = None
+        while self._handle.can_read():
+            for generated in self._handle.read().values():
+                tokens += generated.generated_ids
+                if self._wants_logprobs:
+                    logprobs += generated.generated_log_probs
+                finished_by = FINISHED_BY.get(generated.finish_reason, finished_by)
+        error = None
+        if self._handle.get_status() == genai.GenerationStatus.IGNORED:
+            finished_by, error = "error", NO_ROOM
+        if not tokens and finished_by is None:
+            return None
+        return Output(self.request, tokens, logprobs, finished_by, error, self._started)
+
+
+class Loop:
+    """Steps the pipeline as long as it has something to do, and listens."""
+
+    def __init__(self, pipeline: genai.ContinuousBatchingPipeline, connection: Framed):
+        self._pipeline = pipeline
+        self._connection = connection
+        self._running: dict[str, Running] = {}
+        self._numbers = itertools.count(1)
+
+    def run(self) -> None:
+        """Run until the server has gone.
+
+        Raises:
+            EOFError: It has.
+        """
+        while True:
+            self._listen()
+            if self._pipeline.has_non_finished_requests():
+                self._pipeline.step()
+                self._tell()
+
+    def _listen(self) -> None:
+        """Do what the server asks for; wait for it if there is nothing else to do."""
+        while True:
+            wait = not self._pipeline.has_non_finished_requests()
+            body = self._connection.receive(wait=wait)
+            if body is None:
+                return
+            message = read_down(body)
+            if isinstance(message, Generate):
+                self._add(message)
+            elif isinstance(message, Cancel):
+                for request in message.requests:
+                    running = self._running.pop(request, None)
+                    if running is not None:
+                        running.cancel()
+
+    def _add(self, generate: Generate) -> None:
+        try:
+            handle = self._pipeline.add_request(
+                next(self._numbers),
+                openvino.Tensor(np.array([generate.prompt], dtype=np.int64)),
+                generation_config(generate.sampling),
+            )
+        except (RuntimeError, ValueError, TypeError) as error:
+            failed = Output(generate.request, finished_by="error", error=str(error))
+            self._connection.send(Step([failed], *self._load()))
+        else:
+            self._running[generate.request] = Running(generate, handle)
+
+    def _tell(self) -> None:
+        outputs = [output for each in self._running.values() if (output := each.output())]
+        for output in outputs:
+            if output.finished_by is not None:
+                del self._running[output.request]
+        self._connection.send(Step(outputs, *self._load()))
+
+    def _load(self) -> tuple[int, int, float]:
+        """Return sequences that are computed, that wait, and the cache's usage."""
+        if not self._running:
+            return 0, 0, 0.0
+        metrics = self._pipeline.get_metrics()
+        running = min(metrics.scheduled_requests, len(self._running))
+        return running, len(self._running) - running, metrics.cache_usage / 100
+
+
+def warm_up(pipeline: genai.ContinuousBatchingPipeline) -> None:
+    """Generate a little, so that the first user does not wait for what is made once."""
+    handle = pipeline.add_request(
+        0,
+        openvino.Tensor(np.zeros((1, 1), dtype=np.int64)),
+        generation_config(Sampling(max_tokens=WARM_UP_TOKENS)),
+    )
+    while pipeline.has_non_finished_requests():
+        pipeline.step()
+    handle.cancel()
+
+
+def main() -> None:
+    """Load what the first message says, and run."""
+    connection = Framed(socket.socket(fileno=int(sys.argv[1])))
+    try:
+        body = connection.receive(wait=True)
+        assert body is not None
+        load = read_down(body)
+        assert isinstance(load, Load)
+        try:
+            pipeline = genai.ContinuousBatchingPipeline(
+                load.model, scheduler_config(load), load.device, load.properties
+            )
+            warm_up(pipeline)
+            connection.send(Loaded())
+            Loop(pipeline, connection).run()
+        except RuntimeError as error:  # what OpenVINO raises, whatever is wrong
+            connection.send(Failed(str(error)))
+            sys.exit(1)
+    except (EOFError, ConnectionError):
+        return  # the server has gone
+
+
+if __name__ == "__main__":
+    main()

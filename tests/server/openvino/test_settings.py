@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from entrypoint.handover import OPENVINO_MODEL_VARIABLE
+from server.openvino.settings import PipelineSettings, take_settings
+
+
+def test_vllms_own_engine() -> None:
+    environ = {"PATH": "/bin", "VLLM_OPENVINO_DEVICE": "GPU"}
+    assert take_settings(environ) is None
+    assert environ == {"PATH": "/bin"}
+
+
+def test_openvino() -> None:
+    environ = {
+        OPENVINO_MODEL_VARIABLE: "/scratch/model",
+        "VLLM_OPENVINO_DEVICE": "gpu.1",
+        "VLLM_OPENVINO_KVCACHE_SPACE": "4",
+        "VLLM_OPENVINO_KV_CACHE_PRECISION": "u8",
+        "VLLM_LOGGING_LEVEL": "INFO",
+    }
+    assert take_settings(environ) == PipelineSettings(Path("/scratch/model"), "GPU.1", 4, "u8")
+    assert set(environ) == {OPENVINO_MODEL_VARIABLE, "VLLM_LOGGING_LEVEL"}

@@ -36,7 +36,7 @@ class Processor:
 
     Attributes:
         flags: What the processor can do, in the kernel's words: ``avx512_bf16``.
-        cores: Physical cores, of those that this process may run on.
+        cores: One logical processor of each physical core that this process may run on.
         quota: Processors' worth of time that the cgroup gives; None without a limit.
         memory_limit: The most bytes that there can ever be: the cgroup's limit or the machine's
             memory, whichever is less.
@@ -44,7 +44,7 @@ class Processor:
     """
 
     flags: frozenset[str] = frozenset()
-    cores: int | None = None
+    cores: tuple[int, ...] = ()
     quota: float | None = None
     memory_limit: int | None = None
     memory_limited: bool = False

@@ -58,8 +58,8 @@ class Hardware:
         kind: The accelerator.
         count: Devices of that kind that may be used; for the CPU its NUMA nodes.
         memory_bytes: The memory of one device, the least where they differ, None where their
-            driver does not say. For the CPU: what can be used now, the smaller of the machine's
-            available memory and what the cgroup leaves.
+            driver does not say. For the CPU and OpenVINO: the main memory that can be used now, the
+            smaller of what the machine has available and what the cgroup leaves.
         cpus: The logical processors that this process may run on.
         vllm_version: The installed vLLM, None without one.
         devices: The devices that ``count`` counts; none for the CPU.

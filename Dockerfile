@@ -102,9 +102,9 @@ COPY --from=tools /opt/wheel /tmp/build
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     python3 /tmp/build/environment.py missing /tmp/build/image-light.txt > /tmp/build/missing.txt \
     && /opt/tools/bin/uv pip install --python "$(command -v python3)" --break-system-packages \
-        --link-mode copy --no-cache --no-deps --compile-bytecode \
-        -r /tmp/build/missing.txt /tmp/build/*.whl \
+        --link-mode copy --no-cache --no-deps -r /tmp/build/missing.txt /tmp/build/*.whl \
     && python3 /tmp/build/environment.py check inference-server \
+    && python3 /tmp/build/environment.py compile \
     && rm -r /tmp/build
 
 FROM rocm-app AS rocm-sbom
@@ -151,9 +151,9 @@ COPY --from=tools /opt/wheel /tmp/build
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     python3 /tmp/build/environment.py missing /tmp/build/image-light.txt > /tmp/build/missing.txt \
     && /opt/tools/bin/uv pip install --python "$(command -v python3)" --break-system-packages \
-        --link-mode copy --no-cache --no-deps --compile-bytecode \
-        -r /tmp/build/missing.txt /tmp/build/*.whl \
+        --link-mode copy --no-cache --no-deps -r /tmp/build/missing.txt /tmp/build/*.whl \
     && python3 /tmp/build/environment.py check inference-server \
+    && python3 /tmp/build/environment.py compile \
     && rm -r /tmp/build
 
 FROM cuda-app AS cuda-sbom

@@ -2,13 +2,14 @@
 
 The accelerators' bases bring vLLM, PyTorch and most of what the light half imports. Only what they
 lack is added, so that nothing of theirs changes version. Runs under the base's own Python, as
-``environment.py missing LOCK`` and ``environment.py check DISTRIBUTION``.
+``environment.py missing LOCK``, ``... check DISTRIBUTION`` and ``... compile``.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
@@ -33,28 +34,53 @@ def missing(lock: str) -> str:
 
 
 def unmet(distribution: str) -> list[str]:
-    """Return the requirements of an installed distribution that the environment does not meet."""
+    """Return what an installed distribution needs and the environment does not have.
+
+    Its requirements, theirs, and so on, without extras.
+    """
     from packaging.requirements import Requirement
 
-    problems = []
-    for text in requires(distribution) or ():
-        requirement = Requirement(text)
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+    problems: list[str] = []
+    seen: set[str] = set()
+    waiting = [distribution]
+    while waiting:
+        name = waiting.pop(0)
+        if name in seen:
             continue
-        found = _installed(requirement.name)
-        if found is None or not requirement.specifier.contains(found, prereleases=True):
-            problems.append(f"{requirement}, and the base has {found or 'none'}")
+        seen.add(name)
+        for text in requires(name) or ():
+            requirement = Requirement(text)
+            if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+                continue
+            found = _installed(requirement.name)
+            if found is None or not requirement.specifier.contains(found, prereleases=True):
+                problems.append(f"{name} needs {requirement}, and there is {found or 'none'}")
+            else:
+                waiting.append(requirement.name)
     return problems
 
 
-def main(command: str, argument: str) -> int:
+def compile_all(paths: Iterable[str]) -> None:
+    """Compile every module below some folders to bytecode, where it is not yet."""
+    import compileall
+
+    for path in paths:
+        if Path(path).is_dir():
+            # some packages carry templates that are no Python: they are passed over
+            compileall.compile_dir(path, quiet=2, workers=0)
+
+
+def main(command: str, argument: str = "") -> int:
     """Run one command and return its exit code."""
+    if command == "compile":
+        compile_all(sys.path[1:])  # without this script's own folder
+        return 0
     if command == "missing":
         print(missing(Path(argument).read_text()), end="")
         return 0
     problems = unmet(argument)
     for problem in problems:
-        print(f"{argument} needs {problem}", file=sys.stderr)
+        print(problem, file=sys.stderr)
     return 1 if problems else 0
 
 

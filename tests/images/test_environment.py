@@ -1,11 +1,12 @@
 """What is added to a base image, and what is left as it is."""
 
 from importlib.metadata import version
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
 
-from images.environment import main, missing, unmet
+from images.environment import compile_all, main, missing, unmet
 
 LOCK = """\
 pydantic==0.0.1 ; python_version > '3' \\
@@ -42,14 +43,29 @@ def test_requirements_that_are_met() -> None:
 
 
 def test_requirements_that_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "images.environment.requires",
-        lambda name: ["pydantic<0.1", "no-such-distribution", "never; sys_platform == 'never'"],
-    )
+    """A requirement's own requirements count too."""
+    needs = {
+        "anything": ["pydantic", "no-such-distribution", "never; sys_platform == 'never'"],
+        "pydantic": ["typing-extensions<0.1", "dotenv; extra == 'env'"],
+    }
+    monkeypatch.setattr("images.environment.requires", needs.get)
     assert unmet("anything") == [
-        f"pydantic<0.1, and the base has {version('pydantic')}",
-        "no-such-distribution, and the base has none",
+        "anything needs no-such-distribution, and there is none",
+        f"pydantic needs typing-extensions<0.1, and there is {version('typing-extensions')}",
     ]
+
+
+def test_modules_are_compiled_and_templates_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "package").mkdir()
+    module = tmp_path / "package" / "module.py"
+    module.write_text("A = 1\n")
+    (tmp_path / "template.py").write_text("{{ this is none }}\n")
+    compile_all([str(tmp_path), str(tmp_path / "none")])
+    assert Path(cache_from_source(str(module))).exists()
+    printed = capsys.readouterr()
+    assert printed.out + printed.err == ""
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,60 @@
+"""The images' sizes, and the seconds from ``run`` to the first 200 of ``/health/ready``.
+
+Run as ``python -m benchmarks.images``, after ``make test-container`` has built them: as uid 65534
+on a read-only root, the demo model, nothing kept from the run before, all kinds of start in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+
+from images.build import tag
+from images.engine import Engine
+from tests.container.conftest import container_engine
+from tests.container.pod import Pod
+
+STARTS: dict[str, tuple[str, dict[str, str]]] = {
+    "cpu": ("cpu", {}),
+    # where no bytecode is, so that none of the image's is found
+    "cpu without bytecode": ("cpu", {"PYTHONPYCACHEPREFIX": "/nonexistent"}),
+    "openvino": ("openvino", {}),
+}
+
+
+def size(engine: Engine, image: str) -> int:
+    """Return an image's bytes, unpacked."""
+    return int(json.loads(engine.run("image", "inspect", image).stdout)[0]["Size"])
+
+
+def start(engine: Engine, image: str, environ: dict[str, str]) -> float:
+    """Return the seconds of one start."""
+    pod = Pod(engine, image, environ=environ)
+    try:
+        return pod.until_ready()
+    finally:
+        pod.remove()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.images", description=__doc__)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--only", choices=STARTS, action="append")
+    arguments = parser.parse_args()
+    chosen = {name: STARTS[name] for name in arguments.only or STARTS}
+    engine = container_engine()
+    for kind in sorted({kind for kind, _ in chosen.values()}):
+        print(f"{kind}: {size(engine, tag(kind)) / 1e9:.2f} GB")
+    seconds: dict[str, list[float]] = {name: [] for name in chosen}
+    for _ in range(arguments.runs):
+        for name, (kind, environ) in chosen.items():
+            seconds[name].append(start(engine, tag(kind), environ))
+    for name, found in seconds.items():
+        listed = " ".join(f"{value:.0f}" for value in found)
+        print(f"{name}: median {statistics.median(found):.0f} s of {listed}")
+
+
+if __name__ == "__main__":
+    main()

@@ -56,11 +56,18 @@ ifndef HOST
 serve plan: export HOST = 127.0.0.1
 endif
 
+ifeq ($(ACCELERATOR),openvino)
+SERVE := $(OPENVINO)/bin
+serve plan: $(OPENVINO_STAMP) $(CONVERT_STAMP)
+else
+SERVE := $(BIN)
+endif
+
 serve: $(STAMP) ## serve the demo model, or MODEL_ID=..., on http://127.0.0.1:8000
-	@exec $(BIN)/inference-server serve
+	@exec $(SERVE)/inference-server serve
 
 plan: $(STAMP) ## show what `make serve` would do
-	@exec $(BIN)/inference-server plan
+	@exec $(SERVE)/inference-server plan
 
 test: $(STAMP) $(OPENVINO_STAMP) $(CONVERT_STAMP) ## run every test but the images', on real engines
 	$(BIN)/python -m pytest --ignore=tests/container
@@ -95,7 +102,7 @@ demo: $(STAMP) ## train the demo model again
 
 SOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	$(TORCH) --override requirements/overrides.txt \
-	$(foreach package,torch torchvision torchaudio torchcodec triton,--no-emit-package $(package))
+	$(foreach package,torch torchvision torchaudio torchcodec triton openvino-telemetry,--no-emit-package $(package))
 
 lock: $(STAMP) ## solve the requirements again
 	$(SOLVE) --extra cpu --extra dev pyproject.toml requirements/torch.txt -o $(LOCK)

@@ -11,7 +11,7 @@ from entrypoint.hardware.detect import detect_hardware
 from entrypoint.hardware.hardware import Hardware
 from entrypoint.listener import check_certificate
 from entrypoint.note import Note
-from entrypoint.openvino.plan import on_openvino
+from entrypoint.openvino.plan import idle_notes, on_openvino
 from entrypoint.openvino.weights import Weights, choose_weights
 from entrypoint.plan import LaunchPlan, chosen_listen, chosen_model, make_plan
 from entrypoint.pod import Pod, read_pod
@@ -47,7 +47,10 @@ class Draft:
         plan = make_plan(self.settings, model, self.hardware, self.pod)
         plan = replace(plan, notes=self.notes + plan.notes)
         weights = self.openvino_weights(model)
-        return plan if weights is None else on_openvino(plan, weights)
+        if weights is None:
+            idle = idle_notes(self.settings, self.environ, self.hardware.kind)
+            return replace(plan, notes=plan.notes + idle)
+        return on_openvino(plan, weights, self.settings.openvino_enable_quantized_weights)
 
     def openvino_weights(self, model: Model) -> Weights | None:
         """Return the OpenVINO model that is served, None where vLLM's own engine serves."""

@@ -118,7 +118,7 @@ def check_cache(config: VllmConfig, load: Load) -> None:
 
 
 @dataclass(slots=True)
-class _Sequence:
+class Sent:
     """A sequence that the pipeline's process works on.
 
     Attributes:
@@ -157,7 +157,7 @@ class PipelineCore(EngineCoreClient):  # type: ignore[misc]  # vLLM ships no typ
         self.resources = _Resources()
         self._max_model_len = config.model_config.max_model_len
         self._spaced = not config.structured_outputs_config.disable_any_whitespace
-        self._sequences: dict[str, _Sequence] = {}
+        self._sequences: dict[str, Sent] = {}
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._closing = threading.Lock()
@@ -216,7 +216,7 @@ class PipelineCore(EngineCoreClient):  # type: ignore[misc]  # vLLM ships no typ
         assert params is not None
         assert prompt is not None
         sampling = pipeline_sampling(params, len(prompt), self._max_model_len, self._spaced)
-        self._sequences[request.request_id] = _Sequence(
+        self._sequences[request.request_id] = Sent(
             len(prompt), params.eos_token_id, params.logprobs == 1, time.monotonic()
         )
         await self._send(Generate(request.request_id, prompt, sampling))
@@ -233,7 +233,7 @@ class PipelineCore(EngineCoreClient):  # type: ignore[misc]  # vLLM ships no typ
         Raises:
             EngineDeadError: The pipeline has failed, or its process has ended.
         """
-        reader, _ = await self._connect()
+        reader, writer = await self._connect()
         try:
             (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
             message = read_up(await reader.readexactly(length))
@@ -241,6 +241,7 @@ class PipelineCore(EngineCoreClient):  # type: ignore[misc]  # vLLM ships no typ
             if not self.resources.engine_dead:
                 logger.error("The OpenVINO process has ended.")
             self.resources.engine_dead = True
+            writer.close()
             raise EngineDeadError(suppress_context=True) from None
         if isinstance(message, Failed):
             logger.error("The OpenVINO pipeline has failed: %s", message.error)
@@ -291,6 +292,8 @@ class PipelineCore(EngineCoreClient):  # type: ignore[misc]  # vLLM ships no typ
             self.resources.engine_dead = True
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
+            if self._writer is None:  # else the event loop closes it, at its end
+                self._socket.close()
             try:
                 self._process.wait(END_SECONDS)
             except subprocess.TimeoutExpired:
@@ -298,7 +301,7 @@ class PipelineCore(EngineCoreClient):  # type: ignore[misc]  # vLLM ships no typ
                 self._process.wait()
 
 
-def engine_output(output: Output, sequence: _Sequence) -> EngineCoreOutput:
+def engine_output(output: Output, sequence: Sent) -> EngineCoreOutput:
     """Return a sequence's output in vLLM's terms."""
     translated = EngineCoreOutput(request_id=output.request, new_token_ids=output.tokens)
     if output.finished_by is not None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
-from images.engine import Engine
+from images.engine import Engine, install
 
 RELEASE = "bookworm"
 PUBLIC = f"docker.io/library/debian:{RELEASE}-slim"
 LOCAL = f"localhost/inference-server-base:{RELEASE}"
+
+PACKAGES = ("debootstrap", "debian-archive-keyring")
 
 LEFT_OUT = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale")
 
@@ -19,6 +22,7 @@ def base_image(engine: Engine) -> str:
     """Return the name of a Debian base image that is in the engine's store.
 
     Raises:
+        NoEngine: No registry answers, and debootstrap cannot be installed.
         subprocess.CalledProcessError: No registry answers, and debootstrap fails.
     """
     for image in (PUBLIC, LOCAL):
@@ -31,7 +35,14 @@ def base_image(engine: Engine) -> str:
 
 
 def make_base(engine: Engine) -> None:
-    """Make the base image with debootstrap, as root on a Debian."""
+    """Make the base image with debootstrap, as root on a Debian.
+
+    Raises:
+        NoEngine: debootstrap is missing and cannot be installed.
+        subprocess.CalledProcessError: It failed.
+    """
+    if shutil.which("debootstrap") is None:
+        install(PACKAGES)
     with tempfile.TemporaryDirectory(dir=engine.environ.get("TMPDIR")) as folder:
         tree = Path(folder, "tree")
         archive = Path(folder, "tree.tar")

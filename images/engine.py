@@ -39,9 +39,8 @@ class Engine:
         Raises:
             subprocess.CalledProcessError: It failed, and ``check`` is set.
         """
-        return subprocess.run(
+        done = subprocess.run(
             [self.name, *map(str, words)],
-            check=check,
             capture_output=capture,
             text=True,
             timeout=timeout,
@@ -49,6 +48,11 @@ class Engine:
             # podman's monitor leaves a file where it was started when memory runs out
             cwd=self.environ.get("TMPDIR"),
         )
+        if check and done.returncode != 0:
+            error = subprocess.CalledProcessError(done.returncode, done.args)
+            error.add_note(done.stderr or "")
+            raise error
+        return done
 
     def has_image(self, image: str) -> bool:
         """Whether an image is in the store."""
@@ -77,8 +81,8 @@ def find_engine() -> Engine:
     raise NoEngine("; ".join(problems) + ". Install Docker or podman.")
 
 
-PODMAN_PACKAGES = ("podman", "runc", "netavark", "debootstrap", "debian-archive-keyring")
-"""What Debian needs for podman under root, and for a base image without a registry."""
+PODMAN_PACKAGES = ("podman", "runc", "netavark")
+"""What Debian needs for podman under root."""
 
 CONTAINERS_CONF = """\
 [containers]
@@ -105,7 +109,7 @@ def private_podman(store: Path, run: Path) -> Engine:
         NoEngine: It is not there and cannot be installed, or does not work.
     """
     if shutil.which("podman") is None or shutil.which("runc") is None:
-        _install(PODMAN_PACKAGES)
+        install(PODMAN_PACKAGES)
     for folder in (store / "tmp", run):
         folder.mkdir(parents=True, exist_ok=True)
     containers = store / "containers.conf"
@@ -128,11 +132,16 @@ def private_podman(store: Path, run: Path) -> Engine:
     return engine
 
 
-def _install(packages: tuple[str, ...]) -> None:
+def install(packages: tuple[str, ...]) -> None:
+    """Install Debian packages, as root.
+
+    Raises:
+        NoEngine: That is not possible here.
+    """
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise NoEngine(
-            "Neither Docker nor podman works here, and they can be installed only by root with "
-            f"apt-get. Let root run: apt-get install {' '.join(packages)}"
+            "What is missing here can be installed only by root: apt-get install "
+            f"{' '.join(packages)}"
         )
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for words in (

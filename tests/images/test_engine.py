@@ -1,5 +1,6 @@
 """Which engine is taken, and what is said where none works."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,13 @@ def test_a_private_podman_has_its_own_configuration(programs: Path, tmp_path: Pa
     assert printed[0] == str(tmp_path / "store" / "containers.conf")
     assert f'graphroot = "{tmp_path}/store/storage"' in Path(printed[1]).read_text()
     assert printed[2] == "version"
+
+
+def test_a_failed_command_carries_what_it_said(programs: Path) -> None:
+    install(programs, "docker", FAILS)
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        Engine("docker").run("version")
+    assert raised.value.__notes__ == ["cannot connect\n"]
 
 
 def test_podman_that_cannot_be_installed(programs: Path, tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def main() -> None:
     for _ in range(arguments.runs):
         for name, (kind, environ) in chosen.items():
             seconds[name].append(start(engine, tag(kind), environ))
+            print(f"{name}: {seconds[name][-1]:.0f} s", flush=True)
     for name, found in seconds.items():
         listed = " ".join(f"{value:.0f}" for value in found)
         print(f"{name}: median {statistics.median(found):.0f} s of {listed}")

@@ -36,6 +36,8 @@ def container_engine() -> Engine:
     left = podman.run("ps", "--all", "--quiet", *named).stdout.split()
     if left:
         podman.run("rm", "--force", "--time", "0", *left)
+    # layers that no image uses, but those that a build of today may take up again
+    podman.run("image", "prune", "--force", "--filter", "until=24h")
     if shutil.disk_usage(STORE).free < LEAST_FREE:
         podman.run("system", "prune", "--all", "--force")
     return podman

@@ -76,7 +76,7 @@ def sides(question: str) -> list[Side]:
 class Engine:
     """An engine in a process group of its own, stopped except in its turn."""
 
-    def __init__(self, side: Side, model: Path, log: Path, cores: int):
+    def __init__(self, side: Side, model: Path, log: Path, cores: int, eager: bool):
         self.side = side
         environ = {
             **os.environ,
@@ -87,7 +87,11 @@ class Engine:
         }
         with log.open("w") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.cpu", "--engine", side.dtype, str(model)],
+                [
+                    *(sys.executable, "-m", "benchmarks.cpu"),
+                    *("--engine", side.dtype, str(model)),
+                    *(("--eager",) if eager else ()),
+                ],
                 env=environ,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -128,7 +132,7 @@ class Engine:
         raise RuntimeError(f"the engine for {self.side.name} has ended")
 
 
-def run_engine(dtype: str, model: str) -> None:
+def run_engine(dtype: str, model: str, eager: bool) -> None:
     """Answer requests as standard input asks for them: the benchmark's other process."""
     from vllm import LLM, SamplingParams
     from vllm.inputs import TokensPrompt
@@ -142,6 +146,7 @@ def run_engine(dtype: str, model: str) -> None:
         max_num_seqs=max(STREAMS),
         max_num_batched_tokens=max(STREAMS) * PROMPT_TOKENS,  # bounds the warm-up
         enable_prefix_caching=False,
+        enforce_eager=eager,
     )
     sampling = SamplingParams(
         temperature=0, max_tokens=OUTPUT_TOKENS, ignore_eos=True, detokenize=False
@@ -163,14 +168,14 @@ def run_engine(dtype: str, model: str) -> None:
         print("benchmark", seconds(int(line)), flush=True)
 
 
-def compare(question: str, runs: int, cores: int) -> None:
+def compare(question: str, runs: int, cores: int, eager: bool) -> None:
     """Measure the sides of one question in turn, and print."""
     with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
         model = Path(directory)
         (model / "config.json").write_text(json.dumps(CONFIG))
         engines: list[Engine] = []
         for side in sides(question):
-            engine = Engine(side, model, model / f"{len(engines)}.log", cores)
+            engine = Engine(side, model, model / f"{len(engines)}.log", cores, eager)
             stack.callback(engine.end)
             engines.append(engine)
         names = [engine.side.name for engine in engines]
@@ -194,15 +199,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cpu", description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each side")
     parser.add_argument("--only", choices=QUESTIONS, help="answer only this question")
+    parser.add_argument(
+        "--eager", action="store_true", help="do not compile, which takes minutes an engine"
+    )
     parser.add_argument("--engine", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.engine:
-        run_engine(*arguments.engine)
+        dtype, model = arguments.engine
+        run_engine(dtype, model, arguments.eager)
         return
     cores = len(os.sched_getaffinity(0))
     print(f"cores: {cores}, runs: {arguments.runs} of each side, in turn")
     for question in (arguments.only,) if arguments.only else QUESTIONS:
-        compare(question, arguments.runs, cores)
+        compare(question, arguments.runs, cores, arguments.eager)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,9 @@ def _accelerator(accelerator: dict[str, Any]) -> str:
     if names:
         text += f" ({', '.join(names)})"
     if accelerator["memory_bytes"]:
-        # a device's whole memory, and of main memory what is free
-        text += f", {human_bytes(accelerator['memory_bytes'])} {'each' if names else 'available'}"
+        # of main memory what is free, and a device's own whole
+        main = accelerator["kind"] in ("cpu", "openvino")
+        text += f", {human_bytes(accelerator['memory_bytes'])} {'available' if main else 'each'}"
     return text
 
 

@@ -23,6 +23,11 @@ SPIN_MILLISECONDS = "5"
 binds threads, and wasted time of a quota beyond that."""
 
 
+FEW_CORES = 4
+"""Up to so many, the core that vLLM leaves to its scheduler, which mostly sleeps, is missed: with
+two, an engine that may use both was half as fast again (benchmarks/cpu.py, ``threads``)."""
+
+
 def cpu_defaults(settings: Settings, model: Model, hardware: Hardware, ranks: int) -> Defaults:
     """Return the type to compute in, the key-value cache's size, threads, and what to preload.
 
@@ -108,6 +113,9 @@ def _threads(hardware: Hardware, ranks: int) -> dict[str, str]:
     if ranks > hardware.count:
         # with more ranks than NUMA nodes vLLM refuses to choose their processors by itself
         return {"VLLM_CPU_OMP_THREADS_BIND": thread_binding(hardware.cpus, ranks)}
+    cores = hardware.processor.cores
+    if 1 < len(cores) <= FEW_CORES and hardware.count == 1:
+        return {"VLLM_CPU_OMP_THREADS_BIND": thread_binding(cores, 1)}
     return {}
 
 

@@ -74,11 +74,12 @@ def _flags(root: Path) -> frozenset[str]:
     return frozenset()
 
 
-def _cores(root: Path, cpus: tuple[int, ...]) -> int:
-    """Return the number of physical cores behind logical processors."""
+def _cores(root: Path, cpus: tuple[int, ...]) -> tuple[int, ...]:
+    """Return one logical processor of each physical core, the last as vLLM takes it."""
     folder = root / "sys/devices/system/cpu"
     siblings = (_text(folder / f"cpu{cpu}/topology/thread_siblings_list") for cpu in cpus)
-    return len({shared or str(cpu) for cpu, shared in zip(cpus, siblings, strict=True)})
+    last = {shared or str(cpu): cpu for cpu, shared in zip(cpus, siblings, strict=True)}
+    return tuple(sorted(last.values()))
 
 
 def _status(root: Path, name: str) -> str | None:

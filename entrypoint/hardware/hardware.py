@@ -36,7 +36,7 @@ class Processor:
 
     Attributes:
         flags: What the processor can do, in the kernel's words: ``avx512_bf16``.
-        cores: Physical cores, of those that this process may run on.
+        cores: One logical processor of each physical core that this process may run on.
         quota: Processors' worth of time that the cgroup gives; None without a limit.
         memory_limit: The most bytes that there can ever be: the cgroup's limit or the machine's
             memory, whichever is less.
@@ -44,7 +44,7 @@ class Processor:
     """
 
     flags: frozenset[str] = frozenset()
-    cores: int | None = None
+    cores: tuple[int, ...] = ()
     quota: float | None = None
     memory_limit: int | None = None
     memory_limited: bool = False
@@ -58,8 +58,8 @@ class Hardware:
         kind: The accelerator.
         count: Devices of that kind that may be used; for the CPU its NUMA nodes.
         memory_bytes: The memory of one device, the least where they differ, None where their
-            driver does not say. For the CPU: what can be used now, the smaller of the machine's
-            available memory and what the cgroup leaves.
+            driver does not say. For the CPU and OpenVINO: the main memory that can be used now, the
+            smaller of what the machine has available and what the cgroup leaves.
         cpus: The logical processors that this process may run on.
         vllm_version: The installed vLLM, None without one.
         devices: The devices that ``count`` counts; none for the CPU.

@@ -24,6 +24,10 @@ def test_bytes(count: int, text: str) -> None:
         (Hardware("cpu", 1, 5 << 30, (0,), "0"), "1 x cpu, 5.0 GiB available"),
         (Hardware("cuda", 2, None, (0,), "0"), "2 x cuda"),
         (
+            Hardware("openvino", 1, 5 << 30, (0,), "0", (Device(0, "Intel GPU"),)),
+            "1 x openvino (Intel GPU), 5.0 GiB available",
+        ),
+        (
             Hardware("cuda", 2, 80 << 30, (0,), "0", (Device(0, "H100"), Device(1, "H100"))),
             "2 x cuda (H100), 80.0 GiB each",
         ),

@@ -155,6 +155,16 @@ class TestThreads:
         environment = cpu_defaults(settings(), a_model(), machine(), 1).environment
         assert not {"VLLM_CPU_OMP_THREADS_BIND", "OMP_NUM_THREADS"} & environment.keys()
 
+    @pytest.mark.parametrize(
+        ("cores", "binding"),
+        [((0, 1), "0,1"), ((4, 5, 6, 7), "4,5,6,7"), ((0,), None), (tuple(range(8)), None)],
+    )
+    def test_a_small_machine_keeps_no_core_free(
+        self, cores: tuple[int, ...], binding: str | None
+    ) -> None:
+        environment = cpu_defaults(settings(), a_model(), machine(cores=cores), 1).environment
+        assert environment.get("VLLM_CPU_OMP_THREADS_BIND") == binding
+
     def test_as_many_ranks_as_nodes_too(self) -> None:
         environment = cpu_defaults(settings(), a_model(), machine(nodes=2), 2).environment
         assert "VLLM_CPU_OMP_THREADS_BIND" not in environment

@@ -28,12 +28,12 @@ class TestProcessors:
 
     def test_two_threads_are_one_core(self, tmp_path: Path) -> None:
         root = tree(tmp_path, MACHINE)
-        assert read_processor(root, (0, 1, 2, 3)).cores == 2
-        assert read_processor(root, (0, 1)).cores == 2
-        assert read_processor(root, (0, 2)).cores == 1
+        assert read_processor(root, (0, 1, 2, 3)).cores == (2, 3)
+        assert read_processor(root, (0, 1)).cores == (0, 1)
+        assert read_processor(root, (0, 2)).cores == (2,)
 
     def test_without_a_topology_each_is_a_core(self, tmp_path: Path) -> None:
-        assert read_processor(tmp_path, (0, 1)).cores == 2
+        assert read_processor(tmp_path, (0, 1)).cores == (0, 1)
 
     @pytest.mark.parametrize(
         "text",

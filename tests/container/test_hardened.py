@@ -12,7 +12,7 @@ from openai import OpenAI
 
 from images.engine import Engine
 from tests.container.pod import ARBITRARY, NOBODY, Pod, health_check
-from tests.end_to_end.launch import DEMO
+from tests.end_to_end.launch import DEMO, DRAIN_SECONDS
 
 SERVICES = {"VLLM_PORT": "tcp://10.0.0.7:8000", "VLLM_SERVICE_HOST": "10.0.0.7"}
 """What Kubernetes injects where a service is called vllm."""
@@ -41,7 +41,7 @@ def image(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def nobody(engine: Engine, image: str) -> Iterator[Pod]:
     """As uid 65534, ready."""
-    pod = Pod(engine, image, environ=SERVICES)
+    pod = Pod(engine, image, environ={**SERVICES, "SHUTDOWN_TIMEOUT": DRAIN_SECONDS})
     try:
         pod.until_ready()
         yield pod

@@ -21,6 +21,8 @@ DEMO_CACHE = ROOT / "demo" / "cache"
 DEMO = "inference-server/Demo-Llama"
 START_SECONDS = 600
 """The most that a start may take on a slow machine before the test gives up."""
+DRAIN_SECONDS = "120"
+"""SHUTDOWN_TIMEOUT where a test waits for a long stream's end: a slow machine needs it."""
 
 
 def environment(home: Path, **variables: str) -> dict[str, str]:

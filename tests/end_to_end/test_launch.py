@@ -12,7 +12,14 @@ import pytest
 from openai import OpenAI
 
 from tests.end_to_end.conftest import KEY
-from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, descendants, environment
+from tests.end_to_end.launch import (
+    DEMO,
+    DEMO_CACHE,
+    DRAIN_SECONDS,
+    Launch,
+    descendants,
+    environment,
+)
 
 ENTRYPOINT_BYTES = 80 * 10**6
 
@@ -101,9 +108,10 @@ def test_the_log_tells_the_phases(server: Launch) -> None:
 
 def test_a_running_stream_finishes_after_sigterm(home: Path) -> None:
     """1. A long stream runs. 2. SIGTERM. 3. It comes to its end; 4. then the launch ends."""
-    launch = Launch(
-        environment(home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE)), home / "drain.log"
+    environ = environment(
+        home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE), SHUTDOWN_TIMEOUT=DRAIN_SECONDS
     )
+    launch = Launch(environ, home / "drain.log")
     try:
         launch.until_ready()
         client = OpenAI(base_url=f"{launch.url}/v1", api_key="none", max_retries=0)
@@ -122,7 +130,7 @@ def test_a_running_stream_finishes_after_sigterm(home: Path) -> None:
             if pieces == 5:
                 launch.process.send_signal(signal.SIGTERM)
             reason = chunk.choices[0].finish_reason or reason
-        assert launch.process.wait(60) == 0
+        assert launch.process.wait(150) == 0
     finally:
         launch.stop()
     assert reason == "length"

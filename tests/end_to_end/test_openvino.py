@@ -23,7 +23,14 @@ from demo.artifact import read_snapshot
 from demo.evaluate import greedy_answer, load_model
 from demo.questions import QUESTIONS_PATH
 from demo.questions import load as load_questions
-from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, descendants, environment
+from tests.end_to_end.launch import (
+    DEMO,
+    DEMO_CACHE,
+    DRAIN_SECONDS,
+    Launch,
+    descendants,
+    environment,
+)
 
 NAME = "inference-server--Demo-Llama"
 QUESTION: list[ChatCompletionMessageParam] = [{"role": "user", "content": "What is this?"}]
@@ -54,7 +61,11 @@ def openvino(home: Path, **variables: str) -> dict[str, str]:
 def server(home: Path) -> Iterator[Launch]:
     """Started as the image starts it: no variable names OpenVINO."""
     launch = Launch(
-        openvino(home, ARG="--enable-auto-tool-choice --tool-call-parser hermes"),
+        openvino(
+            home,
+            ARG="--enable-auto-tool-choice --tool-call-parser hermes",
+            SHUTDOWN_TIMEOUT=DRAIN_SECONDS,
+        ),
         home / "openvino.log",
     )
     yield launch.until_ready()
@@ -379,7 +390,7 @@ def test_a_running_stream_finishes_after_sigterm(server: Launch, client: OpenAI)
         if pieces == 5:
             server.process.send_signal(signal.SIGTERM)
         reason = chunk.choices[0].finish_reason or reason
-    assert server.process.wait(60) == 0, server.tail()
+    assert server.process.wait(150) == 0, server.tail()
     assert reason == "length"
     assert pieces > 1000
     assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]

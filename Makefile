@@ -104,14 +104,17 @@ SOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-
 	$(TORCH) --override requirements/overrides.txt \
 	$(foreach package,torch torchvision torchaudio torchcodec triton openvino-telemetry,--no-emit-package $(package))
 
+STORES := --extra s3 --extra azure --extra gcs --extra sign
+
 lock: $(STAMP) ## solve the requirements again
-	$(SOLVE) --extra cpu --extra dev pyproject.toml requirements/torch.txt -o $(LOCK)
-	$(SOLVE) --extra openvino --constraint $(LOCK) pyproject.toml requirements/torch.txt \
+	$(SOLVE) --extra cpu $(STORES) --extra dev pyproject.toml requirements/torch.txt -o $(LOCK)
+	$(SOLVE) --extra openvino $(STORES) --constraint $(LOCK) pyproject.toml requirements/torch.txt \
 		-o $(OPENVINO_LOCK)
 	$(SOLVE) requirements/openvino-convert.in requirements/torch.txt -o $(CONVERT_LOCK)
-	$(SOLVE) --extra cpu --constraint $(LOCK) pyproject.toml requirements/torch.txt \
+	$(SOLVE) --extra cpu $(STORES) --constraint $(LOCK) pyproject.toml requirements/torch.txt \
 		-o requirements/image-cpu.txt
-	$(SOLVE) --constraint $(LOCK) pyproject.toml -o requirements/image-light.txt
+	$(SOLVE) --extra s3 --extra sign --constraint $(LOCK) pyproject.toml \
+		-o requirements/image-light.txt
 	$(SOLVE) --group image -o requirements/image-tools.txt
 
 bench: $(STAMP) ## measure the start and the plan

@@ -12,12 +12,12 @@ from pathlib import Path
 from unittest.mock import patch
 
 from entrypoint.cli import main as command
+from entrypoint.commands import COMMANDS
 from entrypoint.errors import InferenceServerError
 from entrypoint.settings import PASSED_ON, Settings, is_secret, variables
 
 DOCS = Path(__file__).parent
 HEAD = "<!-- Written by `make docs`; do not edit. -->\n"
-COMMANDS = ((), ("serve",), ("plan",), ("health",), ("options",))
 
 
 def _default(field: str) -> str:
@@ -73,7 +73,7 @@ def _subclasses(error: type[InferenceServerError]) -> list[type[InferenceServerE
 def command_line() -> str:
     """Return the page of the command line."""
     parts = [HEAD, "# The command line", ""]
-    for words in COMMANDS:
+    for words in [[], *([module.__name__.rpartition(".")[2]] for module in COMMANDS)]:
         printed = io.StringIO()
         # argparse wraps at the terminal's width
         width = patch.dict(os.environ, COLUMNS="90")

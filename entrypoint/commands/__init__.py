@@ -1,0 +1,28 @@
+"""The commands of ``inference-server``, one module each; light to import, each of them.
+
+A module has ``add``, which describes the command to the parser, and ``run``, which does it and
+returns the exit code. Whatever ``run`` needs, it imports itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from entrypoint.commands import health, options, plan, serve
+
+if TYPE_CHECKING:
+    from entrypoint.commands.arguments import Commands
+
+Run = Callable[[argparse.Namespace, Mapping[str, str]], int]
+
+COMMANDS = (serve, plan, health, options)
+"""In the order of ``--help``."""
+
+
+def add_commands(commands: Commands) -> None:
+    """Describe every command to the parser; ``run`` becomes its default."""
+    for module in COMMANDS:
+        run: Run = module.run
+        module.add(commands).set_defaults(run=run)

@@ -9,6 +9,7 @@ from demo import files
 from demo.artifact import read_snapshot
 from entrypoint.openvino.convert import convert, converter_environment, find_converter
 from entrypoint.openvino.weights import Format, choose_weights
+from entrypoint.store.files import directory_files
 from entrypoint.store.integrity import read_config
 from entrypoint.store.model import Model
 
@@ -24,7 +25,7 @@ def demo_model() -> Model:
         requested_revision=None,
         bytes=sum(file.stat().st_size for file in path.iterdir()),
         searched=(),
-        config=read_config(path),
+        config=read_config(directory_files(path)),
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from entrypoint.store.files import directory_files
 from entrypoint.store.folder import subfolders, why_unreadable
 from entrypoint.store.integrity import examine_model, model_error
 
@@ -214,7 +215,7 @@ def open_snapshot(folder: Path, revision: str | None) -> Snapshot | RevisionProb
     if isinstance(commit, RevisionProblem):
         return commit
     path = folder / "snapshots" / commit
-    size, problems = examine_model(path)
+    size, problems = examine_model(directory_files(path))
     if len(repository.commits) == 1:
         # With more snapshots it cannot be told whose download it was.
         problems |= _unfinished_downloads(folder)

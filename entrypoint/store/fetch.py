@@ -12,6 +12,7 @@ from pathlib import Path
 from entrypoint.errors import ModelNotFound, StorageError
 from entrypoint.store.cache import RevisionProblem
 from entrypoint.store.directory import open_tree
+from entrypoint.store.files import directory_files
 from entrypoint.store.folder import why_unreadable
 from entrypoint.store.integrity import read_config
 from entrypoint.store.model import Model, Request
@@ -71,6 +72,7 @@ def fetch_model(model: Model, request: Request, progress: Progress) -> Model:
                 "config.json in it.",
             )
         snapshot = found
+    files = directory_files(snapshot.path)
     return replace(
         model,
         path=snapshot.path,
@@ -78,8 +80,8 @@ def fetch_model(model: Model, request: Request, progress: Progress) -> Model:
         revision=snapshot.commit,
         bytes=snapshot.bytes,
         archive=None,
-        config=read_config(snapshot.path),
-        weight_bytes=weight_bytes(snapshot.path),
+        config=read_config(files),
+        weight_bytes=weight_bytes(files),
     )
 
 

@@ -7,12 +7,13 @@ cheap enough to run at every start.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from entrypoint.errors import IncompleteModel, UnreadableModel
+from entrypoint.store.files import ModelFiles, directory_files
 from entrypoint.store.folder import permission_denied, why_unreadable
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
@@ -47,9 +48,14 @@ def check_model(directory: Path, *, hint: str | None = None) -> int:
         UnreadableModel: A file may not be read by this user.
         IncompleteModel: A file is missing, empty, dangling, cut short or not what its name says.
     """
-    size, problems = examine_model(directory)
+    return check_files(directory_files(directory), hint=hint)
+
+
+def check_files(files: ModelFiles, *, hint: str | None = None) -> int:
+    """Return the size of a model's files in bytes; see :func:`check_model`."""
+    size, problems = examine_model(files)
     if problems:
-        raise model_error(directory, problems, hint)
+        raise model_error(files.place, problems, hint)
     return size
 
 
@@ -63,65 +69,45 @@ def model_error(
     return IncompleteModel(directory, problems, hint=hint)
 
 
-def read_config(directory: Path) -> dict[str, object]:
+def read_config(files: ModelFiles) -> dict[str, object]:
     """What ``config.json`` says; empty for a model that has none."""
-    config = _load_object(directory / "config.json")
+    config = _load_object(files, "config.json")
     return {} if isinstance(config, str) else config
 
 
-def examine_model(directory: Path) -> tuple[int, dict[str, str]]:
+def examine_model(files: ModelFiles) -> tuple[int, dict[str, str]]:
     """Return the size of the model's files in bytes, and ``{file name: what is wrong with it}``."""
-    sizes, problems = _examine_files(directory)
+    sizes, problems = files.sizes, _unusable(files)
     top = [name for name in sizes if "/" not in name]
     weights = [name for name in top if is_weight(name)]
 
     if not any(name.endswith(".gguf") for name in weights):
-        problems |= _examine_config(directory, sizes)
-    indexed, missing = _examine_indexes(directory, sizes, weights)
+        problems |= _examine_config(files)
+    indexed, missing = _examine_indexes(files, weights)
     problems |= missing
     problems |= _missing_numbers([name for name in weights if name not in indexed])
     if not weights and not missing:
         problems["*.safetensors"] = "no weight file (safetensors, bin, pt, gguf) is there"
     for name in sorted({*weights, *indexed} & sizes.keys() - problems.keys()):
-        if problem := _examine_weight(directory / name, sizes[name]):
+        if problem := _examine_weight(files, name):
             problems[name] = problem
     return sum(sizes.values()), problems
 
 
-def _examine_files(directory: Path) -> tuple[dict[str, int], dict[str, str]]:
-    """``{name: bytes}`` of all files that are there, dangling links as 0, and what is wrong."""
-    sizes: dict[str, int] = {}
-    problems: dict[str, str] = {}
-
-    def unlistable(error: OSError) -> None:
-        problems[os.path.relpath(error.filename, directory)] = why_unreadable(error)
-
-    for place, folders, files in os.walk(directory, onerror=unlistable):
-        # .git and .cache hold copies and notes of the tools that fetched the model.
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for file in sorted(files):
-            path = os.path.join(place, file)
-            name = os.path.relpath(path, directory)
-            try:
-                sizes[name] = os.stat(path).st_size
-            except OSError as error:
-                sizes[name] = 0
-                dangling = isinstance(error, FileNotFoundError) and os.path.islink(path)
-                problems[name] = (
-                    f"dangling link to {os.readlink(path)}" if dangling else why_unreadable(error)
-                )
-                continue
-            if not os.access(path, os.R_OK):
-                problems[name] = permission_denied()
-            elif sizes[name] == 0 and (file.endswith(NEVER_EMPTY) or file in NEVER_EMPTY_NAMES):
-                problems[name] = "empty"
-    return sizes, problems
+def _unusable(files: ModelFiles) -> dict[str, str]:
+    """The files that cannot be read, and those that are empty and must not be."""
+    problems = dict(files.problems)
+    for name, size in files.sizes.items():
+        file = name.rpartition("/")[2]
+        if size == 0 and (file.endswith(NEVER_EMPTY) or file in NEVER_EMPTY_NAMES):
+            problems.setdefault(name, "empty")
+    return problems
 
 
-def _load_object(path: Path) -> dict[str, object] | str:
+def _load_object(files: ModelFiles, name: str) -> dict[str, object] | str:
     """The JSON object that a file holds, or what is wrong with the file."""
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(files.read(name))
     except (ValueError, RecursionError) as error:
         return f"not valid JSON: {error}"
     except OSError as error:
@@ -129,30 +115,30 @@ def _load_object(path: Path) -> dict[str, object] | str:
     return value if isinstance(value, dict) else "not a JSON object"
 
 
-def _examine_config(directory: Path, sizes: dict[str, int]) -> dict[str, str]:
+def _examine_config(files: ModelFiles) -> dict[str, str]:
+    sizes = files.sizes
     name = next((name for name in ("config.json", "params.json") if name in sizes), None)
     if name is None:
         return {"config.json": "missing"}
     if sizes[name] == 0:
         return {}  # named as empty or dangling already
-    config = _load_object(directory / name)
+    config = _load_object(files, name)
     return {name: config} if isinstance(config, str) else {}
 
 
-def _examine_indexes(
-    directory: Path, sizes: dict[str, int], weights: list[str]
-) -> tuple[set[str], dict[str, str]]:
+def _examine_indexes(files: ModelFiles, weights: list[str]) -> tuple[set[str], dict[str, str]]:
     """The shards that the indexes name, and those of them that are not there.
 
     An index without any of its shards is no fault where other weights are: a repository often
     holds the model in two formats, and a downloader that fetches one takes all the JSON files.
     """
+    sizes = files.sizes
     shards_of: dict[str, set[str]] = {}
     problems: dict[str, str] = {}
     for index in (name for name in sizes if name.endswith(INDEX_SUFFIXES) and "/" not in name):
         if sizes[index] == 0:
             continue  # named as empty or dangling already
-        content = _load_object(directory / index)
+        content = _load_object(files, index)
         weight_map = content if isinstance(content, str) else content.get("weight_map")
         if isinstance(weight_map, dict):
             shards_of[index] = {str(shard) for shard in weight_map.values()}
@@ -181,32 +167,45 @@ def _missing_numbers(weights: list[str]) -> dict[str, str]:
     return problems
 
 
-def _examine_weight(path: Path, size: int) -> str | None:
-    """What is wrong with a weight file, seen from its first bytes and its size in bytes."""
+def safetensors_header(files: ModelFiles, name: str) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file, and its length in bytes; 8 bytes before it say that.
+
+    Raises:
+        ValueError: It is not a safetensors file.
+        OSError: It cannot be read.
+    """
+    length = int.from_bytes(files.read(name, 8), "little")
+    if length > MAX_SAFETENSORS_HEADER:
+        raise ValueError("not a safetensors file")
+    if files.sizes[name] < 8 + length:
+        raise ValueError(f"cut short: {files.sizes[name]} bytes, its header alone has {8 + length}")
     try:
-        with path.open("rb") as file:
-            start = file.read(max(8, len(LFS_POINTER)))
-            if start.startswith(LFS_POINTER):
-                return "a Git LFS pointer instead of the file, run: git lfs pull"
-            if path.suffix != ".safetensors":
-                return None
-            length = int.from_bytes(start[:8], "little")
-            if length > MAX_SAFETENSORS_HEADER:
-                return "not a safetensors file"
-            if size < 8 + length:
-                return f"cut short: {size} bytes, its header alone has {8 + length}"
-            file.seek(8)
-            header = json.loads(file.read(length))
-            ends = [
-                int(tensor["data_offsets"][1])
-                for name, tensor in header.items()
-                if name != "__metadata__"
-            ]
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
-        return "not a safetensors file: its header cannot be read"
+        header = json.loads(files.read(name, length, 8))
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict):
+        raise ValueError("not a safetensors file: its header cannot be read")
+    return header, length
+
+
+def _examine_weight(files: ModelFiles, name: str) -> str | None:
+    """What is wrong with a weight file, seen from its first bytes and its size in bytes."""
+    size = files.sizes[name]
+    try:
+        if files.read(name, len(LFS_POINTER)) == LFS_POINTER:
+            return "a Git LFS pointer instead of the file, run: git lfs pull"
+        if PurePosixPath(name).suffix != ".safetensors":
+            return None
+        header, length = safetensors_header(files, name)
+    except ValueError as error:
+        return str(error)
     except OSError as error:
         return why_unreadable(error)
-    promised = 8 + length + max(ends, default=0)
+    try:
+        tensors = (tensor for key, tensor in header.items() if key != "__metadata__")
+        promised = 8 + length + max((int(t["data_offsets"][1]) for t in tensors), default=0)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        return "not a safetensors file: its header cannot be read"
     if size < promised:
         return f"cut short: {size} of {promised} bytes"
     if size > promised:

@@ -18,6 +18,7 @@ from entrypoint.errors import (
 )
 from entrypoint.spelling import nearest
 from entrypoint.store.cache import RevisionProblem, Snapshot, read_repository
+from entrypoint.store.files import directory_files
 from entrypoint.store.folder import permission_denied
 from entrypoint.store.integrity import read_config
 from entrypoint.store.model import Attempt, Model, Request, Source
@@ -85,6 +86,7 @@ class Trail:
         if self.request.revision and snapshot.commit is None:
             outcome += f"; REVISION {self.request.revision!r} does not apply to it"
         self.tried(way, place, f"found{outcome}")
+        files = directory_files(snapshot.path)
         return Model(
             source=way,
             path=snapshot.path.absolute(),
@@ -93,8 +95,8 @@ class Trail:
             requested_revision=self.request.revision,
             bytes=snapshot.bytes,
             searched=tuple(self.attempts),
-            config=read_config(snapshot.path),
-            weight_bytes=weight_bytes(snapshot.path),
+            config=read_config(files),
+            weight_bytes=weight_bytes(files),
         )
 
     def error(

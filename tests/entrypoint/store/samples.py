@@ -161,6 +161,7 @@ def run_unprivileged(script: str, *arguments: Path) -> subprocess.CompletedProce
     """
     whole = (
         "import difflib, os, sys; from pathlib import Path; import entrypoint.store.archive\n"
+        "from entrypoint.store.files import directory_files\n"
         "from entrypoint.store.find import find_model\n"
         "from entrypoint.store.integrity import examine_model\n"
         "from entrypoint.store.model import Request\n"

@@ -167,6 +167,7 @@ class TestUnusable:
     def test_a_file_that_this_user_may_not_read(self, public_path: Path) -> None:
         write_files(public_path, model_files())
         (public_path / "tokenizer.json").chmod(0)
-        done = run_unprivileged("print(examine_model(Path(sys.argv[1]))[1])", public_path)
+        script = "print(examine_model(directory_files(Path(sys.argv[1])))[1])"
+        done = run_unprivileged(script, public_path)
         problem = f"permission denied for uid {UNPRIVILEGED}"
         assert done.stdout.strip() == str({"tokenizer.json": problem})

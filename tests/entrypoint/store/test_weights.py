@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from entrypoint.store.files import directory_files
 from entrypoint.store.weights import weight_bytes
 
 
@@ -24,7 +25,7 @@ def test_what_counts(tmp_path: Path, files: dict[str, int], size: int) -> None:
     for name, length in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x" * length)
-    assert weight_bytes(tmp_path) == size
+    assert weight_bytes(directory_files(tmp_path)) == size
 
 
 def test_an_index_says_which(tmp_path: Path) -> None:
@@ -32,8 +33,8 @@ def test_an_index_says_which(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"xxx")
     shards = {"a": "model-1.safetensors", "b": "model-2.safetensors"}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
-    assert weight_bytes(tmp_path) == 6
+    assert weight_bytes(directory_files(tmp_path)) == 6
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    assert weight_bytes(tmp_path / "none") == 0
+    assert weight_bytes(directory_files(tmp_path / "none")) == 0

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 CHUNK = 1 << 20
+# Enough for a member's headers; after each of them the buffer is thrown away.
+HEADERS = 1 << 12
 GZIP = b"\x1f\x8b"
 # A zstd frame, or the skippable frame that pzstd begins with.
 ZSTD = (b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18")
@@ -201,13 +203,16 @@ def split_name(archive: Path, name: str) -> Parts:
 
 @contextmanager
 def open_archive(
-    path: Path, progress: Callable[[int, int], None] = lambda done, total: None
+    path: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    buffer: int = CHUNK,
 ) -> Iterator[OpenArchive]:
     """Open a ``.tar``, ``.tar.gz`` or ``.tar.zst`` to read its members in order.
 
     Args:
         path: The archive.
         progress: Called with the bytes of the archive read, and their total.
+        buffer: Bytes that are read at once; :data:`HEADERS` where contents are passed over.
 
     Raises:
         RefusedArtifact: It is damaged, cut short, or no tarball; also from the body.
@@ -215,7 +220,7 @@ def open_archive(
     """
     with path.open("rb", buffering=0) as raw:
         total = os.fstat(raw.fileno()).st_size
-        file = io.BufferedReader(_Counted(cast(IO[bytes], raw), total, progress), CHUNK)
+        file = io.BufferedReader(_Counted(cast(IO[bytes], raw), total, progress), buffer)
         try:
             inner = _decompressed(file)
             # As a stream, tarfile never steps back, which a decompressor could not.
@@ -263,7 +268,7 @@ def peek(path: Path) -> Contents:
         RefusedArtifact: It is damaged, cut short, or no tarball.
         OSError: It cannot be read.
     """
-    with open_archive(path) as archive:
+    with open_archive(path, buffer=HEADERS) as archive:
         return _first_of(archive) if archive.compressed else _all_of(archive)
 
 

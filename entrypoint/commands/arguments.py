@@ -10,6 +10,30 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
+MAX_THREADS = 256
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``."""
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def add_threads(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add ``--threads``.
+
+    Args:
+        parser: Of the command.
+        what: What so many of are worked on at once.
+    """
+    parser.add_argument(
+        "--threads",
+        type=_threads,
+        metavar="N",
+        help=f"{what} (as many as there are processors)",
+    )
+
+
+def _threads(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_THREADS):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {MAX_THREADS}")
+    return int(text)

@@ -1,0 +1,89 @@
+"""``inference-server pack``: a model into a tarball."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from entrypoint.commands.arguments import add_json, add_threads
+
+if TYPE_CHECKING:
+    from entrypoint.commands.arguments import Commands
+    from entrypoint.store.compress import Compression
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "pack",
+        help="pack a model into a tarball",
+        description="Pack one revision of a model into a tarball in the layout of the cache, with "
+        "a manifest of its files and their SHA-256 in it. Each file is hashed while it is copied, "
+        "and must be what its blob is called by. The same model gives the same bytes. In an "
+        "uncompressed tarball the weights lie so that they can be mapped.",
+    )
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a cache, a models--org--name folder, a snapshot, a plain directory (with "
+        "--repository), or the repository id of a model in the caches that the variables name",
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="the tarball (./org--name.tar, .tar.zst, .tar.gz)"
+    )
+    parser.add_argument("--revision", help="branch, tag, or commit (what refs/main says)")
+    parser.add_argument(
+        "--repository",
+        metavar="ORG/NAME",
+        help="what a plain directory's model is called, or which of a cache's models is meant",
+    )
+    compression = parser.add_mutually_exclusive_group()
+    compression.add_argument("--zstd", action="store_true", help="compress it with zstd")
+    compression.add_argument("--gzip", action="store_true", help="compress it with gzip")
+    add_threads(parser, "files that are hashed, or blocks that are compressed, at once")
+    add_json(parser)
+    return parser
+
+
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Pack, and print what was made."""
+    from entrypoint.settings import cache_roots, read_settings
+    from entrypoint.store.compress import SUFFIX
+    from entrypoint.store.pack import pack_model
+    from entrypoint.store.source import find_source
+    from entrypoint.store.workers import processors
+    from entrypoint.table import human_bytes
+
+    source = find_source(
+        arguments.source,
+        cache_roots(read_settings(environ), environ),
+        repository=arguments.repository,
+        revision=arguments.revision,
+    )
+    compression: Compression = "zstd" if arguments.zstd else "gzip" if arguments.gzip else "none"
+    name = source.repository.replace("/", "--") + SUFFIX[compression]
+    packed = pack_model(
+        source,
+        Path(arguments.output or name),
+        compression=compression,
+        threads=arguments.threads or processors(),
+    )
+    if arguments.json:
+        document = {
+            "path": str(packed.path),
+            "bytes": packed.bytes,
+            "compression": compression,
+            "repository": packed.manifest.repository,
+            "commit": packed.manifest.commit,
+            "files": len(packed.manifest.files),
+        }
+        print(json.dumps(document, indent=2))
+    else:
+        print(
+            f"{packed.path} ({human_bytes(packed.bytes)}): {packed.manifest.repository} "
+            f"{packed.manifest.commit}, {len(packed.manifest.files)} files"
+        )
+    return 0

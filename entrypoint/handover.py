@@ -23,6 +23,10 @@ from typing import Any
 RUN_DIRECTORY_VARIABLE = "INFERENCE_SERVER_RUN_DIRECTORY"
 OPENVINO_MODEL_VARIABLE = "INFERENCE_SERVER_OPENVINO_MODEL"
 """Directory of the OpenVINO model; with it the engine is OpenVINO's, without it vLLM's own."""
+TARBALL_VARIABLE = "INFERENCE_SERVER_TARBALL"
+"""Path of the index of a tarball that the weights are loaded out of (entrypoint.store.packed)."""
+TARBALL_FORMAT = "tarball"
+"""The load format that does so (server.tarball)."""
 EVENTS = "events"
 STATUS = "status.json"
 SEND_SECONDS = 2.0

@@ -13,7 +13,13 @@ from entrypoint.listener import check_certificate
 from entrypoint.note import Note
 from entrypoint.openvino.plan import idle_notes, on_openvino
 from entrypoint.openvino.weights import Weights, choose_weights
-from entrypoint.plan import LaunchPlan, chosen_listen, chosen_model, make_plan
+from entrypoint.plan import (
+    LaunchPlan,
+    chosen_listen,
+    chosen_model,
+    loads_in_place,
+    make_plan,
+)
 from entrypoint.pod import Pod, read_pod
 from entrypoint.scratch import make_scratch, scratch_directory
 from entrypoint.settings import Settings, cache_roots, near_misses, read_settings
@@ -78,6 +84,7 @@ def draft(environ: Mapping[str, str]) -> Draft:
     if not settings.hf_hub_offline:
         # where a download goes if none of the others can be written to
         roots += (scratch / "hub",)
+    hardware = detect_hardware(settings.accelerator, environ)
     request = Request(
         model_id=model_id,
         revision=revision,
@@ -86,12 +93,12 @@ def draft(environ: Mapping[str, str]) -> Draft:
         offline=settings.hf_hub_offline,
         token=settings.hf_token.get_secret_value() if settings.hf_token else None,
         scratch=scratch,
+        in_place=loads_in_place(settings, hardware),
     )
     notes = tuple(
         Note("warning", name, f"{name} is set and means nothing here. Did you mean {meant}?")
         for name, meant in misses.items()
     )
-    hardware = detect_hardware(settings.accelerator, environ)
     notes += hardware.notes
     return Draft(settings, request, hardware, read_pod(environ, scratch), notes, environ)
 

@@ -11,11 +11,13 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 from entrypoint.defaults.accelerator import accelerator_defaults
 from entrypoint.defaults.defaults import Defaults
 from entrypoint.errors import SettingError
+from entrypoint.handover import TARBALL_FORMAT, TARBALL_VARIABLE
 from entrypoint.hardware.hardware import Hardware
 from entrypoint.listener import Listen
 from entrypoint.note import Note
@@ -29,6 +31,7 @@ from entrypoint.secrets import MASK, SECRET_OPTIONS
 from entrypoint.settings import MAX_PORT, Settings, variables
 from entrypoint.shards import Cut, check_cut
 from entrypoint.store.model import Model
+from entrypoint.store.packed import INDEX
 
 SECRET_VARIABLES = frozenset({"HF_TOKEN"})
 
@@ -48,6 +51,14 @@ OTHER_MACHINES = (
 """Options with which some of the ranks may be on other machines."""
 
 CAPTURE = "--max-seq-len-to-capture"
+
+LOADER_OPTIONS = (
+    "--load-format",
+    "--model-loader-extra-config",
+    "--quantization",
+    "--safetensors-load-strategy",
+)
+"""Options that choose how vLLM loads weights, or need a loader of their own."""
 
 MODEL_OPTIONS = ("--model", "--revision")
 """Options that choose the model: the search for it takes them, and the engine gets its path."""
@@ -165,6 +176,16 @@ def chosen_model(settings: Settings) -> tuple[str | None, str | None]:
     return model_id or settings.model_id, revision or settings.revision
 
 
+def loads_in_place(settings: Settings, hardware: Hardware) -> bool:
+    """Whether the engine can load weights that are inside a tarball.
+
+    OpenVINO's converter reads whole files, and so do the loaders that ARG can choose.
+    """
+    given = read_arguments(settings.arg).arguments
+    chosen = any(argument.option.name in LOADER_OPTIONS for argument in given)
+    return hardware.kind != "openvino" and not chosen
+
+
 def chosen_listen(settings: Settings) -> Listen:
     """Return where to listen: ARG's host, port, socket and certificate, else the variables'.
 
@@ -208,7 +229,9 @@ def served_names(settings: Settings, model: Model) -> tuple[str, ...]:
             )
         return tuple(dict.fromkeys(names))
     model_id = chosen_model(settings)[0] or ""
-    name = model.repository or (model.path.name if model.path else model_id)
+    name = model.repository or model_id
+    if model.path is not None and model.path == Path(model_id).expanduser().absolute():
+        name = model.path.name
     derived = name.replace("/", "--", 1)
     return tuple(dict.fromkeys([derived, derived.lower(), model_id]))
 
@@ -251,7 +274,7 @@ def make_plan(settings: Settings, model: Model, hardware: Hardware, pod: Pod) ->
         if argument.option.name not in MODEL_OPTIONS:
             argv += argument.words
 
-    environment = dict(_environment(settings, pod, defaults))
+    environment = dict(_environment(settings, model, pod, defaults))
     options = [want.planned() for want in kept]
     options += [_from_argument(a, overridden.get(a.option.name)) for a in parsed.arguments]
     options += [_from_environment(name, reason) for name, reason in environment.items()]
@@ -330,6 +353,8 @@ def _wanted(
         yield want("--tokenizer", "tokenizer", settings.tokenizer)
     if settings.dtype:
         yield want("--dtype", "dtype", settings.dtype)
+    if model.packed is not None:
+        yield _Want("--load-format", (TARBALL_FORMAT,), "default")
     if settings.block_size is not None:
         yield want("--block-size", "block_size", str(settings.block_size))
     if settings.max_num_seqs is not None:
@@ -352,11 +377,13 @@ class _Variable:
 
 
 def _environment(
-    settings: Settings, pod: Pod, defaults: Defaults
+    settings: Settings, model: Model, pod: Pod, defaults: Defaults
 ) -> Iterator[tuple[str, _Variable]]:
     """Yield what the engine gets beyond the current environment; VLLM_* as set there wins."""
     for name, value in pod.environment.items():
         yield name, _Variable(value, "default")
+    if model.packed is not None and model.path is not None:
+        yield TARBALL_VARIABLE, _Variable(str(model.path.parent / INDEX), "default")
     if settings.hf_hub_offline:
         yield "HF_HUB_OFFLINE", _Variable("1", "variable", "HF_HUB_OFFLINE")
     if settings.hf_hub_disable_telemetry:

@@ -1,8 +1,4 @@
-"""Reports the engine's phases, told by the lines that vLLM logs in each of its processes.
-
-A ``vllm.general_plugins`` entry point: vLLM calls :func:`watch` in the API server, the engine
-core and every worker.
-"""
+"""Reports the engine's phases, told by the lines that vLLM logs in each of its processes."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from entrypoint.errors import ModelNotFound, StorageError
 from entrypoint.store.cache import RevisionProblem
@@ -19,6 +20,9 @@ from entrypoint.store.model import Model, Request
 from entrypoint.store.tarball import locked, partial_target, remove_leftovers
 from entrypoint.store.trail import Trail
 from entrypoint.store.weights import weight_bytes
+
+if TYPE_CHECKING:
+    from entrypoint.store.packed import Packed
 
 Progress = Callable[[int, int], None]
 
@@ -46,6 +50,10 @@ def fetch_model(model: Model, request: Request, progress: Progress) -> Model:
     """
     if model.on_disk:
         return model
+    if model.packed is not None:
+        assert model.path is not None
+        _lay_out_once(model, model.packed, model.path, progress)
+        return replace(model, archive=None)
     if model.source == "hub":
         from entrypoint.store.hub import download
 
@@ -88,12 +96,30 @@ def fetch_model(model: Model, request: Request, progress: Progress) -> Model:
 def _unpack_once(
     model: Model, archive: Path, target: Path, request: Request, progress: Progress
 ) -> None:
-    """Unpack ``archive`` to ``target``, unless another process has done so meanwhile.
+    """Unpack ``archive`` to ``target``, unless another process has done so meanwhile."""
+    from entrypoint.store.unpack import unpack
+
+    def fill(partial: Path) -> None:
+        unpack(archive, partial, request.model_id, progress)
+
+    _make_once(archive, target, model.bytes, fill)
+
+
+def _lay_out_once(model: Model, packed: Packed, path: Path, progress: Progress) -> None:
+    """Unpack what is not read in the tarball, unless another process has done so meanwhile."""
+    from entrypoint.store.packed import lay_out
+
+    def fill(partial: Path) -> None:
+        lay_out(packed, partial, path.name, progress)
+
+    _make_once(packed.files.archive, path.parent, packed.small_bytes, fill)
+
+
+def _make_once(archive: Path, target: Path, needed: int, fill: Callable[[Path], None]) -> None:
+    """Make the folder ``target``, unless another process has done so meanwhile.
 
     The rename at the end is what makes it a model; before it, nothing is where one is looked for.
     """
-    from entrypoint.store.unpack import unpack
-
     try:
         with locked(target):
             if target.is_dir():
@@ -102,14 +128,14 @@ def _unpack_once(
             partial = partial_target(target)
             partial.mkdir()
             try:
-                _check_room(partial, model.bytes)
-                unpack(archive, partial, request.model_id, progress)
+                _check_room(partial, needed)
+                fill(partial)
                 partial.rename(target)
             except BaseException:
                 shutil.rmtree(partial, ignore_errors=True)
                 raise
     except OSError as error:
-        raise _unpacking_failed(error, archive, target, model.bytes) from error
+        raise _unpacking_failed(error, archive, target, needed) from error
 
 
 def _check_room(folder: Path, needed: int) -> None:

@@ -6,12 +6,14 @@ import os
 from pathlib import Path
 
 from entrypoint.errors import IncompleteModel, RefusedArtifact, UnreadableModel
-from entrypoint.store.cache import RevisionProblem, Snapshot, choose_commit
+from entrypoint.store.cache import Repository, RevisionProblem, Snapshot, choose_commit
 from entrypoint.store.directory import folder_names, open_tree
 from entrypoint.store.folder import permission_denied, why_unreadable
+from entrypoint.store.integrity import check_files, read_config
 from entrypoint.store.model import Model
 from entrypoint.store.tarball import find_tarballs, stem, unpack_target
 from entrypoint.store.trail import Failure, TarballProblem, Trail
+from entrypoint.store.weights import weight_bytes
 
 
 def find_in_tarballs(trail: Trail) -> Model | None:
@@ -124,6 +126,10 @@ def _look_into_packed(
                 "does not say which model it holds; if it is this one, name it in MODEL_TARBALL "
                 f"or call it {names}"
             )
+    if contents.listed:
+        found = _look_inside(trail, archive, repository, commit)
+        if isinstance(found, Model):
+            return found
     trail.tried("tarball", archive, f"found, to be unpacked to {target}")
     return Model(
         source="tarball",
@@ -134,4 +140,52 @@ def _look_into_packed(
         bytes=contents.sizes.get(repository.name if repository else "", 0),
         searched=tuple(trail.attempts),
         archive=archive,
+    )
+
+
+def _look_inside(
+    trail: Trail, archive: Path, repository: Repository | None, commit: str | None
+) -> Model | None:
+    """Check the model's files where they lie in an uncompressed tarball.
+
+    Returns:
+        The model, if its weights can be loaded from there; None if it has to be unpacked.
+
+    Raises:
+        IncompleteModel: Files of the model are missing, empty, dangling or cut short.
+        RefusedArtifact: The tarball is unsafe.
+        OSError: It cannot be read.
+    """
+    from entrypoint.store.packed import packed_model
+    from entrypoint.store.tree import model_folder, read_tree
+
+    request = trail.request
+    tree = read_tree(archive, request.model_id)
+    folder = model_folder(tree, commit)
+    if folder is None:
+        return None  # unpacking says what is there instead
+    files = tree.files(folder)
+    if any(entry.sparse for entry in files.entries.values()):
+        return None
+    size = check_files(files)
+    config = read_config(files)
+    packed = packed_model(files, config) if request.in_place else None
+    if packed is None:
+        return None
+    name = folder[-1] if folder else stem(archive)
+    target = unpack_target(request.scratch, archive, request.model_id, "/".join(folder) or ".")
+    laid_out = target.is_dir()
+    trail.tried("tarball", archive, "found, its weights are loaded out of it")
+    return Model(
+        source="tarball",
+        path=target / name,
+        repository=repository.name if repository else None,
+        revision=commit,
+        requested_revision=request.revision,
+        bytes=size,
+        searched=tuple(trail.attempts),
+        archive=None if laid_out else archive,
+        config=config,
+        weight_bytes=weight_bytes(files),
+        packed=packed,
     )

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from entrypoint.store.packed import Packed
 
 Source = Literal["directory", "cache", "tarball", "hub", "object-store"]
 
@@ -31,6 +34,7 @@ class Request:
         offline: Whether the hub must not be asked.
         token: The hub's token. Never shown.
         scratch: Where tarballs are unpacked.
+        in_place: Whether the engine can load weights that are inside a tarball.
     """
 
     model_id: str
@@ -40,6 +44,7 @@ class Request:
     offline: bool
     token: str | None
     scratch: Path
+    in_place: bool = False
 
     def __repr__(self) -> str:
         return f"Request(model_id={self.model_id!r}, revision={self.revision!r})"
@@ -60,6 +65,7 @@ class Model:
         archive: The tarball, while its content is still to be unpacked to ``path``.
         config: What its ``config.json`` says; empty while it is not on the disk.
         weight_bytes: Size of the files that hold its weights, 0 where it is not known.
+        packed: Its files in the tarball that the engine loads the weights out of.
     """
 
     source: Source
@@ -72,6 +78,7 @@ class Model:
     archive: Path | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     weight_bytes: int = 0
+    packed: Packed | None = field(default=None, repr=False)
 
     @property
     def on_disk(self) -> bool:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from entrypoint.store.archive import HEADERS, Parts, open_archive, repository_of, split_name
-from entrypoint.store.cache import repository_name
+from entrypoint.store.cache import PREFIX, repository_name
+from entrypoint.store.directory import MODEL_MARKS
 from entrypoint.store.member import Kind, check_member
 
 # As many as Linux follows.
@@ -164,3 +165,26 @@ def read_tree(archive: Path, model_id: str) -> Tree:
         opened.finish()
     entries.pop((), None)
     return Tree(archive, entries)
+
+
+def model_folder(tree: Tree, commit: str | None) -> Parts | None:
+    """The folder of a snapshot, or of the only plain model; None if there is no such folder.
+
+    Args:
+        tree: A tarball's members, of one repository.
+        commit: The snapshot's; None for a plain model.
+    """
+
+    def is_plain(folder: Parts) -> bool:
+        return any((*folder, mark) in tree.entries for mark in MODEL_MARKS)
+
+    tops = [(name,) for name in tree.folders(())]
+    if commit is None:
+        folders = [()] if is_plain(()) else [top for top in tops if is_plain(top)]
+        return folders[0] if len(folders) == 1 else None
+    for parent in ((), *tops):
+        for name in tree.folders(parent):
+            folder = (*parent, name, "snapshots", commit)
+            if name.startswith(PREFIX) and folder in tree.entries:
+                return folder
+    return None

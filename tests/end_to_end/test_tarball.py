@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import tarfile
 from pathlib import Path
 
 import pytest
+import torch
 import zstandard
 
 from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, environment, run
@@ -53,6 +56,52 @@ def test_served_from_a_mounted_tarball(home: Path, tmp_path: Path) -> None:
     planned = json.loads(run(["plan", "--json"], environment(home, **variables)).stdout)
     assert planned["model"]["source"] == "tarball"
     assert Path(planned["model"]["path"], "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("ranks", ["1", "2"])
+def test_served_without_unpacking_the_weights(home: Path, tmp_path: Path, ranks: str) -> None:
+    """1. Each rank loads the weights out of the tarball. 2. No byte of them is written."""
+    archive = pack(tmp_path / "Demo-Llama.tar", "cache")
+    variables = {"MODEL_ID": DEMO, "MODEL_TARBALL": str(archive), "NUM_SHARD": ranks}
+    launch = Launch(environment(home, DTYPE="float32", **variables), tmp_path / "server.log")
+    try:
+        answer = launch.until_ready().chat("What is this?", "inference-server--demo-llama")
+        status = json.loads(launch.ask("/v1/status")[2])
+    finally:
+        assert launch.stop() == 0, launch.tail()
+    assert answer["choices"][0]["message"]["content"].startswith("This is an inference server")
+    assert status["model"]["revision"] == SNAPSHOT.name
+    assert status["model"]["bytes"] == sum(file.stat().st_size for file in SNAPSHOT.iterdir())
+
+    weights = (SNAPSHOT / "model.safetensors").stat().st_size
+    path = Path(status["model"]["path"])
+    assert 0 < (path / "model.safetensors").stat().st_size < weights / 100
+    assert (path / "tokenizer.json").read_bytes() == (SNAPSHOT / "tokenizer.json").read_bytes()
+
+
+def test_pickled_weights_are_no_code(home: Path, tmp_path: Path) -> None:
+    """A pickle that would run a command is refused by the engine, and the command not run."""
+    ran = tmp_path / "ran"
+
+    class Command:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {ran}",)
+
+    model = tmp_path / "model"
+    model.mkdir()
+    for file in SNAPSHOT.iterdir():
+        if file.suffix != ".safetensors":
+            shutil.copy(file, model)
+    torch.save({"model.norm.weight": Command()}, model / "pytorch_model.bin")
+    with tarfile.open(tmp_path / "pickled.tar", "w") as archive:
+        archive.add(model, "pickled")
+    variables = {"MODEL_ID": DEMO, "MODEL_TARBALL": str(tmp_path / "pickled.tar")}
+    done = run(["serve"], environment(home, **variables))
+    assert done.returncode == 70, done.stderr
+    assert not ran.exists()
+    # the pickle is one that runs where code is let in
+    torch.load(model / "pytorch_model.bin", weights_only=False)
+    assert ran.exists()
 
 
 @pytest.mark.parametrize("layout", ["cache", "folder", "plain"])

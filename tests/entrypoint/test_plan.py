@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from entrypoint.errors import MachineError, SettingError
+from entrypoint.handover import TARBALL_VARIABLE
 from entrypoint.hardware.hardware import Hardware, Processor
-from entrypoint.plan import LaunchPlan, chosen_listen, chosen_model, make_plan
+from entrypoint.plan import LaunchPlan, chosen_listen, chosen_model, loads_in_place, make_plan
 from entrypoint.pod import Pod
 from entrypoint.settings import read_settings
 from entrypoint.store.model import Model
+from entrypoint.store.packed import Packed
+from entrypoint.store.tree import PackedFiles
 from tests.entrypoint.samples import POD
 
 PATH = Path("/cache/models--Meta--Llama/snapshots/abc")
@@ -413,3 +416,38 @@ class TestPod:
         plan_of(MODEL, CUDA, pod)
         with pytest.raises(MachineError, match="no /dev/shm"):
             plan_of(MODEL, CUDA, pod, NUM_SHARD="2")
+
+
+class TestTarball:
+    """A model whose weights the engine loads out of a tarball."""
+
+    PACKED = Packed(
+        PackedFiles(Path("/m/a.tar"), Path("/m/a.tar/x"), {}, {}), frozenset(), frozenset()
+    )
+    TARBALL = replace(MODEL, source="tarball", path=Path("/scratch/a-1/x"), packed=PACKED)
+
+    def test_the_engine_is_told(self) -> None:
+        made = plan_of(self.TARBALL, CPU)
+        assert value_of(made, "--load-format") == ["tarball"]
+        assert made.env[TARBALL_VARIABLE] == "/scratch/a-1/tarball.json"
+        assert option_of(made, TARBALL_VARIABLE)["origin"] == "default"
+
+    def test_any_other_model_is_loaded_as_vllm_does(self) -> None:
+        made = plan_of(MODEL, CPU)
+        assert "--load-format" not in made.argv
+        assert TARBALL_VARIABLE not in made.env
+
+    @pytest.mark.parametrize(
+        "arg",
+        ["--load-format auto", "--model-loader-extra-config {}", "--quantization bitsandbytes"],
+    )
+    def test_not_where_the_user_chooses_a_loader(self, arg: str) -> None:
+        assert loads_in_place(read_settings({"ARG": "--max-model-len 10"}), CUDA)
+        assert not loads_in_place(read_settings({"ARG": arg}), CUDA)
+
+    def test_not_for_openvino(self) -> None:
+        assert not loads_in_place(read_settings({}), replace(CPU, kind="openvino"))
+
+    def test_a_plain_model_in_a_tarball_is_called_by_model_id(self) -> None:
+        made = plan_of(replace(self.TARBALL, repository=None), CPU)
+        assert made.served_model_names == ("Meta--Llama", "meta--llama", "Meta/Llama")

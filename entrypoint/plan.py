@@ -17,7 +17,7 @@ from typing import Any, Literal
 from entrypoint.defaults.accelerator import accelerator_defaults
 from entrypoint.defaults.defaults import Defaults
 from entrypoint.errors import SettingError
-from entrypoint.handover import TARBALL_FORMAT, TARBALL_VARIABLE
+from entrypoint.handover import TARBALL_FORMAT, TARBALL_INDEX, TARBALL_VARIABLE
 from entrypoint.hardware.hardware import Hardware
 from entrypoint.listener import Listen
 from entrypoint.note import Note
@@ -31,7 +31,6 @@ from entrypoint.secrets import MASK, SECRET_OPTIONS
 from entrypoint.settings import MAX_PORT, Settings, variables
 from entrypoint.shards import Cut, check_cut
 from entrypoint.store.model import Model
-from entrypoint.store.packed import INDEX
 
 SECRET_VARIABLES = frozenset({"HF_TOKEN"})
 
@@ -383,7 +382,7 @@ def _environment(
     for name, value in pod.environment.items():
         yield name, _Variable(value, "default")
     if model.packed is not None and model.path is not None:
-        yield TARBALL_VARIABLE, _Variable(str(model.path.parent / INDEX), "default")
+        yield TARBALL_VARIABLE, _Variable(str(model.path.parent / TARBALL_INDEX), "default")
     if settings.hf_hub_offline:
         yield "HF_HUB_OFFLINE", _Variable("1", "variable", "HF_HUB_OFFLINE")
     if settings.hf_hub_disable_telemetry:

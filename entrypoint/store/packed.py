@@ -17,10 +17,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from entrypoint.handover import TARBALL_INDEX
 from entrypoint.store.integrity import is_weight, safetensors_header
 from entrypoint.store.tree import PackedFiles
 
-INDEX = "tarball.json"
 UNREAD = ("original/",)
 """vLLM's own default of what it leaves out of a repository (``LoadConfig.ignore_patterns``)."""
 OTHER_LOADERS = frozenset({"bitsandbytes", "torchao"})
@@ -136,4 +136,4 @@ def lay_out(packed: Packed, into: Path, model: str, progress: Callable[[int, int
             for name in sorted(packed.inside)
         },
     )
-    (into / INDEX).write_text(index.dump())
+    (into / TARBALL_INDEX).write_text(index.dump())

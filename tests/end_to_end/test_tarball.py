@@ -73,8 +73,11 @@ def test_served_without_unpacking_the_weights(home: Path, tmp_path: Path, ranks:
     assert status["model"]["revision"] == SNAPSHOT.name
     assert status["model"]["bytes"] == sum(file.stat().st_size for file in SNAPSHOT.iterdir())
 
+    planned = json.loads(run(["plan", "--json"], environment(home, **variables)).stdout)
+    options = {option["option"]: option["value"] for option in planned["options"]}
+    assert options["--load-format"] == "tarball"
     weights = (SNAPSHOT / "model.safetensors").stat().st_size
-    path = Path(status["model"]["path"])
+    path = Path(planned["model"]["path"])
     assert 0 < (path / "model.safetensors").stat().st_size < weights / 100
     assert (path / "tokenizer.json").read_bytes() == (SNAPSHOT / "tokenizer.json").read_bytes()
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from entrypoint.errors import IncompleteModel, RefusedArtifact
+from entrypoint.handover import TARBALL_INDEX
 from entrypoint.store.fetch import fetch_model
 from entrypoint.store.find import find_model
 from entrypoint.store.integrity import check_model
 from entrypoint.store.model import Model, Request
-from entrypoint.store.packed import INDEX, Index
+from entrypoint.store.packed import Index
 from tests.entrypoint.store.samples import (
     COMMIT,
     FALCON,
@@ -74,7 +75,7 @@ class TestLayout:
     def test_the_index_says_where_the_weights_are(self, tmp_path: Path) -> None:
         files = model_files(shards=2, size=BIG)
         _, path = fetched(tmp_path, files)
-        index = Index.load(path.parent / INDEX)
+        index = Index.load(path.parent / TARBALL_INDEX)
         assert (path.parent / index.model) == path
         archive = Path(index.archive).read_bytes()
         assert (len(archive), os.stat(index.archive).st_mtime_ns) == (index.size, index.mtime_ns)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import sys
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from entrypoint.errors import RefusedArtifact
 from entrypoint.store.cache import MAX_REF_BYTES, PREFIX, Repository, repository_name
+from entrypoint.store.compressed import decompress, is_compressed, least_content
 from entrypoint.store.directory import MODEL_MARKS
 from entrypoint.store.integrity import INDEX_SUFFIXES, is_weight
 
@@ -23,12 +26,6 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20
 # Enough for a member's headers; after each of them the buffer is thrown away.
 HEADERS = 1 << 12
-GZIP = b"\x1f\x8b"
-# A zstd frame, or the skippable frame that pzstd begins with.
-ZSTD = (b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18")
-# Decompressing takes as much memory as the archive's window, a few MiB unless it was packed with
-# --long or --ultra. This is the limit of the zstd command itself.
-MAX_ZSTD_WINDOW = 1 << 27
 # More members than any model has files, and few enough to keep all their names in memory.
 MAX_MEMBERS = 100_000
 # tarfile reads such a member into memory whole: long names and extended headers, all small.
@@ -40,6 +37,16 @@ METADATA = (
     tarfile.GNUTYPE_LONGLINK,
 )
 MAX_METADATA = 1 << 20
+# Of all headers of one member together: of a file with very many holes they are the longest.
+MAX_HEADERS = 4 << 20
+# A name for the whole archive, which `tar --label` writes where a member would be.
+VOLUME_LABEL = b"V"
+# What GNU tar writes where others write "ustar" and a version.
+GNU_MAGIC = b"ustar  \0"
+# What an extended header for all members must not say.
+TELLING = frozenset({"path", "linkpath", "size"})
+RECORD = re.compile(rb"(?P<length>[1-9][0-9]{0,9}) (?P<keyword>[^=]+)=")
+NUMBERS = frozenset({b"size", b"GNU.sparse.size", b"GNU.sparse.realsize", b"GNU.sparse.numblocks"})
 # How far into a compressed archive the search for the first telling member goes.
 MAX_PEEK = 64 << 20
 
@@ -93,16 +100,52 @@ class _StrictHeader(tarfile.TarInfo):
             raise tarfile.ReadError(f"damaged or not a tar archive: {error}") from error
         if member.size < 0 or (member.type in METADATA and member.size > MAX_METADATA):
             raise tarfile.ReadError(f"a header of {member.size} bytes")
+        if member.isreg() and member.name.endswith("/"):
+            raise tarfile.ReadError(f"{member.name!r} is the name of a folder, and a file")
+        if buf[257:265] == GNU_MAGIC:
+            # where the others have the first part of a long name, it may have times
+            member.name = _text(buf[:100], encoding, errors)
+            if member.isdir():
+                member.name = member.name.rstrip("/")
         return member
+
+    def _proc_pax(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        """Read an extended header, once all of it is known to be one; tarfile skips what is not."""
+        size = -(-self.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        records = cast(_Headers, archive.fileobj).look(size)
+        if not _are_records(records, self.size):
+            raise tarfile.ReadError("a damaged extended header")
+        return super()._proc_pax(archive)  # type: ignore[misc,no-any-return]
+
+
+def _are_records(content: bytes, size: int) -> bool:
+    """Whether an extended header is nothing but ``LENGTH KEYWORD=VALUE`` lines."""
+    place = 0
+    while place < size:
+        match = RECORD.match(content, place)
+        if match is None:
+            return False
+        end = place + int(match["length"])
+        value = content[match.end() : end - 1]
+        number = match["keyword"] in NUMBERS
+        if end > size or end <= match.end() or content[end - 1 : end] != b"\n":
+            return False
+        if number and not value.isdigit():
+            return False
+        place = end
+    return not content[size:].strip(b"\0") and len(content) >= size
+
+
+def _text(field: bytes | bytearray, encoding: str, errors: str) -> str:
+    return bytes(field).partition(b"\0")[0].decode(encoding, errors)
 
 
 class _Counted(io.RawIOBase):
     """A file that reports how far it has been read."""
 
-    def __init__(self, file: IO[bytes], total: int, progress: Callable[[int, int], None]):
+    def __init__(self, file: IO[bytes], report: Callable[[int], None]):
         self.file = file
-        self.total = total
-        self.progress = progress
+        self.report = report
 
     def readable(self) -> bool:
         return True
@@ -118,30 +161,87 @@ class _Counted(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         count = cast(io.RawIOBase, self.file).readinto(buffer) or 0
-        self.progress(self.file.tell(), self.total)
+        self.report(self.file.tell())
         return count
 
 
-def _decompressed(file: io.BufferedReader[_Counted]) -> IO[bytes] | None:
-    """The tar stream inside a compressed file, None if it is not compressed.
+class _Plain:
+    """The tar stream of an archive that is not compressed: what is passed over costs nothing."""
 
-    By its first bytes, not its name: both ``.tar`` files that are gzipped and the other way round
-    are found in object stores.
-    """
-    start = file.peek(4)[:4]
-    if start.startswith(GZIP):
-        import gzip
+    def __init__(self, file: io.BufferedReader[_Counted]):
+        self._file = file
+        self._buffer = memoryview(b"")
+        self.tell = file.tell
+        self.seek = file.seek
+        self.read = file.read
 
-        return cast(IO[bytes], gzip.GzipFile(fileobj=file))
-    if start in ZSTD:
-        import zstandard
+    def take(self, count: int) -> memoryview:
+        """The next bytes, up to ``count``, until the next call; none at the end."""
+        if not self._buffer:
+            self._buffer = memoryview(bytearray(CHUNK))
+        return self._buffer[: self._file.readinto(self._buffer[:count])]
 
-        decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW)
-        return cast(
-            IO[bytes],
-            decompressor.stream_reader(file, read_size=CHUNK, read_across_frames=True),
-        )
-    return None
+
+class _Decompressed:
+    """The tar stream of a compressed archive, which is never stepped back in."""
+
+    def __init__(self, blocks: Iterator[bytes]):
+        self._blocks = blocks
+        self._left = memoryview(b"")
+        self._position = 0
+
+    def tell(self) -> int:
+        """Where it is."""
+        return self._position
+
+    def take(self, count: int) -> memoryview:
+        """The next bytes, up to ``count``; none at the end."""
+        if not self._left:
+            self._left = memoryview(next(self._blocks, b""))
+        taken, self._left = self._left[:count], self._left[count:]
+        self._position += len(taken)
+        return taken
+
+    def read(self, count: int) -> bytes:
+        """The next ``count`` bytes, or as many as there are."""
+        parts = []
+        while count and (part := self.take(count)):
+            parts.append(part)
+            count -= len(part)
+        return b"".join(parts)
+
+    def seek(self, position: int) -> int:
+        """Pass over what is before ``position``."""
+        while self._position < position and self.take(position - self._position):
+            pass
+        return self._position
+
+
+class _Headers:
+    """What tarfile reads from: it counts, so that no header makes it read without end."""
+
+    def __init__(self, stream: _Plain | _Decompressed):
+        self.stream = stream
+        self.tell = stream.tell
+        self.seek = stream.seek
+        self.left = MAX_HEADERS
+        self._ahead = b""
+
+    def read(self, count: int) -> bytes:
+        """The next bytes."""
+        if self._ahead:
+            assert count == len(self._ahead)
+            ahead, self._ahead = self._ahead, b""
+            return ahead
+        self.left -= count
+        if self.left < 0:
+            raise tarfile.ReadError(f"a member whose headers have more than {MAX_HEADERS} bytes")
+        return self.stream.read(count)
+
+    def look(self, count: int) -> bytes:
+        """What the next call of :meth:`read`, with the same count, returns."""
+        self._ahead = self.read(count)
+        return self._ahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,26 +250,35 @@ class OpenArchive:
 
     Attributes:
         path: Where it is.
+        size: Its length in bytes.
         compressed: Whether passing over a member costs as much as reading it.
+        least_content: At least how many bytes it holds; 0 where that is not said at its start.
     """
 
     path: Path
+    size: int
     compressed: bool
+    least_content: int
     _tar: tarfile.TarFile
+    _headers: _Headers
 
     def members(self) -> Iterator[tuple[Parts, tarfile.TarInfo]]:
         """Each member with the parts of its name, once, in order.
 
         Raises:
-            RefusedArtifact: A name leaves the archive's folder, or there are too many.
+            RefusedArtifact: A name leaves the archive's folder, a header contradicts itself, or
+                there are too many.
         """
         for _ in range(MAX_MEMBERS):
+            self._headers.left = MAX_HEADERS
             member = self._tar.next()
+            self._headers.left = sys.maxsize
             if member is None:
                 return
             self._tar.members.clear()  # type: ignore[attr-defined]  # else it keeps each one
-            if member.size < 0:
-                raise RefusedArtifact(self.path, f"{member.name!r} has {member.size} bytes")
+            if member.type == VOLUME_LABEL:
+                continue
+            self._check_sizes(member)
             yield split_name(self.path, member.name), member
         raise RefusedArtifact(self.path, f"it has more than {MAX_MEMBERS} members")
 
@@ -177,16 +286,69 @@ class OpenArchive:
         """The content of a regular file. Read it before asking for the next member."""
         return cast(IO[bytes], self._tar.extractfile(member))
 
+    def blocks(self, member: tarfile.TarInfo) -> Iterator[tuple[int, memoryview]]:
+        """The content of a regular file in blocks, each with its offset in the file.
+
+        What lies between them, in a file with holes, is zeros. A block is only valid until the
+        next. Read them before asking for the next member.
+        """
+        stream = self._headers.stream
+        stream.seek(member.offset_data)
+        for offset, size in _pieces(member):
+            end = offset + size
+            while offset < end:
+                block = stream.take(min(end - offset, CHUNK))
+                if not block:
+                    raise RefusedArtifact(self.path, f"it ends within {member.name!r}, cut short")
+                yield offset, block
+                offset += len(block)
+
     def finish(self) -> None:
         """Read what follows the last member, which has a decompressor compare its checksum.
 
         Raises:
             RefusedArtifact: There is more than zeros, so the end mark was not the end.
         """
-        rest = cast(IO[bytes], self._tar.fileobj)
-        while chunk := rest.read(CHUNK):
-            if chunk.strip(b"\0"):
+        while chunk := self._headers.stream.take(CHUNK):
+            if any(chunk):
                 raise RefusedArtifact(self.path, "there is more after its end mark")
+
+    def _check_sizes(self, member: tarfile.TarInfo) -> None:
+        """Refuse a header that cannot be right; mend what tarfile makes of one that can."""
+
+        def refuse(problem: str) -> RefusedArtifact:
+            return RefusedArtifact(self.path, f"the member {member.name!r} {problem}")
+
+        if self._tar.pax_headers.keys() & TELLING or any(
+            keyword.startswith("GNU.sparse") for keyword in self._tar.pax_headers
+        ):
+            raise refuse("follows a header that gives all members one name or size")
+        if member.size < 0 or (member.size and not member.isreg()):
+            raise refuse(f"has {member.size} bytes")
+        if not member.issparse():
+            return
+        end = 0
+        for offset, size in _pieces(member):
+            if offset < end or size < 0:
+                raise refuse("has a map of its holes that cannot be")
+            end = offset + size
+        if end > member.size:
+            raise refuse("has a map of its holes that cannot be")
+        stored = sum(size for _, size in _pieces(member))
+        following = member.offset_data + -(-stored // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        if "size" in member.pax_headers:
+            # of what is stored, where that is over 8 GB: tarfile takes the file's size for it
+            self._tar.offset = following
+        elif self._tar.offset != following:
+            raise refuse("has a map of its holes that cannot be")
+
+
+def _pieces(member: tarfile.TarInfo) -> list[tuple[int, int]]:
+    """``(offset in the file, length)`` of what is stored of a file, in order."""
+    if not member.issparse():
+        return [(0, member.size)]
+    pieces = cast("list[tuple[int, int]]", member.sparse)
+    return [piece for piece in pieces if piece[1]]
 
 
 def split_name(archive: Path, name: str) -> Parts:
@@ -201,6 +363,15 @@ def split_name(archive: Path, name: str) -> Parts:
     return parts
 
 
+def _reported(
+    blocks: Iterator[bytes], file: IO[bytes], report: Callable[[int], None]
+) -> Iterator[bytes]:
+    for block in blocks:
+        report(file.tell())
+        yield block
+    report(file.tell())
+
+
 @contextmanager
 def open_archive(
     path: Path,
@@ -212,7 +383,8 @@ def open_archive(
     Args:
         path: The archive.
         progress: Called with the bytes of the archive read, and their total.
-        buffer: Bytes that are read at once; :data:`HEADERS` where contents are passed over.
+        buffer: Bytes that are read at once; :data:`HEADERS` where contents are passed over, and
+            then nothing is decompressed ahead.
 
     Raises:
         RefusedArtifact: It is damaged, cut short, or no tarball; also from the body.
@@ -220,22 +392,30 @@ def open_archive(
     """
     with path.open("rb", buffering=0) as raw:
         total = os.fstat(raw.fileno()).st_size
-        file = io.BufferedReader(_Counted(cast(IO[bytes], raw), total, progress), buffer)
+        start = os.pread(raw.fileno(), buffer, 0)
+        compressed = is_compressed(start)
+        stream: _Plain | _Decompressed
         try:
-            inner = _decompressed(file)
-            # As a stream, tarfile never steps back, which a decompressor could not.
-            with tarfile.open(
-                fileobj=inner or file,
-                mode="r|" if inner else "r:",
-                bufsize=CHUNK,
-                tarinfo=_StrictHeader,
-            ) as tar:
-                yield OpenArchive(path, inner is not None, tar)
+            with ExitStack() as stack:
+                if compressed:
+                    blocks = stack.enter_context(
+                        closing(decompress(raw, start, ahead=buffer > HEADERS))
+                    )
+                    stream = _Decompressed(_reported(blocks, raw, lambda at: progress(at, total)))
+                else:
+                    counted = _Counted(raw, lambda at: progress(at, total))
+                    stream = _Plain(io.BufferedReader(counted, buffer))
+                headers = _Headers(stream)
+                tar = tarfile.TarFile(
+                    fileobj=cast(IO[bytes], headers), tarinfo=_StrictHeader, encoding="utf-8"
+                )
+                least = least_content(start) if compressed else total
+                yield OpenArchive(path, total, compressed, least, tar, headers)
         except DAMAGE as error:
             raise RefusedArtifact(path, str(error)) from error
         except Exception as error:
-            # By name, so that a plain tarball costs neither import.
-            if type(error).__name__ in ("BadGzipFile", "ZstdError"):
+            # by name, so that another tarball does not cost its import
+            if type(error).__name__ == "ZstdError":
                 raise RefusedArtifact(path, str(error)) from error
             raise
 

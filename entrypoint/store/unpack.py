@@ -1,54 +1,137 @@
-"""Unpacking a tarball: streamed, only the wanted model, and nothing outside of the target."""
+"""Unpacking a tarball: streamed, only the wanted model, and nothing outside of the target.
+
+One thread writes. Others decompress what it will write, and hash what it has written.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-from entrypoint.store.archive import CHUNK, Parts, open_archive, repository_of, split_name
+from entrypoint.errors import RefusedArtifact
+from entrypoint.store.archive import OpenArchive, Parts, open_archive, repository_of, split_name
 from entrypoint.store.cache import repository_name
+from entrypoint.store.hashing import Growing, Hashing, blob_hash
 from entrypoint.store.member import Kind, check_member
 
+# Blobs up to this size are always hashed. What is larger is weights, and hashing these takes
+# longer than all the rest.
+SMALL = 64 << 20
+# No model shrinks to a hundredth of its size, which archives that are made to fill a disk go far
+# below. Less than this is no harm.
+MAX_RATIO = 100
+HARMLESS = 1 << 30
 
-def unpack(archive: Path, into: Path, model_id: str, progress: Callable[[int, int], None]) -> None:
+
+def unpack(
+    archive: Path,
+    into: Path,
+    model_id: str,
+    progress: Callable[[int, int], None],
+    *,
+    hashes: bool = False,
+) -> None:
     """Unpack what ``archive`` has of ``model_id`` into the empty folder ``into``.
 
     Other repositories are passed over. Owners, modes and times are not taken from the archive:
-    the files are this user's, and nothing is set-uid.
+    the files are this user's, and nothing is set-uid. The checksums of zstd and gzip are compared,
+    and so are the hashes that small blobs are called by.
 
     Args:
         archive: A ``.tar``, ``.tar.gz`` or ``.tar.zst``.
         into: An empty folder.
         model_id: The repository that is wanted.
         progress: Called with the bytes of the archive read, and their total.
+        hashes: Whether to compare the hashes of weights too.
 
     Raises:
         RefusedArtifact: The archive is damaged or unsafe. ``into`` is then to be thrown away.
-        OSError: A read or a write failed.
+        OSError: A read or a write failed, or there is not enough room.
     """
     made: dict[Parts, Kind] = {}
-    with open_archive(archive, progress) as opened:
+    unpacked = 0
+    with open_archive(archive, progress) as opened, Hashing(archive) as hashing:
+        if opened.compressed:
+            _check_room(into, opened.least_content)
         for parts, member in opened.members():
             inside = repository_of(parts)
             if inside and repository_name(inside[0]) != model_id:
                 continue
             check_member(archive, parts, member, made)
+            hashing.check()
             path = into.joinpath(*parts)
-            made |= {parts[:depth]: "folder" for depth in range(1, len(parts))}
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if member.isdir():
-                path.mkdir(exist_ok=True)
-                made[parts] = "folder"
-            elif member.issym():
-                os.symlink(member.linkname, path)
-                made[parts] = "link"
-            elif member.islnk():
-                os.link(into.joinpath(*split_name(archive, member.linkname)), path)
-                made[parts] = "file"
-            else:
-                with path.open("xb") as file:
-                    shutil.copyfileobj(opened.content(member), file, CHUNK)
-                made[parts] = "file"
+            try:
+                _make_folder(into, parts[:-1], made)
+                if member.isdir():
+                    _make_folder(into, parts, made)
+                elif member.issym():
+                    os.symlink(member.linkname, path)
+                    made[parts] = "link"
+                elif member.islnk():
+                    os.link(into.joinpath(*split_name(archive, member.linkname)), path)
+                    made[parts] = "file"
+                else:
+                    unpacked += member.size
+                    _check_ratio(opened, member, unpacked)
+                    _write(opened, member, path, hashing if inside else None, hashes)
+                    made[parts] = "file"
+            except FileExistsError:
+                # the file system takes two names for the same, as some do of upper and lower case
+                raise RefusedArtifact(
+                    archive, f"the member {member.name!r} has the name of another in {into}"
+                ) from None
         opened.finish()
+        hashing.check(wait=True)
+
+
+def _make_folder(into: Path, parts: Parts, made: dict[Parts, Kind]) -> None:
+    for depth in range(1, len(parts) + 1):
+        if parts[:depth] not in made:
+            into.joinpath(*parts[:depth]).mkdir()
+            made[parts[:depth]] = "folder"
+
+
+def _write(
+    opened: OpenArchive, member: tarfile.TarInfo, path: Path, hashing: Hashing | None, hashes: bool
+) -> None:
+    """Write a file; with its holes, if it has any."""
+    if opened.compressed:
+        _check_room(path.parent, 0 if member.issparse() else member.size)
+    growing: Growing | None = None
+    with path.open("xb") as file:
+        if hashing and path.parent.name == "blobs" and (hashes or member.size <= SMALL):
+            digest = blob_hash(path.name, member.size)
+            if digest is not None:
+                growing = hashing.follow(path, member.name, digest, path.name)
+        for offset, block in opened.blocks(member):
+            file.seek(offset)
+            file.write(block)
+            if growing is not None:
+                file.flush()
+                growing.wrote(offset + len(block))
+        file.truncate(member.size)
+    if growing is not None:
+        growing.wrote(member.size)
+        growing.close()
+
+
+def _check_ratio(opened: OpenArchive, member: tarfile.TarInfo, unpacked: int) -> None:
+    if unpacked > HARMLESS and unpacked > MAX_RATIO * opened.size:
+        raise RefusedArtifact(
+            opened.path,
+            f"up to its member {member.name!r} it holds {unpacked:,} bytes, more than "
+            f"{MAX_RATIO} times its own size",
+        )
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    """Raise that there is no room before hours of writing do."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(
+            errno.ENOSPC, f"{free:,} bytes are free, and {needed:,} needed", os.fspath(folder)
+        )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
-import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -310,17 +309,17 @@ class TestStorage:
         assert caught.value.variable == "XDG_CACHE_HOME"
         assert "TMPDIR" in (caught.value.hint or "")
 
-    def test_a_disk_that_fills_up_leaves_nothing(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        request = self.request(tmp_path)
-
-        def full(*args: object) -> None:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-        monkeypatch.setattr(shutil, "copyfileobj", full)
-        with pytest.raises(StorageError, match="No space left on device"):
-            find_and_fetch(request)
+    def test_a_write_that_fails_leaves_nothing(self, tmp_path: Path) -> None:
+        write_snapshot(tmp_path / "source", files=model_files(size=2_000_000))
+        archive = pack(tmp_path / "source", tmp_path / "a.tar.gz", "gzip")
+        request = a_request(tmp_path, tarball=archive)
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, hard))
+        try:
+            with pytest.raises(StorageError, match="File too large"):
+                find_and_fetch(request)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert leftovers(request) == []
 
     def test_a_scratch_folder_that_cannot_be_made_is_told(self, tmp_path: Path) -> None:

@@ -1,0 +1,260 @@
+"""The inside of a compressed file, as a stream of blocks.
+
+Told by the first bytes, not the name: both ``.tar`` files that are gzipped and the other way round
+are found in object stores. Every checksum that the format carries is compared, and a file that is
+cut short is an error wherever it is cut.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import zlib
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+Blocks = Generator[bytes, None, None]
+
+BLOCK = 1 << 20
+CUT = "it ends in the middle, cut short"
+GZIP = b"\x1f\x8b"
+# A zstd frame.
+ZSTD = b"\x28\xb5\x2f\xfd"
+# A frame that holds no content: the first of 16 numbers, in the byte order of the file.
+SKIPPABLE = 0x184D2A50
+# Decompressing takes as much memory as the archive's window, a few MiB unless it was packed with
+# --long or --ultra. This is the limit of the zstd command itself.
+MAX_ZSTD_WINDOW = 1 << 27
+# Frames up to this size are decompressed whole, several at once.
+MAX_WHOLE_FRAME = 16 << 20
+# More would wait for the one that writes.
+MAX_WORKERS = 4
+# The longest header of a frame.
+FRAME_HEADER = 18
+# Of a block of zstd: how it is stored, in two bits of its header.
+RUN_LENGTH = 1
+
+
+def is_compressed(start: bytes) -> bool:
+    """Whether a file that begins with these four bytes or more is compressed."""
+    return start.startswith((GZIP, ZSTD)) or _is_skippable(start)
+
+
+def decompress(file: IO[bytes], start: bytes, *, ahead: bool) -> Blocks:
+    """Yield the content of a compressed file in blocks, none of them empty.
+
+    Args:
+        file: It, at its start.
+        start: Its first four bytes.
+        ahead: Whether threads decompress what follows while a block is worked on.
+
+    Raises:
+        zlib.error, zstandard.ZstdError: It is damaged.
+        EOFError: It is cut short.
+    """
+    workers = min(len(os.sched_getaffinity(0)), MAX_WORKERS) if ahead else 0
+    blocks = _gunzip(file) if start.startswith(GZIP) else _unzstd(_Input(file), workers)
+    return _read_ahead(blocks) if ahead else blocks
+
+
+def least_content(start: bytes) -> int:
+    """At least how many bytes a compressed file holds, by its first bytes; 0 where it is not said.
+
+    What one run of the zstd command makes is one frame, which says it.
+    """
+    if not start.startswith(ZSTD):
+        return 0
+    import zstandard
+
+    size: int = zstandard.get_frame_parameters(start[:FRAME_HEADER]).content_size
+    return 0 if size == zstandard.CONTENTSIZE_UNKNOWN else size
+
+
+def _is_skippable(start: bytes | bytearray) -> bool:
+    return len(start) >= 4 and int.from_bytes(start[:4], "little") & ~0xF == SKIPPABLE
+
+
+def _gunzip(file: IO[bytes]) -> Blocks:
+    """Yield the content of gzip members one after the other."""
+    rest = file.read(BLOCK)
+    while rest.rstrip(b"\0"):  # the zeros are padding, of a tape or of a block device
+        member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        while not member.eof:
+            if not rest:
+                raise EOFError(CUT)
+            if block := member.decompress(rest, BLOCK):
+                yield block
+            rest = member.unconsumed_tail or member.unused_data
+            if not (rest or member.eof):
+                rest = file.read(BLOCK)
+        rest = rest or file.read(BLOCK)
+    while rest:
+        if rest.strip(b"\0"):
+            raise zlib.error("there is more after its end")
+        rest = file.read(BLOCK)
+
+
+class _Input:
+    """A file whose next bytes can be looked at before they are taken."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+        self.waiting = bytearray()
+
+    def fill(self, count: int) -> bool:
+        """Have so many bytes waiting; False where the file ends before."""
+        while len(self.waiting) < count:
+            block = self._file.read(BLOCK)
+            if not block:
+                return False
+            self.waiting += block
+        return True
+
+    def need(self, count: int) -> None:
+        """Have so many bytes waiting.
+
+        Raises:
+            EOFError: The file ends before.
+        """
+        if not self.fill(count):
+            raise EOFError(CUT)
+
+    def take(self, count: int) -> bytes:
+        """The next bytes."""
+        self.need(count)
+        taken = bytes(memoryview(self.waiting)[:count])
+        del self.waiting[:count]
+        return taken
+
+
+class _Frame:
+    """A zstd frame, which can be read up to its own end and no further."""
+
+    def __init__(self, source: _Input):
+        import zstandard
+
+        source.fill(FRAME_HEADER)
+        start = bytes(source.waiting[:FRAME_HEADER])
+        header = zstandard.get_frame_parameters(start)
+        self.size: int | None = header.content_size
+        if self.size == zstandard.CONTENTSIZE_UNKNOWN:
+            self.size = None
+        self._source = source
+        self._checksum: int = 4 * header.has_checksum
+        self._known: int = zstandard.frame_header_size(start)
+        self._ended = False
+
+    def whole(self) -> bytes:
+        """All of it.
+
+        Raises:
+            EOFError: The file ends before.
+        """
+        while not self._ended:
+            self._walk()
+        return self._source.take(self._known)
+
+    def read(self, count: int) -> bytes:
+        """What follows of it, up to ``count`` bytes; nothing at its end.
+
+        Raises:
+            EOFError: The file ends before, and all that there was has been read.
+        """
+        with suppress(EOFError):
+            while not self._ended and self._known < count:
+                self._walk()
+            self._source.need(min(count, self._known))
+        taken = self._source.take(min(count, self._known, len(self._source.waiting)))
+        self._known -= len(taken)
+        if not taken and (self._known or not self._ended):
+            raise EOFError(CUT)
+        return taken
+
+    def _walk(self) -> None:
+        """Learn where the next block ends."""
+        self._source.need(self._known + 3)
+        header = int.from_bytes(self._source.waiting[self._known : self._known + 3], "little")
+        self._known += 3 + (1 if header >> 1 & 3 == RUN_LENGTH else header >> 3)
+        if header & 1:
+            self._known += self._checksum
+            self._ended = True
+
+
+def _unzstd(source: _Input, workers: int) -> Blocks:
+    """Yield the content of zstd frames one after the other.
+
+    Small frames that say their size are decompressed side by side, each whole; any other is
+    streamed, as all are without workers.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    import zstandard
+
+    own = threading.local()
+
+    def whole(frame: bytes) -> bytes:
+        if not hasattr(own, "decompressor"):
+            own.decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW)
+        content: bytes = own.decompressor.decompress(frame)
+        return content
+
+    waiting: deque[Future[bytes]] = deque()
+
+    def finished(leave: int = 0) -> Iterator[bytes]:
+        while len(waiting) > leave:
+            if block := waiting.popleft().result():
+                yield block
+
+    with ThreadPoolExecutor(workers or 1) as pool:
+        while source.fill(1):
+            if _skip(source):
+                continue
+            frame = _Frame(source)
+            if workers and frame.size is not None and frame.size <= MAX_WHOLE_FRAME:
+                waiting.append(pool.submit(whole, frame.whole()))
+                yield from finished(leave=workers)
+            else:
+                yield from finished()
+                yield from _streamed(frame)
+        yield from finished()
+
+
+def _skip(source: _Input) -> bool:
+    """Pass over a frame without content, if that is what comes next."""
+    source.fill(4)
+    if not _is_skippable(source.waiting):
+        return False
+    source.need(8)
+    left = 8 + int.from_bytes(source.waiting[4:8], "little")
+    while left:
+        left -= len(source.take(min(left, BLOCK)))
+    return True
+
+
+def _streamed(frame: _Frame) -> Iterator[bytes]:
+    import zstandard
+
+    decompressor: Any = zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW)
+    reader = decompressor.stream_reader(frame, read_size=BLOCK)
+    while block := reader.read(BLOCK):
+        yield block
+
+
+def _read_ahead(blocks: Blocks) -> Blocks:
+    """Have a thread make the blocks that come next; at most two wait."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            waiting = deque(pool.submit(next, blocks, b"") for _ in range(2))
+            while block := waiting.popleft().result():
+                waiting.append(pool.submit(next, blocks, b""))
+                yield block
+        finally:
+            pool.shutdown(cancel_futures=True)
+            blocks.close()

@@ -6,35 +6,15 @@ files of a model are hashed side by side though they are written one after the o
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from entrypoint.errors import RefusedArtifact
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
-
-BLOCK = 1 << 20
-SHA256 = re.compile(r"[0-9a-f]{64}")
-GIT_SHA1 = re.compile(r"[0-9a-f]{40}")
-
-
-def blob_hash(name: str, size: int) -> _Hash | None:
-    """The hash that a blob is called by; None if its name is not one.
-
-    The hub's client calls large files by their SHA-256, and small ones as git does.
-    """
-    if SHA256.fullmatch(name):
-        return hashlib.sha256()
-    if GIT_SHA1.fullmatch(name):
-        return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-    return None
+from entrypoint.store.digest import BLOCK, Digests, Hasher
 
 
 class Growing:
@@ -58,16 +38,16 @@ class Growing:
             self._whole = True
             self._changed.notify()
 
-    def hash(self, digest: _Hash) -> str:
-        """Hash the file as it grows, and return the digits."""
+    def hash(self, hasher: Hasher) -> Digests:
+        """Hash the file as it grows."""
         buffer = memoryview(bytearray(BLOCK))
         place = 0
         with self.path.open("rb", buffering=0) as file:
             while end := self._wait(place):
                 while place < end and (count := file.readinto(buffer[: end - place])):
-                    digest.update(buffer[:count])
+                    hasher.update(buffer[:count])
                     place += count
-        return digest.hexdigest()
+        return hasher.digests()
 
     def _wait(self, place: int) -> int:
         """Wait until the file goes beyond ``place``; return how far it goes, 0 where it ends."""
@@ -77,18 +57,28 @@ class Growing:
             return self._written if self._written > place else 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    name: str
+    blob: str
+    growing: Growing
+
+
 class Hashing:
-    """Compares the hashes of files with their names. A context manager, which ends its threads.
+    """Compares the content of blobs with their names. A context manager, which ends its threads.
 
     Args:
-        archive: Where the files come from, for the error.
+        archive: Where the blobs come from, for the error.
+
+    Attributes:
+        found: ``{path: hashes}`` of the blobs that were compared.
     """
 
     def __init__(self, archive: Path):
+        self.found: dict[Path, Digests] = {}
         self._archive = archive
         self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
-        self._expected: dict[Future[str], tuple[str, str]] = {}
-        self._growing: list[Growing] = []
+        self._expected: dict[Future[Digests], _Expected] = {}
 
     def __enter__(self) -> Hashing:
         return self
@@ -99,34 +89,36 @@ class Hashing:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for growing in self._growing:
-            growing.close()
+        for expected in self._expected.values():
+            expected.growing.close()
         self._pool.shutdown(cancel_futures=True)
 
-    def follow(self, path: Path, name: str, digest: _Hash, expected: str) -> Growing:
-        """Hash a file that exists and is about to be written.
+    def follow(self, path: Path, name: str, hasher: Hasher) -> Growing:
+        """Hash a blob that exists and is about to be written.
 
         Args:
-            path: Where it is written.
+            path: Where it is written; its last part is the hash that is expected.
             name: What it is called in the archive, for the error.
-            digest: The hash.
-            expected: Its digits.
+            hasher: What hashes it.
         """
         growing = Growing(path)
-        self._growing.append(growing)
-        self._expected[self._pool.submit(growing.hash, digest)] = (name, expected)
+        future = self._pool.submit(growing.hash, hasher)
+        self._expected[future] = _Expected(name, path.name, growing)
         return growing
 
     def check(self, *, wait: bool = False) -> None:
         """Compare the hashes that are there; with ``wait`` all of them.
 
         Raises:
-            RefusedArtifact: A file is not what its name says.
+            RefusedArtifact: A blob is not what its name says.
         """
         for future in [future for future in self._expected if wait or future.done()]:
-            name, expected = self._expected.pop(future)
-            if (found := future.result()) != expected:
+            digests = future.result()
+            expected = self._expected.pop(future)
+            if digests.of(expected.blob) != expected.blob:
                 raise RefusedArtifact(
                     self._archive,
-                    f"the content of {name!r} is not what its name says: its hash is {found}",
+                    f"the content of {expected.name!r} is not what its name says: its hash is "
+                    f"{digests.of(expected.blob)}",
                 )
+            self.found[expected.growing.path] = digests

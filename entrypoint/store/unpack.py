@@ -15,7 +15,9 @@ from pathlib import Path
 from entrypoint.errors import RefusedArtifact
 from entrypoint.store.archive import OpenArchive, Parts, open_archive, repository_of, split_name
 from entrypoint.store.cache import repository_name
-from entrypoint.store.hashing import Growing, Hashing, blob_hash
+from entrypoint.store.digest import Hasher, naming
+from entrypoint.store.hashing import Growing, Hashing
+from entrypoint.store.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, load_manifest
 from entrypoint.store.member import Kind, check_member
 
 # Blobs up to this size are always hashed. What is larger is weights, and hashing these takes
@@ -39,7 +41,7 @@ def unpack(
 
     Other repositories are passed over. Owners, modes and times are not taken from the archive:
     the files are this user's, and nothing is set-uid. The checksums of zstd and gzip are compared,
-    and so are the hashes that small blobs are called by.
+    and so are the hashes that small blobs are called by, and what a manifest says of its files.
 
     Args:
         archive: A ``.tar``, ``.tar.gz`` or ``.tar.zst``.
@@ -52,7 +54,9 @@ def unpack(
         RefusedArtifact: The archive is damaged or unsafe. ``into`` is then to be thrown away.
         OSError: A read or a write failed, or there is not enough room.
     """
+    into = into.resolve()
     made: dict[Parts, Kind] = {}
+    manifests: dict[Path, Manifest] = {}
     unpacked = 0
     with open_archive(archive, progress) as opened, Hashing(archive) as hashing:
         if opened.compressed:
@@ -79,6 +83,8 @@ def unpack(
                     _check_ratio(opened, member, unpacked)
                     _write(opened, member, path, hashing if inside else None, hashes)
                     made[parts] = "file"
+                    if inside and inside[1] == (MANIFEST,):
+                        manifests[path.parent] = _read_manifest(opened, member, path)
             except FileExistsError:
                 # the file system takes two names for the same, as some do of upper and lower case
                 raise RefusedArtifact(
@@ -86,6 +92,8 @@ def unpack(
                 ) from None
         opened.finish()
         hashing.check(wait=True)
+        for folder, manifest in manifests.items():
+            _check_manifest(archive, folder, manifest, hashing)
 
 
 def _make_folder(into: Path, parts: Parts, made: dict[Parts, Kind]) -> None:
@@ -104,9 +112,10 @@ def _write(
     growing: Growing | None = None
     with path.open("xb") as file:
         if hashing and path.parent.name == "blobs" and (hashes or member.size <= SMALL):
-            digest = blob_hash(path.name, member.size)
-            if digest is not None:
-                growing = hashing.follow(path, member.name, digest, path.name)
+            kind = naming(path.name)
+            if kind is not None:
+                hasher = Hasher(member.size, git=kind == "git-sha1")
+                growing = hashing.follow(path, member.name, hasher)
         for offset, block in opened.blocks(member):
             file.seek(offset)
             file.write(block)
@@ -117,6 +126,31 @@ def _write(
     if growing is not None:
         growing.wrote(member.size)
         growing.close()
+
+
+def _read_manifest(opened: OpenArchive, member: tarfile.TarInfo, path: Path) -> Manifest:
+    """Read a manifest, and check that there is room for all that it lists."""
+    if member.size > MAX_MANIFEST_BYTES:
+        raise RefusedArtifact(opened.path, f"its {member.name!r} has {member.size:,} bytes")
+    try:
+        manifest = load_manifest(path.read_bytes())
+    except ValueError as error:
+        raise RefusedArtifact(opened.path, f"its {member.name!r} is {error}") from error
+    if opened.compressed:  # a manifest that pack wrote comes before all it lists
+        _check_room(path.parent, sum({file.blob: file.size for file in manifest.files}.values()))
+    return manifest
+
+
+def _check_manifest(archive: Path, folder: Path, manifest: Manifest, hashing: Hashing) -> None:
+    for file in manifest.files:
+        path = folder / "snapshots" / manifest.commit / file.name
+        try:
+            size = path.stat().st_size
+        except (OSError, ValueError):
+            raise RefusedArtifact(archive, f"{file.name!r} is in its manifest, not in it") from None
+        digests = hashing.found.get(path.resolve())
+        if size != file.size or (digests and digests.sha256 != file.sha256):
+            raise RefusedArtifact(archive, f"{file.name!r} is not what its manifest says")
 
 
 def _check_ratio(opened: OpenArchive, member: tarfile.TarInfo, unpacked: int) -> None:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
+import json
 import os
+import re
+import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections import namedtuple
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from entrypoint.errors import RefusedArtifact
+from entrypoint.store import unpack as unpack_module
+from entrypoint.store.compress import SUFFIX, Compression
+from entrypoint.store.pack import pack_model
+from entrypoint.store.source import find_source
 from entrypoint.store.unpack import unpack
 from tests.entrypoint.store.samples import (
     COMPRESSIONS,
@@ -113,6 +124,140 @@ class TestContent:
             assert path.stat().st_uid == os.geteuid()
             assert path.stat().st_mode & 0o6000 == 0
             assert path.stat().st_mode & 0o600 == 0o600
+
+
+REPOSITORY = "models--tiiuae--falcon-7b-instruct"
+
+
+def packed(tmp_path: Path, compression: Compression) -> bytes:
+    """A tarball as ``pack`` makes it, of a model of two shards."""
+    write_snapshot(tmp_path / "hub", files=model_files(shards=2, size=5000))
+    source = find_source(FALCON, (tmp_path / "hub",))
+    target = tmp_path / f"packed{SUFFIX[compression]}"
+    pack_model(source, target, compression=compression, threads=2)
+    return target.read_bytes()
+
+
+class TestHashes:
+    def test_a_blob_that_is_not_what_its_name_says(self, tmp_path: Path) -> None:
+        name = f"{REPOSITORY}/blobs/{hashlib.sha256(b'right').hexdigest()}"
+        with pytest.raises(RefusedArtifact, match=f"the content of '{name}' is not"):
+            unpack_bytes(tar_of((name, b"wrong")), tmp_path)
+
+    def test_a_blob_that_git_named(self, tmp_path: Path) -> None:
+        blob = hashlib.sha1(b"blob 5\0right").hexdigest()
+        into = unpack_bytes(tar_of((f"{REPOSITORY}/blobs/{blob}", b"right")), tmp_path)
+        assert (into / REPOSITORY / "blobs" / blob).read_bytes() == b"right"
+        (tmp_path / "2").mkdir()
+        with pytest.raises(RefusedArtifact, match=blob):
+            unpack_bytes(tar_of((f"{REPOSITORY}/blobs/{blob}", b"wrong")), tmp_path / "2")
+
+    def test_weights_when_they_are_to_be_hashed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(unpack_module, "SMALL", 3)
+        name = f"{REPOSITORY}/blobs/{'1' * 64}"
+        (tmp_path / "a.tar").write_bytes(tar_of((name, b"weights")))
+        for hashes in (False, True):
+            into = tmp_path / str(hashes)
+            into.mkdir()
+            refused = pytest.raises(RefusedArtifact) if hashes else nullcontext()
+            with refused:
+                unpack(tmp_path / "a.tar", into, FALCON, ignore_progress, hashes=hashes)
+
+
+class TestManifest:
+    @pytest.mark.parametrize("compression", ["none", "zstd", "gzip"])
+    def test_what_pack_made_comes_out(self, tmp_path: Path, compression: Compression) -> None:
+        into = unpack_bytes(packed(tmp_path, compression), tmp_path)
+        there = tree_of(into)
+        assert there.pop(f"{REPOSITORY}/manifest.json")
+        assert there.pop("version.txt") == b"1"
+        assert there == tree_of(tmp_path / "hub")
+
+    @pytest.mark.parametrize(
+        ("change", "problem"),
+        [
+            (lambda m: m["files"][0].update(size=1), "is not what its manifest says"),
+            (lambda m: m["files"][0].update(sha256="1" * 64), "is not what its manifest says"),
+            (lambda m: m["files"][0].update(name="../../x"), "is in its manifest, not in it"),
+            (lambda m: m["files"][0].update(name="a\0b"), "is in its manifest, not in it"),
+            (lambda m: m.update(format=2), "a manifest of format 2"),
+            (lambda m: m["files"][0].update(size=1 << 60), "bytes are free"),
+        ],
+    )
+    def test_what_it_says_and_is_not_so(
+        self, tmp_path: Path, change: Callable[[dict[str, Any]], None], problem: str
+    ) -> None:
+        def changed(tar: bytes) -> bytes:
+            with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+                members = [(m, (archive.extractfile(m) or io.BytesIO()).read()) for m in archive]
+            buffer = io.BytesIO()
+            with tarfile.open(fileobj=buffer, mode="w") as archive:
+                for member, content in members:
+                    if member.name.endswith("manifest.json"):
+                        manifest = json.loads(content)
+                        change(manifest)
+                        content = json.dumps(manifest).encode()
+                        member.size = len(content)
+                    archive.addfile(member, io.BytesIO(content) if member.isreg() else None)
+            return compress(buffer.getvalue(), "zstd")
+
+        with pytest.raises((RefusedArtifact, OSError), match=re.escape(problem)):
+            unpack_bytes(changed(packed(tmp_path, "none")), tmp_path)
+
+
+class TestBombs:
+    """Archives that are small and hold more than the disk."""
+
+    def gigabytes(self, size: int) -> bytes:
+        member = tarfile.TarInfo("model.safetensors")
+        member.size = size
+        header = member.tobuf(tarfile.GNU_FORMAT)
+        return compress(header + b"\0" * 3_000_000, "gzip")
+
+    def test_more_than_any_model_shrinks_is_refused_before_it_is_written(
+        self, tmp_path: Path
+    ) -> None:
+        with pytest.raises(RefusedArtifact, match="more than 100 times its own size"):
+            unpack_bytes(self.gigabytes(100 << 30), tmp_path)
+        assert not list((tmp_path / "into").iterdir())
+
+    def test_so_are_many_members(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(unpack_module, "HARMLESS", 1_000_000)
+        tar = tar_of(*((f"{number}", bytes(300_000)) for number in range(5)))
+        with pytest.raises(RefusedArtifact, match="up to its member '3' it holds 1,200,000 bytes"):
+            unpack_bytes(compress(tar, "zstd"), tmp_path)
+        assert [path.name for path in sorted((tmp_path / "into").iterdir())] == ["0", "1", "2"]
+
+    def test_so_is_a_file_that_is_only_holes(self, tmp_path: Path) -> None:
+        (tmp_path / "model.bin").touch()
+        os.truncate(tmp_path / "model.bin", 100 << 30)
+        command = ["tar", "-S", "-cf", "a.tar", "model.bin"]
+        subprocess.run(command, cwd=tmp_path, check=True)
+        with pytest.raises(RefusedArtifact, match="more than 100 times its own size"):
+            unpack_bytes((tmp_path / "a.tar").read_bytes(), tmp_path)
+
+    @pytest.mark.parametrize("compression", ["gzip", "zstd"])
+    def test_a_member_that_there_is_no_room_for_is_told_first(
+        self, tmp_path: Path, compression: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        usage = namedtuple("usage", "free")
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(free=999))
+        # the command's own frame tells its size before any member does
+        with pytest.raises(OSError, match=r"999 bytes are free, and [\d,]+ needed"):
+            unpack_bytes(compress(tar_of(("a", b"x"), ("b", b"x" * 1000)), compression), tmp_path)
+        assert not (tmp_path / "into" / "b").exists()
+
+
+def test_two_names_that_the_file_system_takes_for_one_are_refused(tmp_path: Path) -> None:
+    """As some take upper and lower case; here the other name is a file that is there already."""
+    (tmp_path / "into").mkdir()
+    (tmp_path / "into" / "config.json").write_text("first")
+    (tmp_path / "a.tar").write_bytes(tar_of(("config.json", b"second")))
+    with pytest.raises(RefusedArtifact, match=r"'config\.json' has the name of another"):
+        unpack(tmp_path / "a.tar", tmp_path / "into", FALCON, ignore_progress)
+    assert (tmp_path / "into" / "config.json").read_text() == "first"
 
 
 LINK, HARD = tarfile.SYMTYPE, tarfile.LNKTYPE

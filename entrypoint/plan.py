@@ -178,11 +178,13 @@ def chosen_model(settings: Settings) -> tuple[str | None, str | None]:
 def loads_in_place(settings: Settings, hardware: Hardware) -> bool:
     """Whether the engine can load weights that are inside a tarball.
 
-    OpenVINO's converter reads whole files, and so do the loaders that ARG can choose.
+    OpenVINO's converter reads whole files, and so do the loaders that ARG can choose. Ours is a
+    part of vLLM's own loader, and is used with no other vLLM than the one that it was tested with.
     """
     given = read_arguments(settings.arg).arguments
     chosen = any(argument.option.name in LOADER_OPTIONS for argument in given)
-    return hardware.kind != "openvino" and not chosen
+    tested = (hardware.vllm_version or "").partition("+")[0] == load_catalogue().version
+    return hardware.kind != "openvino" and not chosen and tested
 
 
 def chosen_listen(settings: Settings) -> Listen:

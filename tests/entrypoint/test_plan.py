@@ -448,6 +448,10 @@ class TestTarball:
     def test_not_for_openvino(self) -> None:
         assert not loads_in_place(read_settings({}), replace(CPU, kind="openvino"))
 
+    @pytest.mark.parametrize(("version", "used"), [("0.32.0+cpu", True), ("0.26.0", False)])
+    def test_not_with_another_vllm(self, version: str, used: bool) -> None:
+        assert loads_in_place(read_settings({}), replace(CPU, vllm_version=version)) is used
+
     def test_a_plain_model_in_a_tarball_is_called_by_model_id(self) -> None:
         made = plan_of(replace(self.TARBALL, repository=None), CPU)
         assert made.served_model_names == ("Meta--Llama", "meta--llama", "Meta/Llama")

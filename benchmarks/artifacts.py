@@ -1,0 +1,267 @@
+"""Model artifacts against the tools that they replace: loading, packing, verifying, unpacking,
+and finding one among 500.
+
+Run as ``python -m benchmarks.artifacts``. Both sides of a ratio run in turn in the same run, each
+on files that are not in the page cache. It needs GNU tar, zstd, sha256sum, and room for four times
+the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks.light import spread
+from entrypoint.store.packed import Index
+from tests.end_to_end.launch import COMMAND, DEMO_CACHE, environment
+
+REPOSITORY = "Synthetic/Two-GB"
+TARBALLS = 500
+
+# What each side runs in a process of its own: it prepares, then prints the seconds of the rest.
+LOAD = """\
+import json, os, subprocess, sys, time
+from pathlib import Path
+from types import SimpleNamespace
+import torch
+from safetensors import safe_open
+from vllm.config.load import LoadConfig
+from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
+from entrypoint.handover import TARBALL_VARIABLE, TARBALL_FORMAT, TARBALL_INDEX
+
+side, source, archive, into = sys.argv[1:]
+parameters = {}
+for path in Path(source).glob("*.safetensors"):
+    with safe_open(path, "pt") as file:
+        for name in file.keys():
+            shape = file.get_slice(name).get_shape()
+            parameters[name] = torch.zeros(shape, dtype=torch.bfloat16)
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+from entrypoint.store.fetch import fetch_model
+from entrypoint.store.find import find_model
+from entrypoint.store.model import Request
+os.environ[TARBALL_VARIABLE] = ""
+from server.tarball import TarballLoader
+
+begin = time.perf_counter()
+if side == "tarball":
+    request = Request("Synthetic/Two-GB", None, (), Path(archive), True, None, Path(into), True)
+    model = fetch_model(find_model(request), request, lambda done, total: None)
+    path = model.path
+    os.environ[TARBALL_VARIABLE] = str(path.parent / TARBALL_INDEX)
+    loader = TarballLoader(LoadConfig(load_format=TARBALL_FORMAT))
+else:
+    subprocess.run(["tar", "-xf", archive, "-C", into], check=True)
+    path = next(Path(into).glob("models--*/snapshots/*"))
+    loader = DefaultModelLoader(LoadConfig())
+config = SimpleNamespace(model=str(path), revision=None)
+for name, weight in loader.get_all_weights(config, torch.nn.Module()):
+    parameters[name].copy_(weight)
+print(time.perf_counter() - begin)
+"""
+UNPACK = """\
+import sys, time
+from pathlib import Path
+from entrypoint.store.fetch import fetch_model
+from entrypoint.store.find import find_model
+from entrypoint.store.model import Request
+
+archive, into = map(Path, sys.argv[1:])
+request = Request("Synthetic/Two-GB", None, (), archive, True, None, into)
+begin = time.perf_counter()
+fetch_model(find_model(request), request, lambda done, total: None)
+print(time.perf_counter() - begin)
+"""
+FIND = """\
+import sys, time
+from pathlib import Path
+from entrypoint.store.find import find_model
+from entrypoint.store.model import Request
+
+folder, scratch = map(Path, sys.argv[1:])
+request = Request("Org/Model-499", None, (), folder, True, None, scratch, True)
+begin = time.perf_counter()
+find_model(request)
+print(time.perf_counter() - begin)
+"""
+
+
+def write_model(folder: Path, gigabytes: float) -> None:
+    """Write a Llama of random bfloat16 weights in two shards."""
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    demo = next((DEMO_CACHE / "models--inference-server--Demo-Llama" / "snapshots").iterdir())
+    shutil.copytree(demo, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    rows = int(gigabytes * 1e9 / 2 / 40 / 4096)
+    weight_map = {}
+    for shard in (1, 2):
+        name = f"model-{shard:05d}-of-00002.safetensors"
+        layers = range(20 * (shard - 1), 20 * shard)
+        weights = {f"layer.{layer}": torch.randn(rows, 4096).bfloat16() for layer in layers}
+        save_file(weights, folder / name, metadata={"format": "pt"})
+        weight_map.update(dict.fromkeys(weights, name))
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+
+def forget(*paths: Path) -> None:
+    """Take files out of the page cache."""
+    os.sync()
+    for path in paths:
+        for file in [path] if path.is_file() else path.rglob("*"):
+            if file.is_file():
+                descriptor = os.open(file, os.O_RDONLY)
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+                os.close(descriptor)
+
+
+def emptied(folder: Path) -> Path:
+    """Return the folder, made anew."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def wall(*commands: Sequence[str | Path]) -> float:
+    """Return the wall seconds of commands, one after the other."""
+    begin = time.perf_counter()
+    for command in commands:
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - begin
+
+
+def printed(script: str, *arguments: str | Path) -> float:
+    """Return the seconds that a script prints last."""
+    environ = {**environment(Path(tempfile.gettempdir())), "VLLM_LOGGING_LEVEL": "ERROR"}
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout.split()[-1])
+
+
+def compare(what: str, theirs: Callable[[], float], ours: Callable[[], float], runs: int) -> None:
+    """Run both sides in turn and print how they compare."""
+    pairs = [(theirs(), ours()) for _ in range(runs)]
+    old, new = ([pair[side] for pair in pairs] for side in (0, 1))
+    ratio = statistics.median(old) / statistics.median(new)
+    print(f"{what}: {ratio:.2f} times as fast", flush=True)
+    print(f"  theirs {spread(old)}, ours {spread(new)}", flush=True)
+
+
+def weight_bytes_written(scratch: Path, source: Path) -> int:
+    """Return how much of the weights lies unpacked, beyond their headers."""
+    index = Index.load(next(scratch.rglob("tarball.json")))
+    headers = sum(
+        8 + int.from_bytes((source / name).open("rb").read(8), "little") for name in index.files
+    )
+    laid_out = sum(path.stat().st_size for path in scratch.rglob("*.safetensors"))
+    return laid_out - headers
+
+
+def write_tarballs(folder: Path) -> None:
+    """Write many small models' tarballs."""
+    with tempfile.TemporaryDirectory() as made:
+        snapshot = Path(made, "snapshots", "1" * 40)
+        snapshot.mkdir(parents=True)
+        header = b'{"w":{"dtype":"U8","shape":[4096],"data_offsets":[0,4096]}}'
+        weights = len(header).to_bytes(8, "little") + header + bytes(4096)
+        (snapshot / "config.json").write_text("{}")
+        (snapshot / "model.safetensors").write_bytes(weights)
+        for number in range(TARBALLS):
+            with tarfile.open(folder / f"model-{number:03d}.tar", "w") as tar:
+                tar.add(snapshot.parent, f"models--Org--Model-{number}/snapshots")
+
+
+def main(gigabytes: float, runs: int, root: Path) -> None:
+    """Measure everything."""
+    source, into = root / "model", root / "into"
+    write_model(source, gigabytes)
+    shards = sorted(source.glob("*.safetensors"))
+    archive, other = root / "ours.tar", root / "theirs.tar"
+    inference_server = str(COMMAND)
+
+    def pack(*options: str) -> list[str | Path]:
+        return [inference_server, "pack", source, "--repository", REPOSITORY, *options]
+
+    def packed() -> float:
+        forget(source)
+        archive.unlink(missing_ok=True)
+        return wall(pack("-o", str(archive)))
+
+    def tarred() -> float:
+        forget(source)
+        other.unlink(missing_ok=True)
+        return wall(["tar", "-cf", other, "-C", root, source.name], ["sha256sum", *shards])
+
+    compare("pack, against tar -cf and sha256sum", tarred, packed, runs)
+    other.unlink()
+
+    def loaded(side: str) -> Callable[[], float]:
+        def run() -> float:
+            emptied(into)
+            forget(archive)
+            return printed(LOAD, side, source, archive, into)
+
+        return run
+
+    compare(
+        "tarball to weights, against tar -xf and vLLM's loader",
+        loaded("folder"),
+        loaded("tarball"),
+        runs,
+    )
+    print(f"  bytes of weights written: {weight_bytes_written(into, source)}", flush=True)
+    emptied(into)
+
+    def verified() -> float:
+        forget(archive)
+        return wall([inference_server, "verify", archive])
+
+    def summed() -> float:
+        forget(source)
+        return wall(["sha256sum", *shards])
+
+    compare("verify, against sha256sum", summed, verified, runs)
+    archive.unlink()
+
+    compressed = root / "ours.tar.zst"
+    subprocess.run(pack("--zstd", "-o", str(compressed)), check=True, stdout=subprocess.DEVNULL)
+
+    def unpacked() -> float:
+        emptied(into)
+        forget(compressed)
+        return printed(UNPACK, compressed, into)
+
+    def untarred() -> float:
+        emptied(into)
+        forget(compressed)
+        return wall(["tar", "--zstd", "-xf", compressed, "-C", into])
+
+    compare("zstd unpack, checked, against tar --zstd -xf", untarred, unpacked, runs)
+
+    folder, scratch = emptied(root / "tarballs"), emptied(root / "scratch")
+    write_tarballs(folder)
+    printed(FIND, folder, scratch)
+    found = [printed(FIND, folder, scratch) for _ in range(runs)]
+    print(f"one of {TARBALLS} tarballs, warm index: {spread(found)} s")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gigabytes", type=float, default=2.0, help="size of the model")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--root", type=Path, help="a folder on the disk to measure")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.root) as made:
+        main(arguments.gigabytes, arguments.runs, Path(made))

@@ -8,6 +8,7 @@ InferenceServerError
 ├── ModelNotFound           66  no place that was searched has the model
 │   └── RevisionNotFound        the model is there, this revision is not
 ├── HubError                69  the hub did not answer, or said no
+├── StoreError              69  an object store did not answer, or said no
 ├── EngineFailed            70  the engine ended by itself
 ├── MachineError            71  this machine or pod cannot run it
 │   └── UnreadableModel         the model may not be read by this user
@@ -185,6 +186,13 @@ class HubError(InferenceServerError):
 
     exit_code = 69
     code = "hub"
+
+
+class StoreError(InferenceServerError):
+    """An object store did not answer, or refused."""
+
+    exit_code = 69
+    code = "store"
 
 
 class EngineFailed(InferenceServerError):

@@ -248,6 +248,39 @@ class Settings(BaseSettings):
         description="Set by KServe, which fetches it to `/mnt/models` before the start; that "
         "folder is then searched too.",
     )
+    s3_endpoint: str | None = Field(
+        None,
+        validation_alias=_names("S3_ENDPOINT"),
+        description="S3: host and port of another store than AWS, as KServe says it; wins over "
+        "AWS_ENDPOINT_URL, which the client reads itself, as it does AWS_DEFAULT_REGION, "
+        "AWS_PROFILE, AWS_CA_BUNDLE and the credentials.",
+    )
+    s3_use_https: Boolean = Field(
+        True,
+        validation_alias=_names("S3_USE_HTTPS"),
+        description="S3: whether S3_ENDPOINT is asked by HTTPS.",
+    )
+    s3_verify_ssl: Boolean = Field(
+        True,
+        validation_alias=_names("S3_VERIFY_SSL"),
+        description="S3: whether the store must prove who it is.",
+    )
+    s3_user_virtual_bucket: Boolean = Field(
+        False,
+        validation_alias=_names("S3_USER_VIRTUAL_BUCKET"),
+        description="S3: the bucket is part of the host's name. KServe spells it so.",
+    )
+    aws_anonymous_credential: Boolean = Field(
+        False,
+        validation_alias=_names("awsAnonymousCredential"),
+        description="S3: ask without credentials, as for a public bucket. KServe spells it so.",
+    )
+    azure_storage_access_key: SecretStr | None = Field(
+        None,
+        validation_alias=_names("AZURE_STORAGE_ACCESS_KEY"),
+        description="Azure: key of the storage account, as KServe calls it. The client itself "
+        "reads AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY and its like.",
+    )
     vllm_environment: dict[str, str] = Field(
         default_factory=dict,
         description="Every `VLLM_*` variable. They pass through to the engine as they are.",

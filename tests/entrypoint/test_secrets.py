@@ -14,6 +14,11 @@ from entrypoint.secrets import redact, secrets_of
         ({"ARG": "--api-key key-1 key-2 --port 1"}, {"key-1", "key-2"}),
         ({"ARG": "--hf_token=hf_1234"}, {"hf_1234"}),
         ({"ARG": "--port 1 --api-key 'key-1"}, {"key-1"}),
+        ({"AWS_SECRET_ACCESS_KEY": "key-1", "AWS_ACCESS_KEY_ID": "not-one"}, {"key-1"}),
+        ({"AZURE_STORAGE_ACCESS_KEY": "key-1", "AWS_SESSION_TOKEN": "t-12"}, {"key-1", "t-12"}),
+        ({"MODEL_ID": "https://a.blob.core.windows.net/b/c.tar?se=2&sig=abcd&sp=r"}, {"abcd"}),
+        ({"STORAGE_URI": "https://a.blob.core.windows.net/b/c.tar?sig=abcd"}, {"abcd"}),
+        ({"AZURE_STORAGE_SAS_TOKEN": "sig=abcd&se=2"}, {"sig=abcd&se=2", "abcd"}),
         ({"API_KEY": "abc", "MODEL_ID": "long-enough"}, set()),
     ],
 )

@@ -113,7 +113,8 @@ class TestSecrets:
         assert [k.get_secret_value() for k in settings.api_key_file] == ["file-key-1", "file-key-2"]
 
     def test_which_fields_are_secret(self) -> None:
-        assert {f for f in Settings.model_fields if is_secret(f)} == {"hf_token", "api_key"}
+        secret = {f for f in Settings.model_fields if is_secret(f)}
+        assert secret == {"hf_token", "api_key", "azure_storage_access_key"}
 
     @pytest.mark.parametrize("content", [None, "", "\n\n"])
     def test_a_key_file_without_a_key(self, tmp_path: Path, content: str | None) -> None:

@@ -1,0 +1,129 @@
+"""What a tarball says of itself: the parts of its key by convention."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrypoint.errors import UsageError
+from entrypoint.store.archive import Parts, open_archive, repository_of
+from entrypoint.store.cache import (
+    MAX_REF_BYTES,
+    Repository,
+    RevisionProblem,
+    choose_commit,
+    repository_name,
+)
+from entrypoint.store.compressed import GZIP, is_compressed
+
+MAX_CONFIG_BYTES = 1 << 20
+_FAMILY = re.compile(r"[a-z0-9][a-z0-9._-]*")
+WHOLE_KEY = "Name the whole key, as s3://bucket/models/falcon/cf4b3c4/tiiuae--falcon-7b.tar."
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A tarball's model.
+
+    Attributes:
+        repository: ``org/name``.
+        revision: The commit.
+        model_type: What its ``config.json`` calls its family, where it does.
+        suffix: What a tarball packed like it is called, as ``.tar.gz``.
+    """
+
+    repository: str
+    revision: str
+    model_type: str | None
+    suffix: str
+
+    def family(self, asked: str | None) -> str:
+        """Return the family that was asked for, else the one that the model says.
+
+        Raises:
+            UsageError: It says none, or it cannot be a part of a key.
+        """
+        family = asked or (self.model_type or "").lower()
+        if not family:
+            raise UsageError(
+                f"{self.repository} does not say of which family it is: its config.json has no "
+                "model_type.",
+                hint="Say it, as: --family falcon",
+            )
+        if not _FAMILY.fullmatch(family):
+            raise UsageError(
+                f"--family is {family!r}, which cannot be a part of the key.",
+                hint="Use small letters, digits, dots, hyphens and underscores, as: falcon",
+            )
+        return family
+
+
+def describe(archive: Path) -> Described:
+    """Read which model a tarball holds. A compressed one is read from beginning to end.
+
+    Raises:
+        UsageError: It does not say which one it holds, or holds several.
+        RefusedArtifact: It is damaged, cut short, or no tarball.
+        OSError: It cannot be read.
+    """
+    commits: dict[str, list[str]] = {}
+    refs: dict[str, dict[str, str]] = {}
+    links: dict[Parts, Parts] = {}
+    configs: dict[Parts, bytes] = {}
+    with open_archive(archive) as opened:
+        for parts, member in opened.members():
+            inside = repository_of(parts)
+            if inside is None:
+                continue
+            name = repository_name(inside[0])
+            commits.setdefault(name, [])
+            match inside[1]:
+                case ("snapshots", commit, *rest):
+                    commits[name] += [] if commit in commits[name] else [commit]
+                    if rest == ["config.json"] and member.issym():
+                        links[parts] = _resolved(parts, member.linkname)
+                case ("refs", *ref) if ref and member.isreg():
+                    content = opened.content(member).read(MAX_REF_BYTES)
+                    refs.setdefault(name, {})["/".join(ref)] = content.decode(errors="replace")
+                    continue
+            if member.isreg() and member.size <= MAX_CONFIG_BYTES:
+                content = opened.content(member).read()
+                if b'"model_type"' in content:
+                    configs[parts] = content
+    if len(commits) != 1:
+        held = f"holds {', '.join(sorted(commits))}" if commits else "does not say what it holds"
+        raise UsageError(f"{archive} {held}: its key cannot be derived.", hint=WHOLE_KEY)
+    [(name, found)] = commits.items()
+    named = {ref: commit.strip() for ref, commit in refs.get(name, {}).items()}
+    chosen = choose_commit(Repository(name, archive, tuple(sorted(found)), named), None)
+    if isinstance(chosen, RevisionProblem):
+        raise UsageError(f"{archive}: {chosen.message}", hint=WHOLE_KEY)
+    model_types = [
+        _model_type(configs.get(links.get(parts, parts)))
+        for parts in (*links, *configs)
+        if parts[-3:] == ("snapshots", chosen, "config.json")
+    ]
+    return Described(name, chosen, model_types[0] if model_types else None, _suffix(archive))
+
+
+def _resolved(parts: Parts, target: str) -> Parts:
+    return tuple(posixpath.normpath(posixpath.join(*parts[:-1], target)).split("/"))
+
+
+def _model_type(config: bytes | None) -> str | None:
+    try:
+        value = json.loads(config or b"{}").get("model_type")
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    return value if isinstance(value, str) else None
+
+
+def _suffix(archive: Path) -> str:
+    with archive.open("rb") as file:
+        start = file.read(4)
+    if start.startswith(GZIP):
+        return ".tar.gz"
+    return ".tar.zst" if is_compressed(start) else ".tar"

@@ -1,0 +1,186 @@
+"""Azure and Google Cloud, by fsspec's file systems for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from entrypoint.errors import InferenceServerError
+from entrypoint.settings import Settings
+from entrypoint.store.objects import problems
+from entrypoint.store.objects.retry import Transient, retrying
+from entrypoint.store.objects.store import SHA256, Advance, ObjectState, Sent, missing_extra
+from entrypoint.store.objects.uri import ObjectUri
+
+CHUNK = 8 << 20
+EXTRAS = {"az": ("azure", "adlfs", "AzureBlobFileSystem"), "gs": ("gcs", "gcsfs", "GCSFileSystem")}
+"""The extra, the package and the class of each store."""
+
+UNREACHABLE = ("aiohttp.", "azure.core.exceptions.ServiceRe", "requests.exceptions.")
+"""How the names of the clients' errors begin that say that a store did not answer."""
+WITHOUT_CREDENTIALS = (
+    "google.auth.exceptions.",
+    "azure.core.exceptions.ClientAuthenticationError",
+    "azure.identity.",
+)
+
+
+def open_filesystem_store(uri: ObjectUri, settings: Settings) -> FilesystemStore:
+    """Return the store of an object, by the file system that fsspec has for it.
+
+    Raises:
+        MachineError: Its package is not installed.
+        StoreError: There are no credentials to make a client with.
+    """
+    extra, package, name = EXTRAS[uri.store]
+    try:
+        kind = getattr(import_module(package), name)
+    except ModuleNotFoundError as error:
+        raise missing_extra(uri, extra, error) from error
+    options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
+    if uri.store == "az":
+        key = settings.azure_storage_access_key
+        options |= {"account_name": uri.account, "sas_token": uri.sas}
+        options |= {"account_key": key.get_secret_value() if key else None}
+    try:
+        return FilesystemStore(uri, kind(**options))
+    except ValueError as error:  # adlfs, without an account
+        raise problems.no_credentials(uri, str(error)) from error
+
+
+class FilesystemStore:
+    """One object. See :class:`~entrypoint.store.objects.store.ObjectStore`.
+
+    Args:
+        uri: The object.
+        filesystem: An fsspec file system whose paths are ``bucket/key``, and which keeps metadata
+            as ``adlfs`` and ``gcsfs`` do.
+    """
+
+    def __init__(self, uri: ObjectUri, filesystem: Any):
+        self._uri = uri
+        self._filesystem = filesystem
+        self._path = f"{uri.bucket}/{uri.key}"
+
+    @property
+    def uri(self) -> ObjectUri:
+        """The object."""
+        return self._uri
+
+    def find(self) -> ObjectState | None:
+        """Return the object's state, None where it is not there."""
+
+        def once() -> dict[str, Any] | None:
+            with self._translated():
+                self._filesystem.invalidate_cache()
+                try:
+                    found: dict[str, Any] = self._filesystem.info(self._path)
+                except FileNotFoundError:
+                    if not self._filesystem.exists(self._uri.bucket):
+                        raise problems.no_bucket(self._uri) from None
+                    return None
+                return found if found["type"] == "file" else None
+
+        found = retrying(f"info {self._uri}", once)
+        if found is None:
+            return None
+        marks = (found.get(name) for name in ("etag", "generation", "mtime", "created"))
+        return ObjectState(
+            size=int(found["size"]),
+            etag=str(next(filter(None, marks), "")),
+            version=str(found["generation"]) if found.get("generation") else None,
+            sha256=(found.get("metadata") or {}).get(SHA256),
+        )
+
+    def read(self, state: ObjectState, start: int, end: int) -> Iterator[bytes]:
+        """Yield the bytes of ``[start, end)``.
+
+        No state can be asked for: one that changes meanwhile is found out at the end.
+        """
+        for begin in range(start, end, CHUNK):
+            with self._translated():
+                chunk: bytes = self._filesystem.cat_file(
+                    self._path, start=begin, end=min(begin + CHUNK, end)
+                )
+            if len(chunk) > end - begin:
+                raise problems.refused(self._uri, "it does not serve a range of bytes")
+            yield chunk
+
+    def keys(self, folder: str) -> list[tuple[str, int]]:
+        """Return the keys right in the folder that ``folder`` names, and their sizes in bytes."""
+        try:
+            entries = self._filesystem.ls(f"{self._uri.bucket}/{folder}", detail=True)
+        except Exception:  # only an error wants them, and it is not about these
+            return []
+        return [
+            (entry["name"].strip("/").partition("/")[2], int(entry["size"] or 0))
+            for entry in entries
+            if entry["name"].strip("/") != self._uri.bucket
+        ]
+
+    def put(self, source: Path, sha256: str, scratch: Path, workers: int, advance: Advance) -> Sent:
+        """Upload a file by the file system's own way; one that was begun cannot be continued."""
+        from fsspec.callbacks import Callback
+
+        done = 0
+
+        class Told(Callback):  # type: ignore[misc]  # fsspec has no types
+            def absolute_update(self, value: int) -> None:
+                nonlocal done
+                advance(value - done)
+                done = value
+
+            def relative_update(self, inc: int = 1) -> None:
+                self.absolute_update(done + inc)
+
+        size = source.stat().st_size
+        metadata = {SHA256: sha256}
+
+        def once() -> None:
+            nonlocal done
+            advance(-done)
+            done = 0
+            with self._translated():
+                if self._uri.store == "gs":
+                    self._filesystem.put_file(
+                        str(source), self._path, callback=Told(), metadata=metadata
+                    )
+                else:
+                    # adlfs takes none with the file; the one it sets itself must be kept
+                    self._filesystem.put_file(str(source), self._path, callback=Told())
+                    self._filesystem.setxattrs(self._path, is_directory="false", **metadata)
+
+        retrying(f"put {self._uri}", once)
+        advance(size - done)
+        return Sent(size, 1)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (InferenceServerError, Transient):
+            raise
+        except FileNotFoundError as error:
+            raise problems.no_object(self._uri, self.keys) from error
+        except Exception as error:
+            raise self._said(error) from error
+
+    def _said(self, error: Exception) -> InferenceServerError | Transient:
+        """The error for what a client raised; the clients have no class in common."""
+        detail = " ".join(str(error).split()) or type(error).__name__
+        detail = detail.replace(self._uri.sas, "***") if self._uri.sas else detail
+        name = f"{type(error).__module__}.{type(error).__qualname__}"
+        status = getattr(error, "status_code", None) or getattr(error, "code", None)
+        if status in (401, 403) or isinstance(error, PermissionError):
+            return problems.denied(self._uri, detail)
+        if name.startswith(WITHOUT_CREDENTIALS):
+            return problems.no_credentials(self._uri, detail)
+        if isinstance(error, ConnectionError | TimeoutError) or name.startswith(UNREACHABLE):
+            endpoint = "its service's address"
+            return Transient(problems.unreachable(self._uri, endpoint, detail), detail)
+        answer = problems.refused(self._uri, detail)
+        passing = isinstance(status, int) and (status == 429 or status >= 500)
+        return Transient(answer, detail) if passing else answer

@@ -1,0 +1,92 @@
+"""Pushing a file to a store: with its SHA-256, in parts, and looked at afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrypoint.errors import StorageError, StoreError
+from entrypoint.store.folder import why_unreadable
+from entrypoint.store.objects.parts import MIB
+from entrypoint.store.objects.store import Advance, ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What a push did.
+
+    Attributes:
+        bytes: The object's size.
+        sent_bytes: Bytes that this run sent; 0 where the object was there already.
+        replaced: Whether an object of another content was there.
+    """
+
+    bytes: int
+    sent_bytes: int
+    replaced: bool
+
+
+def hash_file(path: Path, advance: Advance) -> str:
+    """Return the SHA-256 of a file, hexadecimal.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(MIB))
+    try:
+        with path.open("rb", buffering=0) as file:
+            while count := file.readinto(buffer):
+                digest.update(buffer[:count])
+                advance(count)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return digest.hexdigest()
+
+
+def push(
+    store: ObjectStore, source: Path, sha256: str, scratch: Path, workers: int, advance: Advance
+) -> Pushed:
+    """Make the object what ``source`` is; it appears, or changes, only when it is whole.
+
+    Args:
+        store: The object.
+        source: The file.
+        sha256: Its SHA-256, hexadecimal; becomes the object's metadata.
+        scratch: Where an upload that was begun is remembered.
+        workers: Parts that are sent at once.
+        advance: Told of the bytes that are there.
+
+    Raises:
+        ModelNotFound: The bucket is not there.
+        StoreError: The store did not answer or refused, or has something else afterwards.
+        StorageError: The file cannot be read.
+    """
+    before = store.find()
+    size = source.stat().st_size
+    if before is not None and (before.sha256, before.size) == (sha256, size):
+        advance(size)
+        return Pushed(size, 0, False)
+    try:
+        sent = store.put(source, sha256, scratch, workers, advance)
+    except OSError as error:
+        raise unreadable(source, error) from error
+    after = store.find()
+    if after is None or (after.sha256, after.size) != (sha256, size):
+        there = f"{after.size} bytes with SHA-256 {after.sha256}" if after else "no such object"
+        raise StoreError(
+            f"{store.uri} is not what was pushed: the store has {there}, the file has {size} "
+            f"bytes with SHA-256 {sha256}.",
+            hint="See whether something else writes to it, or changes the metadata, then push it "
+            "again.",
+        )
+    return Pushed(size, sent.sent_bytes, before is not None)
+
+
+def unreadable(path: Path, error: OSError) -> StorageError:
+    """Return the error for a file that cannot be read, or a note that cannot be written."""
+    return StorageError(
+        f"{error.filename or path}: {why_unreadable(error)}.",
+        hint="Name a tarball that this user may read.",
+    )

@@ -1,0 +1,277 @@
+"""S3, and whatever speaks its protocol, by boto3. Imported only where such a store is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.exceptions
+from botocore import UNSIGNED
+from botocore.config import Config
+
+from entrypoint.errors import InferenceServerError, SettingError
+from entrypoint.settings import Settings
+from entrypoint.store.objects import problems
+from entrypoint.store.objects.retry import Transient, retrying
+from entrypoint.store.objects.store import SHA256, Advance, ObjectState, Sent
+from entrypoint.store.objects.uri import ObjectUri
+
+CHUNK = 1 << 20
+SECONDS = 60
+"""Without a byte from the store for so long, a request has failed."""
+
+NO_BUCKET = frozenset({"NoSuchBucket"})
+NO_KEY = frozenset({"NoSuchKey", "404", "NotFound"})
+DENIED = frozenset(
+    {
+        "AccessDenied",
+        "AllAccessDisabled",
+        "AuthorizationHeaderMalformed",
+        "ExpiredToken",
+        "Forbidden",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "SignatureDoesNotMatch",
+        "401",
+        "403",
+    }
+)
+PASSING = frozenset(
+    {"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling"}
+)
+"""Codes that S3 asks to be tried again; so does any status from 500, and 429."""
+
+UNREACHABLE = (
+    botocore.exceptions.ConnectionError,  # refused, no such host, TLS, proxy
+    botocore.exceptions.HTTPClientError,  # cut, timed out
+    botocore.exceptions.ResponseStreamingError,
+    botocore.exceptions.IncompleteReadError,
+)
+WITHOUT_CREDENTIALS = (
+    botocore.exceptions.NoCredentialsError,
+    botocore.exceptions.PartialCredentialsError,
+    botocore.exceptions.CredentialRetrievalError,
+    botocore.exceptions.ProfileNotFound,
+    botocore.exceptions.ConfigParseError,
+    botocore.exceptions.TokenRetrievalError,
+    botocore.exceptions.SSOError,
+)
+
+
+def make_client(uri: ObjectUri, settings: Settings, workers: int) -> Any:
+    """Return a client that asks once; :func:`retrying` asks again, and says so.
+
+    Raises:
+        SettingError: The endpoint is no URL.
+        StoreError: The profile is not there.
+    """
+    scheme = "https" if settings.s3_use_https else "http"
+    endpoint = settings.s3_endpoint
+    if endpoint and "://" not in endpoint:
+        endpoint = f"{scheme}://{endpoint}"
+    config = Config(
+        retries={"total_max_attempts": 1},
+        max_pool_connections=workers + 1,
+        connect_timeout=SECONDS,
+        read_timeout=SECONDS,
+        signature_version=UNSIGNED if settings.aws_anonymous_credential else None,
+        s3={"addressing_style": "virtual"} if settings.s3_user_virtual_bucket else None,
+    )
+    try:
+        return boto3.session.Session().client(
+            "s3",
+            endpoint_url=endpoint or None,
+            verify=None if settings.s3_verify_ssl else False,
+            config=config,
+        )
+    except WITHOUT_CREDENTIALS as error:
+        raise problems.no_credentials(uri, _in_one_line(error)) from error
+    except ValueError as error:
+        variable = "S3_ENDPOINT" if settings.s3_endpoint else "AWS_ENDPOINT_URL"
+        raise SettingError(
+            f"{variable} cannot be used: {_in_one_line(error)}.",
+            variable=variable,
+            hint="Set it to a URL, as https://objects.example.com, or leave it empty for AWS.",
+        ) from error
+
+
+class S3Store:
+    """One object in a bucket. See :class:`~entrypoint.store.objects.store.ObjectStore`."""
+
+    def __init__(self, uri: ObjectUri, settings: Settings, workers: int):
+        self._uri = uri
+        self.client = make_client(uri, settings, workers)
+
+    @property
+    def uri(self) -> ObjectUri:
+        """The object."""
+        return self._uri
+
+    @property
+    def address(self) -> dict[str, str]:
+        """The arguments that name the object to each of the client's methods."""
+        return {"Bucket": self._uri.bucket, "Key": self._uri.key}
+
+    def ask(self, method: str, **arguments: Any) -> dict[str, Any]:
+        """Call the client's method for the object, again if it may help.
+
+        Raises:
+            ModelNotFound: The object or its bucket is not there.
+            StoreError: The store did not answer or refused.
+        """
+
+        def once() -> dict[str, Any]:
+            with self.translated():
+                answer: dict[str, Any] = getattr(self.client, method)(**arguments)
+                return answer
+
+        return retrying(f"{method} {self._uri}", once)
+
+    def ask_if_there(self, method: str, **arguments: Any) -> dict[str, Any] | None:
+        """Call the client's method; None if the upload that it is about is not there any more."""
+
+        def once() -> dict[str, Any] | None:
+            with self.translated():
+                try:
+                    answer: dict[str, Any] = getattr(self.client, method)(**arguments)
+                    return answer
+                except self.client.exceptions.NoSuchUpload:
+                    return None
+
+        return retrying(f"{method} {self._uri}", once)
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Raise botocore's errors as ours, :class:`Transient` ones where asking again may help."""
+        try:
+            yield
+        except botocore.exceptions.ClientError as error:
+            raise self._said(error) from error
+        except UNREACHABLE as error:
+            detail = _in_one_line(error)
+            raise Transient(problems.unreachable(self._uri, self.endpoint, detail), detail) from (
+                error
+            )
+        except WITHOUT_CREDENTIALS as error:
+            raise problems.no_credentials(self._uri, _in_one_line(error)) from error
+        except botocore.exceptions.BotoCoreError as error:
+            raise problems.refused(self._uri, _in_one_line(error)) from error
+
+    @property
+    def endpoint(self) -> str:
+        """Where the store is asked."""
+        return str(self.client.meta.endpoint_url)
+
+    @property
+    def knows_checksums(self) -> bool:
+        """Whether S3's newer checksums may be sent: AWS_REQUEST_CHECKSUM_CALCULATION."""
+        return str(self.client.meta.config.request_checksum_calculation) != "when_required"
+
+    def _said(self, error: botocore.exceptions.ClientError) -> InferenceServerError | Transient:
+        """The error for an answer that says no."""
+        said = error.response.get("Error", {})
+        code = str(said.get("Code", ""))
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        detail = " ".join(f"{error.operation_name}: {code} {said.get('Message', '')}".split())
+        if code in NO_BUCKET:
+            return problems.no_bucket(self._uri)
+        if code in NO_KEY:
+            return problems.no_object(self._uri, self.keys)
+        if code in ("PreconditionFailed", "412"):
+            return problems.changed(self._uri)
+        if code in DENIED or status in (401, 403):
+            return problems.denied(self._uri, detail)
+        answer = problems.refused(self._uri, detail)
+        passing = code in PASSING or status == 429 or status >= 500
+        return Transient(answer, detail) if passing else answer
+
+    def find(self) -> ObjectState | None:
+        """Return the object's state, None where it is not there."""
+        head = self._head()
+        if head is None:
+            return None
+        metadata: Mapping[str, str] = head.get("Metadata", {})
+        sha256 = metadata.get(SHA256)
+        md5 = None if sha256 else _md5_of(head)
+        part_size = None
+        if md5 and "-" in md5:
+            first = self.ask("head_object", **self.address, PartNumber=1)
+            part_size = int(first["ContentLength"])
+            if -(-int(head["ContentLength"]) // part_size) != int(md5.partition("-")[2]):
+                md5 = part_size = None  # parts of several sizes
+        return ObjectState(
+            size=int(head["ContentLength"]),
+            etag=str(head["ETag"]),
+            version=head.get("VersionId"),
+            sha256=sha256,
+            md5=md5,
+            md5_part_size=part_size,
+        )
+
+    def _head(self) -> dict[str, Any] | None:
+        """What the store says of the object; None where it is not there, and its bucket is."""
+
+        def once() -> dict[str, Any] | None:
+            with self.translated():
+                try:
+                    answer: dict[str, Any] = self.client.head_object(**self.address)
+                    return answer
+                except botocore.exceptions.ClientError as error:
+                    if str(error.response.get("Error", {}).get("Code")) not in NO_KEY:
+                        raise
+                # A HEAD has no body that would say which of the two is missing.
+                try:
+                    self.client.head_bucket(Bucket=self._uri.bucket)
+                except botocore.exceptions.ClientError as error:
+                    if str(error.response.get("Error", {}).get("Code")) in NO_KEY | NO_BUCKET:
+                        raise problems.no_bucket(self._uri) from error
+                return None
+
+        return retrying(f"head_object {self._uri}", once)
+
+    def read(self, state: ObjectState, start: int, end: int) -> Iterator[bytes]:
+        """Yield the bytes of ``[start, end)``, of this state and no other."""
+        arguments = {**self.address, "IfMatch": state.etag, "Range": f"bytes={start}-{end - 1}"}
+        if state.version and state.version != "null":
+            arguments["VersionId"] = state.version
+        with self.translated():
+            answer = self.client.get_object(**arguments)
+            body = answer["Body"]
+            try:
+                if answer["ContentLength"] != end - start:
+                    raise problems.refused(self._uri, "it does not serve a range of bytes")
+                yield from body.iter_chunks(CHUNK)
+            finally:
+                body.close()
+
+    def keys(self, folder: str) -> list[tuple[str, int]]:
+        """Return some of the keys that begin with ``folder``; none where they are not shown."""
+        try:
+            answer = self.client.list_objects_v2(Bucket=self._uri.bucket, Prefix=folder)
+        except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError):
+            return []  # only an error wants them, and it is not about these
+        return [(item["Key"], int(item["Size"])) for item in answer.get("Contents", ())]
+
+    def put(self, source: Path, sha256: str, scratch: Path, workers: int, advance: Advance) -> Sent:
+        """Upload a file in parts; an upload that was begun is continued."""
+        from entrypoint.store.objects.multipart import upload
+
+        return upload(self, source, sha256, scratch, workers, advance)
+
+
+def _md5_of(head: Mapping[str, Any]) -> str | None:
+    """The ETag, where it is an MD5: not of what the store has encrypted with a managed key."""
+    etag = str(head["ETag"]).strip('"').lower()
+    encrypted = str(head.get("ServerSideEncryption", "")).startswith("aws:kms")
+    if encrypted or head.get("SSECustomerAlgorithm"):
+        return None
+    digest, _, parts = etag.partition("-")
+    is_md5 = len(digest) == 32 and not set(digest) - set("0123456789abcdef")
+    return etag if is_md5 and (not parts or parts.isdigit()) else None
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")

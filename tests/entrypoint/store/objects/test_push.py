@@ -1,0 +1,221 @@
+"""Pushing: an object appears whole or not at all, with its SHA-256, and only what is missing."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entrypoint.errors import ModelNotFound, StorageError, StoreError
+from entrypoint.store.objects import multipart, retry
+from entrypoint.store.objects.pull import find_object, pull
+from entrypoint.store.objects.push import Pushed, hash_file, push
+from tests.entrypoint.store.objects.samples import (
+    BUCKET,
+    KEY,
+    MIB,
+    URI,
+    Asked,
+    S3StandIn,
+    Told,
+    open_s3,
+    random_file,
+)
+
+SIZE = 4 * MIB + 7
+PART = MIB
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIZE makes five."""
+    monkeypatch.setattr(multipart, "upload_part_size", lambda size: PART)
+
+
+def push_from(
+    source: Path, scratch: Path, told: Told | None = None, uri: str = URI, **variables: Any
+) -> Pushed:
+    store = open_s3(uri, **variables)
+    return push(store, source, hash_file(source, Told()), scratch, 2, told or Told())
+
+
+def head() -> dict[str, Any]:
+    answer: dict[str, Any] = open_s3().client.head_object(Bucket=BUCKET, Key=KEY)
+    return answer
+
+
+def uploads() -> list[str]:
+    answer = open_s3().client.list_multipart_uploads(Bucket=BUCKET)
+    return [upload["UploadId"] for upload in answer.get("Uploads", ())]
+
+
+def fail_part(number: int, code: str = "AccessDenied") -> Any:
+    return lambda asked: code if asked.part == number else None
+
+
+class TestWhole:
+    def test_round_trip(self, tmp_path: Path, s3: S3StandIn) -> None:
+        source, told = random_file(tmp_path / "a.tar", SIZE), Told()
+        assert push_from(source, tmp_path, told) == Pushed(SIZE, SIZE, replaced=False)
+        assert told.bytes == SIZE
+        assert sorted(s3.sent_parts()) == [1, 2, 3, 4, 5]
+        digest = hashlib.sha256(source.read_bytes()).hexdigest()
+        assert head()["Metadata"] == {"sha256": digest}
+        assert uploads() == []
+        assert list((tmp_path / "uploads").iterdir()) == []
+        store = open_s3()
+        pulled = pull(store, find_object(store), tmp_path / "b.tar", 4, Told())
+        assert pulled.path.read_bytes() == source.read_bytes()
+
+    @pytest.mark.parametrize("size", [0, 1, PART])
+    def test_a_small_one_goes_at_once(self, tmp_path: Path, s3: S3StandIn, size: int) -> None:
+        source = random_file(tmp_path / "a.tar", size)
+        assert push_from(source, tmp_path).sent_bytes == size
+        assert s3.sent_parts() == []
+        assert head()["ContentLength"] == size
+        assert head()["Metadata"]["sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
+
+    def test_what_is_there_is_not_sent_again(self, tmp_path: Path, s3: S3StandIn) -> None:
+        source = random_file(tmp_path / "a.tar", SIZE)
+        push_from(source, tmp_path)
+        s3.requests.clear()
+        told = Told()
+        assert push_from(source, tmp_path, told).sent_bytes == 0
+        assert {asked.method for asked in s3.requests} == {"HEAD"}
+        assert told.bytes == SIZE
+
+    def test_another_content_is_replaced(self, tmp_path: Path, s3: S3StandIn) -> None:
+        push_from(random_file(tmp_path / "a.tar", SIZE), tmp_path)
+        assert push_from(random_file(tmp_path / "a.tar", SIZE, seed=2), tmp_path).replaced
+
+    def test_a_store_without_the_newer_checksums(
+        self, tmp_path: Path, s3: S3StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+        source = random_file(tmp_path / "a.tar", SIZE)
+        assert push_from(source, tmp_path).sent_bytes == SIZE
+
+    def test_kserves_names_for_the_endpoint(
+        self, tmp_path: Path, s3: S3StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        source = random_file(tmp_path / "a.tar", 1)
+        place = s3.address.removeprefix("http://")
+        push_from(source, tmp_path, S3_ENDPOINT=place, S3_USE_HTTPS="0")
+        assert [asked.method for asked in s3.requests].count("PUT") == 1
+
+
+class TestContinued:
+    def stop_at_part(self, s3: S3StandIn, source: Path, scratch: Path, number: int) -> None:
+        s3.fault = fail_part(number)
+        with pytest.raises(StoreError, match="does not let"):
+            push_from(source, scratch)
+        s3.fault = lambda asked: None
+        s3.requests.clear()
+
+    def test_only_the_missing_parts_are_sent(self, tmp_path: Path, s3: S3StandIn) -> None:
+        source = random_file(tmp_path / "a.tar", SIZE)
+        self.stop_at_part(s3, source, tmp_path, 4)
+        [begun] = uploads()
+        pushed = push_from(source, tmp_path)
+        # 3 or 5 may have been in flight beside it
+        assert {4} <= set(s3.sent_parts()) <= {3, 4, 5}
+        assert pushed.sent_bytes <= 2 * PART + 7
+        assert {asked.query["uploadId"][0] for asked in s3.requests if asked.part} == {begun}
+        assert uploads() == []
+        store = open_s3()
+        pulled = pull(store, find_object(store), tmp_path / "b.tar", 4, Told())
+        assert pulled.path.read_bytes() == source.read_bytes()
+
+    def test_a_part_that_is_of_another_content_is_sent_again(
+        self, tmp_path: Path, s3: S3StandIn
+    ) -> None:
+        source = random_file(tmp_path / "a.tar", SIZE)
+        self.stop_at_part(s3, source, tmp_path, 4)
+        open_s3().client.upload_part(
+            Bucket=BUCKET, Key=KEY, UploadId=uploads()[0], PartNumber=1, Body=bytes(PART)
+        )
+        s3.requests.clear()
+        push_from(source, tmp_path)
+        assert 1 in s3.sent_parts()
+
+    def test_a_file_that_has_changed_begins_anew(
+        self, tmp_path: Path, s3: S3StandIn, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        self.stop_at_part(s3, random_file(tmp_path / "a.tar", SIZE), tmp_path, 4)
+        source = random_file(tmp_path / "a.tar", SIZE, seed=2)
+        assert push_from(source, tmp_path).sent_bytes == SIZE
+        assert "aborted" in caplog.text
+        assert uploads() == []
+        digest = hashlib.sha256(source.read_bytes()).hexdigest()
+        assert head()["Metadata"]["sha256"] == digest
+
+    def test_an_upload_that_the_store_has_thrown_away_begins_anew(
+        self, tmp_path: Path, s3: S3StandIn
+    ) -> None:
+        source = random_file(tmp_path / "a.tar", SIZE)
+        self.stop_at_part(s3, source, tmp_path, 4)
+        open_s3().client.abort_multipart_upload(Bucket=BUCKET, Key=KEY, UploadId=uploads()[0])
+        assert push_from(source, tmp_path).sent_bytes == SIZE
+
+    def test_a_part_is_sent_again_where_the_store_was_busy(
+        self, tmp_path: Path, s3: S3StandIn, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        source = random_file(tmp_path / "a.tar", SIZE)
+        busy = threading.Lock()
+
+        def fault(asked: Asked) -> str | None:
+            return "SlowDown" if asked.part == 2 and busy.acquire(blocking=False) else None
+
+        s3.fault = fault
+        push_from(source, tmp_path)
+        assert sorted(s3.sent_parts()) == [1, 2, 2, 3, 4, 5]
+        [line] = [record.message for record in caplog.records]
+        assert "part 2 of s3://" in line
+        assert "SlowDown" in line
+
+    def test_a_store_that_stays_busy_ends_it(self, tmp_path: Path, s3: S3StandIn) -> None:
+        source = random_file(tmp_path / "a.tar", SIZE)
+        s3.fault = fail_part(1, "SlowDown")
+        with pytest.raises(StoreError, match="SlowDown"):
+            push_from(source, tmp_path)
+        assert s3.sent_parts().count(1) == retry.ATTEMPTS
+
+
+class TestErrors:
+    def test_a_missing_bucket(self, tmp_path: Path, s3: S3StandIn) -> None:
+        source = random_file(tmp_path / "a.tar", 1)
+        with pytest.raises(ModelNotFound, match="no bucket 'no-such-bucket'"):
+            push_from(source, tmp_path, uri="s3://no-such-bucket/a.tar")
+
+    def test_a_file_that_changes_meanwhile(self, tmp_path: Path, s3: S3StandIn) -> None:
+        source = random_file(tmp_path / "a.tar", SIZE)
+        digest = hash_file(source, Told())
+        cut = threading.Lock()
+
+        def fault(asked: Asked) -> None:
+            if asked.part and cut.acquire(blocking=False):
+                source.write_bytes(b"")
+
+        s3.fault = fault
+        with pytest.raises(StoreError, match="changed while it was pushed"):
+            push(open_s3(), source, digest, tmp_path, 1, Told())
+
+    def test_an_object_that_is_another_one_afterwards(self, tmp_path: Path, s3: S3StandIn) -> None:
+        source = random_file(tmp_path / "a.tar", 1)
+
+        def fault(asked: Asked) -> None:
+            if asked.method == "HEAD" and "PUT" in {other.method for other in s3.requests}:
+                s3.fault = lambda asked: None
+                open_s3().client.put_object(Bucket=BUCKET, Key=KEY, Body=b"other")
+
+        s3.fault = fault
+        with pytest.raises(StoreError, match="is not what was pushed"):
+            push_from(source, tmp_path)
+
+    def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(StorageError, match="does not exist"):
+            hash_file(tmp_path / "a.tar", Told())

@@ -17,8 +17,8 @@ DESCRIPTION = "Serve a language model with vLLM, as the environment variables sa
 EPILOG = """\
 The variables are in docs/configuration.md; the least is MODEL_ID.
 Exit codes: 0 stopped as asked, 64 wrong command line, 65 artifact corrupt or refused, 66 model
-not there, 69 hub did not answer, 70 engine failed, 71 this machine cannot run it, 74 read or
-write failed, 78 wrong setting, 128+n after signal n.
+not there, 69 hub or store did not answer, 70 engine failed, 71 this machine cannot run it, 74 read
+or write failed, 78 wrong setting, 128+n after signal n.
 """
 
 

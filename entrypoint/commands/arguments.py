@@ -27,13 +27,23 @@ def add_threads(parser: argparse.ArgumentParser, what: str) -> None:
     """
     parser.add_argument(
         "--threads",
-        type=_threads,
+        type=_count,
         metavar="N",
         help=f"{what} (as many as there are processors)",
     )
 
 
-def _threads(text: str) -> int:
+def add_max_workers(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add ``--max-workers``, for what waits for a network.
+
+    Args:
+        parser: Of the command.
+        what: What so many of are transferred at once.
+    """
+    parser.add_argument("--max-workers", type=_count, default=8, metavar="N", help=f"{what} (8)")
+
+
+def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_THREADS):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {MAX_THREADS}")
     return int(text)

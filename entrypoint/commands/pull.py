@@ -1,0 +1,76 @@
+"""``inference-server pull``: a tarball from an object store."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from entrypoint.commands.arguments import add_json, add_max_workers
+
+if TYPE_CHECKING:
+    from entrypoint.commands.arguments import Commands
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "pull",
+        help="copy a tarball from an object store",
+        description="Copy an object from S3 (s3://), Azure (az://, abfs://, "
+        "https://ACCOUNT.blob.core.windows.net/) or Google Cloud (gs://) to a file. The file has "
+        "its name only when it is whole and compared with the SHA-256 that push has left, else "
+        "with S3's ETag where that can be computed. A pull that was killed goes on where it was.",
+    )
+    parser.add_argument("uri", help="the object, as s3://bucket/key.tar")
+    parser.add_argument(
+        "destination",
+        nargs="?",
+        default=".",
+        help="a file, or a folder, which exists or ends in '/'; without it, the current folder",
+    )
+    add_max_workers(parser, "parts that are fetched at once")
+    add_json(parser)
+    return parser
+
+
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Pull, and say where the file is."""
+    from entrypoint.progress import Progress
+    from entrypoint.settings import read_settings
+    from entrypoint.store.objects.checksum import SAID
+    from entrypoint.store.objects.pull import find_object, pull
+    from entrypoint.store.objects.store import open_store
+    from entrypoint.store.objects.uri import parse_uri
+    from entrypoint.table import human_bytes
+
+    uri = parse_uri(arguments.uri)
+    store = open_store(uri, read_settings(environ), arguments.max_workers)
+    state = find_object(store)
+    destination: str = arguments.destination
+    target = Path(destination)
+    if destination.endswith("/") or os.path.isdir(destination):
+        target /= uri.name
+    with Progress("pull", state.size) as progress:
+        pulled = pull(store, state, target, arguments.max_workers, progress.advance)
+    if arguments.json:
+        print(
+            json.dumps(
+                {
+                    "uri": str(uri),
+                    "path": str(pulled.path.absolute()),
+                    "bytes": pulled.bytes,
+                    "fetched_bytes": pulled.fetched_bytes,
+                    "sha256": pulled.sha256,
+                    "verified": pulled.verified,
+                }
+            )
+        )
+    elif not pulled.fetched_bytes and pulled.bytes:
+        print(f"{pulled.path} is {uri} already ({SAID[pulled.verified]})")
+    else:
+        print(f"{pulled.path} ({human_bytes(pulled.bytes)}, {SAID[pulled.verified]})")
+    return 0

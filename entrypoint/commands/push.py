@@ -1,0 +1,105 @@
+"""``inference-server push``: a tarball to an object store."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from entrypoint.commands.arguments import add_json, add_max_workers
+
+if TYPE_CHECKING:
+    from entrypoint.commands.arguments import Commands
+    from entrypoint.store.objects.uri import ObjectUri
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "push",
+        help="copy a tarball to an object store",
+        description="Copy a tarball to S3 (s3://), to Azure (az://) or to Google Cloud (gs://), "
+        "with its SHA-256 as metadata, which pull compares. To S3, a push that was killed goes on "
+        "where it was. What is there already, with the same SHA-256, is not sent again.",
+    )
+    parser.add_argument("tarball", type=Path, help="a .tar, .tar.gz or .tar.zst")
+    parser.add_argument(
+        "uri",
+        help="the object, as s3://bucket/key.tar; or a bucket, or a folder that ends in '/': then "
+        "the key is models/FAMILY/REVISION/ORG--NAME.tar in it, by what the tarball holds",
+    )
+    parser.add_argument(
+        "--family",
+        help="FAMILY in such a key, as falcon; without it, the model_type of its config.json",
+    )
+    add_max_workers(parser, "parts that are sent at once")
+    add_json(parser)
+    return parser
+
+
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Push, and say where the tarball is now."""
+    from dataclasses import asdict
+
+    from entrypoint.progress import Progress
+    from entrypoint.scratch import scratch_directory
+    from entrypoint.settings import read_settings
+    from entrypoint.store.objects.push import hash_file, push, unreadable
+    from entrypoint.store.objects.store import open_store
+    from entrypoint.table import human_bytes
+
+    settings = read_settings(environ)
+    source: Path = arguments.tarball
+    try:
+        size = source.stat().st_size
+        uri = _target(source, arguments.uri, arguments.family)
+    except OSError as error:
+        raise unreadable(source, error) from error
+    store = open_store(uri, settings, arguments.max_workers)
+    with Progress("hash", size) as progress:
+        sha256 = hash_file(source, progress.advance)
+    with Progress("push", size) as progress:
+        pushed = push(
+            store,
+            source,
+            sha256,
+            scratch_directory(environ),
+            arguments.max_workers,
+            progress.advance,
+        )
+    if arguments.json:
+        print(json.dumps({"uri": str(uri), "sha256": sha256, **asdict(pushed)}))
+    elif not pushed.sent_bytes:
+        print(f"{uri} is there already")
+    else:
+        replaced = ", in place of another content" if pushed.replaced else ""
+        print(f"{uri} ({human_bytes(pushed.bytes)}{replaced})")
+    return 0
+
+
+def _target(source: Path, text: str, family: str | None) -> ObjectUri:
+    """The object: what the URI names, or in a folder what the convention says."""
+    from entrypoint.errors import UsageError
+    from entrypoint.store.objects.convention import describe
+    from entrypoint.store.objects.uri import conventional_key, parse_uri
+
+    uri = parse_uri(text)
+    if not uri.is_folder:
+        if family:
+            raise UsageError(
+                f"--family is for a folder, and {uri} names an object.",
+                hint="Leave --family out, or end the URI in '/'.",
+            )
+        return uri
+    described = describe(source)
+    return uri.with_key(
+        conventional_key(
+            uri.key,
+            described.family(family),
+            described.revision,
+            described.repository,
+            described.suffix,
+        )
+    )

@@ -1,0 +1,143 @@
+"""``pull``: where a file comes to, what is said of it, and that killing it does no harm."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from entrypoint.cli import main
+from entrypoint.store.objects.pull import journal_of, partial_of
+from tests.entrypoint.store.objects.samples import (
+    BUCKET,
+    KEY,
+    MIB,
+    URI,
+    S3StandIn,
+    open_s3,
+    random_file,
+)
+
+NAME = KEY.rpartition("/")[2]
+KILLS = 50
+
+
+@pytest.fixture
+def content(tmp_path: Path, s3: S3StandIn) -> bytes:
+    source = random_file(tmp_path / "source.tar", 3 * MIB + 7)
+    assert main(["push", str(source), URI]) == 0
+    return source.read_bytes()
+
+
+class TestDestination:
+    @pytest.mark.parametrize(
+        ("words", "path"),
+        [
+            ([], NAME),
+            (["."], NAME),
+            (["folder"], f"folder/{NAME}"),
+            (["new/"], f"new/{NAME}"),
+            (["b.tar"], "b.tar"),
+        ],
+    )
+    def test_a_file_or_a_folder(
+        self,
+        tmp_path: Path,
+        content: bytes,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        words: list[str],
+        path: str,
+    ) -> None:
+        (tmp_path / "here" / "folder").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / "here")
+        capsys.readouterr()
+        assert main(["pull", URI, *words]) == 0
+        assert Path(path).read_bytes() == content
+        printed = capsys.readouterr()
+        assert printed.out == f"{path} (3.0 MiB, SHA-256 compared)\n"
+        assert printed.err == ""
+
+
+class TestAnswer:
+    def test_json(self, tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+        capsys.readouterr()
+        assert main(["pull", URI, str(tmp_path / "b.tar"), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == {
+            "uri": URI,
+            "path": str(tmp_path / "b.tar"),
+            "bytes": len(content),
+            "fetched_bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "verified": "sha256",
+        }
+
+    def test_what_is_there_already(
+        self, tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["pull", URI, str(tmp_path / "source.tar")]) == 0
+        assert "already" in capsys.readouterr().out
+
+    def test_where_nothing_says_what_it_should_be(
+        self, tmp_path: Path, s3: S3StandIn, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        open_s3().client.put_object(Bucket=BUCKET, Key=KEY, Body=b"by others")
+        assert main(["pull", URI, str(tmp_path / "b.tar")]) == 0
+        assert "compared by its ETag: no SHA-256" in capsys.readouterr().out
+
+    def test_a_missing_key_as_json(
+        self, tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        capsys.readouterr()
+        assert main(["pull", f"{URI}.gz", str(tmp_path), "--json"]) == 66
+        error = json.loads(capsys.readouterr().out)["error"]
+        assert error["code"] == "model-not-found"
+        assert f"Did you mean {URI!r}?" in error["message"]
+
+
+def test_killed_at_random_moments(tmp_path: Path, s3: S3StandIn) -> None:
+    """A file that has its name is the object, whenever the process that pulls it is killed.
+
+    Each run goes on with what the killed one before it has left; when the file is whole, it is
+    removed, and the next run begins anew.
+    """
+    source = random_file(tmp_path / "source.tar", 8 * MIB)
+    assert main(["push", str(source), URI]) == 0
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    target = tmp_path / "pulled" / "a.tar"
+    command = [sys.executable, "-m", "entrypoint.cli", "pull", URI, str(target)]
+    chance = random.Random(1)
+
+    def run() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    begun = time.monotonic()
+    assert run().wait() == 0
+    whole = time.monotonic() - begun
+    target.unlink()
+    killed_in_the_middle = completed = 0
+    for _ in range(KILLS):
+        process = run()
+        time.sleep(chance.uniform(0.3, 1.1) * whole)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if target.exists():
+            assert hashlib.sha256(target.read_bytes()).hexdigest() == digest
+            target.unlink()
+            completed += 1
+        elif partial_of(target).exists():
+            killed_in_the_middle += 1
+    assert run().wait() == 0
+    assert hashlib.sha256(target.read_bytes()).hexdigest() == digest
+    assert not journal_of(target).exists()
+    assert os.listdir(target.parent) == [target.name]
+    assert killed_in_the_middle > KILLS / 5
+    assert completed

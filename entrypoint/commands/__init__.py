@@ -10,14 +10,14 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from entrypoint.commands import health, options, pack, plan, pull, push, serve
+from entrypoint.commands import download, health, options, pack, plan, pull, push, serve
 
 if TYPE_CHECKING:
     from entrypoint.commands.arguments import Commands
 
 Run = Callable[[argparse.Namespace, Mapping[str, str]], int]
 
-COMMANDS = (serve, plan, health, options, pack, push, pull)
+COMMANDS = (serve, plan, health, options, download, pack, push, pull)
 """In the order of ``--help``."""
 
 

@@ -22,6 +22,9 @@ PREFIX = "models--"
 SHORT_COMMIT = re.compile(r"[0-9a-f]{4,40}")
 # A ref holds one commit; more than this is something else.
 MAX_REF_BYTES = 256
+PARTIAL = ".resume.incomplete"
+"""What a blob's name ends with while it is downloaded by :mod:`.transfer`, beside ``.incomplete``,
+which the hub's tools take for one of theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +52,20 @@ class Repository:
         name: ``org/name``.
         place: Where it is, for messages: the folder, or the tarball that holds it.
         commits: The snapshots that are there.
-        refs: ``{branch or tag: commit}``.
+        refs: ``{branch, tag or commit: commit}``.
+        unfinished: Whether a download of it did not finish, or still runs.
     """
 
     name: str
     place: Path
     commits: tuple[str, ...]
     refs: Mapping[str, str]
+    unfinished: bool = False
 
     def revisions(self) -> tuple[str, ...]:
         """What REVISION may be set to: refs whose snapshot is there, then commits."""
-        return (
-            *(ref for ref, commit in self.refs.items() if commit in self.commits),
-            *self.commits,
-        )
+        refs = (ref for ref, commit in self.refs.items() if commit in self.commits)
+        return tuple(dict.fromkeys((*refs, *self.commits)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,8 @@ def read_repository(folder: Path) -> Repository:
         commits = tuple(subfolders(folder / "snapshots"))
     except FileNotFoundError:
         commits = ()
-    return Repository(repository_name(folder.name), folder, commits, refs)
+    unfinished = not commits and any((folder / "blobs").glob("*.incomplete"))
+    return Repository(repository_name(folder.name), folder, commits, refs, unfinished)
 
 
 def choose_commit(repository: Repository, revision: str | None) -> str | RevisionProblem:
@@ -185,8 +189,10 @@ def _named_commit(repository: Repository, ref: str) -> str | RevisionProblem:
 
 
 def _what_is_there(repository: Repository) -> str:
-    revisions = repository.revisions()
-    return f"it has {', '.join(revisions)}" if revisions else "it has no snapshot at all"
+    if revisions := repository.revisions():
+        return f"it has {', '.join(revisions)}"
+    unfinished = ", a download of it did not finish" if repository.unfinished else ""
+    return f"it has no snapshot at all{unfinished}"
 
 
 def _hint(repository: Repository, revision: str | None) -> str:
@@ -231,7 +237,10 @@ def open_snapshot(folder: Path, revision: str | None) -> Snapshot | RevisionProb
 
 
 def _unfinished_downloads(folder: Path) -> dict[str, str]:
-    """Blobs whose download did not end; one that a later download completed is only litter."""
+    """Blobs whose download did not end; one that a later download completed is only litter.
+
+    Not those of our own downloads: they make the snapshot when all of it is there.
+    """
     try:
         blobs = set(os.listdir(folder / "blobs"))
     except FileNotFoundError:
@@ -241,5 +250,7 @@ def _unfinished_downloads(folder: Path) -> dict[str, str]:
     return {
         f"blobs/{blob}": "a download that did not finish, or still runs"
         for blob in sorted(blobs)
-        if blob.endswith(".incomplete") and blob.split(".")[0] not in blobs
+        if blob.endswith(".incomplete")
+        and not blob.endswith(PARTIAL)
+        and blob.split(".")[0] not in blobs
     }

@@ -69,7 +69,7 @@ def find_model(request: Request) -> Model:
     trail = Trail(request)
     if is_path(request.model_id):
         return _in_directory(trail)
-    _check_repository_id(request.model_id)
+    check_repository_id(request.model_id)
     model = _in_cache(trail) or find_in_tarballs(trail)
     if model is not None:
         return model
@@ -87,7 +87,12 @@ def find_model(request: Request) -> Model:
     )
 
 
-def _check_repository_id(model_id: str) -> None:
+def check_repository_id(model_id: str) -> None:
+    """Check that the hub may have a model of this name.
+
+    Raises:
+        SettingError: It cannot.
+    """
     valid = REPOSITORY_ID.fullmatch(model_id) and "--" not in model_id and ".." not in model_id
     if not valid or model_id.endswith(".git"):
         guess = model_id.replace("--", "/", 1)

@@ -1,4 +1,4 @@
-"""The hub: downloading a model to the cache, and what its answers mean."""
+"""The hub: listing what it has of a model, and downloading that to the cache."""
 
 from __future__ import annotations
 
@@ -6,28 +6,98 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from entrypoint.errors import (
-    HubError,
-    InferenceServerError,
-    MachineError,
-    ModelNotFound,
-    RevisionNotFound,
-    StorageError,
-)
-from entrypoint.store import downloader
+from entrypoint.errors import MachineError
+from entrypoint.scratch import can_write
 from entrypoint.store.cache import Snapshot
+from entrypoint.store.downloader import Job, ListedFile, Listing, Report
 from entrypoint.store.folder import why_unreadable
 from entrypoint.store.integrity import check_model
-from entrypoint.store.model import Model, Request
+from entrypoint.store.model import Attempt, Model, Request
+from entrypoint.store.refusal import explain
+from entrypoint.store.selection import Format
+
+COMMAND = (sys.executable, "-P", "-m", "entrypoint.store.downloader")
+PACKAGES = Path(__file__).parents[2]
+"""The folder that this package is imported from."""
+WORKERS = 8
+"""Files at a time, as huggingface_hub does it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to download from the hub.
+
+    Attributes:
+        repository: ``org/name``.
+        revision: Branch, tag or commit; None for ``main``.
+        token: The hub's token, None for the one that huggingface_hub keeps. Never shown.
+        root: The cache root to download to.
+        scratch: Where the hub's client may keep what it needs itself.
+        include: Patterns of the only files that are wanted; see :mod:`.selection`.
+        exclude: Patterns of files that are not.
+        format: Of the weights, None for what the engine loads.
+        workers: How many files at a time.
+        searched: Where the model was looked for before, for the error.
+    """
+
+    repository: str
+    revision: str | None
+    token: str | None = field(repr=False)
+    root: Path
+    scratch: Path
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    format: Format | None = None
+    workers: int = WORKERS
+    searched: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What was downloaded, or would be.
+
+    Attributes:
+        path: The snapshot.
+        commit: Of the snapshot.
+        files: The wanted ones, with how much of each was there before.
+        fetched: Bytes that came from the hub.
+        free: Bytes that the disk had free before.
+    """
+
+    path: Path
+    commit: str
+    files: tuple[ListedFile, ...]
+    fetched: int
+    free: int
+
+    @property
+    def bytes(self) -> int:
+        """Size of the wanted files."""
+        return sum(file["bytes"] for file in self.files)
+
+    @property
+    def missing(self) -> int:
+        """Bytes that were not there before."""
+        return sum(file["bytes"] - file["there"] for file in self.files)
+
+
+def ignore(message: object) -> None:
+    """Report nothing."""
+
+
+def tell(text: str) -> None:
+    """Say on standard error what was tried again, and why."""
+    print(f"inference-server: {text}", file=sys.stderr, flush=True)
 
 
 def download(model: Model, request: Request, progress: Callable[[int, int], None]) -> Snapshot:
-    """Download the model to the first cache root that can be written to.
+    """Download what the engine loads to the first cache root that can be written to.
 
     Args:
         model: What was found, for the error.
@@ -35,26 +105,42 @@ def download(model: Model, request: Request, progress: Callable[[int, int], None
         progress: Called with the bytes that are there, and their total.
 
     Raises:
-        ModelNotFound: The hub does not have the model, or does not show it to this token.
-        RevisionNotFound: The hub does not have the revision.
-        HubError: The hub did not answer or refused.
         IncompleteModel: The repository itself is not whole.
         MachineError: No cache root can be written to.
-        StorageError: The download cannot be written.
+        And what :func:`fetch` raises.
     """
-    root = _writable_root(request.cache_roots)
-    result = _run(request, root, progress)
-    if "failure" in result:
-        raise _explain(result["failure"], result["detail"], model, request, root)
-    path = Path(result["path"])
-    size = check_model(path, hint=f"Its repository is not whole; tell {request.model_id}'s owner.")
-    return Snapshot(path, request.model_id, result["commit"], size)
+    order = Order(
+        repository=request.model_id,
+        revision=request.revision,
+        token=request.token,
+        root=writable_root(request.cache_roots),
+        scratch=request.scratch,
+        searched=model.searched,
+    )
+    fetched = fetch(order, report=lambda report: progress(report["done"], report["total"]))
+    size = check_model(
+        fetched.path, hint=f"Its repository is not whole; tell {request.model_id}'s owner."
+    )
+    return Snapshot(fetched.path, request.model_id, fetched.commit, size)
 
 
-def _writable_root(roots: Sequence[Path]) -> Path:
-    """The first root that can be written to; one that does not exist is made."""
+def writable_root(roots: Sequence[Path], *, make: bool = True) -> Path:
+    """The first root that can be written to.
+
+    Args:
+        roots: In the order of preference.
+        make: Whether one that does not exist is made.
+
+    Raises:
+        MachineError: There is none.
+    """
     reasons = []
     for root in roots:
+        if not make:
+            if can_write(root):
+                return root
+            reasons.append(f"{root} (not writable for uid {os.geteuid()})")
+            continue
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -73,113 +159,104 @@ def _writable_root(roots: Sequence[Path]) -> Path:
     )
 
 
-def _run(request: Request, root: Path, progress: Callable[[int, int], None]) -> dict[str, str]:
-    """Run the downloader and return its last line."""
-    job = downloader.Job(
-        repository=request.model_id,
-        revision=request.revision,
-        token=request.token,
-        root=str(root),
+def fetch(
+    order: Order,
+    *,
+    dry_run: bool = False,
+    listing: Callable[[Listing], object] = ignore,
+    report: Callable[[Report], object] = ignore,
+) -> Fetched:
+    """Download what is ordered; what is there already is not fetched again.
+
+    Args:
+        order: What to download.
+        dry_run: Only ask what there is, and write nothing.
+        listing: Called once, before the first byte.
+        report: Called again and again.
+
+    Raises:
+        ModelNotFound: The hub does not have the model, or not in the wanted format, or does not
+            show it to this token.
+        RevisionNotFound: The hub does not have the revision.
+        HubError: The hub did not answer, refused, or sent what it did not list.
+        StorageError: The download cannot be written, or there is too little room.
+    """
+    job = Job(
+        repository=order.repository,
+        revision=order.revision,
+        token=order.token,
+        root=str(order.root),
+        include=list(order.include),
+        exclude=list(order.exclude),
+        format=order.format,
+        workers=order.workers,
+        dry_run=dry_run,
     )
-    environment = {
-        **os.environ,
-        # What was decided counts, not what the environment says twice (TRANSFORMERS_OFFLINE).
-        "HF_HUB_OFFLINE": "0",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        # Its default is in HF_HOME, which often cannot be written to.
-        "HF_XET_CACHE": os.environ.get("HF_XET_CACHE") or str(request.scratch / "xet"),
-    }
-    environment.pop("TRANSFORMERS_OFFLINE", None)
-    # -P: this folder's modules must not stand in for others of the same names.
-    command = [sys.executable, "-P", downloader.__file__]
-    result: dict[str, str] = {}
+    listed: Listing | None = None
+    result: Mapping[str, Any] = {}
+    command = [*COMMAND]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=_environment(order.scratch),
+        text=True,
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            # By a pipe: arguments and environment can be read by others, the token is a secret.
-            with suppress(BrokenPipeError), process.stdin:
-                json.dump(job, process.stdin)
+            _send(process, job)
             for line in process.stdout:
                 message = json.loads(line)
-                if "done" in message:
-                    progress(message["done"], message["total"])
+                if "tell" in message:
+                    tell(message["tell"])
+                elif "total" in message:
+                    report(message)
+                elif "free" in message:
+                    listed = message
+                    listing(message)
                 else:
                     result = message
         except BaseException:
             process.kill()
             raise
-    if not result:
-        return {"failure": "crashed", "detail": f"exit status {process.returncode}"}
-    return result
+    if "path" not in result or listed is None:
+        crash = {"failure": "crashed", "detail": f"exit status {process.returncode}"}
+        raise explain(result or crash, order)
+    return Fetched(
+        Path(result["path"]),
+        listed["commit"],
+        tuple(listed["files"]),
+        result["fetched"],
+        listed["free"],
+    )
 
 
-def _explain(
-    kind: str, detail: str, model: Model, request: Request, root: Path
-) -> InferenceServerError:
-    """The error for what the downloader said."""
-    name = request.model_id
-    searched = (
-        *model.searched[:-1],
-        replace(model.searched[-1], outcome=f"{kind}: {detail}"),
-    )
-    if kind == "repository":
-        return ModelNotFound(
-            name,
-            searched,
-            {},
-            None,
-            message=f"The hub has no model {name!r} (MODEL_ID), or shows it only to a token "
-            "that may see it.",
-            hint="Correct MODEL_ID; if the model is private, set HF_TOKEN.",
-        )
-    if kind == "revision":
-        return RevisionNotFound(
-            name,
-            searched,
-            {},
-            None,
-            message=f"REVISION is {request.revision!r}, which {name} does not have on the hub.",
-            variable="REVISION",
-            hint=f"Leave REVISION empty, or choose one from https://huggingface.co/{name}/commits.",
-        )
-    if kind == "storage":
-        return StorageError(
-            f"Downloading {name} to {root} failed: {detail}.",
-            variable="HF_HUB_CACHE",
-            hint="Make room there, or set HF_HUB_CACHE to a folder with room that this user may "
-            "write to.",
-        )
-    if kind == "crashed":
-        return HubError(
-            f"The process that downloads {name} ended by itself: {detail}.",
-            variable="MODEL_ID",
-            hint="Look at what it printed before; it may have run out of memory.",
-        )
-    if kind == "gated":
-        return HubError(
-            f"The hub does not give {name} (MODEL_ID) to this token: it is gated.",
-            variable="HF_TOKEN",
-            hint=f"Accept its conditions at https://huggingface.co/{name} and set HF_TOKEN to a "
-            "token of that account.",
-        )
-    if kind == "token":
-        return HubError(
-            f"The hub does not accept the token: {detail}.",
-            variable="HF_TOKEN",
-            hint="Set HF_TOKEN to a valid token, or leave it empty for a public model.",
-        )
-    if kind == "refused":
-        return HubError(
-            f"The hub refused to give {name}: {detail}.",
-            variable="MODEL_ID",
-            hint="If it is a limit or an outage, start again later.",
-        )
-    return HubError(
-        f"The hub did not answer: {detail}.",
-        variable="HF_HUB_OFFLINE",
-        hint="Check the network, the proxy and HF_ENDPOINT; without internet, mount the model "
-        "and set HF_HUB_OFFLINE=1.",
-    )
+def _send(process: subprocess.Popen[str], job: Job) -> None:
+    """Give the process its job; the pipe stays open, for it ends with it.
+
+    By a pipe: arguments and environment can be read by others, the token is a secret.
+    """
+    assert process.stdin is not None
+    try:
+        process.stdin.write(json.dumps(job) + "\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+
+
+def _environment(scratch: Path) -> dict[str, str]:
+    """The downloader's environment."""
+    environment = {
+        **os.environ,
+        # it imports what this process does; -P leaves out the working directory
+        "PYTHONPATH": os.pathsep.join((str(PACKAGES), *(path for path in sys.path if path))),
+        # What was decided counts, not what the environment says twice (TRANSFORMERS_OFFLINE).
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        # Its default is in HF_HOME, which often cannot be written to.
+        "HF_XET_CACHE": os.environ.get("HF_XET_CACHE") or str(scratch / "xet"),
+    }
+    environment.pop("TRANSFORMERS_OFFLINE", None)
+    return environment

@@ -1,48 +1,31 @@
-"""The process that downloads: what it leaves out, how it counts, what it calls an error."""
+"""The process that downloads: what it calls an error, and that it ends with its parent."""
 
 from __future__ import annotations
 
 import errno
-from pathlib import Path
+import json
+import subprocess
 
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from entrypoint.store.downloader import bytes_on_disk, failure, unwanted
-
-
-class TestUnwanted:
-    def test_other_formats_are_left_out_where_there_are_safetensors(self) -> None:
-        assert {"*.bin", "*.h5", "*.gguf"} <= set(unwanted(["model.safetensors"]))
-
-    @pytest.mark.parametrize("name", ["pytorch_model.bin", "unet/model.safetensors", "q4.gguf"])
-    def test_else_only_those_of_other_frameworks(self, name: str) -> None:
-        patterns = unwanted([name])
-        assert "*.h5" in patterns
-        assert not {"*.bin", "*.gguf", "*.pt"} & set(patterns)
-
-
-class TestBytesOnDisk:
-    def test_whole_and_half_blobs_count(self, tmp_path: Path) -> None:
-        (tmp_path / "a").write_bytes(b"x" * 10)
-        (tmp_path / "b.1234.incomplete").write_bytes(b"x" * 3)
-        (tmp_path / "c").write_bytes(b"x" * 100)
-        assert bytes_on_disk(tmp_path, {"a": 10, "b": 10, "d": 10}, frozenset()) == 13
-
-    def test_what_a_killed_download_left_does_not(self, tmp_path: Path) -> None:
-        (tmp_path / "b.1234.incomplete").write_bytes(b"x" * 3)
-        assert bytes_on_disk(tmp_path, {"b": 10}, frozenset({"b.1234.incomplete"})) == 0
-
-    def test_no_folder_is_no_bytes(self, tmp_path: Path) -> None:
-        assert bytes_on_disk(tmp_path / "gone", {"a": 10}, frozenset()) == 0
+from entrypoint.store.downloader import Job, NoRoom, NoSuchFormat, failure
+from entrypoint.store.hub import COMMAND
+from entrypoint.store.transfer import Damaged
+from tests.entrypoint.store.hub_stand_in import Hub, serve_hub
+from tests.entrypoint.store.samples import FALCON, model_files
 
 
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "storage"),
-        (LocalEntryNotFoundError("no connection"), "unreachable"),
+        (LocalEntryNotFoundError("no connection"), "storage"),
         (RuntimeError("timed out"), "unreachable"),
+        (NoRoom(), "room"),
+        (Damaged(), "damaged"),
+        (ValueError(), "damaged"),
+        (NoSuchFormat(("bin",)), "format"),
     ],
 )
 def test_errors_are_told_apart(error: Exception, kind: str) -> None:
@@ -52,3 +35,48 @@ def test_errors_are_told_apart(error: Exception, kind: str) -> None:
 def test_an_error_is_told_in_one_line() -> None:
     assert failure(ValueError("a\n\nb"))["detail"] == "a b"
     assert failure(ValueError())["detail"] == "ValueError"
+
+
+def test_a_signature_is_not_told() -> None:
+    text = "Forbidden for url 'https://host/a%20b?X-Signature=word&b' and https://host/c?word."
+    told = "Forbidden for url 'https://host/a%20b' and https://host/c"
+    assert failure(ValueError(text))["detail"] == told
+
+
+@pytest.mark.parametrize("pause", [0.05, 5.0])
+def test_it_ends_when_its_parent_is_gone(
+    tmp_path: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, pause: float
+) -> None:
+    """
+    1. A download is in the middle of a file; the hub sends little at a time, or nothing for long.
+    2. Its standard input ends, as it does when the parent is killed.
+    Result: the process ends, without a result.
+    """
+    with serve_hub(Hub(model_files(size=1_000_000), pause=pause)) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        monkeypatch.setenv("HF_HOME", f"{tmp_path}/home")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        job: Job = {
+            "repository": FALCON,
+            "revision": None,
+            "token": None,
+            "root": f"{tmp_path}/cache",
+            "include": [],
+            "exclude": [],
+            "format": None,
+            "workers": 8,
+            "dry_run": False,
+        }
+        with subprocess.Popen(
+            COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(json.dumps(job) + "\n")
+            process.stdin.flush()
+            assert "files" in process.stdout.readline()
+            assert "total" in process.stdout.readline()
+            process.stdin.close()
+            rest = process.stdout.read()
+    assert process.returncode == 1
+    assert "path" not in rest

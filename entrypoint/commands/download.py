@@ -1,0 +1,251 @@
+"""``inference-server download``: a model from the hub to the cache."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from entrypoint.commands.arguments import add_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from entrypoint.commands.arguments import Commands
+    from entrypoint.settings import Settings
+    from entrypoint.store.downloader import Listing, Report
+    from entrypoint.store.hub import Fetched, Order
+
+EPILOG = """\
+Without --format and --include, what the engine loads is downloaded: the safetensors files where
+there are some, else the other weights; and all that is not weights. --include '*' takes all.
+
+What a killed download left is gone on with: run the same again. The snapshot appears when all of
+it is there, each file checked by the hash that the hub lists.
+
+Variables: HF_TOKEN for gated and private models, HF_ENDPOINT for a mirror, HF_HUB_CACHE (or
+HUGGINGFACE_HUB_CACHE, HF_HOME) for where to. HF_HUB_OFFLINE=1 forbids the command.
+"""
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "download",
+        help="download a model from the hub to the cache",
+        description="Download a model from the hub to the cache, and print the snapshot's path.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "model_id",
+        metavar="MODEL_ID",
+        nargs="?",
+        help="repository id, as org/name; without it what the variable MODEL_ID says",
+    )
+    parser.add_argument(
+        "--revision", help="branch, tag or commit; without it what the variable REVISION says, "
+        "else main",
+    )  # fmt: skip
+    parser.add_argument(
+        "--format",
+        choices=("safetensors", "bin", "pt", "gguf"),
+        help="of the weights, only those in this format",
+    )
+    parser.add_argument(
+        "--include",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="only files that match, as '*.json'; may be repeated",
+    )
+    parser.add_argument(
+        "--exclude",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="no files that match; may be repeated, wins over --include",
+    )
+    parser.add_argument(
+        "--max-workers", metavar="N", type=_workers, help="files at a time (default: 8)"
+    )
+    parser.add_argument(
+        "--cache-dir",
+        metavar="FOLDER",
+        help="the cache root to download to; without it the first of the variables' that can be "
+        "written to",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="download nothing; list the files, and the room that they need",
+    )
+    add_json(parser)
+    return parser
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Download, and print where the model is."""
+    from entrypoint.settings import read_settings
+    from entrypoint.store.hub import fetch
+
+    order = _order(arguments, read_settings(environ), environ)
+    if arguments.dry_run:
+        fetched = fetch(order, dry_run=True)
+        print(_as_json(order, fetched, dry_run=True) if arguments.json else _table(order, fetched))
+        return 0
+    with Bars() as bars:
+        fetched = fetch(order, listing=bars.begin, report=bars.show)
+    _check(order, fetched.path)
+    print(_as_json(order, fetched) if arguments.json else fetched.path)
+    return 0
+
+
+def _order(arguments: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> Order:
+    """What the command line and the environment say to download."""
+    from pathlib import Path
+
+    from entrypoint.errors import SettingError, UsageError
+    from entrypoint.plan import chosen_model
+    from entrypoint.scratch import scratch_directory
+    from entrypoint.settings import cache_roots
+    from entrypoint.store.find import check_repository_id
+    from entrypoint.store.hub import WORKERS, Order, writable_root
+
+    named, revision = chosen_model(settings)
+    model_id = arguments.model_id or named
+    if model_id != named:
+        revision = None  # it is another model's
+    if model_id is None:
+        raise UsageError(
+            "Which model is not said.",
+            hint="Name it, as: inference-server download meta-llama/Llama-2-7b-chat-hf",
+        )
+    check_repository_id(model_id)
+    if settings.hf_hub_offline:
+        raise SettingError(
+            f"HF_HUB_OFFLINE={environ.get('HF_HUB_OFFLINE')} forbids to ask the hub, which "
+            "download does.",
+            variable="HF_HUB_OFFLINE",
+            hint=f"Allow it here: HF_HUB_OFFLINE=0 inference-server download {model_id}",
+        )
+    roots = cache_roots(settings, environ)
+    if arguments.cache_dir:
+        roots = (Path(arguments.cache_dir).expanduser().absolute(),)
+    return Order(
+        repository=model_id,
+        revision=arguments.revision or revision,
+        token=settings.hf_token.get_secret_value() if settings.hf_token else None,
+        root=writable_root(roots, make=not arguments.dry_run),
+        scratch=scratch_directory(environ),
+        include=tuple(arguments.include),
+        exclude=tuple(arguments.exclude),
+        format=arguments.format,
+        workers=arguments.max_workers or WORKERS,
+    )
+
+
+def _check(order: Order, snapshot: Path) -> None:
+    """Check that the engine can load what was downloaded, as far as all of it was asked for.
+
+    Raises:
+        IncompleteModel: The repository itself is not whole.
+    """
+    from entrypoint.store.files import directory_files
+    from entrypoint.store.hub import tell
+    from entrypoint.store.integrity import examine_model, model_error
+
+    problems = examine_model(directory_files(snapshot))[1]
+    if problems and not (order.include or order.exclude):
+        hint = f"Its repository is not whole; tell {order.repository}'s owner."
+        raise model_error(snapshot, problems, hint)
+    if problems:
+        listed = ", ".join(f"{name} ({problem})" for name, problem in list(problems.items())[:3])
+        tell(f"what was downloaded cannot be served yet: {listed}")
+
+
+class Bars:
+    """The progress display of a download."""
+
+    def __init__(self) -> None:
+        self._progress: Any = None
+        self._shown: dict[str, int] = {}
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._progress is not None:
+            self._progress.__exit__(*error)
+
+    def begin(self, listing: Listing) -> None:
+        """Show how much there is to fetch."""
+        from entrypoint.progress import Progress
+
+        missing = sum(file["bytes"] - file["there"] for file in listing["files"])
+        if missing:
+            self._progress = Progress("download", missing).__enter__()
+
+    def show(self, report: Report) -> None:
+        """Show how far each file is."""
+        if self._progress is None:
+            return
+        for name, (done, size) in report["files"].items():
+            before = self._shown.get(name, 0)
+            if name not in self._shown:
+                self._progress.start(name, size)
+            if done != before:
+                self._progress.advance(done - before, name)
+            if before != done == size:
+                self._progress.finish(name)
+            self._shown[name] = done
+
+
+def _as_json(order: Order, fetched: Fetched, *, dry_run: bool = False) -> str:
+    return json.dumps(
+        {
+            "path": str(fetched.path),
+            "repository": order.repository,
+            "revision": fetched.commit,
+            "requested_revision": order.revision,
+            "bytes": fetched.bytes,
+            "missing_bytes": fetched.missing,
+            "fetched_bytes": fetched.fetched,
+            "free_bytes": fetched.free,
+            "dry_run": dry_run,
+            "files": [
+                {"name": file["name"], "bytes": file["bytes"], "there_bytes": file["there"]}
+                for file in fetched.files
+            ],
+        },
+        indent=2,
+    )
+
+
+def _table(order: Order, fetched: Fetched) -> str:
+    """What a dry run tells people."""
+    from entrypoint.table import human_bytes
+
+    width = max(len(file["name"]) for file in fetched.files)
+    lines = [f"{order.repository} at {fetched.commit}:"]
+    for file in fetched.files:
+        missing = file["bytes"] - file["there"]
+        state = "is there" if not missing else ""
+        if missing and file["there"]:
+            state = f"{human_bytes(missing)} of it missing"
+        line = f"  {file['name']:<{width}}  {human_bytes(file['bytes']):>10}  {state}"
+        lines.append(line.rstrip())
+    enough = "enough" if fetched.missing <= fetched.free else "TOO LITTLE"
+    lines.append(
+        f"{len(fetched.files)} files, {human_bytes(fetched.bytes)}; to be downloaded: "
+        f"{human_bytes(fetched.missing)} to {order.root}, where {human_bytes(fetched.free)} are "
+        f"free: {enough}"
+    )
+    return "\n".join(lines)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from entrypoint.commands.arguments import add_json
+from entrypoint.commands.arguments import add_json, add_max_workers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,14 +67,22 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         default=[],
         help="no files that match; may be repeated, wins over --include",
     )
-    parser.add_argument(
-        "--max-workers", metavar="N", type=_workers, help="files at a time (default: 8)"
-    )
+    add_max_workers(parser, "files that are downloaded at once")
     parser.add_argument(
         "--cache-dir",
         metavar="FOLDER",
         help="the cache root to download to; without it the first of the variables' that can be "
         "written to",
+    )
+    parser.add_argument(
+        "--save-as-tarfile",
+        action="store_true",
+        help="then pack it, as the command pack does, and print the tarball's path",
+    )
+    parser.add_argument(
+        "--tarfile-name",
+        metavar="NAME",
+        help="the tarball without .tar, with or without a folder (default: org--name, here)",
     )
     parser.add_argument(
         "--dry-run",
@@ -85,27 +93,53 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     return parser
 
 
-def _workers(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
-
-
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Download, and print where the model is."""
     from entrypoint.settings import read_settings
     from entrypoint.store.hub import fetch
 
     order = _order(arguments, read_settings(environ), environ)
+    tarball = _tarball(arguments, order)
     if arguments.dry_run:
         fetched = fetch(order, dry_run=True)
-        print(_as_json(order, fetched, dry_run=True) if arguments.json else _table(order, fetched))
-        return 0
-    with Bars() as bars:
-        fetched = fetch(order, listing=bars.begin, report=bars.show)
-    _check(order, fetched.path)
-    print(_as_json(order, fetched) if arguments.json else fetched.path)
+    else:
+        with Bars() as bars:
+            fetched = fetch(order, listing=bars.begin, report=bars.show)
+        _check(order, fetched.path)
+        if tarball is not None:
+            _pack(fetched, tarball)
+    if arguments.json:
+        print(_as_json(order, fetched, tarball, dry_run=arguments.dry_run))
+    elif arguments.dry_run:
+        print(_table(order, fetched, tarball))
+    else:
+        print(tarball or fetched.path)
     return 0
+
+
+def _tarball(arguments: argparse.Namespace, order: Order) -> Path | None:
+    """Where the tarball goes, None where none is wanted."""
+    from pathlib import Path
+
+    from entrypoint.errors import UsageError
+
+    if not arguments.save_as_tarfile:
+        if arguments.tarfile_name:
+            raise UsageError(
+                f"--tarfile-name {arguments.tarfile_name} names a tarball that is not asked for.",
+                hint="Ask for it with: --save-as-tarfile",
+            )
+        return None
+    name = arguments.tarfile_name or order.repository.replace("/", "--")
+    return Path(name.removesuffix(".tar") + ".tar").absolute()
+
+
+def _pack(fetched: Fetched, tarball: Path) -> None:
+    from entrypoint.store.pack import pack_model
+    from entrypoint.store.source import find_source
+    from entrypoint.store.workers import processors
+
+    pack_model(find_source(str(fetched.path), ()), tarball, threads=processors())
 
 
 def _order(arguments: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> Order:
@@ -117,7 +151,7 @@ def _order(arguments: argparse.Namespace, settings: Settings, environ: Mapping[s
     from entrypoint.scratch import scratch_directory
     from entrypoint.settings import cache_roots
     from entrypoint.store.find import check_repository_id
-    from entrypoint.store.hub import WORKERS, Order, writable_root
+    from entrypoint.store.hub import Order, writable_root
 
     named, revision = chosen_model(settings)
     model_id = arguments.model_id or named
@@ -148,7 +182,7 @@ def _order(arguments: argparse.Namespace, settings: Settings, environ: Mapping[s
         include=tuple(arguments.include),
         exclude=tuple(arguments.exclude),
         format=arguments.format,
-        workers=arguments.max_workers or WORKERS,
+        workers=arguments.max_workers,
     )
 
 
@@ -208,10 +242,11 @@ class Bars:
             self._shown[name] = done
 
 
-def _as_json(order: Order, fetched: Fetched, *, dry_run: bool = False) -> str:
+def _as_json(order: Order, fetched: Fetched, tarball: Path | None, *, dry_run: bool) -> str:
     return json.dumps(
         {
             "path": str(fetched.path),
+            "tarball": str(tarball) if tarball else None,
             "repository": order.repository,
             "revision": fetched.commit,
             "requested_revision": order.revision,
@@ -229,8 +264,11 @@ def _as_json(order: Order, fetched: Fetched, *, dry_run: bool = False) -> str:
     )
 
 
-def _table(order: Order, fetched: Fetched) -> str:
+def _table(order: Order, fetched: Fetched, tarball: Path | None) -> str:
     """What a dry run tells people."""
+    from shutil import disk_usage
+
+    from entrypoint.scratch import nearest_existing
     from entrypoint.table import human_bytes
 
     width = max(len(file["name"]) for file in fetched.files)
@@ -248,4 +286,10 @@ def _table(order: Order, fetched: Fetched) -> str:
         f"{human_bytes(fetched.missing)} to {order.root}, where {human_bytes(fetched.free)} are "
         f"free: {enough}"
     )
+    if tarball is not None:
+        free = disk_usage(nearest_existing(tarball.parent)).free
+        lines.append(
+            f"the tarball takes as much again: {human_bytes(fetched.bytes)} to {tarball}, where "
+            f"{human_bytes(free)} are free now"
+        )
     return "\n".join(lines)

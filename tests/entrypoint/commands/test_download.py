@@ -99,13 +99,48 @@ class TestDownload:
         assert printed.out == f"{snapshot(tmp_path / 'cache')}\n"
 
 
+class TestTarball:
+    def test_it_is_packed(
+        self,
+        tmp_path: Path,
+        hub: Hub,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        words = ["download", FALCON, "--revision", COMMIT, "--save-as-tarfile"]
+        assert main(words, environment(tmp_path)) == 0
+        tarball = tmp_path / "tiiuae--falcon-7b-instruct.tar"
+        assert capsys.readouterr().out == f"{tarball}\n"
+        found = find_model(a_request(tmp_path, tarball=tarball))
+        assert (found.repository, found.revision) == (FALCON, COMMIT)
+
+    @pytest.mark.parametrize("name", ["folder/falcon", "folder/falcon.tar"])
+    def test_it_is_called_as_is_said(
+        self, tmp_path: Path, hub: Hub, name: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "folder").mkdir()
+        words = ["download", FALCON, "--json", "--save-as-tarfile"]
+        words += ["--tarfile-name", str(tmp_path / name)]
+        assert main(words, environment(tmp_path)) == 0
+        printed = json.loads(capsys.readouterr().out)
+        assert printed["tarball"] == str(tmp_path / "folder" / "falcon.tar")
+        assert find_model(a_request(tmp_path, tarball=tmp_path / "folder" / "falcon.tar"))
+
+    def test_a_name_for_nothing(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["download", FALCON, "--tarfile-name", "a"], environment(tmp_path)) == 64
+        assert "--save-as-tarfile" in capsys.readouterr().err
+
+
 class TestDryRun:
     def test_table(self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["download", FALCON, "--dry-run"], environment(tmp_path)) == 0
+        words = ["download", FALCON, "--dry-run", "--save-as-tarfile"]
+        assert main(words, environment(tmp_path)) == 0
         printed = capsys.readouterr().out
         assert "model-00001-of-00002.safetensors    19.6 KiB" in printed
         assert f"to be downloaded: 39.4 KiB to {tmp_path / 'cache'}, where" in printed
         assert "free: enough" in printed
+        assert "the tarball takes as much again: 39.4 KiB" in printed
         assert not (tmp_path / "cache").exists()
 
     def test_json(self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:

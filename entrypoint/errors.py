@@ -4,7 +4,8 @@ InferenceServerError
 ├── UsageError              64  the command line is wrong
 ├── ArtifactError           65  the model is there and cannot be used
 │   ├── IncompleteModel         a file is missing, empty or dangling
-│   └── RefusedArtifact         the archive is corrupt or unsafe
+│   ├── RefusedArtifact         the archive is corrupt or unsafe
+│   └── FailedVerification      what was verified is not what it is said to be
 ├── ModelNotFound           66  no place that was searched has the model
 │   └── RevisionNotFound        the model is there, this revision is not
 ├── HubError                69  the hub did not answer, or said no
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,7 @@ class InferenceServerError(Exception):
         self.variable = variable
         self.hint = hint
 
-    def as_dict(self) -> dict[str, str | None]:
+    def as_dict(self) -> dict[str, Any]:
         """The ``error`` object of ``--json`` output."""
         return {
             "code": self.code,
@@ -126,6 +127,45 @@ class RefusedArtifact(ArtifactError):
             variable=variable,
             hint=hint or "Pack the model again and compare the archive's checksum with its source.",
         )
+
+
+class FailedVerification(ArtifactError):
+    """Files are not what their names, the manifest or the signature say.
+
+    Args:
+        place: What was verified.
+        problems: ``{file name: what is wrong with it}``.
+    """
+
+    code = "failed-verification"
+    shown: ClassVar[int] = 20
+
+    def __init__(
+        self,
+        place: Path,
+        problems: Mapping[str, str],
+        *,
+        variable: str | None = None,
+        hint: str | None = None,
+    ):
+        self.place = place
+        self.problems = dict(problems)
+        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        text = f"{place} failed the verification, with {count}:"
+        for name, what in list(self.problems.items())[: self.shown]:
+            text += f"\n  {name}: {what}"
+        if len(self.problems) > self.shown:
+            text += f"\n  and {len(self.problems) - self.shown} more"
+        super().__init__(
+            text,
+            variable=variable,
+            hint=hint or "Fetch the named files again from where they are whole.",
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The ``error`` object of ``--json`` output, with all of the problems."""
+        problems = [{"file": name, "problem": what} for name, what in self.problems.items()]
+        return {**super().as_dict(), "problems": problems}
 
 
 def _searched(attempts: Sequence[Attempt]) -> str:

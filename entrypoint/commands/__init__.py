@@ -10,14 +10,25 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from entrypoint.commands import download, health, options, pack, plan, pull, push, serve
+from entrypoint.commands import (
+    download,
+    health,
+    options,
+    pack,
+    plan,
+    pull,
+    push,
+    serve,
+    sign,
+    verify,
+)
 
 if TYPE_CHECKING:
     from entrypoint.commands.arguments import Commands
 
 Run = Callable[[argparse.Namespace, Mapping[str, str]], int]
 
-COMMANDS = (serve, plan, health, options, download, pack, push, pull)
+COMMANDS = (serve, plan, health, options, download, pack, verify, sign, push, pull)
 """In the order of ``--help``."""
 
 

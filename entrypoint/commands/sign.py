@@ -1,0 +1,83 @@
+"""``inference-server sign``: an OpenSSF model signature."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from entrypoint.commands.arguments import add_json, add_threads
+
+if TYPE_CHECKING:
+    from entrypoint.commands.arguments import Commands
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "sign",
+        help="sign a model",
+        description="Make an OpenSSF model signature of the names and SHA-256 of a model's files. "
+        "It holds wherever the same files are: in a cache, in a directory, in a tarball. What is "
+        "signed is verified first.",
+    )
+    parser.add_argument(
+        "path",
+        metavar="PATH",
+        help="a models--org--name folder, a snapshot, a plain directory, or a tarball",
+    )
+    parser.add_argument(
+        "--private-key", metavar="FILE", required=True, help="key on an elliptic curve (PEM)"
+    )
+    parser.add_argument(
+        "--signing-certificate", metavar="FILE", help="certificate of the key, to sign with it"
+    )
+    parser.add_argument(
+        "--certificate-chain",
+        metavar="FILE",
+        nargs="+",
+        help="certificates that vouch for the signing certificate",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="the signature (PATH.sig)")
+    add_threads(parser, "files that are hashed at once")
+    add_json(parser)
+    return parser
+
+
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Sign, and print where the signature is."""
+    from entrypoint.errors import StorageError, UsageError
+    from entrypoint.store.signature import Signer, sign, signature_beside
+    from entrypoint.store.verify import verify
+    from entrypoint.store.workers import processors
+
+    path = Path(arguments.path).absolute()
+    certificate = arguments.signing_certificate
+    if arguments.certificate_chain and not certificate:
+        raise UsageError(
+            "--certificate-chain vouches for a signing certificate, and none is named.",
+            hint="Add --signing-certificate FILE, or leave out --certificate-chain.",
+        )
+    signer = Signer(
+        Path(arguments.private_key),
+        Path(certificate) if certificate else None,
+        tuple(Path(file) for file in arguments.certificate_chain or ()),
+    )
+    verification = verify(path, threads=arguments.threads or processors())
+    verification.check()
+    files, hashes = verification.only_model()
+    target = Path(arguments.output or signature_beside(path)).absolute()
+    try:
+        count = sign(files.place.name, hashes, signer, target)
+    except OSError as error:
+        raise StorageError(
+            f"The signature {target} cannot be written: {error.strerror}.",
+            hint="Write it elsewhere, with: -o",
+        ) from error
+    if arguments.json:
+        print(json.dumps({"signature": str(target), "files": count}, indent=2))
+    else:
+        print(f"{target}: signed {count} files of {path}")
+    return 0

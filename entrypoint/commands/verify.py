@@ -1,0 +1,148 @@
+"""``inference-server verify``: whether a model is what it is said to be."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from entrypoint.commands.arguments import add_json, add_threads
+
+if TYPE_CHECKING:
+    from entrypoint.commands.arguments import Commands
+    from entrypoint.store.judge import Finding
+    from entrypoint.store.manifest import Manifest
+    from entrypoint.store.signature import Trust
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "verify",
+        help="check a model's hashes, manifest and signature",
+        description="Check that every blob has the content that it is called by, that every link "
+        "leads to one, that all files are there that the model's indexes and its manifest name, "
+        "and, with --signature, that the files are those that were signed. A tarball is read where "
+        "it is and not unpacked. Exits with 65 and names each file that is not as it should be.",
+    )
+    parser.add_argument(
+        "path",
+        metavar="PATH",
+        help="a cache, a models--org--name folder, a snapshot, a plain directory, or a tarball",
+    )
+    parser.add_argument(
+        "--manifest",
+        metavar="FILE",
+        help="compare with this manifest, as pack puts it into a tarball (the one in PATH)",
+    )
+    add_trust(parser)
+    add_threads(parser, "files that are hashed at once")
+    add_json(parser)
+    return parser
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say whose signature counts."""
+    parser.add_argument(
+        "--signature",
+        metavar="FILE",
+        help="the signature, an OpenSSF model signature (PATH.sig, if there is a key or a chain)",
+    )
+    keys = parser.add_mutually_exclusive_group()
+    keys.add_argument("--public-key", metavar="FILE", help="who has signed, by their public key")
+    keys.add_argument(
+        "--certificate-chain",
+        metavar="FILE",
+        nargs="+",
+        help="who has signed, by certificates that vouch for them",
+    )
+
+
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Verify, and print what was found."""
+    from entrypoint.store.verify import verify
+    from entrypoint.store.workers import processors
+
+    path = Path(arguments.path).absolute()
+    trust = _trust(arguments)
+    verification = verify(
+        path,
+        manifest=_manifest(arguments.manifest),
+        threads=arguments.threads or processors(),
+    )
+    verification.check()
+    signature = None
+    if trust is not None:
+        from entrypoint.store.signature import check_signature, signature_beside
+
+        signature = Path(arguments.signature or signature_beside(path))
+        files, hashes = verification.only_model()
+        check_signature(files.place, files.with_hidden(hashes), trust, signature)
+    findings = [model.finding for model in verification.models]
+    if arguments.json:
+        print(json.dumps(_document(path, findings, signature), indent=2))
+        return 0
+    for finding in findings:
+        for note in finding.notes:
+            print(f"{finding.place}: {note}", file=sys.stderr)
+        print(_line(finding, signature))
+    return 0
+
+
+def _trust(arguments: argparse.Namespace) -> Trust | None:
+    from entrypoint.errors import UsageError
+    from entrypoint.store.signature import Trust
+
+    chain = tuple(Path(path) for path in arguments.certificate_chain or ())
+    if arguments.public_key or chain:
+        return Trust(Path(arguments.public_key) if arguments.public_key else None, chain)
+    if arguments.signature:
+        raise UsageError(
+            f"--signature {arguments.signature} is by somebody, and it is not said by whom.",
+            hint="Add --public-key FILE or --certificate-chain FILE.",
+        )
+    return None
+
+
+def _manifest(path: str | None) -> Manifest | None:
+    from entrypoint.errors import UsageError
+    from entrypoint.store.manifest import load_manifest
+
+    if path is None:
+        return None
+    try:
+        return load_manifest(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"--manifest {path} cannot be used: {error}.",
+            hint="Name a manifest.json, as pack puts it into a tarball.",
+        ) from error
+
+
+def _line(finding: Finding, signature: Path | None) -> str:
+    from entrypoint.table import human_bytes
+
+    what = finding.repository or "a plain model"
+    compared = f"{human_bytes(finding.bytes)} hashed" if finding.bytes else "structure only"
+    signed = f", signed by {signature}" if signature else ""
+    return f"{finding.place}: whole, {what}, {finding.files} files, {compared}{signed}"
+
+
+def _document(path: Path, findings: Sequence[Finding], signature: Path | None) -> dict[str, Any]:
+    return {
+        "path": str(path),
+        "signature": str(signature) if signature else None,
+        "models": [
+            {
+                "path": str(finding.place),
+                "repository": finding.repository,
+                "files": finding.files,
+                "bytes_hashed": finding.bytes,
+                "notes": list(finding.notes),
+            }
+            for finding in findings
+        ],
+    }

@@ -1,0 +1,273 @@
+"""OpenSSF model signatures, by the package model-signing: of a directory, a cache or a tarball.
+
+Signed are the names and SHA-256 of a model's files, relative to the snapshot or the directory,
+links followed. So a signature holds wherever the same files are. Left out are the files that git
+keeps for itself, as the package leaves them out, and hidden folders.
+
+The package checks the key, the certificates and the signature, and compares the files' hashes
+with what was signed. Only that the hashes come from a tarball is new to it.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from entrypoint.errors import FailedVerification, MachineError, UsageError
+from entrypoint.store.cache import PREFIX
+from entrypoint.store.partial import partial_file
+
+SUFFIX = ".sig"
+IGNORED = (".cache", ".git", ".gitattributes", ".github", ".gitignore")
+"""What is not signed: notes of tools that fetch models."""
+MAX_SIGNATURE_BYTES = 64 << 20
+
+Hashes = Callable[[frozenset[str]], Mapping[str, str]]
+"""Hashes a model: ``{name: SHA-256}`` of its files, and of those of the names given that are there
+though they are no files of the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """What signs.
+
+    Attributes:
+        private_key: PEM file of a key on an elliptic curve.
+        certificate: PEM file of the certificate for it, None to sign by the key alone.
+        chain: PEM files of the certificates that vouch for that.
+    """
+
+    private_key: Path
+    certificate: Path | None = None
+    chain: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whose signature counts.
+
+    Attributes:
+        public_key: PEM file of a public key, None where certificates vouch for it.
+        chain: PEM files of the certificates that are trusted.
+    """
+
+    public_key: Path | None = None
+    chain: tuple[Path, ...] = ()
+
+
+def signature_beside(place: Path) -> Path:
+    """Where the signature of a tarball or a directory is, unless it is said: beside it.
+
+    Of a snapshot in a cache, beside the repository's folder: among snapshots no file belongs.
+    """
+    folder = place.parent.parent
+    if place.parent.name == "snapshots" and folder.name.startswith(PREFIX):
+        place = folder
+    return place.with_name(place.name + SUFFIX)
+
+
+def sign(name: str, hashes: Mapping[str, str], signer: Signer, target: Path) -> int:
+    """Sign a model; return how many files were signed.
+
+    Args:
+        name: What it is called in the signature, for people.
+        hashes: ``{name: SHA-256}`` of its files.
+        signer: The key, and its certificate.
+        target: The signature, which is replaced if it exists.
+
+    Raises:
+        MachineError: The package model-signing is not installed.
+        UsageError: The key or a certificate cannot be used.
+        OSError: The signature cannot be written.
+    """
+    signing, hashing = _packages()
+    config = signing.signing.Config()
+    for path in (signer.private_key, signer.certificate, *signer.chain):
+        if path is not None:
+            _check_readable(path)
+    try:
+        if signer.certificate is None:
+            config.use_elliptic_key_signer(private_key=signer.private_key)
+        else:
+            config.use_certificate_signer(
+                private_key=signer.private_key,
+                signing_certificate=signer.certificate,
+                certificate_chain=signer.chain,
+            )
+    except Exception as error:  # the package lets its libraries' own ones through
+        raise UsageError(
+            f"The private key {signer.private_key} cannot sign: {_words(error)}.",
+            hint="Make a key, as: openssl ecparam -name prime256v1 -genkey -noout -out key.pem",
+        ) from error
+    made = hashing(lambda _: hashes, frozenset())
+    config.set_hashing_config(made)
+    partial = partial_file(target)
+    try:
+        config.sign(Path(name), partial)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return len(made.hashed)
+
+
+def check_signature(place: Path, hashes: Hashes, trust: Trust, signature: Path) -> None:
+    """Check that a model is what was signed, by whom it must be signed.
+
+    The signature is checked before anything is hashed.
+
+    Args:
+        place: The model, for messages.
+        hashes: Hashes its files.
+        trust: Whose signature counts.
+        signature: The signature.
+
+    Raises:
+        FailedVerification: The signature is missing, not theirs, or of other files.
+        MachineError: The package model-signing is not installed.
+        UsageError: The key or a certificate cannot be used.
+    """
+    signing, hashing = _packages()
+    config = signing.verifying.Config()
+    for path in (trust.public_key, *trust.chain):
+        if path is not None:
+            _check_readable(path)
+    try:
+        if trust.public_key is not None:
+            config.use_elliptic_key_verifier(public_key=trust.public_key)
+        else:
+            config.use_certificate_verifier(certificate_chain=trust.chain)
+    except Exception as error:
+        raise UsageError(
+            f"{trust.public_key or ', '.join(map(str, trust.chain))} cannot verify: "
+            f"{_words(error)}.",
+            hint="Name the PEM file of a public key on an elliptic curve, or of certificates.",
+        ) from error
+    signed = read_signed(place, signature)
+    made = hashing(hashes, frozenset(signed))
+    config.set_hashing_config(made)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            config.verify(place, signature)
+    except FailedVerification:
+        raise
+    except Exception as error:
+        if made.hashed is None:
+            what = f"not a signature of whom it must be: {_words(error)}"
+            raise _failed(place, {str(signature): what}) from error
+        raise _failed(place, dict(_differences(signed, made.hashed))) from error
+
+
+def read_signed(place: Path, signature: Path) -> dict[str, str]:
+    """What a signature says was signed, ``{name: SHA-256}``; whether it is genuine is not checked.
+
+    Raises:
+        FailedVerification: It is not there, or no signature, or not of whole files' SHA-256.
+    """
+    try:
+        with signature.open("rb") as file:
+            envelope = json.loads(file.read(MAX_SIGNATURE_BYTES))["dsseEnvelope"]
+        statement = json.loads(base64.b64decode(envelope["payload"]))
+        predicate = statement["predicate"]
+        how = predicate["serialization"]
+        signed = {str(item["name"]): str(item["digest"]) for item in predicate["resources"]}
+        kind = (str(how["method"]), str(how["hash_type"]))
+    except OSError as error:
+        what = f"the signature cannot be read: {error.strerror}"
+        raise _failed(place, {str(signature): what}) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _failed(place, {str(signature): "not a model signature"}) from error
+    if kind != ("files", "sha256"):
+        what = f"signed by {kind[0]} and {kind[1]}, which only the package itself can compare"
+        raise _failed(place, {str(signature): what})
+    return signed
+
+
+def _failed(place: Path, problems: Mapping[str, str]) -> FailedVerification:
+    return FailedVerification(
+        place,
+        problems,
+        hint="Get the signature from who has signed the model, or, if the model was changed for a "
+        "reason, sign it again: inference-server sign",
+    )
+
+
+def _differences(signed: Mapping[str, str], actual: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name in sorted(signed.keys() | actual.keys()):
+        if name not in actual:
+            yield name, "missing, and signed"
+        elif name not in signed:
+            yield name, "not signed"
+        elif signed[name] != actual[name]:
+            yield name, f"has the SHA-256 {actual[name]}, and {signed[name]} was signed"
+
+
+def _packages() -> tuple[Any, Any]:
+    """The package model-signing, and what hashes for it."""
+    try:
+        import model_signing.hashing
+        import model_signing.manifest
+        import model_signing.signing
+        import model_signing.verifying
+        from model_signing._hashing.hashing import Digest
+    except ImportError as error:
+        raise MachineError(
+            f"Signatures need the package model-signing, which is not installed ({error}).",
+            hint="Install it: pip install 'inference-server[sign]'",
+        ) from error
+
+    class Hashing(model_signing.hashing.Config):  # type: ignore[misc]
+        """Gives the package a manifest of hashes that are made here."""
+
+        def __init__(self, hashes: Hashes, wanted: frozenset[str]):
+            super().__init__()
+            self._hashes = hashes
+            self._wanted = wanted
+            self.hashed: Mapping[str, str] | None = None
+
+        def hash(self, model_path: Any, *, files_to_hash: Any = None) -> Any:
+            ignored = (*IGNORED, *self._ignored_paths)
+            self.hashed = {
+                name: sha256
+                for name, sha256 in self._hashes(self._wanted).items()
+                if name in self._wanted
+                or not any(PurePosixPath(name).is_relative_to(path) for path in ignored)
+            }
+            items = [
+                model_signing.manifest.FileManifestItem(
+                    path=PurePosixPath(name), digest=Digest("sha256", bytes.fromhex(sha256))
+                )
+                for name, sha256 in self.hashed.items()
+            ]
+            kind = model_signing.manifest.SerializationType.from_args(
+                {
+                    "method": "files",
+                    "hash_type": "sha256",
+                    "allow_symlinks": True,
+                    "ignore_paths": IGNORED,
+                }
+            )
+            return model_signing.manifest.Manifest(Path(model_path).name, items, kind)
+
+    return model_signing, Hashing
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}.",
+            hint="Name a PEM file that this user may read.",
+        ) from error
+
+
+def _words(error: Exception) -> str:
+    """What a library's error says, or what it is called where it says nothing."""
+    return str(error).strip().rstrip(".") or type(error).__name__

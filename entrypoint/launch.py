@@ -22,7 +22,7 @@ from entrypoint.plan import (
 )
 from entrypoint.pod import Pod, read_pod
 from entrypoint.scratch import make_scratch, scratch_directory
-from entrypoint.settings import Settings, cache_roots, near_misses, read_settings
+from entrypoint.settings import KSERVE_MOUNT, Settings, cache_roots, near_misses, read_settings
 from entrypoint.store.find import find_model
 from entrypoint.store.model import Model, Request
 
@@ -94,6 +94,8 @@ def draft(environ: Mapping[str, str]) -> Draft:
         token=settings.hf_token.get_secret_value() if settings.hf_token else None,
         scratch=scratch,
         in_place=loads_in_place(settings, hardware),
+        storage_uri=settings.storage_uri,
+        mount=KSERVE_MOUNT,
     )
     notes = tuple(
         Note("warning", name, f"{name} is set and means nothing here. Did you mean {meant}?")
@@ -148,7 +150,7 @@ def prepare_launch(
     if not model.on_disk:
         from entrypoint.store.fetch import fetch_model
 
-        enter(Phase.DOWNLOAD if model.source == "hub" else Phase.UNPACK)
+        enter(Phase.DOWNLOAD if model.path is None else Phase.UNPACK)
         model = fetch_model(model, drafted.request, progress)
         plan = drafted.plan(model)
     weights = drafted.openvino_weights(model)

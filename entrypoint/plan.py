@@ -30,7 +30,9 @@ from entrypoint.pod import Pod, check_pod
 from entrypoint.secrets import MASK, SECRET_OPTIONS
 from entrypoint.settings import MAX_PORT, Settings, variables
 from entrypoint.shards import Cut, check_cut
+from entrypoint.store.artifact import is_uri
 from entrypoint.store.model import Model
+from entrypoint.store.objects.uri import name_in_uri
 
 SECRET_VARIABLES = frozenset({"HF_TOKEN"})
 
@@ -169,10 +171,13 @@ def read_arguments(text: str) -> Parsed:
 
 
 def chosen_model(settings: Settings) -> tuple[str | None, str | None]:
-    """Return the model id and revision that are wanted: ARG's, else the variables'."""
+    """Return the model id and revision that are wanted: ARG's, else the variables'.
+
+    Without MODEL_ID, the model is what STORAGE_URI names.
+    """
     parsed = read_arguments(settings.arg)
     model_id, revision = (_argument_value(parsed, name) for name in MODEL_OPTIONS)
-    return model_id or settings.model_id, revision or settings.revision
+    return model_id or settings.model_id or settings.storage_uri, revision or settings.revision
 
 
 def loads_in_place(settings: Settings, hardware: Hardware) -> bool:
@@ -215,7 +220,7 @@ def served_names(settings: Settings, model: Model) -> tuple[str, ...]:
 
     MODEL_SERVE_NAME's, else the one that is derived from the model: its first ``/`` becomes
     ``--``, as given and in lower case, and the model id itself. A directory is called by its last
-    component.
+    component, and so is a URI, which itself is no name.
 
     Raises:
         SettingError: MODEL_SERVE_NAME has an empty name in it.
@@ -230,6 +235,9 @@ def served_names(settings: Settings, model: Model) -> tuple[str, ...]:
             )
         return tuple(dict.fromkeys(names))
     model_id = chosen_model(settings)[0] or ""
+    if is_uri(model_id):
+        derived = (model.repository or name_in_uri(model_id)).replace("/", "--", 1)
+        return tuple(dict.fromkeys([derived, derived.lower()]))
     name = model.repository or model_id
     if model.path is not None and model.path == Path(model_id).expanduser().absolute():
         name = model.path.name

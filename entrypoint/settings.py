@@ -114,7 +114,9 @@ class Settings(BaseSettings):
     model_id: str | None = Field(
         None,
         validation_alias=_names("MODEL_ID", "LLM_MODEL"),
-        description="Repository id or local directory. Required.",
+        description="Repository id, local directory, or the URI of a tarball in an object store "
+        "(`s3://`, `gs://`, `az://`) or on this machine (`file://`, `pvc://`, `oci://`). Required, "
+        "unless STORAGE_URI is set.",
     )
     revision: str | None = Field(
         None,
@@ -246,7 +248,8 @@ class Settings(BaseSettings):
         None,
         validation_alias=_names("STORAGE_URI"),
         description="Set by KServe, which fetches it to `/mnt/models` before the start; that "
-        "folder is then searched too.",
+        "folder is then searched too. Where nothing has been fetched there, a tarball in an object "
+        "store is fetched to the scratch directory.",
     )
     s3_endpoint: str | None = Field(
         None,

@@ -1,4 +1,4 @@
-"""Fetching the model that was found: unpacking its tarball, or downloading it from the hub."""
+"""Fetching the model that was found: from the hub, a store, or out of its tarball."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoint.errors import ModelNotFound, StorageError
+from entrypoint.store.artifact import fetch_artifact, is_uri
 from entrypoint.store.cache import RevisionProblem
 from entrypoint.store.directory import open_tree
 from entrypoint.store.files import directory_files
@@ -44,12 +45,14 @@ def fetch_model(model: Model, request: Request, progress: Progress) -> Model:
         IncompleteModel: What came of it is not whole.
         ModelNotFound: The tarball or the hub does not have the model.
         RevisionNotFound: It has it, without the wanted revision.
-        HubError: The hub did not answer or refused.
+        HubError, StoreError: The hub or the object store did not answer or refused.
         MachineError: No cache root can be written to.
         StorageError: A read or a write failed, or there is not enough room.
     """
     if model.on_disk:
         return model
+    if model.source == "object-store" or is_uri(request.model_id):
+        return fetch_artifact(model, request, progress)
     if model.packed is not None:
         assert model.path is not None
         _lay_out_once(model, model.packed, model.path, progress)

@@ -1,4 +1,5 @@
-"""Finding the model: a directory, the cache, a tarball, the hub, in this order. Only reads."""
+"""Finding the model: a directory or URI, the cache, a tarball, the hub, in this order. Only
+reads."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from entrypoint.errors import (
     UnreadableModel,
 )
 from entrypoint.spelling import nearest
+from entrypoint.store.artifact import find_artifact, find_stored, is_uri
 from entrypoint.store.cache import (
     RevisionProblem,
     Snapshot,
@@ -52,12 +54,8 @@ def find_model(request: Request) -> Model:
         UnreadableModel: A place has it, or may have it, and this user may not read it.
         RefusedArtifact: The tarball that must hold it is damaged.
     """
-    if "://" in request.model_id:
-        raise SettingError(
-            f"MODEL_ID is {request.model_id!r}: an artifact URI is not supported yet.",
-            variable="MODEL_ID",
-            hint="Download the artifact and set MODEL_ID to the directory.",
-        )
+    if is_uri(request.model_id):
+        return find_artifact(request)
     if request.tarball is not None and not os.path.exists(request.tarball):
         raise SettingError(
             f"MODEL_TARBALL is {str(request.tarball)!r}, which does not exist or cannot be "
@@ -71,6 +69,8 @@ def find_model(request: Request) -> Model:
         return _in_directory(trail)
     check_repository_id(request.model_id)
     model = _in_cache(trail) or find_in_tarballs(trail)
+    if model is None and not trail.has_failed:
+        model = find_stored(request, tuple(trail.attempts))
     if model is not None:
         return model
     if request.offline:

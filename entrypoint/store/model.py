@@ -35,6 +35,8 @@ class Request:
         token: The hub's token. Never shown.
         scratch: Where tarballs are unpacked.
         in_place: Whether the engine can load weights that are inside a tarball.
+        storage_uri: What STORAGE_URI names, which KServe fetches to ``mount`` before the start.
+        mount: Where KServe puts it.
     """
 
     model_id: str
@@ -45,6 +47,8 @@ class Request:
     token: str | None
     scratch: Path
     in_place: bool = False
+    storage_uri: str | None = field(default=None, repr=False)
+    mount: Path = Path("/mnt/models")
 
     def __repr__(self) -> str:
         return f"Request(model_id={self.model_id!r}, revision={self.revision!r})"
@@ -56,7 +60,8 @@ class Model:
 
     Attributes:
         source: The way that found it.
-        path: The directory that vLLM loads; None while a hub model has no snapshot yet.
+        path: The directory that vLLM loads; None while the model is yet to be fetched from the
+            hub or a store.
         repository: ``org/name``, where the source knows it.
         revision: The commit, where the source knows it.
         requested_revision: What REVISION said.

@@ -81,6 +81,11 @@ class Trail:
         self.tried(way, place, outcome)
         self._failure = self._failure or failure
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether a place has the model, and not as it should be."""
+        return self._failure is not None
+
     def found(self, way: Source, place: object, snapshot: Snapshot, outcome: str = "") -> Model:
         """The model that the search ends with."""
         if self.request.revision and snapshot.commit is None:

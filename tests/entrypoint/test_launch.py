@@ -7,6 +7,7 @@ import pytest
 from entrypoint.errors import ModelNotFound, SettingError
 from entrypoint.handover import OPENVINO_MODEL_VARIABLE, Phase
 from entrypoint.launch import draft, plan_launch, prepare_launch
+from tests.entrypoint.store.objects.samples import BUCKET, KEY, URI, S3StandIn, open_s3
 from tests.entrypoint.store.samples import (
     model_files,
     pack,
@@ -138,3 +139,39 @@ class TestPrepare:
         drafted = draft(environment(tmp_path, MODEL_ID="Org/Modell"))
         with pytest.raises(ModelNotFound, match="Did you mean 'Org/Model'"):
             prepare_launch(drafted, lambda _: None, lambda *_: None)
+
+
+class TestArtifact:
+    def test_a_plan_asks_no_store(self, tmp_path: Path, s3: S3StandIn) -> None:
+        made = plan_launch(environment(tmp_path, MODEL_ID=URI))
+        assert made.served_model_names == ("tiiuae--falcon-7b-instruct",)
+        assert made.model_dict()["source"] == "object-store"
+        assert made.model_dict()["path"] is None
+        assert s3.requests == []
+        assert not (tmp_path / "scratch").exists()
+
+    @pytest.mark.parametrize("variable", ["MODEL_ID", "STORAGE_URI"])
+    def test_a_start_fetches_it(self, tmp_path: Path, s3: S3StandIn, variable: str) -> None:
+        write_snapshot(tmp_path / "source", "Org/Model")
+        archive = pack(tmp_path / "source", tmp_path / "a.tar.gz", "gzip")
+        open_s3().client.upload_file(str(archive), BUCKET, KEY)
+        environ = environment(tmp_path, **{"MODEL_ID": "", variable: URI})
+        phases: list[Phase] = []
+        made = prepare_launch(draft(environ), phases.append, lambda done, total: None)
+        assert phases == [Phase.DOWNLOAD]
+        assert made.served_model_names == ("Org--Model", "org--model")  # what it holds counts
+        assert Path(made.argv[0]).is_relative_to(tmp_path / "scratch")
+        again = prepare_launch(draft(environ), phases.append, lambda done, total: None)
+        assert again.argv == made.argv
+        assert len(phases) == 1
+
+    def test_a_plain_model_is_called_like_its_tarball(self, tmp_path: Path) -> None:
+        archive = tmp_path / "Org--Model.tar.gz"
+        pack(write_files(tmp_path / "source", model_files()), archive, "gzip")
+        made = plan_launch(environment(tmp_path, MODEL_ID=f"file://{archive}"))
+        assert made.served_model_names == ("Org--Model", "org--model")
+
+    def test_no_secret_of_a_uri_is_in_the_plan(self, tmp_path: Path) -> None:
+        uri = "https://acc.blob.core.windows.net/c/Org--Model.tar?se=2030&sig=c2VjcmV0"
+        made = plan_launch(environment(tmp_path, MODEL_ID=uri))
+        assert "sig=" not in str(made.as_dict())

@@ -84,7 +84,7 @@ def parse_uri(text: str) -> ObjectUri:
     Raises:
         UsageError: It is none, or names no bucket.
     """
-    shown = text.partition("?")[0]
+    shown = without_secret(text)
     if not is_object_uri(text):
         raise UsageError(
             f"{shown!r} is not the URI of an object in a store.", hint=f"Write it as {EXAMPLES}."
@@ -102,6 +102,23 @@ def parse_uri(text: str) -> ObjectUri:
     if not uri.bucket:
         raise UsageError(f"{shown!r} names no bucket.", hint=f"Write it as {EXAMPLES}.")
     return uri
+
+
+def without_secret(text: str) -> str:
+    """Return a URI as it may be shown: Azure's shared access signature is left out."""
+    return text.partition("?")[0] if text.lower().startswith("https://") else text
+
+
+def name_in_uri(text: str) -> str:
+    """Return what a model is called by its URI: the last component, without what packs it.
+
+    An image's tag and digest are left out.
+    """
+    name = without_secret(text).rstrip("/").rpartition("/")[2]
+    if text.startswith("oci://"):
+        name = name.partition("@")[0].partition(":")[0]
+    suffix = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
+    return name.removesuffix(suffix)
 
 
 def _account(host: str) -> str | None:
@@ -134,5 +151,4 @@ def repository_in_name(uri: ObjectUri) -> str:
 
     Without ``--`` in it, the name without what says that it is a tarball.
     """
-    suffix = next((suffix for suffix in SUFFIXES if uri.name.endswith(suffix)), "")
-    return uri.name.removesuffix(suffix).replace("--", "/", 1)
+    return name_in_uri(uri.name).replace("--", "/", 1)

@@ -134,13 +134,6 @@ class TestDirectory:
 
 
 class TestSettings:
-    @pytest.mark.parametrize("uri", ["s3://bucket/models/falcon", "gs://b/m", "hf://a/b"])
-    def test_an_artifact_uri_is_refused(self, tmp_path: Path, uri: str) -> None:
-        with pytest.raises(SettingError, match=uri) as caught:
-            find_model(a_request(tmp_path, model_id=uri))
-        assert caught.value.variable == "MODEL_ID"
-        assert "directory" in (caught.value.hint or "")
-
     @pytest.mark.parametrize("model_id", ["a/b/c", "a b", "-a", "a/b.git", "a..b", "é/b", "a/"])
     def test_what_cannot_be_a_repository_is_refused(self, tmp_path: Path, model_id: str) -> None:
         with pytest.raises(SettingError) as caught:

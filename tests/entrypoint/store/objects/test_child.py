@@ -1,0 +1,65 @@
+"""Pulling in a process of its own: what it reports, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from entrypoint.errors import InferenceServerError, MachineError, StoreError
+from entrypoint.store.objects import child
+from entrypoint.store.objects.child import pull_in_child
+from tests.end_to_end.launch import descendants
+from tests.entrypoint.store.objects.samples import BUCKET, KEY, MIB, URI, S3StandIn, open_s3
+from tests.entrypoint.store.samples import ignore_progress
+
+
+def put(content: bytes) -> None:
+    open_s3().client.put_object(Bucket=BUCKET, Key=KEY, Body=content)
+
+
+def failure(target: Path) -> InferenceServerError:
+    with pytest.raises(InferenceServerError) as caught:
+        pull_in_child(URI, target, "MODEL_ID", ignore_progress)
+    return caught.value
+
+
+def test_it_reports_and_is_whole(tmp_path: Path, s3: S3StandIn) -> None:
+    put(bytes(range(256)) * 4096 * 3)
+    reports: list[tuple[int, int]] = []
+    pull_in_child(URI, tmp_path / "a", "MODEL_ID", lambda *report: reports.append(report))
+    assert (tmp_path / "a").stat().st_size == 3 * MIB
+    assert reports[-1] == (3 * MIB, 3 * MIB)
+    assert all(done <= total for done, total in reports)
+
+
+def test_it_ends_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "COMMAND", (sys.executable, "-c", "import sys; sys.exit(3)"))
+    error = failure(tmp_path / "a")
+    assert type(error) is StoreError
+    assert "exit status 3" in error.message
+
+
+def test_it_is_ended_when_the_start_is_stopped(tmp_path: Path, s3: S3StandIn) -> None:
+    put(b"content")
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pull_in_child(URI, tmp_path / "a", "MODEL_ID", stop)
+    assert not [line for line in descendants(os.getpid()).values() if "puller" in line]
+
+
+def test_its_errors_are_raised_here(
+    tmp_path: Path, s3: S3StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "boto3.py"
+    script.write_text("raise ModuleNotFoundError('no', name='boto3')")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    error = failure(tmp_path / "a")
+    assert type(error) is MachineError
+    assert "inference-server[s3]" in (error.hint or "")
+    assert error.variable == "MODEL_ID"

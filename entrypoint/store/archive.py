@@ -100,8 +100,6 @@ class _StrictHeader(tarfile.TarInfo):
             raise tarfile.ReadError(f"damaged or not a tar archive: {error}") from error
         if member.size < 0 or (member.type in METADATA and member.size > MAX_METADATA):
             raise tarfile.ReadError(f"a header of {member.size} bytes")
-        if member.isreg() and member.name.endswith("/"):
-            raise tarfile.ReadError(f"{member.name!r} is the name of a folder, and a file")
         if buf[257:265] == GNU_MAGIC:
             # where the others have the first part of a long name, it may have times
             member.name = _text(buf[:100], encoding, errors)
@@ -113,7 +111,7 @@ class _StrictHeader(tarfile.TarInfo):
         """Read an extended header, once all of it is known to be one; tarfile skips what is not."""
         size = -(-self.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
         records = cast(_Headers, archive.fileobj).look(size)
-        if not _are_records(records, self.size):
+        if len(records) < size or not _are_records(records, self.size):
             raise tarfile.ReadError("a damaged extended header")
         return super()._proc_pax(archive)  # type: ignore[misc,no-any-return]
 
@@ -133,7 +131,7 @@ def _are_records(content: bytes, size: int) -> bool:
         if number and not value.isdigit():
             return False
         place = end
-    return not content[size:].strip(b"\0") and len(content) >= size
+    return not content[size:].strip(b"\0")
 
 
 def _text(field: bytes | bytearray, encoding: str, errors: str) -> str:
@@ -278,7 +276,7 @@ class OpenArchive:
             self._tar.members.clear()  # type: ignore[attr-defined]  # else it keeps each one
             if member.type == VOLUME_LABEL:
                 continue
-            self._check_sizes(member)
+            self._settle(member)
             yield split_name(self.path, member.name), member
         raise RefusedArtifact(self.path, f"it has more than {MAX_MEMBERS} members")
 
@@ -313,8 +311,8 @@ class OpenArchive:
             if any(chunk):
                 raise RefusedArtifact(self.path, "there is more after its end mark")
 
-    def _check_sizes(self, member: tarfile.TarInfo) -> None:
-        """Refuse a header that cannot be right; mend what tarfile makes of one that can."""
+    def _settle(self, member: tarfile.TarInfo) -> None:
+        """Refuse a header that cannot be right; mend what tarfile makes of one that is."""
 
         def refuse(problem: str) -> RefusedArtifact:
             return RefusedArtifact(self.path, f"the member {member.name!r} {problem}")
@@ -325,8 +323,17 @@ class OpenArchive:
             raise refuse("follows a header that gives all members one name or size")
         if member.size < 0 or (member.size and not member.isreg()):
             raise refuse(f"has {member.size} bytes")
+        if member.isreg() and member.name.endswith("/"):
+            raise refuse("has the name of a folder, and is a file")
         if not member.issparse():
             return
+        # GNU tar's own fields count, and of two that say the same tarfile takes the one that comes
+        # last: with them a stand-in for the name, and the size of what is stored
+        for keyword, value in member.pax_headers.items():
+            if keyword == "GNU.sparse.name":
+                member.name = value
+            elif keyword in ("GNU.sparse.size", "GNU.sparse.realsize"):
+                member.size = int(value)
         end = 0
         for offset, size in _pieces(member):
             if offset < end or size < 0:

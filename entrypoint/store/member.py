@@ -9,6 +9,7 @@ from typing import Literal
 
 from entrypoint.errors import RefusedArtifact
 from entrypoint.store.archive import Parts, split_name
+from entrypoint.store.digest import naming
 
 Kind = Literal["folder", "file", "link"]
 
@@ -30,7 +31,8 @@ def check_member(
 
     Raises:
         RefusedArtifact: It is neither file, folder nor link; it stands where another stands; it
-            lies under a link or a file; or its link leads out of the target.
+            lies under a link or a file; it stands for a blob, whose name is the hash of its
+            content, and has none; or its link leads out of the target.
     """
 
     def refuse(problem: str) -> RefusedArtifact:
@@ -44,12 +46,18 @@ def check_member(
     for depth in range(1, len(parts)):
         if made.get(parts[:depth], "folder") != "folder":
             raise refuse(f"lies under {'/'.join(parts[:depth])!r}, which is not a folder")
+    if len(parts) > 1 and parts[-2] == "blobs" and naming(parts[-1]) and not _is_file(member):
+        raise refuse("has the name of a blob, and is none")
     if parts in made and not (member.isdir() and made[parts] == "folder"):
         raise refuse("is there twice")
     if member.issym() and not _stays_inside(parts, member.linkname):
         raise refuse(f"links to {member.linkname!r}, out of the archive")
     if member.islnk() and made.get(split_name(archive, member.linkname)) != "file":
         raise refuse(f"is a hard link to {member.linkname!r}, which is not a file before it")
+
+
+def _is_file(member: tarfile.TarInfo) -> bool:
+    return member.isreg() or member.islnk()
 
 
 def _stays_inside(parts: Parts, target: str) -> bool:

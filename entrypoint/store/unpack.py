@@ -78,22 +78,34 @@ def unpack(
                 elif member.islnk():
                     os.link(into.joinpath(*split_name(archive, member.linkname)), path)
                     made[parts] = "file"
+                    size = path.stat().st_size
+                    if growing := _follow(hashing, member, path, size, hashes):
+                        growing.wrote(size)
+                        growing.close()
                 else:
                     unpacked += member.size
                     _check_ratio(opened, member, unpacked)
-                    _write(opened, member, path, hashing if inside else None, hashes)
+                    _write(opened, member, path, hashing, hashes)
                     made[parts] = "file"
                     if inside and inside[1] == (MANIFEST,):
                         manifests[path.parent] = _read_manifest(opened, member, path)
-            except FileExistsError:
-                # the file system takes two names for the same, as some do of upper and lower case
-                raise RefusedArtifact(
-                    archive, f"the member {member.name!r} has the name of another in {into}"
-                ) from None
+            except OSError as error:
+                raise _name_problem(error, archive, member.name) from error
         opened.finish()
         hashing.check(wait=True)
         for folder, manifest in manifests.items():
             _check_manifest(archive, folder, manifest, hashing)
+
+
+def _name_problem(error: OSError, archive: Path, name: str) -> OSError | RefusedArtifact:
+    """The error for a name that cannot be made; any other as it is."""
+    match error.errno:
+        case errno.EEXIST:
+            # the file system takes two names for the same, as some do of upper and lower case
+            return RefusedArtifact(archive, f"the member {name!r} has the name of another")
+        case errno.ENAMETOOLONG:
+            return RefusedArtifact(archive, f"the name {name!r} is too long")
+    return error
 
 
 def _make_folder(into: Path, parts: Parts, made: dict[Parts, Kind]) -> None:
@@ -104,18 +116,13 @@ def _make_folder(into: Path, parts: Parts, made: dict[Parts, Kind]) -> None:
 
 
 def _write(
-    opened: OpenArchive, member: tarfile.TarInfo, path: Path, hashing: Hashing | None, hashes: bool
+    opened: OpenArchive, member: tarfile.TarInfo, path: Path, hashing: Hashing, hashes: bool
 ) -> None:
     """Write a file; with its holes, if it has any."""
     if opened.compressed:
         _check_room(path.parent, 0 if member.issparse() else member.size)
-    growing: Growing | None = None
     with path.open("xb") as file:
-        if hashing and path.parent.name == "blobs" and (hashes or member.size <= SMALL):
-            kind = naming(path.name)
-            if kind is not None:
-                hasher = Hasher(member.size, git=kind == "git-sha1")
-                growing = hashing.follow(path, member.name, hasher)
+        growing = _follow(hashing, member, path, member.size, hashes)
         for offset, block in opened.blocks(member):
             file.seek(offset)
             file.write(block)
@@ -126,6 +133,16 @@ def _write(
     if growing is not None:
         growing.wrote(member.size)
         growing.close()
+
+
+def _follow(
+    hashing: Hashing, member: tarfile.TarInfo, path: Path, size: int, hashes: bool
+) -> Growing | None:
+    """Have a blob hashed, None for what is no blob or need not be hashed."""
+    kind = naming(path.name) if path.parent.name == "blobs" else None
+    if kind is None or (size > SMALL and not hashes):
+        return None
+    return hashing.follow(path, member.name, Hasher(size, git=kind == "git-sha1"))
 
 
 def _read_manifest(opened: OpenArchive, member: tarfile.TarInfo, path: Path) -> Manifest:

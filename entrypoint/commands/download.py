@@ -198,8 +198,12 @@ def _check(order: Order, snapshot: Path) -> None:
 
     problems = examine_model(directory_files(snapshot))[1]
     if problems and not (order.include or order.exclude):
-        hint = f"Its repository is not whole; tell {order.repository}'s owner."
-        raise model_error(snapshot, problems, hint)
+        raise model_error(
+            snapshot,
+            problems,
+            f"If it was whole before, remove {snapshot.parents[1]} and run the same again; if it "
+            f"comes so from the hub, tell {order.repository}'s owner.",
+        )
     if problems:
         listed = ", ".join(f"{name} ({problem})" for name, problem in list(problems.items())[:3])
         tell(f"what was downloaded cannot be served yet: {listed}")

@@ -196,7 +196,9 @@ def _what_is_there(repository: Repository) -> str:
 
 
 def _hint(repository: Repository, revision: str | None) -> str:
-    download = f"hf download {repository.name}" + (f" --revision {revision}" if revision else "")
+    download = f"inference-server download {repository.name}"
+    if revision:
+        download += f" --revision {revision}"
     if not repository.revisions():
         return f"Fetch the model again where there is internet: {download}"
     if revision == "1":

@@ -323,12 +323,14 @@ def failure(error: Exception) -> Failure:
         ("nothing", NothingMatches),
         ("room", NoRoom),
         ("damaged", Damaged),
-        ("damaged", ValueError),
         ("gated", errors.GatedRepoError),
         ("repository", errors.RepositoryNotFoundError),
         ("revision", errors.RevisionNotFoundError),
         ("refused", errors.HfHubHTTPError),
         ("storage", OSError),
+        ("nonsense", ValueError),  # no JSON, names that no repository has
+        ("nonsense", LookupError),
+        ("nonsense", TypeError),
     )
     status = getattr(getattr(error, "response", None), "status_code", None)
     # The HTTP client's own errors (no connection, a timeout, a proxy) are none of these.

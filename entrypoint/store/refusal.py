@@ -126,6 +126,12 @@ def _refused(kind: str, detail: str, order: Order) -> tuple[str, str, str]:
             "Run the same again; if it happens again, the mirror or proxy in between changes "
             "what it passes on.",
         )
+    if kind == "nonsense":
+        return (
+            "HF_ENDPOINT",
+            f"What answered for {name} is not a hub, or not one to trust{_at()}: {detail}.",
+            "Check HF_ENDPOINT and the proxy; a network that wants a login answers so too.",
+        )
     return (
         "HF_HUB_OFFLINE",
         f"The hub did not answer{_at()}: {detail}.",

@@ -145,7 +145,7 @@ class Trail:
         return revisions
 
     def _hint(self, near: str | None) -> str:
-        download = ["hf", "download", self.request.model_id]
+        download = ["inference-server", "download", self.request.model_id]
         if self.request.revision:
             download += ["--revision", self.request.revision]
         if self.request.cache_roots:

@@ -180,7 +180,11 @@ def fetch_blob(
         os.fsync(file)
     finally:
         os.close(file)
-    partial.replace(path)
+    try:
+        partial.replace(path)
+    except FileNotFoundError:
+        if not path.exists():  # else another process was faster, where there are no locks
+            raise
     transfer.whole = True
 
 

@@ -30,7 +30,7 @@ def snapshot(cache: Path) -> Path:
     [
         # the published examples' own mistakes
         ({"MODEL_ID": "", "MODELID": DEMO}, 78, ["MODELID", "MODEL_ID"]),
-        ({"HF_HUB_CACHE": "/mnt/model"}, 66, ["/mnt/model", "hf download"]),
+        ({"HF_HUB_CACHE": "/mnt/model"}, 66, ["/mnt/model", "inference-server download"]),
         ({"REVISION": "1"}, 66, ["REVISION", "'1'", "main", "ServingTemplate"]),
         ({"PORT": "tcp://10.0.0.1:9000"}, 78, ["PORT", "tcp://10.0.0.1:9000"]),
         # the rest of the contract

@@ -99,6 +99,32 @@ class TestDownload:
         assert printed.out == f"{snapshot(tmp_path / 'cache')}\n"
 
 
+class TestDemoModel:
+    def test_it_comes_as_it_is_in_its_cache(
+        self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The demo model's cache was made by the hub's rules: names, links, refs."""
+        source = Path(__file__).parents[3] / "demo" / "cache"
+        (kept,) = (source / "models--inference-server--Demo-Llama" / "snapshots").iterdir()
+        hub.name, hub.commit = "inference-server/Demo-Llama", kept.name
+        hub.refs = {"main": kept.name, "v1": kept.name}
+        hub.files = {path.name: path.read_bytes() for path in kept.iterdir()}
+        words = ["download", hub.name, "--revision", "v1"]
+        assert main(words, environment(tmp_path)) == 0
+        made = tmp_path / "cache" / kept.parents[1].name
+        assert capsys.readouterr().out == f"{made / 'snapshots' / kept.name}\n"
+        for part in ("blobs", "refs", f"snapshots/{kept.name}"):
+            assert listing(made / part) == listing(kept.parents[1] / part)
+
+
+def listing(folder: Path) -> dict[str, str | bytes]:
+    """``{name: where a link leads, or a file's content}``."""
+    return {
+        path.name: os.readlink(path) if path.is_symlink() else path.read_bytes()
+        for path in folder.iterdir()
+    }
+
+
 class TestTarball:
     def test_it_is_packed(
         self,

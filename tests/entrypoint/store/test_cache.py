@@ -62,7 +62,7 @@ class TestDefaultRevision:
     def test_needs_a_snapshot(self) -> None:
         problem = problem_of(a_repository(), None)
         assert "no snapshot at all" in problem.message
-        assert f"hf download {FALCON}" in problem.hint
+        assert f"inference-server download {FALCON}" in problem.hint
 
 
 class TestNamedRevision:

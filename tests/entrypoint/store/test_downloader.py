@@ -24,7 +24,8 @@ from tests.entrypoint.store.samples import FALCON, model_files
         (RuntimeError("timed out"), "unreachable"),
         (NoRoom(), "room"),
         (Damaged(), "damaged"),
-        (ValueError(), "damaged"),
+        (ValueError(), "nonsense"),
+        (KeyError("sha"), "nonsense"),
         (NoSuchFormat(("bin",)), "format"),
     ],
 )

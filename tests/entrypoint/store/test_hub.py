@@ -31,7 +31,7 @@ from entrypoint.store.find import find_model
 from entrypoint.store.hub import Fetched, Order, fetch
 from entrypoint.store.model import Model, Request
 from tests.end_to_end.launch import descendants
-from tests.entrypoint.store.hub_stand_in import Fault, Hub, blob_id, serve_hub
+from tests.entrypoint.store.hub_stand_in import Fault, Hub, HubHandler, blob_id, serve_hub
 from tests.entrypoint.store.samples import (
     COMMIT,
     FALCON,
@@ -299,13 +299,16 @@ class TestResume:
         assert sum(hub.sent.values()) == TOTAL
         assert f"{SHARD}: stopped at 40,000 of {len(FILES[SHARD]):,}" in capfd.readouterr().err
 
-    @pytest.mark.parametrize("status", [429, 503])
     def test_a_hub_that_is_busy_for_a_moment(
-        self, tmp_path: Path, hub: Hub, status: int, capfd: pytest.CaptureFixture[str]
+        self, tmp_path: Path, hub: Hub, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        hub.faults[SHARD] = Fault(status=status, headers={"Retry_After": "0"}, times=2)
+        hub.faults[SHARD] = Fault(status=429, headers={"Retry_After": "0"}, times=2)
+        hub.faults["config.json"] = Fault(status=503, headers={"Retry_After": "0"})
         assert content(fetch(an_order(tmp_path)).path) == FILES
-        assert f"HTTP {status}" in capfd.readouterr().err
+        told = capfd.readouterr().err
+        assert f"{SHARD}: stopped at 0 of" in told
+        assert "HTTP 429" in told
+        assert "HTTP 503" in told
 
     def test_a_host_without_ranges(self, tmp_path: Path, hub: Hub) -> None:
         hub.ranges = False
@@ -371,7 +374,7 @@ class TestRefs:
     def test_the_default_is_main(self, tmp_path: Path, hub: Hub) -> None:
         assert self.refs(fetch(an_order(tmp_path))) == {"main": COMMIT}
 
-    @pytest.mark.parametrize("revision", [COMMIT, COMMIT[:7], "v1", "refs/pr/1"])
+    @pytest.mark.parametrize("revision", [COMMIT, COMMIT[:7], "refs/pr/1"])
     def test_what_was_asked_for_is_named_and_is_the_default(
         self, tmp_path: Path, hub: Hub, revision: str
     ) -> None:
@@ -529,6 +532,14 @@ class TestRefusals:
         hub.listed["config.json"] = listed
         assert words in failure(HubError, an_order(tmp_path)).message
         assert list(tmp_path.iterdir()) == []
+
+    def test_an_answer_that_is_not_a_hubs(
+        self, tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(HubHandler, "info", lambda self, _: self.answer(200, b"<html>login"))
+        error = failure(HubError, an_order(tmp_path))
+        assert "is not a hub" in error.message
+        assert error.variable == "HF_ENDPOINT"
 
     def test_a_repository_that_is_not_whole_itself(
         self, tmp_path: Path, environment: None, monkeypatch: pytest.MonkeyPatch

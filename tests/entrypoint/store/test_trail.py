@@ -48,7 +48,7 @@ def test_the_error_says_where_it_was_searched_and_what_is_there(tmp_path: Path) 
     assert error.available == {"tiiuae/Falcon-7B-instruct": ("main", COMMIT)}
     assert error.hint == (
         "Set MODEL_ID=tiiuae/Falcon-7B-instruct. Or download it where there is internet: "
-        f"hf download {FALCON} --revision v1 --cache-dir {tmp_path}. "
+        f"inference-server download {FALCON} --revision v1 --cache-dir {tmp_path}. "
         "Or set HF_HUB_OFFLINE=0 to have it downloaded here."
     )
 
@@ -57,7 +57,7 @@ def test_without_a_near_name_the_hint_begins_with_the_download(tmp_path: Path) -
     error = give_up(Trail(a_request(tmp_path)))
     assert error.nearest is None
     assert (error.hint or "").startswith(
-        f"Download it where there is internet: hf download {FALCON}."
+        f"Download it where there is internet: inference-server download {FALCON}."
     )
 
 

@@ -179,6 +179,7 @@ def _order(arguments: argparse.Namespace, settings: Settings, environ: Mapping[s
         token=settings.hf_token.get_secret_value() if settings.hf_token else None,
         root=writable_root(roots, make=not arguments.dry_run),
         scratch=scratch_directory(environ),
+        endpoint=environ.get("HF_ENDPOINT") or None,
         include=tuple(arguments.include),
         exclude=tuple(arguments.exclude),
         format=arguments.format,

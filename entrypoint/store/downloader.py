@@ -57,6 +57,7 @@ class Job(TypedDict):
     repository: str
     revision: str | None
     token: str | None
+    endpoint: str | None
     root: str
     include: list[str]
     exclude: list[str]
@@ -134,7 +135,7 @@ def list_files(job: Job) -> tuple[str, list[Transfer]]:
     from huggingface_hub.hf_api import RepoFile
     from huggingface_hub.utils import filter_repo_objects
 
-    api = HfApi(token=job["token"])
+    api = HfApi(endpoint=job["endpoint"], token=job["token"])
     commit = api.model_info(job["repository"], revision=job["revision"]).sha
     if commit is None or not COMMIT.fullmatch(commit):
         raise ValueError(f"the hub names {commit!r} as the commit")
@@ -263,7 +264,9 @@ def fetch_all(job: Job, commit: str, folder: Path, locks: Path, contents: list[T
                 content.done = content.resumed = content.size
                 content.whole = True
                 return
-            url = hf_hub_url(job["repository"], content.name, revision=commit)
+            url = hf_hub_url(
+                job["repository"], content.name, revision=commit, endpoint=job["endpoint"]
+            )
             fetch_blob(content, blob, url, headers, stopped, tell)
 
     def tell(text: str) -> None:
@@ -385,19 +388,24 @@ def make_client() -> Any:
     )
 
 
+def run(job: Job) -> Result | Failure:
+    """Do the job, and return what came of it."""
+    from huggingface_hub import set_client_factory
+
+    set_client_factory(make_client)
+    try:
+        return download(job)
+    except Exception as error:
+        return failure(error)
+
+
 def main() -> None:
     """Do the job that standard input says."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the parent too
     job: Job = json.loads(sys.stdin.readline())
     threading.Thread(target=end_with_parent, daemon=True).start()
     sys.stdout = sys.stderr  # whatever a library prints is not for the parent
-    from huggingface_hub import set_client_factory
-
-    set_client_factory(make_client)
-    try:
-        say(download(job))
-    except Exception as error:
-        say(failure(error))
+    say(run(job))
 
 
 if __name__ == "__main__":

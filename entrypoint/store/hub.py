@@ -6,11 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from entrypoint.errors import MachineError
 from entrypoint.scratch import can_write
@@ -39,6 +39,7 @@ class Order:
         token: The hub's token, None for the one that huggingface_hub keeps. Never shown.
         root: The cache root to download to.
         scratch: Where the hub's client may keep what it needs itself.
+        endpoint: Address of the hub or its mirror; None for huggingface.co.
         include: Patterns of the only files that are wanted; see :mod:`.selection`.
         exclude: Patterns of files that are not.
         format: Of the weights, None for what the engine loads.
@@ -51,6 +52,7 @@ class Order:
     token: str | None = field(repr=False)
     root: Path
     scratch: Path
+    endpoint: str | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     format: Format | None = None
@@ -115,6 +117,7 @@ def download(model: Model, request: Request, progress: Callable[[int, int], None
         token=request.token,
         root=writable_root(request.cache_roots),
         scratch=request.scratch,
+        endpoint=os.environ.get("HF_ENDPOINT") or None,
         searched=model.searched,
     )
     fetched = fetch(order, report=lambda report: progress(report["done"], report["total"]))
@@ -185,6 +188,7 @@ def fetch(
         repository=order.repository,
         revision=order.revision,
         token=order.token,
+        endpoint=order.endpoint.rstrip("/") if order.endpoint else None,
         root=str(order.root),
         include=list(order.include),
         exclude=list(order.exclude),
@@ -194,35 +198,19 @@ def fetch(
     )
     listed: Listing | None = None
     result: Mapping[str, Any] = {}
-    command = [*COMMAND]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=_environment(order.scratch),
-        text=True,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            _send(process, job)
-            for line in process.stdout:
-                message = json.loads(line)
-                if "tell" in message:
-                    tell(message["tell"])
-                elif "total" in message:
-                    report(message)
-                elif "free" in message:
-                    listed = message
-                    listing(message)
-                else:
-                    result = message
-        except BaseException:
-            process.kill()
-            raise
+    with closing(run_downloader(job, order.scratch)) as messages:
+        for message in messages:
+            if "tell" in message:
+                tell(message["tell"])
+            elif "total" in message:
+                report(cast(Report, message))
+            elif "free" in message:
+                listed = cast(Listing, message)
+                listing(listed)
+            else:
+                result = message
     if "path" not in result or listed is None:
-        crash = {"failure": "crashed", "detail": f"exit status {process.returncode}"}
-        raise explain(result or crash, order)
+        raise explain(result, order)
     return Fetched(
         Path(result["path"]),
         listed["commit"],
@@ -230,6 +218,30 @@ def fetch(
         result["fetched"],
         listed["free"],
     )
+
+
+def run_downloader(job: Job, scratch: Path) -> Generator[Mapping[str, Any]]:
+    """Run the process, and yield what it says; close this to end it."""
+    ended = False
+    with subprocess.Popen(
+        COMMAND,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=_environment(scratch),
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            _send(process, job)
+            for line in process.stdout:
+                message = json.loads(line)
+                ended = "path" in message or "failure" in message
+                yield message
+        except BaseException:
+            process.kill()
+            raise
+    if not ended:
+        yield {"failure": "crashed", "detail": f"exit status {process.returncode}"}
 
 
 def _send(process: subprocess.Popen[str], job: Job) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -66,8 +65,8 @@ def _not_there(
     variable: str | None = "MODEL_ID"
     if kind == "repository":
         message = (
-            f"The hub has no model {name!r} (MODEL_ID){_at()}, or shows it only to a token that "
-            "may see it."
+            f"The hub has no model {name!r} (MODEL_ID){_at(order)}, or shows it only to a token "
+            "that may see it."
         )
         hint = "Correct MODEL_ID; if the model is private, set HF_TOKEN."
     elif kind == "format":
@@ -104,43 +103,44 @@ def _refused(kind: str, detail: str, order: Order) -> tuple[str, str, str]:
     if kind == "token":
         return (
             "HF_TOKEN",
-            f"The hub does not accept the token{_at()}: {detail}.",
+            f"The hub does not accept the token{_at(order)}: {detail}.",
             "Set HF_TOKEN to a valid token, or leave it empty for a public model.",
         )
     if kind == "limit":
         return (
             "HF_TOKEN",
-            f"The hub asks to wait before more of {name} is fetched{_at()}: {detail}.",
+            f"The hub asks to wait before more of {name} is fetched{_at(order)}: {detail}.",
             f"Run the same again later, {GO_ON}; with HF_TOKEN set the limit is higher.",
         )
     if kind == "refused":
         return (
             "MODEL_ID",
-            f"The hub refused to give {name}{_at()}: {detail}.",
+            f"The hub refused to give {name}{_at(order)}: {detail}.",
             f"If it is an outage, run the same again later; {GO_ON}.",
         )
     if kind == "damaged":
         return (
             "HF_ENDPOINT",
-            f"The hub did not send {name} as it lists it{_at()}: {detail}.",
+            f"The hub did not send {name} as it lists it{_at(order)}: {detail}.",
             "Run the same again; if it happens again, the mirror or proxy in between changes "
             "what it passes on.",
         )
     if kind == "nonsense":
         return (
             "HF_ENDPOINT",
-            f"What answered for {name} is not a hub, or not one to trust{_at()}: {detail}.",
+            f"What answered for {name} is not a hub, or not one to trust{_at(order)}: {detail}.",
             "Check HF_ENDPOINT and the proxy; a network that wants a login answers so too.",
         )
     return (
         "HF_HUB_OFFLINE",
-        f"The hub did not answer{_at()}: {detail}.",
+        f"The hub did not answer{_at(order)}: {detail}.",
         f"Check the network, the proxy and HF_ENDPOINT, and run the same again: {GO_ON}. Without "
         "internet, mount the model and set HF_HUB_OFFLINE=1.",
     )
 
 
-def _at() -> str:
+def _at(order: Order) -> str:
     """Which hub it is, where that was set; without a password in the address."""
-    endpoint = os.environ.get("HF_ENDPOINT", "")
-    return f" (HF_ENDPOINT={re.sub(r'//[^/@]*@', '//', endpoint)})" if endpoint else ""
+    if order.endpoint is None:
+        return ""
+    return f" (HF_ENDPOINT={re.sub(r'//[^/@]*@', '//', order.endpoint)})"

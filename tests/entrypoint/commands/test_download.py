@@ -37,14 +37,15 @@ TOTAL = sum(map(len, FILES.values()))
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with serve_hub(Hub(FILES | OTHERS)) as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.address)
         monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
         yield hub
 
 
-def environment(tmp_path: Path, **more: str) -> dict[str, str]:
+def environment(tmp_path: Path, hub: Hub | None = None, **more: str) -> dict[str, str]:
+    if hub is not None:
+        more["HF_ENDPOINT"] = hub.address
     return {"HF_HUB_CACHE": str(tmp_path / "cache"), "XDG_CACHE_HOME": str(tmp_path), **more}
 
 
@@ -56,7 +57,7 @@ class TestDownload:
     def test_the_path_is_printed(
         self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        assert main(["download", FALCON], environment(tmp_path)) == 0
+        assert main(["download", FALCON], environment(tmp_path, hub)) == 0
         printed = capsys.readouterr()
         assert printed.out == f"{snapshot(tmp_path / 'cache')}\n"
         assert printed.err == ""
@@ -66,7 +67,12 @@ class TestDownload:
 
     def test_json(self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
         words = ["download", FALCON, "--json", "--cache-dir", str(tmp_path / "other")]
-        assert main([*words, "--revision", COMMIT[:7], "--format", "gguf"], {}) == 0
+        assert (
+            main(
+                [*words, "--revision", COMMIT[:7], "--format", "gguf"], {"HF_ENDPOINT": hub.address}
+            )
+            == 0
+        )
         printed = json.loads(capsys.readouterr().out)
         assert printed["path"] == str(snapshot(tmp_path / "other"))
         assert (printed["repository"], printed["revision"]) == (FALCON, COMMIT)
@@ -81,19 +87,22 @@ class TestDownload:
     def test_the_variables_say_which(
         self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        environ = environment(tmp_path, MODEL_ID=FALCON, REVISION="v9", HF_TOKEN="hf_a")
+        environ = environment(tmp_path, hub, MODEL_ID=FALCON, REVISION="v9", HF_TOKEN="hf_a")
         assert main(["download"], environ) == 66
         assert "REVISION is 'v9'" in capsys.readouterr().err
         assert hub.tokens == {"Bearer hf_a"}
 
     def test_the_variables_revision_is_not_another_models(self, tmp_path: Path, hub: Hub) -> None:
-        assert main(["download", FALCON], environment(tmp_path, MODEL_ID="a/b", REVISION="v")) == 0
+        assert (
+            main(["download", FALCON], environment(tmp_path, hub, MODEL_ID="a/b", REVISION="v"))
+            == 0
+        )
 
     def test_a_part_is_said_to_be_one(
         self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
     ) -> None:
         words = ["download", FALCON, "--include", "*.json", "--include", "*.bin"]
-        assert main([*words, "--exclude", "config*"], environment(tmp_path)) == 0
+        assert main([*words, "--exclude", "config*"], environment(tmp_path, hub)) == 0
         printed = capsys.readouterr()
         assert "cannot be served yet: config.json (missing)" in printed.err
         assert printed.out == f"{snapshot(tmp_path / 'cache')}\n"
@@ -110,7 +119,7 @@ class TestDemoModel:
         hub.refs = {"main": kept.name, "v1": kept.name}
         hub.files = {path.name: path.read_bytes() for path in kept.iterdir()}
         words = ["download", hub.name, "--revision", "v1"]
-        assert main(words, environment(tmp_path)) == 0
+        assert main(words, environment(tmp_path, hub)) == 0
         made = tmp_path / "cache" / kept.parents[1].name
         assert capsys.readouterr().out == f"{made / 'snapshots' / kept.name}\n"
         for part in ("blobs", "refs", f"snapshots/{kept.name}"):
@@ -135,7 +144,7 @@ class TestTarball:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         words = ["download", FALCON, "--revision", COMMIT, "--save-as-tarfile"]
-        assert main(words, environment(tmp_path)) == 0
+        assert main(words, environment(tmp_path, hub)) == 0
         tarball = tmp_path / "tiiuae--falcon-7b-instruct.tar"
         assert capsys.readouterr().out == f"{tarball}\n"
         found = find_model(a_request(tmp_path, tarball=tarball))
@@ -148,7 +157,7 @@ class TestTarball:
         (tmp_path / "folder").mkdir()
         words = ["download", FALCON, "--json", "--save-as-tarfile"]
         words += ["--tarfile-name", str(tmp_path / name)]
-        assert main(words, environment(tmp_path)) == 0
+        assert main(words, environment(tmp_path, hub)) == 0
         printed = json.loads(capsys.readouterr().out)
         assert printed["tarball"] == str(tmp_path / "folder" / "falcon.tar")
         assert find_model(a_request(tmp_path, tarball=tmp_path / "folder" / "falcon.tar"))
@@ -161,7 +170,7 @@ class TestTarball:
 class TestDryRun:
     def test_table(self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
         words = ["download", FALCON, "--dry-run", "--save-as-tarfile"]
-        assert main(words, environment(tmp_path)) == 0
+        assert main(words, environment(tmp_path, hub)) == 0
         printed = capsys.readouterr().out
         assert "model-00001-of-00002.safetensors    19.6 KiB" in printed
         assert f"to be downloaded: 39.4 KiB to {tmp_path / 'cache'}, where" in printed
@@ -170,7 +179,7 @@ class TestDryRun:
         assert not (tmp_path / "cache").exists()
 
     def test_json(self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["download", FALCON, "--dry-run", "--json"], environment(tmp_path)) == 0
+        assert main(["download", FALCON, "--dry-run", "--json"], environment(tmp_path, hub)) == 0
         printed = json.loads(capsys.readouterr().out)
         assert (printed["dry_run"], printed["bytes"], printed["missing_bytes"]) == (
             True,
@@ -202,7 +211,7 @@ class TestRefusals:
         named: str,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        assert main(["download", *words], environment(tmp_path)) == code
+        assert main(["download", *words], environment(tmp_path, hub)) == code
         printed = capsys.readouterr()
         assert printed.out == ""
         assert named in printed.err
@@ -233,7 +242,7 @@ class TestRefusals:
         self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
     ) -> None:
         hub.files = {"model.safetensors": safetensors()}
-        assert main(["download", FALCON], environment(tmp_path)) == 65
+        assert main(["download", FALCON], environment(tmp_path, hub)) == 65
         assert "config.json (missing)" in capsys.readouterr().err
 
 

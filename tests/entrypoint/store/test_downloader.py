@@ -54,13 +54,13 @@ def test_it_ends_when_its_parent_is_gone(
     Result: the process ends, without a result.
     """
     with serve_hub(Hub(model_files(size=1_000_000), pause=pause)) as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.address)
         monkeypatch.setenv("HF_HOME", f"{tmp_path}/home")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         job: Job = {
             "repository": FALCON,
             "revision": None,
             "token": None,
+            "endpoint": hub.address,
             "root": f"{tmp_path}/cache",
             "include": [],
             "exclude": [],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -23,9 +24,10 @@ from entrypoint.errors import (
     RevisionNotFound,
     StorageError,
 )
+from entrypoint.store import downloader
 from entrypoint.store import hub as client
 from entrypoint.store.cache import PARTIAL
-from entrypoint.store.downloader import Report
+from entrypoint.store.downloader import Job, Report
 from entrypoint.store.fetch import fetch_model
 from entrypoint.store.find import find_model
 from entrypoint.store.hub import Fetched, Order, fetch
@@ -69,12 +71,27 @@ def hub(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield hub
 
 
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The downloader runs here, for what does not depend on its being another process."""
+
+    def run(job: Job, scratch: Path) -> Iterator[dict[str, Any]]:
+        said: list[dict[str, Any]] = []
+        monkeypatch.setattr(downloader, "say", said.append)
+        result = downloader.run(job)
+        return (message for message in [*said, json.loads(json.dumps(result))])
+
+    monkeypatch.setattr(client, "run_downloader", run)
+
+
 def find_and_fetch(request: Request) -> Model:
     return fetch_model(find_model(request), request, ignore_progress)
 
 
 def an_order(tmp_path: Path, **changes: Any) -> Order:
-    order = Order(FALCON, None, None, tmp_path / "cache", tmp_path / "scratch")
+    order = Order(
+        FALCON, None, None, tmp_path / "cache", tmp_path / "scratch", os.environ["HF_ENDPOINT"]
+    )
     return replace(order, **changes)
 
 
@@ -123,6 +140,7 @@ class TestDownload:
         later = find_model(a_request(tmp_path, tmp_path / "cache"))
         assert (later.source, later.path, later.revision) == ("cache", model.path, COMMIT)
 
+    @pytest.mark.usefixtures("at_once")
     def test_the_blobs_are_called_as_the_hub_calls_them(self, tmp_path: Path, hub: Hub) -> None:
         blobs = fetch(an_order(tmp_path)).path.parents[1] / "blobs"
         names = {blob_id(name, content) for name, content in FILES.items()}
@@ -136,6 +154,7 @@ class TestDownload:
         assert again.path == first.path
         assert hub.downloaded == set()
 
+    @pytest.mark.usefixtures("at_once")
     def test_a_link_that_is_missing_is_made_again(self, tmp_path: Path, hub: Hub) -> None:
         request = a_request(tmp_path, tmp_path / "cache", offline=False)
         path = find_and_fetch(request).path
@@ -147,6 +166,7 @@ class TestDownload:
         assert content(path) == FILES
         assert hub.downloaded == set()  # its blob was still there
 
+    @pytest.mark.usefixtures("at_once")
     def test_a_blob_that_was_cut_short_is_fetched_again(self, tmp_path: Path, hub: Hub) -> None:
         path = fetch(an_order(tmp_path)).path
         (path / SHARD).resolve().write_bytes(FILES[SHARD][:1000])
@@ -155,6 +175,7 @@ class TestDownload:
         assert hub.downloaded == {SHARD}
         assert content(path) == FILES
 
+    @pytest.mark.usefixtures("at_once")
     def test_files_of_the_same_content_are_fetched_once(
         self, tmp_path: Path, environment: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -170,6 +191,7 @@ class TestDownload:
         monkeypatch.setenv(name, "1")
         assert find_and_fetch(a_request(tmp_path, tmp_path / "cache", offline=False)).on_disk
 
+    @pytest.mark.usefixtures("at_once")
     def test_it_goes_to_the_first_root_that_can_be_written_to(
         self, tmp_path: Path, hub: Hub
     ) -> None:
@@ -190,7 +212,8 @@ class TestDownload:
         script = (
             "import sys; from pathlib import Path\n"
             "from entrypoint.store.hub import Order, fetch\n"
-            f"order = Order({FALCON!r}, None, None, Path(sys.argv[1]), Path(sys.argv[2]))\n"
+            f"paths, name = map(Path, sys.argv[1:]), {FALCON!r}\n"
+            f"order = Order(name, None, None, *paths, {hub.address!r})\n"
             "fetch(order, report=lambda report: print(report['done'], flush=True))"
         )
         order = an_order(tmp_path)
@@ -206,6 +229,7 @@ class TestDownload:
 
 
 class TestToken:
+    @pytest.mark.usefixtures("at_once")
     def test_it_is_sent_with_the_revision(self, tmp_path: Path, hub: Hub) -> None:
         request = a_request(
             tmp_path, tmp_path / "cache", offline=False, revision=COMMIT, token="hf_a"
@@ -213,6 +237,7 @@ class TestToken:
         assert find_and_fetch(request).revision == COMMIT
         assert hub.tokens == {"Bearer hf_a"}
 
+    @pytest.mark.usefixtures("at_once")
     def test_another_host_does_not_get_it(self, tmp_path: Path, hub: Hub) -> None:
         fetch(an_order(tmp_path, token="hf_a"))
         assert hub.storage_tokens == {None}
@@ -231,6 +256,7 @@ class TestToken:
         assert not any("hf_secret" in text for text in seen)
 
 
+@pytest.mark.usefixtures("at_once")
 class TestSelection:
     def test_patterns(self, tmp_path: Path, hub: Hub) -> None:
         order = an_order(tmp_path, include=("*.json", "*.bin"), exclude=("tok*",))
@@ -268,6 +294,7 @@ class TestSelection:
         assert sum(hub.sent.values()) == TOTAL
 
 
+@pytest.mark.usefixtures("at_once")
 class TestDryRun:
     def test_it_says_what_is_missing_and_writes_nothing(self, tmp_path: Path, hub: Hub) -> None:
         listed = fetch(an_order(tmp_path), dry_run=True)
@@ -290,6 +317,7 @@ class TestDryRun:
 
 
 class TestResume:
+    @pytest.mark.usefixtures("at_once")
     def test_a_connection_that_is_cut(
         self, tmp_path: Path, hub: Hub, capfd: pytest.CaptureFixture[str]
     ) -> None:
@@ -299,6 +327,7 @@ class TestResume:
         assert sum(hub.sent.values()) == TOTAL
         assert f"{SHARD}: stopped at 40,000 of {len(FILES[SHARD]):,}" in capfd.readouterr().err
 
+    @pytest.mark.usefixtures("at_once")
     def test_a_hub_that_is_busy_for_a_moment(
         self, tmp_path: Path, hub: Hub, capfd: pytest.CaptureFixture[str]
     ) -> None:
@@ -310,6 +339,7 @@ class TestResume:
         assert "HTTP 429" in told
         assert "HTTP 503" in told
 
+    @pytest.mark.usefixtures("at_once")
     def test_a_host_without_ranges(self, tmp_path: Path, hub: Hub) -> None:
         hub.ranges = False
         hub.faults[SHARD] = Fault(cut=40_000)
@@ -335,6 +365,7 @@ class TestResume:
         assert max(count for _, count in hub.again) <= 65_536
         assert find_model(request).on_disk
 
+    @pytest.mark.usefixtures("at_once")
     def test_what_was_left_and_is_damaged_is_fetched_again(
         self, tmp_path: Path, hub: Hub, capfd: pytest.CaptureFixture[str]
     ) -> None:
@@ -362,6 +393,7 @@ class TestResume:
         assert not descendants(os.getpid()).keys() - before
 
 
+@pytest.mark.usefixtures("at_once")
 class TestRefs:
     def refs(self, fetched: Fetched) -> dict[str, str]:
         refs = fetched.path.parents[1] / "refs"
@@ -408,11 +440,13 @@ class TestHubsOwnClient:
         ]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
+    @pytest.mark.usefixtures("at_once")
     def test_it_finds_a_pinned_commit_without_a_network(self, tmp_path: Path, hub: Hub) -> None:
         fetched = fetch(an_order(tmp_path, revision=COMMIT))
         script = "print(hf.snapshot_download(name, cache_dir=cache, local_files_only=True))"
         assert self.ask(tmp_path, script) == str(fetched.path)
 
+    @pytest.mark.usefixtures("at_once")
     def test_it_has_nothing_to_add(self, tmp_path: Path, hub: Hub) -> None:
         fetched = fetch(an_order(tmp_path))
         hub.forget()
@@ -420,6 +454,7 @@ class TestHubsOwnClient:
         assert self.ask(tmp_path, script) == str(fetched.path)
         assert hub.downloaded == set()
 
+    @pytest.mark.usefixtures("at_once")
     def test_it_takes_the_cache_for_whole(self, tmp_path: Path, hub: Hub) -> None:
         fetch(an_order(tmp_path, revision=COMMIT))
         script = (
@@ -429,6 +464,7 @@ class TestHubsOwnClient:
         )
         assert self.ask(tmp_path, script) == f"{TOTAL} {COMMIT} main"
 
+    @pytest.mark.usefixtures("at_once")
     def test_what_it_downloaded_is_not_fetched_again(self, tmp_path: Path, hub: Hub) -> None:
         self.ask(tmp_path, "hf.snapshot_download(name, cache_dir=cache)")
         hub.forget()
@@ -436,6 +472,7 @@ class TestHubsOwnClient:
         assert hub.downloaded == set()
 
 
+@pytest.mark.usefixtures("at_once")
 class TestRefusals:
     def test_a_gated_model(self, tmp_path: Path, hub: Hub) -> None:
         request = a_request(tmp_path, tmp_path / "c", model_id="meta/gated", offline=False)
@@ -503,7 +540,7 @@ class TestRefusals:
     def test_a_hub_that_says_nothing(
         self, tmp_path: Path, environment: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "1")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 1)
         with socket.create_server(("127.0.0.1", 0)) as server:
             monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
             error = failure(HubError, an_order(tmp_path))
@@ -562,6 +599,7 @@ class TestMachine:
     def test_no_root_at_all(self, tmp_path: Path, environment: None) -> None:
         assert "none is set" in failure(MachineError, a_request(tmp_path, offline=False)).message
 
+    @pytest.mark.usefixtures("at_once")
     def test_a_disk_that_cannot_be_written(self, tmp_path: Path, hub: Hub) -> None:
         folder = write_snapshot(tmp_path / "c", files={}).parents[1]
         (folder / "blobs").rmdir()
@@ -569,6 +607,7 @@ class TestMachine:
         error = failure(StorageError, a_request(tmp_path, tmp_path / "c", offline=False))
         assert error.variable == "HF_HUB_CACHE"
 
+    @pytest.mark.usefixtures("at_once")
     def test_too_little_room_is_told_before_anything_is_fetched(
         self, tmp_path: Path, hub: Hub
     ) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from entrypoint.store.objects.uri import without_secret
+
 if TYPE_CHECKING:
     from entrypoint.store.packed import Packed
 
@@ -51,7 +53,7 @@ class Request:
     mount: Path = Path("/mnt/models")
 
     def __repr__(self) -> str:
-        return f"Request(model_id={self.model_id!r}, revision={self.revision!r})"
+        return f"Request(model_id={without_secret(self.model_id)!r}, revision={self.revision!r})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -19,6 +20,8 @@ CHUNK = 8 << 20
 EXTRAS = {"az": ("azure", "adlfs", "AzureBlobFileSystem"), "gs": ("gcs", "gcsfs", "GCSFileSystem")}
 """The extra, the package and the class of each store."""
 
+SIGNATURE = re.compile(r"(\bsig=)[^&\s'\"]+")
+"""What is secret in an address that a client names in its error."""
 UNREACHABLE = ("aiohttp.", "azure.core.exceptions.ServiceRe", "requests.exceptions.")
 """How the names of the clients' errors begin that say that a store did not answer."""
 WITHOUT_CREDENTIALS = (
@@ -171,7 +174,7 @@ class FilesystemStore:
     def _said(self, error: Exception) -> InferenceServerError | Transient:
         """The error for what a client raised; the clients have no class in common."""
         detail = " ".join(str(error).split()) or type(error).__name__
-        detail = detail.replace(self._uri.sas, "***") if self._uri.sas else detail
+        detail = SIGNATURE.sub(r"\1***", detail)
         name = f"{type(error).__module__}.{type(error).__qualname__}"
         status = getattr(error, "status_code", None) or getattr(error, "code", None)
         if status in (401, 403) or isinstance(error, PermissionError):

@@ -65,7 +65,12 @@ def denied(uri: ObjectUri, detail: str) -> StoreError:
     return StoreError(
         f"The store does not let these credentials at {uri}: {detail}.",
         hint="Ask for the right to read the object (to push: to write and read it). "
-        + CREDENTIALS[uri.store],
+        + CREDENTIALS[uri.store]
+        + (
+            " S3 says the same of a key that is not there, to who may not list the bucket."
+            if uri.store == "s3"
+            else ""
+        ),
     )
 
 

@@ -235,8 +235,6 @@ class S3Store:
     def read(self, state: ObjectState, start: int, end: int) -> Iterator[bytes]:
         """Yield the bytes of ``[start, end)``, of this state and no other."""
         arguments = {**self.address, "IfMatch": state.etag, "Range": f"bytes={start}-{end - 1}"}
-        if state.version and state.version != "null":
-            arguments["VersionId"] = state.version
         with self.translated():
             answer = self.client.get_object(**arguments)
             body = answer["Body"]

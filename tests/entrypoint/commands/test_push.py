@@ -5,12 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from entrypoint.cli import main
-from tests.entrypoint.store.objects.samples import BUCKET, URI, S3StandIn, open_s3, random_file
+from tests.entrypoint.store.objects.samples import (
+    BUCKET,
+    MIB,
+    URI,
+    Asked,
+    S3StandIn,
+    open_s3,
+    random_file,
+)
 from tests.entrypoint.store.samples import (
     COMPRESSIONS,
     model_files,
@@ -114,6 +125,32 @@ class TestAnswer:
         main(["push", str(random_file(tmp_path / "other.tar", 9)), URI])
         assert main(["push", str(tarball), URI]) == 0
         assert "in place of another content" in capsys.readouterr().out
+
+
+def test_a_push_that_was_killed_goes_on(tmp_path: Path, s3: S3StandIn) -> None:
+    """Killed when its last part arrives, before the store has it: only that one is sent again."""
+    source = random_file(tmp_path / "a.tar", 24 * MIB + 1)
+    command = [sys.executable, "-m", "entrypoint.cli", "push", str(source), URI, "--max-workers=1"]
+    environ = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "scratch")}
+    process = subprocess.Popen(command, env=environ)
+
+    def fault(asked: Asked) -> str | None:
+        if asked.part != 4:
+            return None
+        process.kill()
+        process.wait()
+        return "SlowDown"
+
+    s3.fault = fault
+    assert process.wait() == -signal.SIGKILL
+    s3.fault = lambda asked: None
+    assert sorted(s3.sent_parts()) == [1, 2, 3, 4]
+    assert keys() == []
+    s3.requests.clear()
+    assert main(["push", str(source), URI], environ) == 0
+    assert s3.sent_parts() == [4]
+    assert main(["pull", URI, str(tmp_path / "b.tar")]) == 0
+    assert (tmp_path / "b.tar").read_bytes() == source.read_bytes()
 
 
 class TestErrors:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from entrypoint.errors import InferenceServerError, MachineError, StoreError
 from entrypoint.store.objects import child
 from entrypoint.store.objects.child import pull_in_child
 from tests.end_to_end.launch import descendants
-from tests.entrypoint.store.objects.samples import BUCKET, KEY, MIB, URI, S3StandIn, open_s3
+from tests.entrypoint.store.objects.samples import BUCKET, KEY, MIB, URI, Asked, S3StandIn, open_s3
 from tests.entrypoint.store.samples import ignore_progress
 
 
@@ -51,6 +54,46 @@ def test_it_is_ended_when_the_start_is_stopped(tmp_path: Path, s3: S3StandIn) ->
     with pytest.raises(KeyboardInterrupt):
         pull_in_child(URI, tmp_path / "a", "MODEL_ID", stop)
     assert not [line for line in descendants(os.getpid()).values() if "puller" in line]
+
+
+def test_it_does_not_outlive_its_parent(tmp_path: Path, s3: S3StandIn) -> None:
+    put(bytes(2 * MIB))
+    asked, released = threading.Event(), threading.Event()
+
+    def fault(request: Asked) -> None:
+        if request.range:
+            asked.set()
+            released.wait(30)
+
+    s3.fault = fault
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from entrypoint.store.objects.child import pull_in_child\n"
+        f"pull_in_child({URI!r}, Path(sys.argv[1]), 'MODEL_ID', lambda done, total: None)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "a")])
+    try:
+        assert asked.wait(30)
+        [puller] = [pid for pid, line in descendants(parent.pid).items() if "puller" in line]
+        parent.kill()
+        parent.wait()
+        for _ in range(600):
+            if not Path(f"/proc/{puller}").exists() or is_zombie(puller):
+                break
+            time.sleep(0.05)
+        else:
+            raise AssertionError("it goes on without its parent")
+    finally:
+        parent.kill()
+        released.set()
+    assert not (tmp_path / "a").exists()
+
+
+def is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def test_its_errors_are_raised_here(

@@ -41,6 +41,7 @@ class Phase(StrEnum):
     RESOLVE = "resolve"
     UNPACK = "unpack"
     DOWNLOAD = "download"
+    VERIFY = "verify"
     CONVERT = "convert"
     IMPORT = "import"
     WEIGHTS = "weights"

@@ -23,6 +23,7 @@ from entrypoint.plan import (
 from entrypoint.pod import Pod, read_pod
 from entrypoint.scratch import make_scratch, scratch_directory
 from entrypoint.settings import KSERVE_MOUNT, Settings, cache_roots, near_misses, read_settings
+from entrypoint.store.demand import Demand, check_demand
 from entrypoint.store.find import find_model
 from entrypoint.store.model import Model, Request
 
@@ -57,6 +58,12 @@ class Draft:
             idle = idle_notes(self.settings, self.environ, self.hardware.kind)
             return replace(plan, notes=plan.notes + idle)
         return on_openvino(plan, weights, self.settings.openvino_enable_quantized_weights)
+
+    @property
+    def demand(self) -> Demand:
+        """What the model must pass."""
+        settings = self.settings
+        return Demand(settings.model_verify, settings.model_signature_key, settings.model_signature)
 
     def openvino_weights(self, model: Model) -> Weights | None:
         """Return the OpenVINO model that is served, None where vLLM's own engine serves."""
@@ -102,7 +109,9 @@ def draft(environ: Mapping[str, str]) -> Draft:
         for name, meant in misses.items()
     )
     notes += hardware.notes
-    return Draft(settings, request, hardware, read_pod(environ, scratch), notes, environ)
+    drafted = Draft(settings, request, hardware, read_pod(environ, scratch), notes, environ)
+    check_demand(drafted.demand)
+    return drafted
 
 
 def _no_model(misses: Mapping[str, str]) -> SettingError:
@@ -134,11 +143,13 @@ def plan_launch(environ: Mapping[str, str]) -> LaunchPlan:
 def prepare_launch(
     drafted: Draft, enter: Callable[[Phase], None], progress: Callable[[int, int], None]
 ) -> LaunchPlan:
-    """Return the plan of a launch whose model is on the disk, fetched and converted if need be.
+    """Return the plan of a launch whose model is on the disk and has passed what it must.
+
+    It is fetched before and converted after that, if need be.
 
     Args:
         drafted: The launch so far.
-        enter: Called with the phase, if the model has to be fetched or converted.
+        enter: Called with the phase, if the model has to be fetched, hashed or converted.
         progress: Called with the bytes that are there, and their total.
 
     Raises:
@@ -153,6 +164,13 @@ def prepare_launch(
         enter(Phase.DOWNLOAD if model.path is None else Phase.UNPACK)
         model = fetch_model(model, drafted.request, progress)
         plan = drafted.plan(model)
+    if drafted.demand.anything:
+        from entrypoint.store.enforce import verify_model
+        from entrypoint.store.workers import processors
+
+        if drafted.demand.hashes:
+            enter(Phase.VERIFY)
+        verify_model(model, drafted.demand, processors(), progress)
     weights = drafted.openvino_weights(model)
     if weights is not None and not weights.whole:
         from entrypoint.openvino.convert import convert, converter_environment, find_converter

@@ -94,6 +94,7 @@ def _device(value: object) -> str:
 
 OpenVINODevice = Annotated[str, BeforeValidator(_device)]
 Precision = Annotated[Literal["u8", "f16", "bf16", "f32"], BeforeValidator(_folded)]
+Verify = Annotated[Literal["off", "size", "full"], BeforeValidator(_folded)]
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys)]
 Shards = Annotated[int | Literal["max"], BeforeValidator(_shards)]
@@ -191,6 +192,26 @@ class Settings(BaseSettings):
         validation_alias=_names("MODEL_TARBALL"),
         description="A tarball (`.tar`, `.tar.gz`, `.tar.zst`) or a directory of them. Without "
         "it, tarballs are looked for beside the cache.",
+    )
+    model_verify: Verify = Field(
+        "size",
+        validation_alias=_names("MODEL_VERIFY"),
+        description="What a model must pass before it is served: `full`, every file has the hash "
+        "that its blob is called by and that its manifest says; `size`, every file is "
+        "there, with the size that the manifest says; `off`, nothing more than what every start "
+        "checks.",
+    )
+    model_signature_key: Path | None = Field(
+        None,
+        validation_alias=_names("MODEL_SIGNATURE_KEY"),
+        description="Public key (PEM) that must have signed the model, with an OpenSSF model "
+        "signature. Needs the extra `sign`.",
+    )
+    model_signature: Path | None = Field(
+        None,
+        validation_alias=_names("MODEL_SIGNATURE"),
+        description="Where the signature is. Without it: beside the tarball, the directory or the "
+        "`models--org--name` folder, with `.sig` added to its name.",
     )
     hf_hub_cache: Path | None = Field(
         None,

@@ -48,6 +48,17 @@ class Content:
         finally:
             os.close(descriptor)
 
+    def sha256(self) -> str:
+        """The SHA-256 of the content.
+
+        Raises:
+            OSError: It cannot be read, or has become shorter.
+        """
+        hasher = Hasher(self.size)
+        for block in self.blocks():
+            hasher.update(block)
+        return hasher.digests().sha256
+
 
 @dataclass(frozen=True, slots=True)
 class Folder:
@@ -150,11 +161,7 @@ class FilesBelow:
             for name in wanted - hashes.keys():
                 path = self.place / name
                 if ".." not in name.split("/") and path.is_file():
-                    content = Content(path, 0, path.stat().st_size)
-                    hasher = Hasher(content.size)
-                    for block in content.blocks():
-                        hasher.update(block)
-                    found[name] = hasher.digests().sha256
+                    found[name] = Content(path, 0, path.stat().st_size).sha256()
             return found
 
         return complete

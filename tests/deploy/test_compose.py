@@ -27,6 +27,8 @@ NOT_PASSED = {
     "OPENVINO_CONVERTER": "the image has it in its place",
     "HF_HOME": "HF_HUB_CACHE and HUGGINGFACE_HUB_CACHE are set",
     "API_KEY_FILE": "a file that no volume brings",
+    "MODEL_SIGNATURE_KEY": "a file that no volume brings",
+    "MODEL_SIGNATURE": "a file that no volume brings",
     "STORAGE_URI": "KServe's",
     "S3_ENDPOINT": "KServe's; AWS_ENDPOINT_URL is passed",
     "S3_USE_HTTPS": "KServe's; AWS_ENDPOINT_URL is passed",

@@ -82,6 +82,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 def _target(source: Path, text: str, family: str | None) -> ObjectUri:
     """The object: what the URI names, or in a folder what the convention says."""
     from entrypoint.errors import UsageError
+    from entrypoint.progress import Progress
     from entrypoint.store.objects.convention import describe
     from entrypoint.store.objects.uri import conventional_key, parse_uri
 
@@ -93,7 +94,8 @@ def _target(source: Path, text: str, family: str | None) -> ObjectUri:
                 hint="Leave --family out, or end the URI in '/'.",
             )
         return uri
-    described = describe(source)
+    with Progress("read", source.stat().st_size) as progress:
+        described = describe(source, lambda done, total: progress.advance(done - progress.done))
     return uri.with_key(
         conventional_key(
             uri.key,

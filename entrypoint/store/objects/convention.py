@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,8 +62,14 @@ class Described:
         return family
 
 
-def describe(archive: Path) -> Described:
+def describe(
+    archive: Path, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Described:
     """Read which model a tarball holds. A compressed one is read from beginning to end.
+
+    Args:
+        archive: The tarball.
+        progress: Called with the bytes of it that are read, and their total.
 
     Raises:
         UsageError: It does not say which one it holds, or holds several.
@@ -73,7 +80,7 @@ def describe(archive: Path) -> Described:
     refs: dict[str, dict[str, str]] = {}
     links: dict[Parts, Parts] = {}
     configs: dict[Parts, bytes] = {}
-    with open_archive(archive) as opened:
+    with open_archive(archive, progress) as opened:
         for parts, member in opened.members():
             inside = repository_of(parts)
             if inside is None:

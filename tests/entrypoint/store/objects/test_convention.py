@@ -34,7 +34,12 @@ def test_describe(
     write_snapshot(tmp_path / "source" / top, commit=OTHER_COMMIT, files=OTHER, ref="v2")
     write_snapshot(tmp_path / "source" / top, files=FILES)
     archive = packer(tmp_path / "source", tmp_path / "any-name", compression)
-    assert describe(archive) == Described(FALCON, COMMIT, "falcon", suffix)
+    reports: list[tuple[int, int]] = []
+    described = describe(archive, lambda *report: reports.append(report))
+    assert described == Described(FALCON, COMMIT, "falcon", suffix)
+    size = archive.stat().st_size
+    assert {total for _, total in reports} == {size}
+    assert max(done for done, _ in reports) == size
 
 
 def test_a_configuration_that_is_no_link(tmp_path: Path) -> None:

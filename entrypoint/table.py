@@ -1,4 +1,4 @@
-"""A launch plan for people: what ``inference-server plan`` prints."""
+"""Tables for people: a launch plan, and the models that are here."""
 
 from __future__ import annotations
 
@@ -62,3 +62,25 @@ def plan_table(plan: dict[str, Any]) -> str:
     if plan["notes"]:
         lines += ["", *(f"  {note['level']}: {note['message']}" for note in plan["notes"])]
     return "\n".join(lines)
+
+
+def models_table(models: Sequence[dict[str, Any]]) -> str:
+    """Return models as a table.
+
+    Args:
+        models: As ``inference-server models --json`` has them.
+    """
+    rows = [("model", "revision", "size", "format", "where", "note")]
+    for model in models:
+        revision = " ".join((model["revision"] or "-", *model["refs"]))
+        rows.append(
+            (
+                model["model"] or "-",
+                revision,
+                "-" if model["bytes"] is None else human_bytes(model["bytes"]),
+                ", ".join(model["formats"]) or "-",
+                model["path"],
+                model["problem"] or "",
+            )
+        )
+    return "\n".join(_columns(rows))

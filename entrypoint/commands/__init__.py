@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from entrypoint.commands import (
     download,
     health,
+    models,
     options,
     pack,
     plan,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 Run = Callable[[argparse.Namespace, Mapping[str, str]], int]
 
-COMMANDS = (serve, plan, health, options, download, pack, verify, sign, push, pull)
+COMMANDS = (serve, plan, models, health, options, download, pack, verify, sign, push, pull)
 """In the order of ``--help``."""
 
 

@@ -8,7 +8,7 @@ import re
 import sys
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from entrypoint.errors import RefusedArtifact
 from entrypoint.store.cache import MAX_REF_BYTES, PREFIX, Repository, repository_name
+from entrypoint.store.catalogue import Contents
 from entrypoint.store.compressed import decompress, is_compressed, least_content
 from entrypoint.store.directory import MODEL_MARKS
 from entrypoint.store.integrity import INDEX_SUFFIXES, is_weight
@@ -62,23 +63,6 @@ DAMAGE = (
 )
 
 Parts = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What a tarball holds, as far as that can be known without reading it all.
-
-    Attributes:
-        repositories: ``{org/name: what is there of it}``, in the layout of the cache.
-        sizes: ``{org/name: bytes}``; of a plain model under the name ``""``.
-        plain: Whether it is a plain model directory.
-        listed: Whether all of it was seen; else ``repositories`` is one name with nothing in it.
-    """
-
-    repositories: Mapping[str, Repository]
-    sizes: Mapping[str, int]
-    plain: bool
-    listed: bool
 
 
 class _StrictHeader(tarfile.TarInfo):
@@ -459,30 +443,51 @@ def peek(path: Path) -> Contents:
         return _first_of(archive) if archive.compressed else _all_of(archive)
 
 
+def survey(path: Path, progress: Callable[[int, int], None]) -> Contents:
+    """Find out all that a tarball holds, reading a compressed one to its end.
+
+    Args:
+        path: The archive.
+        progress: Called with the bytes of the archive read, and their total.
+
+    Raises:
+        RefusedArtifact: It is damaged, cut short, or no tarball.
+        OSError: It cannot be read.
+    """
+    with open_archive(path, progress) as archive:
+        contents = _all_of(archive)
+        archive.finish()
+        return contents
+
+
 def _first_of(archive: OpenArchive) -> Contents:
     passed = 0
     for parts, member in archive.members():
         if repository := repository_of(parts):
             name = repository_name(repository[0])
             nothing_known = Repository(name, archive.path, (), {})
-            return Contents({name: nothing_known}, {}, plain=False, listed=False)
+            return Contents({name: nothing_known}, {}, {}, False, listed=False, compressed=True)
         if member.isreg() and _tells_plain(parts):
-            return Contents({}, {}, plain=True, listed=False)
+            return Contents({}, {}, {}, plain=True, listed=False, compressed=True)
         passed += member.size
         if passed > MAX_PEEK:
             break
-    return Contents({}, {}, plain=False, listed=False)
+    return Contents({}, {}, {}, plain=False, listed=False, compressed=True)
 
 
 def _all_of(archive: OpenArchive) -> Contents:
     commits: dict[str, list[str]] = {}
     refs: dict[str, dict[str, str]] = {}
     sizes: dict[str, int] = {}
+    formats: dict[str, dict[str, None]] = {}
     plain = False
     for parts, member in archive.members():
         inside = repository_of(parts)
         name = repository_name(inside[0]) if inside else ""
         sizes[name] = sizes.get(name, 0) + member.size
+        rest = inside[1] if inside else parts
+        if rest and is_weight(rest[-1]) and (len(rest) == 3 if inside else len(rest) <= 2):
+            formats.setdefault(name, {})[rest[-1].rpartition(".")[2]] = None
         if inside is None:
             plain = plain or (member.isreg() and _tells_plain(parts))
             continue
@@ -498,4 +503,11 @@ def _all_of(archive: OpenArchive) -> Contents:
         name: Repository(name, archive.path, tuple(sorted(found)), refs[name])
         for name, found in commits.items()
     }
-    return Contents(repositories, sizes, plain and not repositories, listed=True)
+    return Contents(
+        repositories,
+        sizes,
+        {name: tuple(sorted(found)) for name, found in formats.items()},
+        plain and not repositories,
+        listed=True,
+        compressed=archive.compressed,
+    )

@@ -56,14 +56,7 @@ def find_model(request: Request) -> Model:
     """
     if is_uri(request.model_id):
         return find_artifact(request)
-    if request.tarball is not None and not os.path.exists(request.tarball):
-        raise SettingError(
-            f"MODEL_TARBALL is {str(request.tarball)!r}, which does not exist or cannot be "
-            "reached.",
-            variable="MODEL_TARBALL",
-            hint="Set MODEL_TARBALL to a tarball or to a directory of them, or leave it empty to "
-            "look beside the cache.",
-        )
+    check_tarball_setting(request.tarball)
     trail = Trail(request)
     if is_path(request.model_id):
         return _in_directory(trail)
@@ -102,6 +95,21 @@ def check_repository_id(model_id: str) -> None:
             "exists.",
             variable="MODEL_ID",
             hint=f"Set it to a repository id ({meant}) or to a directory, beginning with '/'.",
+        )
+
+
+def check_tarball_setting(tarball: Path | None) -> None:
+    """Check that what MODEL_TARBALL names is there.
+
+    Raises:
+        SettingError: It does not exist, or cannot be reached.
+    """
+    if tarball is not None and not os.path.exists(tarball):
+        raise SettingError(
+            f"MODEL_TARBALL is {str(tarball)!r}, which does not exist or cannot be reached.",
+            variable="MODEL_TARBALL",
+            hint="Set MODEL_TARBALL to a tarball or to a directory of them, or leave it empty to "
+            "look beside the cache.",
         )
 
 

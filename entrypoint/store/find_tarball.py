@@ -7,6 +7,7 @@ from pathlib import Path
 
 from entrypoint.errors import IncompleteModel, RefusedArtifact, UnreadableModel
 from entrypoint.store.cache import Repository, RevisionProblem, Snapshot, choose_commit
+from entrypoint.store.catalogue import Contents
 from entrypoint.store.directory import folder_names, open_tree
 from entrypoint.store.folder import permission_denied, why_unreadable
 from entrypoint.store.integrity import check_files, read_config
@@ -23,6 +24,13 @@ def find_in_tarballs(trail: Trail) -> Model | None:
         ArtifactError, UnreadableModel, ModelNotFound: MODEL_TARBALL names a tarball that cannot
             give it.
     """
+    try:
+        return _find(trail)
+    finally:
+        trail.catalogue.save()
+
+
+def _find(trail: Trail) -> Model | None:
     named = trail.request.tarball
     folders = list(trail.request.cache_roots)
     if named is not None and os.path.isdir(named):
@@ -84,6 +92,9 @@ def _look_into(trail: Trail, archive: Path, *, meant: bool) -> Model | Failure |
     """
     request = trail.request
     try:
+        known = trail.catalogue.known(archive)
+        if known is not None and (other := _without(trail, archive, known, meant=meant)):
+            return other
         target = unpack_target(request.scratch, archive, request.model_id)
         if not target.is_dir():
             return _look_into_packed(trail, archive, target, meant=meant)
@@ -99,15 +110,36 @@ def _look_into(trail: Trail, archive: Path, *, meant: bool) -> Model | Failure |
     return found or f"unpacked at {target}, and holds no model"
 
 
+def _without(trail: Trail, archive: Path, contents: Contents, *, meant: bool) -> str | None:
+    """Say in words that the model is not in a tarball; None if it is, or may be."""
+    model_id = trail.request.model_id
+    for other in contents.repositories.values():
+        trail.available.setdefault(other.name, other.revisions() or (f"in {archive}",))
+    if model_id in contents.repositories:
+        return None
+    if contents.repositories:
+        held = f"holds {', '.join(contents.repositories)}"
+        if contents.listed:
+            return held
+        return f"{held}; what follows is only known after: inference-server models --full"
+    if contents.listed and not contents.plain:
+        return "holds no model"
+    if meant:
+        return None
+    names = " or ".join(f"{name}.tar" for name in folder_names(model_id))
+    return (
+        "does not say which model it holds; if it is this one, name it in MODEL_TARBALL "
+        f"or call it {names}"
+    )
+
+
 def _look_into_packed(
     trail: Trail, archive: Path, target: Path, *, meant: bool
 ) -> Model | Failure | str:
-    from entrypoint.store.archive import peek  # tarfile is only wanted where there is a tarball
-
     request = trail.request
-    contents = peek(archive)
-    for other in contents.repositories.values():
-        trail.available.setdefault(other.name, other.revisions() or (f"in {archive}",))
+    contents = trail.catalogue.look(archive)
+    if other := _without(trail, archive, contents, meant=meant):
+        return other
     repository = contents.repositories.get(request.model_id)
     commit = None
     if repository is not None and contents.listed:
@@ -115,18 +147,7 @@ def _look_into_packed(
         if isinstance(choice, RevisionProblem):
             return choice
         commit = choice
-    elif repository is None:
-        if contents.repositories:
-            return f"holds {', '.join(contents.repositories)}"
-        if contents.listed and not contents.plain:
-            return "holds no model"
-        if not meant:
-            names = " or ".join(f"{name}.tar" for name in folder_names(request.model_id))
-            return (
-                "does not say which model it holds; if it is this one, name it in MODEL_TARBALL "
-                f"or call it {names}"
-            )
-    if contents.listed:
+    if not contents.compressed:
         found = _look_inside(trail, archive, repository, commit)
         if isinstance(found, Model):
             return found

@@ -18,6 +18,7 @@ from entrypoint.errors import (
 )
 from entrypoint.spelling import nearest
 from entrypoint.store.cache import RevisionProblem, Snapshot, read_repository
+from entrypoint.store.catalogue import Catalogue
 from entrypoint.store.files import directory_files
 from entrypoint.store.folder import permission_denied
 from entrypoint.store.integrity import read_config
@@ -44,6 +45,7 @@ class Trail:
         attempts: Each way that was tried, in order.
         available: ``{org/name: its folder, or its revisions where it is in a tarball}``.
         elsewhere: A cache that was likely meant and is not among the roots.
+        catalogue: What is known of tarballs.
     """
 
     def __init__(self, request: Request):
@@ -51,6 +53,7 @@ class Trail:
         self.attempts: list[Attempt] = []
         self.available: dict[str, Path | Sequence[str]] = {}
         self.elsewhere: Path | None = None
+        self.catalogue = Catalogue(request.scratch)
         self._failure: Failure | None = None
         self._denied: Path | None = None
 

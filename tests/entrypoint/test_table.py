@@ -6,7 +6,7 @@ import pytest
 
 from entrypoint.hardware.hardware import Device, Hardware
 from entrypoint.listener import Listen
-from entrypoint.table import human_bytes, plan_table
+from entrypoint.table import human_bytes, models_table, plan_table
 from tests.entrypoint.samples import a_plan
 
 
@@ -54,3 +54,16 @@ def test_every_fact_is_there() -> None:
     for part in ("/m", "1 x cpu", "1000 B", "ARG (wins over NUM_SHARD=2)", "warning: X is odd."):
         assert part in table
     assert not any(line.endswith(" ") for line in table.splitlines())
+
+
+def test_models() -> None:
+    known = {
+        "model": "a/b", "revision": "1" * 40, "refs": ["main", "v1"], "bytes": 2048,
+        "formats": ["bin", "gguf"], "path": "/mnt/a.tar", "problem": None,
+    }  # fmt: skip
+    unknown = dict.fromkeys(known) | {"refs": [], "formats": [], "path": "/b", "problem": "bad"}
+    lines = [line.split() for line in models_table([known, unknown]).splitlines()]
+    assert lines[1:] == [
+        ["a/b", "1" * 40, "main", "v1", "2.0", "KiB", "bin,", "gguf", "/mnt/a.tar"],
+        ["-", "-", "-", "-", "/b", "bad"],
+    ]

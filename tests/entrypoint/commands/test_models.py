@@ -1,0 +1,77 @@
+"""``inference-server models``: what it prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from entrypoint.cli import main
+from entrypoint.store.catalogue import CATALOGUE
+from tests.entrypoint.store.samples import COMMIT, pack, write_snapshot
+from tests.entrypoint.test_launch import environment
+
+
+def test_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_snapshot(tmp_path / "cache", "b/c")
+    write_snapshot(tmp_path / "source", "a/b")
+    archive = pack(tmp_path / "source", tmp_path / "a.tar")
+    assert main(["models"], environment(tmp_path, MODEL_TARBALL=str(archive))) == 0
+    head, first, second = capsys.readouterr().out.splitlines()
+    assert head.split() == ["model", "revision", "size", "format", "where", "note"]
+    assert first.split()[:3] == ["a/b", COMMIT, "main"]
+    assert first.endswith(f"safetensors  {archive}")
+    assert second.split()[0] == "b/c"
+
+
+def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    snapshot = write_snapshot(tmp_path / "cache", "a/b")
+    assert main(["models", "--json"], environment(tmp_path, MODEL_ID="")) == 0
+    printed = capsys.readouterr()
+    (model,) = json.loads(printed.out)["models"]
+    assert model.pop("bytes") > 0
+    assert model == {
+        "model": "a/b",
+        "revision": COMMIT,
+        "refs": ["main"],
+        "formats": ["safetensors"],
+        "source": "cache",
+        "path": str(snapshot),
+        "problem": None,
+        "settings": {"MODEL_ID": "a/b"},
+    }
+    assert printed.err == ""
+
+
+def test_what_it_names_is_what_serve_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_snapshot(tmp_path / "source", "a/b")
+    write_snapshot(tmp_path / "source", "c/d")
+    pack(tmp_path / "source", tmp_path / "many" / "two.tar.zst", "zstd")
+    environ = environment(tmp_path, MODEL_ID="", MODEL_TARBALL=str(tmp_path / "many"))
+    main(["models", "--full", "--json"], environ)
+    models = json.loads(capsys.readouterr().out)["models"]
+    assert [model["model"] for model in models] == ["a/b", "c/d"]
+    for model in models:
+        assert main(["plan", "--json"], {**environ, **model["settings"]}) == 0
+        planned = json.loads(capsys.readouterr().out)["model"]
+        assert (planned["repository"], planned["revision"]) == (model["model"], COMMIT)
+
+
+def test_what_was_found_is_kept(tmp_path: Path) -> None:
+    write_snapshot(tmp_path / "source", "a/b")
+    pack(tmp_path / "source", tmp_path / "cache" / "a.tar")
+    main(["models"], environment(tmp_path))
+    assert (tmp_path / "scratch" / "inference-server" / CATALOGUE).is_file()
+
+
+def test_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"], environment(tmp_path)) == 0
+    assert capsys.readouterr().out == f"no model is in {tmp_path / 'cache'}\n"
+
+
+def test_a_tarball_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"], environment(tmp_path, MODEL_TARBALL="/none.tar")) == 78
+    assert "MODEL_TARBALL is '/none.tar'" in capsys.readouterr().err

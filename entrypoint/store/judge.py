@@ -30,7 +30,7 @@ class Finding:
     Attributes:
         place: Where it is.
         repository: ``org/name``, None for a plain model.
-        files: How many files it has.
+        files: How many files its snapshots have, or the plain model.
         bytes: How many bytes were compared with a hash; 0 where there is none.
         problems: ``{file: what is wrong with it}``.
         notes: What could not be checked, and what is there and does no harm.
@@ -57,7 +57,7 @@ def judge(subject: Subject, hashed: Hashed | None) -> Finding:
     if hashed is not None and not (plain and subject.manifest is None):
         compared = sum(content.size for content in set(subject.contents.values()))
     folder = subject.folder
-    files = len(subject.contents)
+    files = sum(1 for name in subject.contents if plain or name.startswith("snapshots/"))
     return Finding(folder.place, folder.repository, files, compared, problems, tuple(notes))
 
 

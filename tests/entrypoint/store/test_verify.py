@@ -91,6 +91,7 @@ class TestCache:
         found.check()
         [model] = found.models
         assert model.finding.repository == FALCON
+        assert model.finding.files == len(FILES)
         assert model.finding.bytes >= sum(map(len, FILES.values()))
         assert model.finding.notes == ()
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from entrypoint.commands.arguments import Commands
     from entrypoint.settings import Settings
-    from entrypoint.store.downloader import Listing, Report
     from entrypoint.store.hub import Fetched, Order
+    from entrypoint.store.messages import Listing, Report
 
 EPILOG = """\
 Without --format and --include, what the engine loads is downloaded: the safetensors files where
@@ -177,7 +177,7 @@ def _order(arguments: argparse.Namespace, settings: Settings, environ: Mapping[s
         repository=model_id,
         revision=arguments.revision or revision,
         token=settings.hf_token.get_secret_value() if settings.hf_token else None,
-        root=writable_root(roots, make=not arguments.dry_run),
+        root=writable_root(roots, make=not arguments.dry_run, option="--cache-dir, "),
         scratch=scratch_directory(environ),
         endpoint=environ.get("HF_ENDPOINT") or None,
         include=tuple(arguments.include),

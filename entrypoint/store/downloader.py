@@ -3,9 +3,8 @@
 A process of its own, because the hub's client takes more memory than the runtime may keep, reads
 its settings when it is imported, and cannot be stopped in the middle of a request. The first line
 of standard input is a :class:`Job` as JSON; when standard input ends, so does this process, in
-the middle of whatever it does: its parent is gone. Standard output is JSON objects, one a line:
-:class:`Listing`, then :class:`Report` again and again, ``{"tell": ...}`` for people, and at the
-end :class:`Result` or :class:`Failure`.
+the middle of whatever it does: its parent is gone. Standard output is JSON objects, one a line;
+:mod:`.messages` says which.
 """
 
 from __future__ import annotations
@@ -20,10 +19,11 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 from entrypoint.scratch import nearest_existing
 from entrypoint.store.cache import PREFIX
+from entrypoint.store.messages import Failure, Job, ListedFile, Listing, Report, Result
 from entrypoint.store.selection import Format, choose_patterns, formats_of
 from entrypoint.store.snapshot import (
     BLOB,
@@ -49,61 +49,6 @@ SECONDS_BETWEEN_LOOKS = 0.1
 ADDRESS = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
 """What follows the address of a file is a signature as good as a token."""
 ADVICE = re.compile(r" For more information check: \S+")
-
-
-class Job(TypedDict):
-    """What to download; ``dry_run`` only lists it."""
-
-    repository: str
-    revision: str | None
-    token: str | None
-    endpoint: str | None
-    root: str
-    include: list[str]
-    exclude: list[str]
-    format: Format | None
-    workers: int
-    dry_run: bool
-
-
-class ListedFile(TypedDict):
-    """A wanted file: its size, and how much of it is there, in bytes."""
-
-    name: str
-    bytes: int
-    there: int
-
-
-class Listing(TypedDict):
-    """What is wanted; ``free`` is the disk's room in bytes."""
-
-    commit: str
-    files: list[ListedFile]
-    free: int
-
-
-class Report(TypedDict):
-    """How far it is: ``done`` of ``total`` bytes, and ``{name: [fetched, to be fetched]}``."""
-
-    done: int
-    total: int
-    files: dict[str, tuple[int, int]]
-
-
-class Result(TypedDict):
-    """The snapshot; ``path`` is where it would be after a dry run."""
-
-    path: str
-    commit: str
-    fetched: int
-
-
-class Failure(TypedDict):
-    """What went wrong; ``formats`` are those that there are in place of the wanted one."""
-
-    failure: str
-    detail: str
-    formats: NotRequired[list[str]]
 
 
 class NoSuchFormat(Exception):

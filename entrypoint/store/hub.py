@@ -15,9 +15,9 @@ from typing import Any, cast
 from entrypoint.errors import MachineError
 from entrypoint.scratch import can_write
 from entrypoint.store.cache import Snapshot
-from entrypoint.store.downloader import Job, ListedFile, Listing, Report
 from entrypoint.store.folder import why_unreadable
 from entrypoint.store.integrity import check_model
+from entrypoint.store.messages import Job, ListedFile, Listing, Report
 from entrypoint.store.model import Attempt, Model, Request
 from entrypoint.store.refusal import explain
 from entrypoint.store.selection import Format
@@ -127,12 +127,13 @@ def download(model: Model, request: Request, progress: Callable[[int, int], None
     return Snapshot(fetched.path, request.model_id, fetched.commit, size)
 
 
-def writable_root(roots: Sequence[Path], *, make: bool = True) -> Path:
+def writable_root(roots: Sequence[Path], *, make: bool = True, option: str = "") -> Path:
     """The first root that can be written to.
 
     Args:
         roots: In the order of preference.
         make: Whether one that does not exist is made.
+        option: The command's own way to name one, for the error.
 
     Raises:
         MachineError: There is none.
@@ -157,8 +158,8 @@ def writable_root(roots: Sequence[Path], *, make: bool = True) -> Path:
         + (", ".join(reasons) or "none is set")
         + ".",
         variable="HF_HUB_CACHE",
-        hint="Set HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE or HF_HOME to a folder that this user may "
-        "write to, such as a mounted volume.",
+        hint=f"Set {option}HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE or HF_HOME to a folder that this "
+        "user may write to, such as a mounted volume.",
     )
 
 

@@ -25,7 +25,7 @@ def explain(failed: Mapping[str, Any], order: Order) -> InferenceServerError:
     """The error for what the downloader said.
 
     Args:
-        failed: ``failure``, ``detail`` and perhaps ``formats``; see :mod:`.downloader`.
+        failed: ``failure``, ``detail`` and perhaps ``formats``; see :mod:`.messages`.
         order: What was to be downloaded.
     """
     kind, detail, name = str(failed["failure"]), str(failed["detail"]), order.repository

@@ -216,6 +216,16 @@ class TestRefusals:
         assert printed.out == ""
         assert named in printed.err
 
+    @pytest.mark.parametrize("more", [[], ["--dry-run"]])
+    def test_a_cache_that_cannot_be_written_to(
+        self, tmp_path: Path, more: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "cache").touch()
+        assert main(["download", FALCON, *more], environment(tmp_path)) == 71
+        printed = capsys.readouterr().err
+        assert str(tmp_path / "cache") in printed
+        assert "Set --cache-dir, HF_HUB_CACHE" in printed
+
     @pytest.mark.parametrize("value", ["1", "true"])
     def test_a_network_that_is_forbidden(
         self, tmp_path: Path, value: str, capsys: pytest.CaptureFixture[str]
@@ -326,7 +336,7 @@ class Lane:
 
     def kill_one(self, root: Path) -> bool:
         """Kill a download at some moment; whether there was one left to kill."""
-        sent = sum(self.hub.sent.values())
+        sent = self.hub.all_sent()
         # moments of the work rather than of the clock: this machine may be slow
         more = self.random.choice((0, 1, self.random.randrange(400_000), 1_200_500))
         seconds = self.random.uniform(0, 0.3) if more == 0 else self.random.uniform(0, 0.02)
@@ -334,7 +344,7 @@ class Lane:
             more -= sent
         group = self.random.random() < 0.7
         with self.start(root) as process:
-            while process.poll() is None and sum(self.hub.sent.values()) < sent + more:
+            while process.poll() is None and self.hub.all_sent() < sent + more:
                 time.sleep(0.001)
             time.sleep(seconds)
             if process.poll() is not None:

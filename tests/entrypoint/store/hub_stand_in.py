@@ -94,6 +94,10 @@ class Hub:
         for record in (self.downloaded, self.asked, self.sent, self.again, self.ends):
             record.clear()
 
+    def all_sent(self) -> int:
+        """Bytes of content that were sent in all; at once, for others send meanwhile."""
+        return sum(tuple(self.sent.values()))
+
     def entry(self, name: str) -> dict[str, object]:
         """A file as the hub lists it."""
         content = self.files[name]

@@ -9,8 +9,9 @@ import subprocess
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from entrypoint.store.downloader import Job, NoRoom, NoSuchFormat, failure
+from entrypoint.store.downloader import NoRoom, NoSuchFormat, failure
 from entrypoint.store.hub import COMMAND
+from entrypoint.store.messages import Job
 from entrypoint.store.transfer import Damaged
 from tests.entrypoint.store.hub_stand_in import Hub, serve_hub
 from tests.entrypoint.store.samples import FALCON, model_files

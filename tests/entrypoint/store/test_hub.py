@@ -27,10 +27,10 @@ from entrypoint.errors import (
 from entrypoint.store import downloader
 from entrypoint.store import hub as client
 from entrypoint.store.cache import PARTIAL
-from entrypoint.store.downloader import Job, Report
 from entrypoint.store.fetch import fetch_model
 from entrypoint.store.find import find_model
 from entrypoint.store.hub import Fetched, Order, fetch
+from entrypoint.store.messages import Job, Report
 from entrypoint.store.model import Model, Request
 from tests.end_to_end.launch import descendants
 from tests.entrypoint.store.hub_stand_in import Fault, Hub, HubHandler, blob_id, serve_hub

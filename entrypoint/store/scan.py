@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from entrypoint.errors import RefusedArtifact
-from entrypoint.store.archive import OpenArchive, Parts, open_archive, split_name
+from entrypoint.store.archive import (
+    CHUNK,
+    HEADERS,
+    OpenArchive,
+    Parts,
+    open_archive,
+    split_name,
+)
+from entrypoint.store.compressed import is_compressed
 from entrypoint.store.contents import Content
 from entrypoint.store.digest import BLOCK, Digests, Hasher, naming
 from entrypoint.store.integrity import MAX_SAFETENSORS_HEADER
@@ -53,7 +61,9 @@ def scan(archive: Path, progress: Callable[[int, int], None]) -> Scan:
     kinds: dict[Parts, Kind] = {}
     last, kept = "", 0
     try:
-        with open_archive(archive, progress) as opened:
+        with archive.open("rb") as file:
+            compressed = is_compressed(file.read(4))
+        with open_archive(archive, progress, CHUNK if compressed else HEADERS) as opened:
             for parts, member in opened.members():
                 last = member.name
                 check_member(archive, parts, member, kinds)

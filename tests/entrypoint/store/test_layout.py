@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import tarfile
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from entrypoint.store.layout import ALIGNMENT, Member, header_of, lay_out, total_size
 from entrypoint.store.manifest import Manifest, ManifestFile
+from entrypoint.store.tree import read_tree
 
 GIB = 1 << 30
 SHARDS = tuple(
@@ -39,6 +42,26 @@ def test_sizes_over_8_gib_are_said_in_full() -> None:
     """A classic header ends at 8 GiB; here a 9 GiB and a 70 GiB shard are laid out."""
     sizes = {info.name.rpartition("/")[2]: info.size for info in infos(lay_out(MANIFEST, ()))}
     assert sizes | {shard.blob: shard.size for shard in SHARDS} == sizes
+
+
+def test_80_gib_are_read_by_gnu_tar_and_here(tmp_path: Path) -> None:
+    """The contents are holes, so that it takes no room and no time."""
+    archive = tmp_path / "a.tar"
+    members = lay_out(replace(MANIFEST, repository="org/name"), ("main",))
+    with archive.open("wb") as file:
+        for member in members:
+            file.seek(member.offset)
+            file.write(member.header + (member.data or b""))
+        file.truncate(total_size(members))
+    listed = subprocess.run(
+        ["tar", "--utc", "-tvf", archive], capture_output=True, text=True, check=True
+    ).stdout
+    entries = read_tree(archive, "org/name").entries
+    for shard in SHARDS:
+        assert f" {shard.size} 1980-01-01 " in listed
+        entry = entries["models--org--name", "blobs", shard.blob]
+        [member] = [member for member in members if member.blob == shard.blob]
+        assert (entry.size, entry.offset) == (shard.size, member.content_offset)
 
 
 def test_weights_begin_on_a_page_and_nothing_overlaps() -> None:

@@ -397,6 +397,17 @@ class TestTarball:
             "stray.bin": "unknown: it belongs to no model"
         }
 
+    @pytest.mark.parametrize("kind", ["plain", "zstd"])
+    def test_a_cache_in_a_folder(self, tmp_path: Path, kind: str) -> None:
+        """As the guides show it: the tarball unpacks to one folder, and the cache is in that."""
+        top = tmp_path / "top" / "tiiuae--falcon-7b-instruct"
+        write_hub_snapshot(top, files=FILES)
+        (top / "version.txt").write_text("1")
+        (top / "notes").write_text("x")
+        flip(blob_of(top, SHARD))
+        problems = problems_of(packed_as(kind, top.parent))
+        assert set(problems) == {SHARD, "tiiuae--falcon-7b-instruct/notes"}
+
     def test_no_model(self, tmp_path: Path) -> None:
         (tmp_path / "a.tar").write_bytes(tar_of(("x", b"1")))
         assert problems_of(tmp_path / "a.tar")["config.json"] == "missing"

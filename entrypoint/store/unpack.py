@@ -15,13 +15,13 @@ from pathlib import Path
 from entrypoint.errors import RefusedArtifact
 from entrypoint.store.archive import OpenArchive, Parts, open_archive, repository_of, split_name
 from entrypoint.store.cache import repository_name
-from entrypoint.store.digest import Hasher, naming
-from entrypoint.store.hashing import Growing, Hashing
+from entrypoint.store.digest import naming
+from entrypoint.store.hashing import Hashing
 from entrypoint.store.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, load_manifest
 from entrypoint.store.member import Kind, check_member
 
-# Blobs up to this size are always hashed. What is larger is weights, and hashing these takes
-# longer than all the rest.
+# Blobs up to this size are hashed. What is larger is weights, and hashing these takes longer than
+# all the rest; MODEL_VERIFY=full has it done.
 SMALL = 64 << 20
 # No model shrinks to a hundredth of its size, which archives that are made to fill a disk go far
 # below. Less than this is no harm.
@@ -29,14 +29,7 @@ MAX_RATIO = 100
 HARMLESS = 1 << 30
 
 
-def unpack(
-    archive: Path,
-    into: Path,
-    model_id: str,
-    progress: Callable[[int, int], None],
-    *,
-    hashes: bool = False,
-) -> None:
+def unpack(archive: Path, into: Path, model_id: str, progress: Callable[[int, int], None]) -> None:
     """Unpack what ``archive`` has of ``model_id`` into the empty folder ``into``.
 
     Other repositories are passed over. Owners, modes and times are not taken from the archive:
@@ -48,7 +41,6 @@ def unpack(
         into: An empty folder.
         model_id: The repository that is wanted.
         progress: Called with the bytes of the archive read, and their total.
-        hashes: Whether to compare the hashes of weights too.
 
     Raises:
         RefusedArtifact: The archive is damaged or unsafe. ``into`` is then to be thrown away.
@@ -78,17 +70,15 @@ def unpack(
                 elif member.islnk():
                     os.link(into.joinpath(*split_name(archive, member.linkname)), path)
                     made[parts] = "file"
-                    size = path.stat().st_size
-                    if growing := _follow(hashing, member, path, size, hashes):
-                        growing.wrote(size)
-                        growing.close()
                 else:
                     unpacked += member.size
                     _check_ratio(opened, member, unpacked)
-                    _write(opened, member, path, hashing, hashes)
+                    _write(opened, member, path)
                     made[parts] = "file"
                     if inside and inside[1] == (MANIFEST,):
                         manifests[path.parent] = _read_manifest(opened, member, path)
+                if made.get(parts) == "file" and _is_small_blob(path):
+                    hashing.add(path, member.name)
             except OSError as error:
                 raise _name_problem(error, archive, member.name) from error
         opened.finish()
@@ -115,34 +105,20 @@ def _make_folder(into: Path, parts: Parts, made: dict[Parts, Kind]) -> None:
             made[parts[:depth]] = "folder"
 
 
-def _write(
-    opened: OpenArchive, member: tarfile.TarInfo, path: Path, hashing: Hashing, hashes: bool
-) -> None:
+def _write(opened: OpenArchive, member: tarfile.TarInfo, path: Path) -> None:
     """Write a file; with its holes, if it has any."""
     if opened.compressed:
         _check_room(path.parent, 0 if member.issparse() else member.size)
     with path.open("xb") as file:
-        growing = _follow(hashing, member, path, member.size, hashes)
         for offset, block in opened.blocks(member):
             file.seek(offset)
             file.write(block)
-            if growing is not None:
-                file.flush()
-                growing.wrote(offset + len(block))
         file.truncate(member.size)
-    if growing is not None:
-        growing.wrote(member.size)
-        growing.close()
 
 
-def _follow(
-    hashing: Hashing, member: tarfile.TarInfo, path: Path, size: int, hashes: bool
-) -> Growing | None:
-    """Have a blob hashed, None for what is no blob or need not be hashed."""
-    kind = naming(path.name) if path.parent.name == "blobs" else None
-    if kind is None or (size > SMALL and not hashes):
-        return None
-    return hashing.follow(path, member.name, Hasher(size, git=kind == "git-sha1"))
+def _is_small_blob(path: Path) -> bool:
+    is_blob = path.parent.name == "blobs" and naming(path.name) is not None
+    return is_blob and path.stat().st_size <= SMALL
 
 
 def _read_manifest(opened: OpenArchive, member: tarfile.TarInfo, path: Path) -> Manifest:

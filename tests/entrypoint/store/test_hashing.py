@@ -1,4 +1,4 @@
-"""Hashing what is written: the right digits, however it is written, and every mistake found."""
+"""Hashing what was unpacked: the right digits, and every mistake found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from entrypoint.errors import RefusedArtifact
-from entrypoint.store.digest import Hasher
 from entrypoint.store.hashing import Hashing
 
 CONTENT = random.Random(1).randbytes(5_000_000)
@@ -18,30 +17,27 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 GIT = hashlib.sha1(b"blob %d\0" % len(CONTENT) + CONTENT).hexdigest()
 
 
-def write(hashing: Hashing, path: Path, content: bytes, step: int) -> None:
-    with path.open("xb", buffering=0) as file:
-        growing = hashing.follow(path, f"blobs/{path.name}", Hasher(len(content), git=True))
-        for place in range(0, len(content), step):
-            file.write(content[place : place + step])
-            growing.wrote(min(place + step, len(content)))
-    growing.close()
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
 
 
 @pytest.mark.parametrize("blob", [SHA256, GIT])
-@pytest.mark.parametrize("step", [1000, 1 << 20, 5_000_000])
-def test_the_hashes_of_what_was_written(tmp_path: Path, blob: str, step: int) -> None:
+def test_the_hashes_of_what_was_written(tmp_path: Path, blob: str) -> None:
+    path = write(tmp_path / blob, CONTENT)
     with Hashing(tmp_path / "a.tar") as hashing:
-        write(hashing, tmp_path / blob, CONTENT, step)
+        hashing.add(path, blob)
         hashing.check(wait=True)
-    found = hashing.found[tmp_path / blob]
-    assert (found.sha256, found.git) == (SHA256, GIT)
+    assert hashing.found[path].of(blob) == blob
+    assert hashing.found[path].sha256 == SHA256
 
 
 def test_many_files_more_than_threads(tmp_path: Path) -> None:
     with Hashing(tmp_path / "a.tar") as hashing:
         for number in range(50):
             content = b"%d" % number
-            write(hashing, tmp_path / hashlib.sha256(content).hexdigest(), content, 1)
+            hashing.add(write(tmp_path / hashlib.sha256(content).hexdigest(), content), "b")
+            hashing.check()
         hashing.check(wait=True)
     assert len(hashing.found) == 50
 
@@ -51,15 +47,16 @@ def test_a_changed_bit_is_told_by_name(tmp_path: Path, blob: str) -> None:
     changed = bytearray(CONTENT)
     changed[3_000_000] ^= 1
     with Hashing(tmp_path / "a.tar") as hashing:
-        write(hashing, tmp_path / blob, bytes(changed), 1 << 20)
+        hashing.add(write(tmp_path / blob, bytes(changed)), f"blobs/{blob}")
         with pytest.raises(RefusedArtifact, match=rf"a\.tar was refused.*'blobs/{blob}'"):
             hashing.check(wait=True)
 
 
-def test_a_writer_that_fails_ends_the_threads(tmp_path: Path) -> None:
+def test_after_an_error_no_thread_is_left(tmp_path: Path) -> None:
     def fail() -> None:
-        with Hashing(tmp_path / "a.tar") as hashing, (tmp_path / SHA256).open("xb") as file:
-            hashing.follow(tmp_path / SHA256, "b", Hasher(9)).wrote(file.write(b"half"))
+        with Hashing(tmp_path / "a.tar") as hashing:
+            for number in range(20):
+                hashing.add(write(tmp_path / f"{number:064}", CONTENT), "b")
             raise KeyboardInterrupt
 
     before = threading.active_count()

@@ -14,7 +14,6 @@ import tarfile
 import tempfile
 from collections import namedtuple
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -151,19 +150,6 @@ class TestHashes:
         (tmp_path / "2").mkdir()
         with pytest.raises(RefusedArtifact, match=blob):
             unpack_bytes(tar_of((f"{REPOSITORY}/blobs/{blob}", b"wrong")), tmp_path / "2")
-
-    def test_weights_when_they_are_to_be_hashed(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(unpack_module, "SMALL", 3)
-        name = f"{REPOSITORY}/blobs/{'1' * 64}"
-        (tmp_path / "a.tar").write_bytes(tar_of((name, b"weights")))
-        for hashes in (False, True):
-            into = tmp_path / str(hashes)
-            into.mkdir()
-            refused = pytest.raises(RefusedArtifact) if hashes else nullcontext()
-            with refused:
-                unpack(tmp_path / "a.tar", into, FALCON, ignore_progress, hashes=hashes)
 
 
 class TestManifest:

@@ -106,7 +106,10 @@ def _write_plain(job: _Job) -> Manifest:
         contents = _contents(job.source, draft)
         with Progress("pack", sum(file.size for file in contents.values())) as progress:
             hashed = _hash_all(contents, job.threads, progress, copy)
-        digests = {file.name: hashed[file.blob] for file in draft.files}
+        known, digests = digests, {file.name: hashed[file.blob] for file in draft.files}
+        for file in job.source.files:
+            if known and known[file.name].sha256 != digests[file.name].sha256:
+                raise _changed(file)
         manifest = make_manifest(job.source, digests)
         final = lay_out(manifest, job.source.refs)
         if len(final) == len(members):

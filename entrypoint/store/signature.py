@@ -132,6 +132,7 @@ def check_signature(place: Path, hashes: Hashes, trust: Trust, signature: Path) 
         FailedVerification: The signature is missing, not theirs, or of other files.
         MachineError: The package model-signing is not installed.
         UsageError: The key or a certificate cannot be used.
+        OSError: A file of the model cannot be read.
     """
     signing, hashing = _packages()
     config = signing.verifying.Config()
@@ -155,7 +156,7 @@ def check_signature(place: Path, hashes: Hashes, trust: Trust, signature: Path) 
     try:
         with contextlib.redirect_stdout(sys.stderr):
             config.verify(place, signature)
-    except FailedVerification:
+    except OSError:  # of the model's files, which are read in there
         raise
     except Exception as error:
         if made.hashed is None:

@@ -11,6 +11,7 @@ import sys
 import tarfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from entrypoint.errors import ArtifactError, StorageError, UsageError
 from entrypoint.store.archive import peek
 from entrypoint.store.compress import SUFFIX, Compression
 from entrypoint.store.integrity import check_files
-from entrypoint.store.layout import ALIGNMENT
+from entrypoint.store.layout import ALIGNMENT, Member, lay_out
 from entrypoint.store.manifest import derived_commit, load_manifest
 from entrypoint.store.pack import Packed, pack_model
 from entrypoint.store.partial import partial_file
@@ -255,6 +256,25 @@ def test_two_files_that_are_the_same_take_one_place(tmp_path: Path) -> None:
     assert contents_of(
         extract(made.path, tmp_path / "out") / FOLDER / "snapshots" / made.manifest.commit
     ) == contents_of(source)
+
+
+def test_two_files_that_were_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them changes after that was found: neither gets the content of the other."""
+    source = write_files(tmp_path / "m", model_files() | {"a.txt": b"same", "b.txt": b"same"})
+    found = find_source(str(source), repository=FALCON)
+    passes = []
+
+    def lay_out_and_change(*arguments: Any) -> list[Member]:
+        passes.append(arguments)
+        if len(passes) == 3:  # before and after the first pass, and before the second
+            for name in ("a.txt", "b.txt"):
+                (source / name).write_bytes(name[:4].encode())
+        return lay_out(*arguments)
+
+    monkeypatch.setattr("entrypoint.store.pack.lay_out", lay_out_and_change)
+    with pytest.raises(StorageError, match=r"\.txt changed while it was packed"):
+        pack_model(found, tmp_path / "a.tar", threads=1)
+    assert os.listdir(tmp_path) == ["m"]
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)

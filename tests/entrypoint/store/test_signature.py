@@ -79,6 +79,17 @@ class TestKey:
         with pytest.raises(FailedVerification, match="not a signature of whom it must be"):
             check_signature(tmp_path / "m", never, Trust(other.public), signature)
 
+    def test_a_file_that_cannot_be_read(
+        self, tmp_path: Path, pair: KeyPair, signature: Path
+    ) -> None:
+        """It is not the signature's fault."""
+
+        def unreadable(_: frozenset[str]) -> dict[str, str]:
+            raise OSError(5, "Input/output error", "shard")
+
+        with pytest.raises(OSError, match="Input/output error"):
+            check_signature(tmp_path / "m", unreadable, Trust(pair.public), signature)
+
     @pytest.mark.parametrize("what", ["payload", "signature", "hint"])
     def test_a_forged_signature(
         self, tmp_path: Path, pair: KeyPair, signature: Path, what: str

@@ -148,7 +148,6 @@ def _order(arguments: argparse.Namespace, settings: Settings, environ: Mapping[s
 
     from entrypoint.errors import SettingError, UsageError
     from entrypoint.plan import chosen_model
-    from entrypoint.scratch import scratch_directory
     from entrypoint.settings import cache_roots
     from entrypoint.store.find import check_repository_id
     from entrypoint.store.hub import Order, writable_root
@@ -178,7 +177,6 @@ def _order(arguments: argparse.Namespace, settings: Settings, environ: Mapping[s
         revision=arguments.revision or revision,
         token=settings.hf_token.get_secret_value() if settings.hf_token else None,
         root=writable_root(roots, make=not arguments.dry_run, option="--cache-dir, "),
-        scratch=scratch_directory(environ),
         endpoint=environ.get("HF_ENDPOINT") or None,
         include=tuple(arguments.include),
         exclude=tuple(arguments.exclude),

@@ -38,7 +38,6 @@ class Order:
         revision: Branch, tag or commit; None for ``main``.
         token: The hub's token, None for the one that huggingface_hub keeps. Never shown.
         root: The cache root to download to.
-        scratch: Where the hub's client may keep what it needs itself.
         endpoint: Address of the hub or its mirror; None for huggingface.co.
         include: Patterns of the only files that are wanted; see :mod:`.selection`.
         exclude: Patterns of files that are not.
@@ -51,7 +50,6 @@ class Order:
     revision: str | None
     token: str | None = field(repr=False)
     root: Path
-    scratch: Path
     endpoint: str | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -116,7 +114,6 @@ def download(model: Model, request: Request, progress: Callable[[int, int], None
         revision=request.revision,
         token=request.token,
         root=writable_root(request.cache_roots),
-        scratch=request.scratch,
         endpoint=os.environ.get("HF_ENDPOINT") or None,
         searched=model.searched,
     )
@@ -199,7 +196,7 @@ def fetch(
     )
     listed: Listing | None = None
     result: Mapping[str, Any] = {}
-    with closing(run_downloader(job, order.scratch)) as messages:
+    with closing(run_downloader(job)) as messages:
         for message in messages:
             if "tell" in message:
                 tell(message["tell"])
@@ -221,14 +218,14 @@ def fetch(
     )
 
 
-def run_downloader(job: Job, scratch: Path) -> Generator[Mapping[str, Any]]:
+def run_downloader(job: Job) -> Generator[Mapping[str, Any]]:
     """Run the process, and yield what it says; close this to end it."""
     ended = False
     with subprocess.Popen(
         COMMAND,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=_environment(scratch),
+        env=_environment(),
         text=True,
     ) as process:
         assert process.stdout is not None
@@ -259,7 +256,7 @@ def _send(process: subprocess.Popen[str], job: Job) -> None:
             process.stdin.close()
 
 
-def _environment(scratch: Path) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """The downloader's environment."""
     environment = {
         **os.environ,
@@ -267,9 +264,6 @@ def _environment(scratch: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join((str(PACKAGES), *(path for path in sys.path if path))),
         # What was decided counts, not what the environment says twice (TRANSFORMERS_OFFLINE).
         "HF_HUB_OFFLINE": "0",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        # Its default is in HF_HOME, which often cannot be written to.
-        "HF_XET_CACHE": os.environ.get("HF_XET_CACHE") or str(scratch / "xet"),
     }
     environment.pop("TRANSFORMERS_OFFLINE", None)
     return environment

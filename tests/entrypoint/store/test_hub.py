@@ -75,7 +75,7 @@ def hub(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The downloader runs here, for what does not depend on its being another process."""
 
-    def run(job: Job, scratch: Path) -> Iterator[dict[str, Any]]:
+    def run(job: Job) -> Iterator[dict[str, Any]]:
         said: list[dict[str, Any]] = []
         monkeypatch.setattr(downloader, "say", said.append)
         result = downloader.run(job)
@@ -89,9 +89,7 @@ def find_and_fetch(request: Request) -> Model:
 
 
 def an_order(tmp_path: Path, **changes: Any) -> Order:
-    order = Order(
-        FALCON, None, None, tmp_path / "cache", tmp_path / "scratch", os.environ["HF_ENDPOINT"]
-    )
+    order = Order(FALCON, None, None, tmp_path / "cache", os.environ["HF_ENDPOINT"])
     return replace(order, **changes)
 
 
@@ -212,12 +210,11 @@ class TestDownload:
         script = (
             "import sys; from pathlib import Path\n"
             "from entrypoint.store.hub import Order, fetch\n"
-            f"paths, name = map(Path, sys.argv[1:]), {FALCON!r}\n"
-            f"order = Order(name, None, None, *paths, {hub.address!r})\n"
+            f"order = Order({FALCON!r}, None, None, Path(sys.argv[1]), {hub.address!r})\n"
             "fetch(order, report=lambda report: print(report['done'], flush=True))"
         )
         order = an_order(tmp_path)
-        command = [sys.executable, "-c", script, str(order.root), str(order.scratch)]
+        command = [sys.executable, "-c", script, str(order.root)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
             assert first.stdout is not None
             assert first.stdout.readline()
@@ -355,7 +352,7 @@ class TestResume:
         3. The download is started again.
         Result: only what was missing is fetched.
         """
-        hub.pause = 0.02
+        hub.pause = 0.2
         interrupt(an_order(tmp_path), after=20_000)
         request = a_request(tmp_path, tmp_path / "cache")
         with pytest.raises(ModelNotFound, match="a download of it did not finish"):
@@ -381,7 +378,7 @@ class TestResume:
         self, tmp_path: Path, hub: Hub
     ) -> None:
         write_snapshot(tmp_path / "cache", commit=OTHER_COMMIT)
-        hub.pause = 0.02
+        hub.pause = 0.2
         interrupt(an_order(tmp_path), after=20_000)
         assert find_model(a_request(tmp_path, tmp_path / "cache")).revision == OTHER_COMMIT
 

@@ -124,11 +124,11 @@ class _Input:
         if not self.fill(count):
             raise EOFError(CUT)
 
-    def take(self, count: int) -> bytes:
+    def take(self, count: int) -> bytearray:
         """The next bytes."""
         self.need(count)
-        taken = bytes(memoryview(self.waiting)[:count])
-        del self.waiting[:count]
+        taken, self.waiting = self.waiting, self.waiting[count:]  # what is left is the lesser part
+        del taken[count:]
         return taken
 
 
@@ -149,7 +149,7 @@ class _Frame:
         self._known: int = zstandard.frame_header_size(start)
         self._ended = False
 
-    def whole(self) -> bytes:
+    def whole(self) -> bytearray:
         """All of it.
 
         Raises:
@@ -159,7 +159,7 @@ class _Frame:
             self._walk()
         return self._source.take(self._known)
 
-    def read(self, count: int) -> bytes:
+    def read(self, count: int) -> bytearray:
         """What follows of it, up to ``count`` bytes; nothing at its end.
 
         Raises:
@@ -197,7 +197,7 @@ def _unzstd(source: _Input, workers: int) -> Blocks:
 
     own = threading.local()
 
-    def whole(frame: bytes) -> bytes:
+    def whole(frame: bytearray) -> bytes:
         if not hasattr(own, "decompressor"):
             own.decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW)
         content: bytes = own.decompressor.decompress(frame)

@@ -155,9 +155,9 @@ def prepare_launch(
     Raises:
         InferenceServerError: The launch cannot work.
     """
+    make_scratch(drafted.request.scratch)  # the search keeps there what it finds in tarballs
     model = find_model(drafted.request)
     plan = drafted.plan(model)
-    make_scratch(drafted.request.scratch)
     if not model.on_disk:
         from entrypoint.store.fetch import fetch_model
 

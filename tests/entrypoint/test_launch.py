@@ -7,6 +7,7 @@ import pytest
 from entrypoint.errors import ModelNotFound, SettingError
 from entrypoint.handover import OPENVINO_MODEL_VARIABLE, Phase
 from entrypoint.launch import draft, plan_launch, prepare_launch
+from entrypoint.store.catalogue import CATALOGUE
 from tests.entrypoint.store.objects.samples import BUCKET, KEY, URI, S3StandIn, open_s3
 from tests.entrypoint.store.samples import (
     model_files,
@@ -68,6 +69,19 @@ class TestPlan:
         monkeypatch.chdir(tmp_path)
         made = plan_launch(environment(tmp_path, HF_HUB_CACHE="cache"))
         assert Path(made.argv[0]).is_absolute()
+
+
+class TestCatalogue:
+    def test_serve_keeps_what_it_found_in_tarballs_and_plan_makes_no_folder_for_it(
+        self, tmp_path: Path
+    ) -> None:
+        write_snapshot(tmp_path / "source", "Org/Model")
+        pack(tmp_path / "source", tmp_path / "cache" / "a.tar.gz", "gzip")
+        environ = environment(tmp_path)
+        plan_launch(environ)
+        assert not (tmp_path / "scratch").exists()
+        prepare_launch(draft(environ), lambda phase: None, lambda done, total: None)
+        assert (tmp_path / "scratch" / "inference-server" / CATALOGUE).is_file()
 
 
 class TestCacheRoots:

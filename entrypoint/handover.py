@@ -39,8 +39,8 @@ class Phase(StrEnum):
     """Where a launch is, in the order of time."""
 
     RESOLVE = "resolve"
-    UNPACK = "unpack"
     DOWNLOAD = "download"
+    UNPACK = "unpack"
     VERIFY = "verify"
     CONVERT = "convert"
     IMPORT = "import"

@@ -158,6 +158,12 @@ def prepare_launch(
     make_scratch(drafted.request.scratch)  # the search keeps there what it finds in tarballs
     model = find_model(drafted.request)
     plan = drafted.plan(model)
+    if model.source == "object-store" and model.path is None:
+        from entrypoint.store.artifact import pull_artifact
+
+        enter(Phase.DOWNLOAD)
+        model = pull_artifact(model, drafted.request, progress)
+        plan = drafted.plan(model)
     if not model.on_disk:
         from entrypoint.store.fetch import fetch_model
 

@@ -95,7 +95,7 @@ def find_stored(request: Request, searched: tuple[Attempt, ...]) -> Model | None
     return replace(_find(request_in(request, target)), source="object-store")
 
 
-def fetch_artifact(model: Model, request: Request, progress: Callable[[int, int], None]) -> Model:
+def pull_artifact(model: Model, request: Request, progress: Callable[[int, int], None]) -> Model:
     """Fetch the object of a model that :func:`find_artifact` or :func:`find_stored` has found.
 
     Args:
@@ -104,18 +104,24 @@ def fetch_artifact(model: Model, request: Request, progress: Callable[[int, int]
         progress: Called with the bytes that are there, and their total.
 
     Returns:
-        The model, checked, its tarball unpacked where that is needed.
+        The model in its tarball, which may still have to be unpacked; as it was, if it is here.
 
     Raises:
         InferenceServerError: What :func:`~entrypoint.store.objects.pull.pull` raises, and what
             is wrong with what was fetched.
     """
-    if model.path is None:
-        by_uri = is_uri(request.model_id)
-        text = request.model_id if by_uri else request.storage_uri or ""
-        variable = _variable(request) if by_uri else "STORAGE_URI"
-        _pull_once(text, target_of(request.scratch, parse_uri(text)), variable, progress)
-        model = _find(request)
+    if model.path is not None:
+        return model
+    by_uri = is_uri(request.model_id)
+    text = request.model_id if by_uri else request.storage_uri or ""
+    variable = _variable(request) if by_uri else "STORAGE_URI"
+    _pull_once(text, target_of(request.scratch, parse_uri(text)), variable, progress)
+    return _find(request)
+
+
+def fetch_artifact(model: Model, request: Request, progress: Callable[[int, int], None]) -> Model:
+    """Fetch a model's object, and unpack its tarball where that is needed; as above."""
+    model = pull_artifact(model, request, progress)
     if model.on_disk:
         return model
     from entrypoint.store.fetch import fetch_model

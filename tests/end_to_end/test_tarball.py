@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import tarfile
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,49 @@ def test_served_without_unpacking_the_weights(home: Path, tmp_path: Path, ranks:
     path = Path(planned["model"]["path"])
     assert 0 < (path / "model.safetensors").stat().st_size < weights / 100
     assert (path / "tokenizer.json").read_bytes() == (SNAPSHOT / "tokenizer.json").read_bytes()
+
+
+def test_served_from_an_object_store(home: Path, tmp_path: Path) -> None:
+    """Packed, signed, pushed; then fetched, its signature and every hash checked, and served."""
+    from tests.entrypoint.store.objects.samples import BUCKET, KEY, serve_s3
+
+    for command in (
+        ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "key.pem"],
+        ["openssl", "ec", "-in", "key.pem", "-pubout", "-out", "key.pub"],
+    ):
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    archive, key = tmp_path / "demo.tar", tmp_path / "key.pem"
+    signature = tmp_path / "demo.sig"
+    with serve_s3() as store:
+        variables = {
+            "AWS_ENDPOINT_URL": store.address,
+            "AWS_ACCESS_KEY_ID": "AKIA-of-the-test",
+            "AWS_SECRET_ACCESS_KEY": "secret-of-the-test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "MODEL_ID": f"s3://{BUCKET}/{KEY}",
+            "MODEL_VERIFY": "full",
+            "MODEL_SIGNATURE": str(signature),
+            "MODEL_SIGNATURE_KEY": str(tmp_path / "key.pub"),
+        }
+        environ = environment(home, DTYPE="float32", **variables)
+        request = urllib.request.Request(f"{store.address}/{BUCKET}", method="PUT")
+        urllib.request.urlopen(request).close()
+        for words in (
+            ["pack", str(DEMO_CACHE), "-o", str(archive)],
+            ["sign", str(archive), "--private-key", str(key), "-o", str(signature)],
+            ["push", str(archive), variables["MODEL_ID"]],
+        ):
+            done = run(words, environ)
+            assert done.returncode == 0, done.stderr
+        launch = Launch(environ, tmp_path / "server.log")
+        try:
+            answer = launch.until_ready().chat("What is this?", "inference-server--demo-llama")
+            status = json.loads(launch.ask("/v1/status")[2])
+        finally:
+            assert launch.stop() == 0, launch.tail()
+    assert answer["choices"][0]["message"]["content"].startswith("This is an inference server")
+    assert {"download", "unpack", "verify"} <= status["phases"].keys()
+    assert "secret-of-the-test" not in launch.log.read_text()
 
 
 def test_pickled_weights_are_no_code(home: Path, tmp_path: Path) -> None:

@@ -172,12 +172,12 @@ class TestArtifact:
         environ = environment(tmp_path, **{"MODEL_ID": "", variable: URI})
         phases: list[Phase] = []
         made = prepare_launch(draft(environ), phases.append, lambda done, total: None)
-        assert phases == [Phase.DOWNLOAD]
+        assert phases == [Phase.DOWNLOAD, Phase.UNPACK]
         assert made.served_model_names == ("Org--Model", "org--model")  # what it holds counts
         assert Path(made.argv[0]).is_relative_to(tmp_path / "scratch")
         again = prepare_launch(draft(environ), phases.append, lambda done, total: None)
         assert again.argv == made.argv
-        assert len(phases) == 1
+        assert len(phases) == 2
 
     def test_a_plain_model_is_called_like_its_tarball(self, tmp_path: Path) -> None:
         archive = tmp_path / "Org--Model.tar.gz"

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.light import spread
-from entrypoint.store.packed import Index
+from entrypoint.store.tarballs.packed import Index
 from tests.end_to_end.launch import COMMAND, DEMO_CACHE, environment
 
 REPOSITORY = "Synthetic/Two-GB"

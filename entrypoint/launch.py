@@ -23,9 +23,9 @@ from entrypoint.plan import (
 from entrypoint.pod import Pod, read_pod
 from entrypoint.scratch import make_scratch, scratch_directory
 from entrypoint.settings import KSERVE_MOUNT, Settings, cache_roots, near_misses, read_settings
-from entrypoint.store.demand import Demand, check_demand
 from entrypoint.store.find import find_model
 from entrypoint.store.model import Model, Request
+from entrypoint.store.verification.demand import Demand, check_demand
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def prepare_launch(
         model = fetch_model(model, drafted.request, progress)
         plan = drafted.plan(model)
     if drafted.demand.anything:
-        from entrypoint.store.enforce import verify_model
+        from entrypoint.store.verification.enforce import verify_model
         from entrypoint.store.workers import processors
 
         if drafted.demand.hashes:

@@ -1,7 +1,7 @@
 """vLLM's load format ``tarball``: safetensors files that are mapped where they lie in a tarball.
 
 The tensors are views of the page cache, which every rank and every pod on the node shares. The
-index that says where the files are is :class:`entrypoint.store.packed.Index`.
+index that says where the files are is :class:`entrypoint.store.tarballs.packed.Index`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 from vllm.model_executor.model_loader.ep_weight_filter import should_skip_weight
 
 from entrypoint.handover import TARBALL_FORMAT, TARBALL_VARIABLE
-from entrypoint.store.packed import Index
+from entrypoint.store.tarballs.packed import Index
 
 logger = init_logger(f"vllm.{__name__}")
 

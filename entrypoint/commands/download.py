@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from entrypoint.commands.arguments import Commands
     from entrypoint.settings import Settings
-    from entrypoint.store.hub import Fetched, Order
-    from entrypoint.store.messages import Listing, Report
+    from entrypoint.store.hub.client import Fetched, Order
+    from entrypoint.store.hub.messages import Listing, Report
 
 EPILOG = """\
 Without --format and --include, what the engine loads is downloaded: the safetensors files where
@@ -96,7 +96,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Download, and print where the model is."""
     from entrypoint.settings import read_settings
-    from entrypoint.store.hub import fetch
+    from entrypoint.store.hub.client import fetch
 
     order = _order(arguments, read_settings(environ), environ)
     tarball = _tarball(arguments, order)
@@ -135,8 +135,8 @@ def _tarball(arguments: argparse.Namespace, order: Order) -> Path | None:
 
 
 def _pack(fetched: Fetched, tarball: Path) -> None:
-    from entrypoint.store.pack import pack_model
-    from entrypoint.store.source import find_source
+    from entrypoint.store.tarballs.pack import pack_model
+    from entrypoint.store.tarballs.source import find_source
     from entrypoint.store.workers import processors
 
     pack_model(find_source(str(fetched.path), ()), tarball, threads=processors())
@@ -150,7 +150,7 @@ def _order(arguments: argparse.Namespace, settings: Settings, environ: Mapping[s
     from entrypoint.plan import chosen_model
     from entrypoint.settings import cache_roots
     from entrypoint.store.find import check_repository_id
-    from entrypoint.store.hub import Order, writable_root
+    from entrypoint.store.hub.client import Order, writable_root
 
     named, revision = chosen_model(settings)
     model_id = arguments.model_id or named
@@ -192,7 +192,7 @@ def _check(order: Order, snapshot: Path) -> None:
         IncompleteModel: The repository itself is not whole.
     """
     from entrypoint.store.files import directory_files
-    from entrypoint.store.hub import tell
+    from entrypoint.store.hub.client import tell
     from entrypoint.store.integrity import examine_model, model_error
 
     problems = examine_model(directory_files(snapshot))[1]

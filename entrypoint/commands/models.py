@@ -45,9 +45,9 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Print the list."""
     from entrypoint.scratch import make_scratch, scratch_directory
     from entrypoint.settings import cache_roots, read_settings
-    from entrypoint.store.catalogue import Catalogue
     from entrypoint.store.find import check_tarball_setting
     from entrypoint.store.inventory import take_inventory
+    from entrypoint.store.tarballs.catalogue import Catalogue
     from entrypoint.table import models_table
 
     settings = read_settings(environ)

@@ -12,7 +12,7 @@ from entrypoint.commands.arguments import add_json, add_threads
 
 if TYPE_CHECKING:
     from entrypoint.commands.arguments import Commands
-    from entrypoint.store.compress import Compression
+    from entrypoint.store.tarballs.compress import Compression
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
@@ -51,9 +51,9 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Pack, and print what was made."""
     from entrypoint.settings import cache_roots, read_settings
-    from entrypoint.store.compress import SUFFIX
-    from entrypoint.store.pack import pack_model
-    from entrypoint.store.source import find_source
+    from entrypoint.store.tarballs.compress import SUFFIX
+    from entrypoint.store.tarballs.pack import pack_model
+    from entrypoint.store.tarballs.source import find_source
     from entrypoint.store.workers import processors
     from entrypoint.table import human_bytes
 

@@ -49,8 +49,8 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Sign, and print where the signature is."""
     from entrypoint.errors import StorageError, UsageError
-    from entrypoint.store.signature import Signer, sign, signature_beside
-    from entrypoint.store.verify import verify
+    from entrypoint.store.verification.signature import Signer, sign, signature_beside
+    from entrypoint.store.verification.verify import verify
     from entrypoint.store.workers import processors
 
     path = Path(arguments.path).absolute()

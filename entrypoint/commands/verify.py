@@ -13,9 +13,9 @@ from entrypoint.commands.arguments import add_json, add_threads
 
 if TYPE_CHECKING:
     from entrypoint.commands.arguments import Commands
-    from entrypoint.store.judge import Finding
-    from entrypoint.store.manifest import Manifest
-    from entrypoint.store.signature import Trust
+    from entrypoint.store.verification.judge import Finding
+    from entrypoint.store.verification.manifest import Manifest
+    from entrypoint.store.verification.signature import Trust
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
@@ -63,7 +63,7 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Verify, and print what was found."""
-    from entrypoint.store.verify import verify
+    from entrypoint.store.verification.verify import verify
     from entrypoint.store.workers import processors
 
     path = Path(arguments.path).absolute()
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     verification.check()
     signature = None
     if trust is not None:
-        from entrypoint.store.signature import check_signature, signature_beside
+        from entrypoint.store.verification.signature import check_signature, signature_beside
 
         signature = Path(arguments.signature or signature_beside(path))
         files, hashes = verification.only_model()
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def _trust(arguments: argparse.Namespace) -> Trust | None:
     from entrypoint.errors import UsageError
-    from entrypoint.store.signature import Trust
+    from entrypoint.store.verification.signature import Trust
 
     chain = tuple(Path(path) for path in arguments.certificate_chain or ())
     if arguments.public_key or chain:
@@ -109,7 +109,7 @@ def _trust(arguments: argparse.Namespace) -> Trust | None:
 
 def _manifest(path: str | None) -> Manifest | None:
     from entrypoint.errors import UsageError
-    from entrypoint.store.manifest import load_manifest
+    from entrypoint.store.verification.manifest import load_manifest
 
     if path is None:
         return None

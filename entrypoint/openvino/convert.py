@@ -13,7 +13,7 @@ from pathlib import Path
 from entrypoint.errors import ArtifactError, MachineError, StorageError
 from entrypoint.openvino.weights import Weights, is_converted
 from entrypoint.store.model import Model
-from entrypoint.store.tarball import locked, partial_target, remove_leftovers
+from entrypoint.store.tarballs.tarball import locked, partial_target, remove_leftovers
 from entrypoint.table import human_bytes
 
 ENVIRONMENTS = (Path("/opt/openvino-convert"), Path(sys.prefix).with_name(".venv-convert"))

@@ -28,7 +28,7 @@ from entrypoint.store.objects.uri import (
     repository_in_name,
     without_secret,
 )
-from entrypoint.store.tarball import SUFFIXES, find_tarballs, locked, stem
+from entrypoint.store.tarballs.tarball import SUFFIXES, find_tarballs, locked, stem
 
 MAX_NAME = 128
 """Characters of an object's name that its file keeps; the partial file's name adds to them."""
@@ -141,7 +141,7 @@ def request_in(request: Request, archive: Path) -> Request:
         RefusedArtifact: It is damaged, cut short, or no tarball.
         OSError: It cannot be read.
     """
-    from entrypoint.store.archive import peek
+    from entrypoint.store.tarballs.archive import peek
 
     wanted = replace(request, tarball=archive, cache_roots=(), storage_uri=None)
     if not is_uri(request.model_id):

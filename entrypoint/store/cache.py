@@ -23,8 +23,7 @@ SHORT_COMMIT = re.compile(r"[0-9a-f]{4,40}")
 # A ref holds one commit; more than this is something else.
 MAX_REF_BYTES = 256
 PARTIAL = ".resume.incomplete"
-"""What a blob's name ends with while it is downloaded by :mod:`.transfer`, beside ``.incomplete``,
-which the hub's tools take for one of theirs."""
+"""What a blob's name ends with while it is downloaded; the hub's own tools know ``.incomplete``."""
 
 
 @dataclass(frozen=True, slots=True)

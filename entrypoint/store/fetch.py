@@ -18,12 +18,12 @@ from entrypoint.store.files import directory_files
 from entrypoint.store.folder import why_unreadable
 from entrypoint.store.integrity import read_config
 from entrypoint.store.model import Model, Request
-from entrypoint.store.tarball import locked, partial_target, remove_leftovers
+from entrypoint.store.tarballs.tarball import locked, partial_target, remove_leftovers
 from entrypoint.store.trail import Trail
 from entrypoint.store.weights import weight_bytes
 
 if TYPE_CHECKING:
-    from entrypoint.store.packed import Packed
+    from entrypoint.store.tarballs.packed import Packed
 
 Progress = Callable[[int, int], None]
 
@@ -58,7 +58,7 @@ def fetch_model(model: Model, request: Request, progress: Progress) -> Model:
         _lay_out_once(model, model.packed, model.path, progress)
         return replace(model, archive=None)
     if model.source == "hub":
-        from entrypoint.store.hub import download
+        from entrypoint.store.hub.client import download
 
         snapshot = download(model, request, progress)
     else:
@@ -100,7 +100,7 @@ def _unpack_once(
     model: Model, archive: Path, target: Path, request: Request, progress: Progress
 ) -> None:
     """Unpack ``archive`` to ``target``, unless another process has done so meanwhile."""
-    from entrypoint.store.unpack import unpack
+    from entrypoint.store.tarballs.unpack import unpack
 
     def fill(partial: Path) -> None:
         unpack(archive, partial, request.model_id, progress)
@@ -110,10 +110,10 @@ def _unpack_once(
 
 def _lay_out_once(model: Model, packed: Packed, path: Path, progress: Progress) -> None:
     """Unpack what is not read in the tarball, unless another process has done so meanwhile."""
-    from entrypoint.store.packed import lay_out
+    from entrypoint.store.tarballs.packed import unpack_small
 
     def fill(partial: Path) -> None:
-        lay_out(packed, partial, path.name, progress)
+        unpack_small(packed, partial, path.name, progress)
 
     _make_once(packed.files.archive, path.parent, packed.small_bytes, fill)
 

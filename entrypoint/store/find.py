@@ -27,11 +27,11 @@ from entrypoint.store.directory import (
     is_path,
     open_directory,
 )
-from entrypoint.store.find_tarball import find_in_tarballs
 from entrypoint.store.folder import subfolders, why_unreadable
 from entrypoint.store.integrity import check_model
 from entrypoint.store.model import Attempt, Model, Request
-from entrypoint.store.tarball import find_tarballs
+from entrypoint.store.tarballs.find import find_in_tarballs
+from entrypoint.store.tarballs.tarball import find_tarballs
 from entrypoint.store.trail import Trail
 
 # The hub's own rule.

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from entrypoint.errors import RefusedArtifact
 from entrypoint.store.cache import Repository, find_repositories, read_repository
-from entrypoint.store.catalogue import Catalogue, Contents
 from entrypoint.store.directory import is_plain_model
 from entrypoint.store.files import ModelFiles, directory_files
 from entrypoint.store.folder import permission_denied, subfolders, why_unreadable
 from entrypoint.store.integrity import examine_model, is_weight
 from entrypoint.store.model import Source
-from entrypoint.store.tarball import find_tarballs, stem
+from entrypoint.store.tarballs.catalogue import Catalogue, Contents
+from entrypoint.store.tarballs.tarball import find_tarballs, stem
 
 Progress = Callable[[Path, int, int], None]
 UNREAD = "compressed: more is known with --full"
@@ -155,7 +155,7 @@ def _packed(archive: Path, contents: Contents) -> Iterator[Item]:
 
 def _inside(archive: Path, name: str, commit: str | None, refs: tuple[str, ...]) -> Item:
     """A model in an uncompressed tarball, checked where it lies."""
-    from entrypoint.store.tree import model_folder, read_tree
+    from entrypoint.store.tarballs.tree import model_folder, read_tree
 
     tree = read_tree(archive, name)
     folder = model_folder(tree, commit)

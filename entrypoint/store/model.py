@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from entrypoint.store.objects.uri import without_secret
 
 if TYPE_CHECKING:
-    from entrypoint.store.packed import Packed
+    from entrypoint.store.tarballs.packed import Packed
 
 Source = Literal["directory", "cache", "tarball", "hub", "object-store"]
 

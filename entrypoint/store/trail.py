@@ -18,11 +18,11 @@ from entrypoint.errors import (
 )
 from entrypoint.spelling import nearest
 from entrypoint.store.cache import RevisionProblem, Snapshot, read_repository
-from entrypoint.store.catalogue import Catalogue
 from entrypoint.store.files import directory_files
 from entrypoint.store.folder import permission_denied
 from entrypoint.store.integrity import read_config
 from entrypoint.store.model import Attempt, Model, Request, Source
+from entrypoint.store.tarballs.catalogue import Catalogue
 from entrypoint.store.weights import weight_bytes
 
 

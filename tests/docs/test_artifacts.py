@@ -14,7 +14,7 @@ import pytest
 
 from tests.deploy.files import ROOT
 from tests.end_to_end.launch import COMMAND
-from tests.entrypoint.store.hub_stand_in import Hub, serve_hub
+from tests.entrypoint.store.hub.hub_stand_in import Hub, serve_hub
 from tests.entrypoint.store.objects.samples import serve_s3
 from tests.entrypoint.store.samples import COMMIT, FALCON, model_files
 

@@ -7,7 +7,7 @@ import pytest
 from entrypoint.errors import ModelNotFound, SettingError
 from entrypoint.handover import OPENVINO_MODEL_VARIABLE, Phase
 from entrypoint.launch import draft, plan_launch, prepare_launch
-from entrypoint.store.catalogue import CATALOGUE
+from entrypoint.store.tarballs.catalogue import CATALOGUE
 from tests.entrypoint.store.objects.samples import BUCKET, KEY, URI, S3StandIn, open_s3
 from tests.entrypoint.store.samples import (
     model_files,

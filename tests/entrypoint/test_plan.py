@@ -14,8 +14,8 @@ from entrypoint.plan import LaunchPlan, chosen_listen, chosen_model, loads_in_pl
 from entrypoint.pod import Pod
 from entrypoint.settings import read_settings
 from entrypoint.store.model import Model
-from entrypoint.store.packed import Packed
-from entrypoint.store.tree import PackedFiles
+from entrypoint.store.tarballs.packed import Packed
+from entrypoint.store.tarballs.tree import PackedFiles
 from tests.entrypoint.samples import POD
 
 PATH = Path("/cache/models--Meta--Llama/snapshots/abc")

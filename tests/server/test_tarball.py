@@ -15,8 +15,8 @@ from vllm.model_executor.model_loader import get_model_loader
 from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 
 from entrypoint.handover import TARBALL_FORMAT, TARBALL_INDEX, TARBALL_VARIABLE
-from entrypoint.store.packed import lay_out, packed_model
-from entrypoint.store.tree import read_tree
+from entrypoint.store.tarballs.packed import packed_model, unpack_small
+from entrypoint.store.tarballs.tree import read_tree
 from server import plugin
 from server.tarball import DTYPES, TarballLoader, tensors
 
@@ -58,7 +58,7 @@ def laid_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     packed = packed_model(files, {})
     assert packed is not None
     (tmp_path / "out").mkdir()
-    lay_out(packed, tmp_path / "out", "laid-out", lambda done, total: None)
+    unpack_small(packed, tmp_path / "out", "laid-out", lambda done, total: None)
     monkeypatch.setenv(TARBALL_VARIABLE, str(tmp_path / "out" / TARBALL_INDEX))
     return tmp_path / "out" / "laid-out"
 

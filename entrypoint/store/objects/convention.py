@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from entrypoint.errors import UsageError
-from entrypoint.store.archive import Parts, open_archive, repository_of
 from entrypoint.store.cache import (
     MAX_REF_BYTES,
     Repository,
@@ -18,7 +17,8 @@ from entrypoint.store.cache import (
     choose_commit,
     repository_name,
 )
-from entrypoint.store.compressed import GZIP, is_compressed
+from entrypoint.store.tarballs.archive import Parts, open_archive, repository_of
+from entrypoint.store.tarballs.compressed import GZIP, is_compressed
 
 MAX_CONFIG_BYTES = 1 << 20
 _FAMILY = re.compile(r"[a-z0-9][a-z0-9._-]*")

@@ -8,7 +8,7 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from entrypoint.errors import UsageError
-from entrypoint.store.tarball import SUFFIXES
+from entrypoint.store.tarballs.tarball import SUFFIXES
 
 Store = Literal["s3", "gs", "az"]
 

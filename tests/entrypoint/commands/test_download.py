@@ -20,7 +20,7 @@ from entrypoint.cli import main
 from entrypoint.commands.download import Bars
 from entrypoint.errors import ModelNotFound
 from entrypoint.store.find import find_model
-from tests.entrypoint.store.hub_stand_in import Hub, blob_id, serve_hub
+from tests.entrypoint.store.hub.hub_stand_in import Hub, blob_id, serve_hub
 from tests.entrypoint.store.samples import (
     COMMIT,
     FALCON,

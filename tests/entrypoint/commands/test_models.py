@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint.cli import main
-from entrypoint.store.catalogue import CATALOGUE
+from entrypoint.store.tarballs.catalogue import CATALOGUE
 from tests.entrypoint.store.samples import COMMIT, pack, write_snapshot
 from tests.entrypoint.test_launch import environment
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint.cli import main
-from tests.entrypoint.store.hub_cache import write_hub_snapshot
+from tests.entrypoint.store.hub.hub_cache import write_hub_snapshot
 from tests.entrypoint.store.samples import COMMIT, FALCON, model_files, write_files
 
 

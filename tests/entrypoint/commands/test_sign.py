@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from entrypoint.cli import main
-from tests.entrypoint.store.hub_cache import blob_name, write_hub_snapshot
-from tests.entrypoint.store.keys import KeyPair, make_key
+from tests.entrypoint.store.hub.hub_cache import blob_name, write_hub_snapshot
 from tests.entrypoint.store.samples import model_files, write_files
+from tests.entrypoint.store.verification.keys import KeyPair, make_key
 
 FOLDER = "models--tiiuae--falcon-7b-instruct"
 FILES = model_files(shards=3)

@@ -160,7 +160,8 @@ def run_unprivileged(script: str, *arguments: Path) -> subprocess.CompletedProce
     Imported first because root's interpreter may lie where another user cannot read it.
     """
     whole = (
-        "import difflib, os, sys; from pathlib import Path; import entrypoint.store.archive\n"
+        "import difflib, os, sys; from pathlib import Path\n"
+        "import entrypoint.store.tarballs.archive\n"
         "from entrypoint.store.files import directory_files\n"
         "from entrypoint.store.find import find_model\n"
         "from entrypoint.store.integrity import examine_model\n"

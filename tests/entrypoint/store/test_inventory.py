@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.store.catalogue import Catalogue
 from entrypoint.store.inventory import Item, take_inventory
+from entrypoint.store.tarballs.catalogue import Catalogue
 from tests.entrypoint.store.samples import (
     COMMIT,
     COMPRESSIONS,

@@ -11,7 +11,7 @@ import pytest
 
 from entrypoint.errors import StorageError
 from entrypoint.store.partial import partial_file, whole_file
-from entrypoint.store.tarball import find_tarballs
+from entrypoint.store.tarballs.tarball import find_tarballs
 
 
 def test_it_appears_at_the_end(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Tarballs: looking into them, loading out of them, unpacking and packing them."""

@@ -1,0 +1,77 @@
+"""Hashing the blobs that were unpacked, while the next ones are written.
+
+They are read back out of the page cache, so that writing never waits for hashing.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+from entrypoint.errors import RefusedArtifact
+from entrypoint.store.verification.digest import BLOCK, Digests, Hasher, naming
+
+
+class Hashing:
+    """Compares the content of blobs with their names. A context manager, which ends its threads.
+
+    Args:
+        archive: Where the blobs come from, for the error.
+
+    Attributes:
+        found: ``{path: hashes}`` of the blobs that were compared.
+    """
+
+    def __init__(self, archive: Path):
+        self.found: dict[Path, Digests] = {}
+        self._archive = archive
+        self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+        self._waiting: dict[Future[Digests], tuple[Path, str]] = {}
+
+    def __enter__(self) -> Hashing:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def add(self, path: Path, name: str) -> None:
+        """Have a blob hashed.
+
+        Args:
+            path: Where it is; its last part is the hash that is expected.
+            name: What it is called in the archive, for the error.
+        """
+        self._waiting[self._pool.submit(_hash, path)] = (path, name)
+
+    def check(self, *, wait: bool = False) -> None:
+        """Compare the hashes that are there; with ``wait`` all of them.
+
+        Raises:
+            RefusedArtifact: A blob is not what its name says.
+        """
+        for future in [future for future in self._waiting if wait or future.done()]:
+            digests = future.result()
+            path, name = self._waiting.pop(future)
+            if digests.of(path.name) != path.name:
+                raise RefusedArtifact(
+                    self._archive,
+                    f"the content of {name!r} is not what its name says: its hash is "
+                    f"{digests.of(path.name)}",
+                )
+            self.found[path] = digests
+
+
+def _hash(path: Path) -> Digests:
+    buffer = memoryview(bytearray(BLOCK))
+    with path.open("rb", buffering=0) as file:
+        hasher = Hasher(os.fstat(file.fileno()).st_size, git=naming(path.name) == "git-sha1")
+        while count := file.readinto(buffer):
+            hasher.update(buffer[:count])
+    return hasher.digests()

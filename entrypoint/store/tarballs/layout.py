@@ -1,0 +1,176 @@
+"""The layout of a packed model: every member of the tarball, its header, and where it lies.
+
+::
+
+    models--org--name/manifest.json
+    models--org--name/refs/main
+    models--org--name/snapshots/<commit>/config.json -> ../../blobs/<hash>
+    models--org--name/blobs/<hash>                   small files first, then weights, aligned
+    version.txt
+
+A pure function of names, sizes and hashes. A header is as long for one hash as for another, so
+that all offsets are known before anything is hashed.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from entrypoint.store.cache import PREFIX
+from entrypoint.store.integrity import is_weight
+from entrypoint.store.verification.manifest import MANIFEST, Manifest
+
+ALIGNMENT = 4096
+"""Bytes of a page: where a weight file's content begins is a multiple of it."""
+VERSION_FILE = ("version.txt", b"1")
+"""The version of the cache's layout, as the hub's client writes it."""
+# 1980 began; some tools warn about 1970, and zip cannot say it
+MTIME = 315_532_800
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of the tarball.
+
+    Attributes:
+        offset: Where its header begins, in bytes.
+        header: All its header blocks.
+        size: Length of its content, in bytes.
+        data: Its content; None for a blob's.
+        blob: The name of the blob whose content it has, None for what is not a blob.
+    """
+
+    offset: int
+    header: bytes
+    size: int
+    data: bytes | None = None
+    blob: str | None = None
+
+    @property
+    def content_offset(self) -> int:
+        """Where its content begins, in bytes."""
+        return self.offset + len(self.header)
+
+    @property
+    def end(self) -> int:
+        """Where the next member begins, in bytes."""
+        return self.content_offset + _padded(self.size, tarfile.BLOCKSIZE)
+
+
+def lay_out(manifest: Manifest, refs: Sequence[str]) -> list[Member]:
+    """Return the members of the tarball, in order.
+
+    Args:
+        manifest: The files, and their blobs.
+        refs: The branches and tags that name its commit.
+    """
+    folder = PREFIX + manifest.repository.replace("/", "--")
+    writer = _Writer()
+    writer.file(f"{folder}/{MANIFEST}", manifest.dump())
+    for ref in refs:
+        writer.file(f"{folder}/refs/{ref}", manifest.commit.encode())
+    for file in manifest.files:
+        up = "../" * (2 + file.name.count("/"))
+        name = f"{folder}/snapshots/{manifest.commit}/{file.name}"
+        writer.link(name, f"{up}blobs/{file.blob}")
+    for blob, (size, aligned) in _blobs(manifest).items():
+        writer.blob(f"{folder}/blobs/{blob}", blob, size, aligned)
+    writer.file(*VERSION_FILE)
+    return writer.members
+
+
+def total_size(members: Iterable[Member]) -> int:
+    """Length of the tarball in bytes, its end mark included."""
+    end = max(member.end for member in members)
+    return _padded(end + 2 * tarfile.BLOCKSIZE, tarfile.RECORDSIZE)
+
+
+def _blobs(manifest: Manifest) -> Mapping[str, tuple[int, bool]]:
+    """``{blob: (bytes, whether it is aligned)}``, in the order of the files' names, weights last.
+
+    Not in the order of the blobs' own names, which the hashes would decide.
+    """
+    weights = [file for file in manifest.files if is_weight(file.name)]
+    others = [file for file in manifest.files if not is_weight(file.name)]
+    aligned = {file.blob for file in weights}
+    return {
+        file.blob: (file.size, file.blob in aligned)
+        for file in (*(file for file in others if file.blob not in aligned), *weights)
+    }
+
+
+class _Writer:
+    """Puts one member after the other, each folder before what is in it."""
+
+    def __init__(self) -> None:
+        self.members: list[Member] = []
+        self._folders: set[str] = set()
+
+    def file(self, name: str, content: bytes) -> None:
+        info = self._info(name, tarfile.REGTYPE, 0o644)
+        info.size = len(content)
+        self._add(info, data=content)
+
+    def link(self, name: str, target: str) -> None:
+        info = self._info(name, tarfile.SYMTYPE, 0o777)
+        info.linkname = target
+        self._add(info)
+
+    def blob(self, name: str, blob: str, size: int, aligned: bool) -> None:
+        info = self._info(name, tarfile.REGTYPE, 0o644)
+        info.size = size
+        self._add(info, blob=blob, aligned=aligned)
+
+    def _info(self, name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
+        parents = name.split("/")[:-1]
+        for depth in range(1, len(parents) + 1):
+            parent = "/".join(parents[:depth])
+            if parent not in self._folders:
+                self._folders.add(parent)
+                self._add(_info(parent, tarfile.DIRTYPE, 0o755))
+        return _info(name, kind, mode)
+
+    def _add(
+        self,
+        info: tarfile.TarInfo,
+        data: bytes | None = None,
+        blob: str | None = None,
+        aligned: bool = False,
+    ) -> None:
+        offset = self.members[-1].end if self.members else 0
+        header = header_of(info, offset if aligned else None)
+        self.members.append(Member(offset, header, info.size, data, blob))
+
+
+def _info(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode, info.mtime = kind, mode, MTIME
+    return info
+
+
+def header_of(info: tarfile.TarInfo, offset: int | None = None) -> bytes:
+    """Return a member's header in the PAX format, its extended header included.
+
+    Args:
+        info: The member.
+        offset: Where the header begins, in bytes, for a member whose content is to be aligned: a
+            comment, which every reader passes over, makes the header long enough. None for others.
+    """
+    header = _encoded(info)
+    comment = ""
+    while offset is not None and (offset + len(header)) % ALIGNMENT:
+        # each round is one block longer, or, where the comment only filled a block, as long
+        comment += "." * (tarfile.BLOCKSIZE if comment else 1)
+        info.pax_headers = {"comment": comment}
+        header = _encoded(info)
+    return header
+
+
+def _encoded(info: tarfile.TarInfo) -> bytes:
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+
+
+def _padded(size: int, block: int) -> int:
+    return -(-size // block) * block

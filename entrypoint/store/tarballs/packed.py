@@ -1,0 +1,141 @@
+"""A model whose weights are loaded out of the tarball that it is packed in.
+
+Its small files are unpacked, and of each weight file only the header, which vLLM reads on its own
+in several places. Such a file cannot be taken for a whole one: safetensors refuses it. Beside the
+model's folder lies an index that says where in the tarball the weights are::
+
+    tarball.json
+    falcon-7b-instruct/config.json
+    falcon-7b-instruct/model.safetensors      8 bytes of length, and the header
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from entrypoint.handover import TARBALL_INDEX
+from entrypoint.store.integrity import is_weight, safetensors_header
+from entrypoint.store.tarballs.tree import PackedFiles
+
+UNREAD = ("original/",)
+"""vLLM's own default of what it leaves out of a repository (``LoadConfig.ignore_patterns``)."""
+OTHER_LOADERS = frozenset({"bitsandbytes", "torchao"})
+"""Quantization methods whose weights vLLM loads by a loader of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Where a model's weights are in a tarball.
+
+    Attributes:
+        archive: The tarball.
+        size: Its length in bytes, to know it by.
+        mtime_ns: When it was last written, to know it by.
+        model: Name of the model's folder, which lies beside the index.
+        files: ``{name of a safetensors file: (offset in the tarball, length)}``, in bytes.
+    """
+
+    archive: str
+    size: int
+    mtime_ns: int
+    model: str
+    files: Mapping[str, tuple[int, int]]
+
+    @classmethod
+    def load(cls, path: Path) -> Index:
+        """Read an index."""
+        value = json.loads(path.read_bytes())
+        files = {name: (offset, size) for name, (offset, size) in value.pop("files").items()}
+        return cls(files=files, **value)
+
+    def dump(self) -> str:
+        """The index as it is written."""
+        return json.dumps(asdict(self), indent=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A model in an uncompressed tarball.
+
+    Attributes:
+        files: All of its files.
+        inside: The weight files that are loaded out of the tarball.
+        small: The files that are unpacked.
+    """
+
+    files: PackedFiles
+    inside: frozenset[str]
+    small: frozenset[str]
+
+    @property
+    def small_bytes(self) -> int:
+        """How much is written, without the headers."""
+        return sum(self.files.entries[name].size for name in self.small)
+
+
+def packed_model(files: PackedFiles, config: Mapping[str, object]) -> Packed | None:
+    """Divide a model's files in those that stay in the tarball and those that are unpacked.
+
+    Args:
+        files: The files, checked.
+        config: What its ``config.json`` says.
+
+    Returns:
+        None for a model that has to be unpacked whole: its weights are not safetensors, have holes
+        in the tarball, or are loaded by another of vLLM's loaders.
+    """
+    weights = {name for name in files.entries if "/" not in name and is_weight(name)}
+    inside = frozenset(name for name in weights if name.endswith(".safetensors"))
+    quantization = config.get("quantization_config")
+    method = quantization.get("quant_method") if isinstance(quantization, dict) else None
+    holes = any(files.entries[name].sparse for name in files.entries)
+    if not inside or holes or method in OTHER_LOADERS:
+        return None
+    # the same weights in other formats are not loaded where there are safetensors
+    small = {name for name in files.entries.keys() - weights if not name.startswith(UNREAD)}
+    return Packed(files, inside, frozenset(small))
+
+
+def unpack_small(
+    packed: Packed, into: Path, model: str, progress: Callable[[int, int], None]
+) -> None:
+    """Write a model's small files, the headers of its weights and the index.
+
+    Args:
+        packed: The model.
+        into: An empty folder.
+        model: What the model's folder in it is called.
+        progress: Called with the bytes written, and their total.
+
+    Raises:
+        OSError: A read or a write failed.
+    """
+    files = packed.files
+    done = 0
+    for name in sorted(packed.small | packed.inside):
+        count = -1
+        if name in packed.inside:
+            count = 8 + safetensors_header(files, name)[1]
+        content = files.read(name, count)
+        path = into / model / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        if name in packed.small:
+            done += len(content)
+            progress(done, packed.small_bytes)
+    state = os.stat(files.archive)
+    index = Index(
+        str(files.archive.absolute()),
+        state.st_size,
+        state.st_mtime_ns,
+        model,
+        {
+            name: (files.entries[name].offset, files.entries[name].size)
+            for name in sorted(packed.inside)
+        },
+    )
+    (into / TARBALL_INDEX).write_text(index.dump())

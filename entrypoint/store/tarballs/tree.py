@@ -1,0 +1,196 @@
+"""The files inside an uncompressed tarball, where they lie in it; nothing is unpacked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrypoint.store.cache import PREFIX, repository_name
+from entrypoint.store.directory import MODEL_MARKS
+from entrypoint.store.tarballs.archive import (
+    HEADERS,
+    Parts,
+    open_archive,
+    repository_of,
+    split_name,
+)
+from entrypoint.store.tarballs.member import Kind, check_member
+
+# As many as Linux follows.
+MAX_LINKS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A member of a tarball.
+
+    Attributes:
+        kind: What it is; a hard link is the file that it links to.
+        offset: Where a file's content begins in the tarball, in bytes.
+        size: Length of a file's content, in bytes.
+        target: What a symbolic link says.
+        sparse: Whether a file has holes, so that its content does not lie there as it is.
+    """
+
+    kind: Kind
+    offset: int = 0
+    size: int = 0
+    target: str = ""
+    sparse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PackedFiles:
+    """The files of one model inside a tarball.
+
+    Attributes:
+        archive: The tarball.
+        place: The tarball and the folder in it, for messages.
+        entries: ``{name: the file, links followed}``.
+        problems: ``{name: what is wrong}`` of links that lead nowhere.
+    """
+
+    archive: Path
+    place: Path
+    entries: Mapping[str, Entry]
+    problems: Mapping[str, str]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """``{name: bytes}``."""
+        return {
+            **{name: entry.size for name, entry in self.entries.items()},
+            **dict.fromkeys(self.problems, 0),
+        }
+
+    def read(self, name: str, count: int = -1, offset: int = 0) -> bytes:
+        """The content of a file that has no holes."""
+        entry = self.entries[name]
+        left = max(entry.size - offset, 0)
+        descriptor = os.open(self.archive, os.O_RDONLY)
+        try:
+            wanted = left if count < 0 else min(count, left)
+            return os.pread(descriptor, wanted, entry.offset + offset)
+        finally:
+            os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The members of a tarball, by the parts of their names."""
+
+    archive: Path
+    entries: Mapping[Parts, Entry]
+
+    def resolve(self, parts: Parts) -> Parts | None:
+        """Follow the symbolic links in a name; None where they lead nowhere, or in a circle."""
+        waiting, reached = list(reversed(parts)), list[str]()
+        links = 0
+        while waiting:
+            step = waiting.pop()
+            if step == "..":  # out of the archive no link leads: they were checked
+                reached.pop()
+                continue
+            reached.append(step)
+            entry = self.entries.get(tuple(reached))
+            if entry is None:
+                return None
+            if entry.kind == "link":
+                links += 1
+                if links > MAX_LINKS:
+                    return None
+                reached.pop()
+                steps = [step for step in entry.target.split("/") if step not in ("", ".")]
+                waiting.extend(reversed(steps))
+        return tuple(reached)
+
+    def files(self, folder: Parts) -> PackedFiles:
+        """The files below a folder, links followed; hidden folders are passed over."""
+        entries: dict[str, Entry] = {}
+        problems: dict[str, str] = {}
+        for parts, entry in self.entries.items():
+            inside = parts[len(folder) :]
+            if parts[: len(folder)] != folder or not inside or entry.kind == "folder":
+                continue
+            if any(part.startswith(".") for part in inside[:-1]):
+                continue
+            name = "/".join(inside)
+            reached = self.resolve(parts)
+            if reached is None:
+                problems[name] = f"dangling link to {entry.target}"
+            elif self.entries[reached].kind == "file":
+                entries[name] = self.entries[reached]
+        return PackedFiles(self.archive, self.archive.joinpath(*folder), entries, problems)
+
+    def folders(self, parent: Parts) -> list[str]:
+        """The names of the folders right below one."""
+        depth = len(parent)
+        return [
+            parts[depth]
+            for parts, entry in self.entries.items()
+            if len(parts) == depth + 1 and parts[:depth] == parent and entry.kind == "folder"
+        ]
+
+
+def read_tree(archive: Path, model_id: str) -> Tree:
+    """Read where the files of a model lie in an uncompressed tarball.
+
+    Members of other repositories are passed over, as in unpacking.
+
+    Args:
+        archive: An uncompressed tarball.
+        model_id: The repository that is wanted.
+
+    Raises:
+        RefusedArtifact: It is damaged or unsafe.
+        OSError: It cannot be read.
+    """
+    entries: dict[Parts, Entry] = {}
+    kinds: dict[Parts, Kind] = {}
+    with open_archive(archive, buffer=HEADERS) as opened:
+        for parts, member in opened.members():
+            inside = repository_of(parts)
+            if inside and repository_name(inside[0]) != model_id:
+                continue
+            check_member(archive, parts, member, kinds)
+            for depth in range(len(parts)):
+                entries.setdefault(parts[:depth], Entry("folder"))
+            if member.isdir():
+                entries[parts] = Entry("folder")
+            elif member.issym():
+                entries[parts] = Entry("link", target=member.linkname)
+            elif member.islnk():
+                entries[parts] = entries[split_name(archive, member.linkname)]
+            else:
+                sparse = member.issparse()
+                entries[parts] = Entry("file", member.offset_data, member.size, sparse=sparse)
+            kinds[parts] = entries[parts].kind
+            kinds |= {parts[:depth]: "folder" for depth in range(1, len(parts))}
+        opened.finish()
+    entries.pop((), None)
+    return Tree(archive, entries)
+
+
+def model_folder(tree: Tree, commit: str | None) -> Parts | None:
+    """The folder of a snapshot, or of the only plain model; None if there is no such folder.
+
+    Args:
+        tree: A tarball's members, of one repository.
+        commit: The snapshot's; None for a plain model.
+    """
+
+    def is_plain(folder: Parts) -> bool:
+        return any((*folder, mark) in tree.entries for mark in MODEL_MARKS)
+
+    tops = [(name,) for name in tree.folders(())]
+    if commit is None:
+        folders = [()] if is_plain(()) else [top for top in tops if is_plain(top)]
+        return folders[0] if len(folders) == 1 else None
+    for parent in ((), *tops):
+        for name in tree.folders(parent):
+            folder = (*parent, name, "snapshots", commit)
+            if name.startswith(PREFIX) and folder in tree.entries:
+                return folder
+    return None

@@ -1,0 +1,175 @@
+"""Unpacking a tarball: streamed, only the wanted model, and nothing outside of the target.
+
+One thread writes. Others decompress what it will write, and hash what it has written.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+from entrypoint.errors import RefusedArtifact
+from entrypoint.store.cache import repository_name
+from entrypoint.store.tarballs.archive import (
+    OpenArchive,
+    Parts,
+    open_archive,
+    repository_of,
+    split_name,
+)
+from entrypoint.store.tarballs.hashing import Hashing
+from entrypoint.store.tarballs.member import Kind, check_member
+from entrypoint.store.verification.digest import naming
+from entrypoint.store.verification.manifest import (
+    MANIFEST,
+    MAX_MANIFEST_BYTES,
+    Manifest,
+    load_manifest,
+)
+
+# Blobs up to this size are hashed. What is larger is weights, and hashing these takes longer than
+# all the rest; MODEL_VERIFY=full has it done.
+SMALL = 64 << 20
+# No model shrinks to a hundredth of its size, which archives that are made to fill a disk go far
+# below. Less than this is no harm.
+MAX_RATIO = 100
+HARMLESS = 1 << 30
+
+
+def unpack(archive: Path, into: Path, model_id: str, progress: Callable[[int, int], None]) -> None:
+    """Unpack what ``archive`` has of ``model_id`` into the empty folder ``into``.
+
+    Other repositories are passed over. Owners, modes and times are not taken from the archive:
+    the files are this user's, and nothing is set-uid. The checksums of zstd and gzip are compared,
+    and so are the hashes that small blobs are called by, and what a manifest says of its files.
+
+    Args:
+        archive: A ``.tar``, ``.tar.gz`` or ``.tar.zst``.
+        into: An empty folder.
+        model_id: The repository that is wanted.
+        progress: Called with the bytes of the archive read, and their total.
+
+    Raises:
+        RefusedArtifact: The archive is damaged or unsafe. ``into`` is then to be thrown away.
+        OSError: A read or a write failed, or there is not enough room.
+    """
+    into = into.resolve()
+    made: dict[Parts, Kind] = {}
+    manifests: dict[Path, Manifest] = {}
+    unpacked = 0
+    with open_archive(archive, progress) as opened, Hashing(archive) as hashing:
+        if opened.compressed:
+            _check_room(into, opened.least_content)
+        for parts, member in opened.members():
+            inside = repository_of(parts)
+            if inside and repository_name(inside[0]) != model_id:
+                continue
+            check_member(archive, parts, member, made)
+            hashing.check()
+            path = into.joinpath(*parts)
+            try:
+                _make_folder(into, parts[:-1], made)
+                if member.isdir():
+                    _make_folder(into, parts, made)
+                elif member.issym():
+                    os.symlink(member.linkname, path)
+                    made[parts] = "link"
+                elif member.islnk():
+                    os.link(into.joinpath(*split_name(archive, member.linkname)), path)
+                    made[parts] = "file"
+                else:
+                    unpacked += member.size
+                    _check_ratio(opened, member, unpacked)
+                    _write(opened, member, path)
+                    made[parts] = "file"
+                    if inside and inside[1] == (MANIFEST,):
+                        manifests[path.parent] = _read_manifest(opened, member, path)
+                if made.get(parts) == "file" and _is_small_blob(path):
+                    hashing.add(path, member.name)
+            except OSError as error:
+                raise _name_problem(error, archive, member.name) from error
+        opened.finish()
+        hashing.check(wait=True)
+        for folder, manifest in manifests.items():
+            _check_manifest(archive, folder, manifest, hashing)
+
+
+def _name_problem(error: OSError, archive: Path, name: str) -> OSError | RefusedArtifact:
+    """The error for a name that cannot be made; any other as it is."""
+    match error.errno:
+        case errno.EEXIST:
+            # the file system takes two names for the same, as some do of upper and lower case
+            return RefusedArtifact(archive, f"the member {name!r} has the name of another")
+        case errno.ENAMETOOLONG:
+            return RefusedArtifact(archive, f"the name {name!r} is too long")
+    return error
+
+
+def _make_folder(into: Path, parts: Parts, made: dict[Parts, Kind]) -> None:
+    for depth in range(1, len(parts) + 1):
+        if parts[:depth] not in made:
+            into.joinpath(*parts[:depth]).mkdir()
+            made[parts[:depth]] = "folder"
+
+
+def _write(opened: OpenArchive, member: tarfile.TarInfo, path: Path) -> None:
+    """Write a file; with its holes, if it has any."""
+    if opened.compressed:
+        _check_room(path.parent, 0 if member.issparse() else member.size)
+    with path.open("xb") as file:
+        for offset, block in opened.blocks(member):
+            file.seek(offset)
+            file.write(block)
+        file.truncate(member.size)
+
+
+def _is_small_blob(path: Path) -> bool:
+    is_blob = path.parent.name == "blobs" and naming(path.name) is not None
+    return is_blob and path.stat().st_size <= SMALL
+
+
+def _read_manifest(opened: OpenArchive, member: tarfile.TarInfo, path: Path) -> Manifest:
+    """Read a manifest, and check that there is room for all that it lists."""
+    if member.size > MAX_MANIFEST_BYTES:
+        raise RefusedArtifact(opened.path, f"its {member.name!r} has {member.size:,} bytes")
+    try:
+        manifest = load_manifest(path.read_bytes())
+    except ValueError as error:
+        raise RefusedArtifact(opened.path, f"its {member.name!r} is {error}") from error
+    if opened.compressed:  # a manifest that pack wrote comes before all it lists
+        _check_room(path.parent, sum({file.blob: file.size for file in manifest.files}.values()))
+    return manifest
+
+
+def _check_manifest(archive: Path, folder: Path, manifest: Manifest, hashing: Hashing) -> None:
+    for file in manifest.files:
+        path = folder / "snapshots" / manifest.commit / file.name
+        try:
+            size = path.stat().st_size
+        except (OSError, ValueError):
+            raise RefusedArtifact(archive, f"{file.name!r} is in its manifest, not in it") from None
+        digests = hashing.found.get(path.resolve())
+        if size != file.size or (digests and digests.sha256 != file.sha256):
+            raise RefusedArtifact(archive, f"{file.name!r} is not what its manifest says")
+
+
+def _check_ratio(opened: OpenArchive, member: tarfile.TarInfo, unpacked: int) -> None:
+    if unpacked > HARMLESS and unpacked > MAX_RATIO * opened.size:
+        raise RefusedArtifact(
+            opened.path,
+            f"up to its member {member.name!r} it holds {unpacked:,} bytes, more than "
+            f"{MAX_RATIO} times its own size",
+        )
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    """Raise that there is no room before hours of writing do."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(
+            errno.ENOSPC, f"{free:,} bytes are free, and {needed:,} needed", os.fspath(folder)
+        )

@@ -1,0 +1,1 @@
+"""Verifying and signing models, and what a model must pass before it is served."""

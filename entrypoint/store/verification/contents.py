@@ -1,0 +1,223 @@
+"""Where the bytes of a model's files lie: on disk, in a tarball, or gone by in a compressed one."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from entrypoint.store.cache import PREFIX, repository_name
+from entrypoint.store.files import directory_files
+from entrypoint.store.tarballs.tree import Tree
+from entrypoint.store.verification.digest import BLOCK, Hasher
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A piece of a file on disk that is the content of a file of the model.
+
+    Attributes:
+        path: The file on disk, links followed, or the tarball.
+        offset: Where in it the content begins, in bytes; in a compressed tarball, where it would
+            begin were that not compressed.
+        size: Its length in bytes.
+    """
+
+    path: Path
+    offset: int
+    size: int
+
+    def blocks(self) -> Iterator[memoryview]:
+        """The content in blocks; the next one is written over the last.
+
+        Raises:
+            OSError: It cannot be read, or has become shorter.
+        """
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            buffer = memoryview(bytearray(min(BLOCK, self.size)))
+            done = 0
+            while done < self.size:
+                count = os.preadv(descriptor, [buffer[: self.size - done]], self.offset + done)
+                if count == 0:
+                    raise OSError(errno.EIO, "it became shorter", os.fspath(self.path))
+                done += count
+                yield buffer[:count]
+        finally:
+            os.close(descriptor)
+
+    def sha256(self) -> str:
+        """The SHA-256 of the content.
+
+        Raises:
+            OSError: It cannot be read, or has become shorter.
+        """
+        hasher = Hasher(self.size)
+        for block in self.blocks():
+            hasher.update(block)
+        return hasher.digests().sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A ``models--org--name`` folder, or a plain model's, wherever it is.
+
+    Attributes:
+        place: Where it is, for messages.
+        repository: ``org/name``, None for a plain model.
+        contents: ``{name relative to the folder: its content, links followed}``.
+        blobs: ``{name: the blob that holds its content}``, of names that lead to one.
+        problems: ``{name: what is wrong}`` of what cannot be read.
+        kept: The beginnings of contents that have gone by.
+    """
+
+    place: Path
+    repository: str | None
+    contents: Mapping[str, Content]
+    blobs: Mapping[str, str]
+    problems: Mapping[str, str]
+    kept: Mapping[Content, bytes] = field(default_factory=dict)
+
+    def read(self, name: str, count: int = -1, offset: int = 0) -> bytes:
+        """``count`` bytes (-1 for all that follow) of a file from ``offset``.
+
+        Raises:
+            OSError: It cannot be read, or has gone by.
+        """
+        content = self.contents[name]
+        left = max(content.size - offset, 0)
+        wanted = left if count < 0 else min(count, left)
+        if content in self.kept:
+            piece = self.kept[content][offset : offset + wanted]
+            if len(piece) < wanted:
+                raise OSError(errno.EFBIG, "too large to look into in a compressed tarball")
+            return piece
+        descriptor = os.open(content.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(descriptor, wanted, content.offset + offset)
+        finally:
+            os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class FilesBelow:
+    """The files of one model: those below a folder of a :class:`Folder`."""
+
+    folder: Folder
+    below: str
+
+    @property
+    def place(self) -> Path:
+        """Where the model is, for messages."""
+        return self.folder.place / self.below
+
+    @property
+    def contents(self) -> dict[str, Content]:
+        """``{name: content}`` of the files that can be read."""
+        start = self._start
+        return {
+            name.removeprefix(start): content
+            for name, content in self.folder.contents.items()
+            if name.startswith(start)
+        }
+
+    @property
+    def blobs(self) -> dict[str, str]:
+        """``{name: blob}`` of the files whose content is in one."""
+        start = self._start
+        return {
+            name.removeprefix(start): blob
+            for name, blob in self.folder.blobs.items()
+            if name.startswith(start)
+        }
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """``{name: bytes}``."""
+        sizes = {name: content.size for name, content in self.contents.items()}
+        return {**dict.fromkeys(self.problems, 0), **sizes}
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """``{name: what is wrong}`` of those that cannot be read."""
+        start = self._start
+        return {
+            name.removeprefix(start): what
+            for name, what in self.folder.problems.items()
+            if name.startswith(start)
+        }
+
+    def with_hidden(self, hashes: Mapping[str, str]) -> Callable[[frozenset[str]], dict[str, str]]:
+        """Complete ``{name: SHA-256}`` of these files with others that are asked for by name.
+
+        They are files of a directory in hidden folders, which are no part of the model, and which
+        another tool may have signed with it.
+        """
+
+        def complete(wanted: frozenset[str]) -> dict[str, str]:
+            found = dict(hashes)
+            for name in wanted - hashes.keys():
+                path = self.place / name
+                if ".." not in name.split("/") and path.is_file():
+                    found[name] = Content(path, 0, path.stat().st_size).sha256()
+            return found
+
+        return complete
+
+    @property
+    def _start(self) -> str:
+        return f"{self.below}/" if self.below else ""
+
+    def read(self, name: str, count: int = -1, offset: int = 0) -> bytes:
+        """The content of a file."""
+        return self.folder.read(self._start + name, count, offset)
+
+
+def folder_on_disk(path: Path) -> Folder:
+    """List a ``models--org--name`` folder, or a plain model directory."""
+    files = directory_files(path)
+    blobs = os.path.realpath(path / "blobs")
+    contents: dict[str, Content] = {}
+    ends: dict[str, str] = {}
+    for name, size in files.sizes.items():
+        if name in files.problems:
+            continue
+        real = Path(os.path.realpath(path / name))
+        contents[name] = Content(real, 0, size)
+        if os.path.dirname(real) == blobs:
+            ends[name] = real.name
+    repository = repository_name(path.name) if path.name.startswith(PREFIX) else None
+    return Folder(path, repository, contents, ends, files.problems)
+
+
+def folder_in_tarball(tree: Tree, parts: tuple[str, ...], kept: Mapping[Content, bytes]) -> Folder:
+    """List a folder in a tarball.
+
+    Args:
+        tree: All members of the tarball.
+        parts: The name of the folder.
+        kept: The beginnings of contents that have gone by.
+    """
+    contents: dict[str, Content] = {}
+    ends: dict[str, str] = {}
+    problems: dict[str, str] = {}
+    for member, entry in tree.entries.items():
+        inside = member[len(parts) :]
+        if member[: len(parts)] != parts or not inside or entry.kind == "folder":
+            continue
+        if any(part.startswith(".") for part in inside[:-1]):
+            continue
+        name = "/".join(inside)
+        reached = tree.resolve(member)
+        if reached is None:
+            problems[name] = f"dangling link to {entry.target}"
+        elif tree.entries[reached].kind == "file":
+            found = tree.entries[reached]
+            contents[name] = Content(tree.archive, found.offset, found.size)
+            if reached[:-1] == (*parts, "blobs"):
+                ends[name] = reached[-1]
+    named = bool(parts) and parts[-1].startswith(PREFIX)
+    repository = repository_name(parts[-1]) if named else None
+    return Folder(tree.archive.joinpath(*parts), repository, contents, ends, problems, kept)

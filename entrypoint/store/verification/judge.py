@@ -1,0 +1,228 @@
+"""Whether a model is what it is said to be: by the names of its blobs, and by its manifest.
+
+What is compared, and why: every blob with the hash that it is called by; each link with what it
+leads to; each file with the manifest, if there is one; and the model's own indexes with the files
+that they name. A plain directory has no hashes; without a manifest only its structure is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrypoint.store.cache import Repository, RevisionProblem, choose_commit
+from entrypoint.store.integrity import examine_model
+from entrypoint.store.verification.contents import Content, FilesBelow, Folder
+from entrypoint.store.verification.digest import Digests, naming
+from entrypoint.store.verification.manifest import (
+    MANIFEST,
+    MAX_MANIFEST_BYTES,
+    Manifest,
+    load_manifest,
+)
+from entrypoint.store.verification.subject import Hashed, Subject, repository_in
+
+ONLY_STRUCTURE = (
+    "only its structure was checked: a plain directory has no hashes, and there is no manifest"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found out about a subject.
+
+    Attributes:
+        place: Where it is.
+        repository: ``org/name``, None for a plain model.
+        files: How many files its snapshots have, or the plain model.
+        bytes: How many bytes were compared with a hash; 0 where there is none.
+        problems: ``{file: what is wrong with it}``.
+        notes: What could not be checked, and what is there and does no harm.
+    """
+
+    place: Path
+    repository: str | None
+    files: int
+    bytes: int
+    problems: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+def judge(subject: Subject, hashed: Hashed | None) -> Finding:
+    """Compare a subject with its blobs' names, its manifest and its indexes.
+
+    Args:
+        subject: What is verified.
+        hashed: The hashes of its contents; None to compare names and sizes only.
+    """
+    plain = subject.folder.repository is None
+    problems, notes = (_judge_plain if plain else _judge_repository)(subject, hashed)
+    compared = 0
+    if hashed is not None and not (plain and subject.manifest is None):
+        compared = sum(content.size for content in set(subject.contents.values()))
+    folder = subject.folder
+    files = sum(1 for name in subject.contents if plain or name.startswith("snapshots/"))
+    return Finding(folder.place, folder.repository, files, compared, problems, tuple(notes))
+
+
+Judgement = tuple[dict[str, str], list[str]]
+
+
+def _judge_plain(subject: Subject, hashed: Hashed | None) -> Judgement:
+    files = FilesBelow(subject.folder, "")
+    problems = examine_model(files)[1]
+    if subject.manifest is not None:
+        for name, what in _against_manifest(files, subject.manifest, hashed):
+            problems.setdefault(name, what)
+        return problems, []
+    return problems, [ONLY_STRUCTURE] if hashed is not None else []
+
+
+def _judge_repository(subject: Subject, hashed: Hashed | None) -> Judgement:
+    folder = subject.folder
+    repository = repository_in(folder)
+    manifest, problems = _manifest(subject)
+    notes: list[str] = []
+    commits = (subject.commit,) if subject.commit else repository.commits
+    default = choose_commit(repository, None)
+    for commit in commits:
+        files = FilesBelow(folder, f"snapshots/{commit}")
+        mine = manifest if manifest is not None and manifest.commit == commit else None
+        found = files.problems
+        incomplete = examine_model(files)[1]
+        if len(commits) == 1 or commit == default:
+            found |= incomplete
+        elif incomplete.keys() - found.keys():
+            notes.append(f"snapshots/{commit} is not the default revision, and no whole model")
+        if hashed is not None:
+            for name, what in _against_blobs(files, mine, hashed):
+                found.setdefault(name, what)
+            if mine is None and (unlinked := files.contents.keys() - files.blobs.keys()):
+                notes.append(
+                    f"{len(unlinked)} files of snapshots/{commit} are no links to blobs, and there "
+                    "is no manifest: their content was not checked"
+                )
+        if mine is not None:
+            for name, what in _against_manifest(files, mine, hashed):
+                found.setdefault(name, what)
+        start = "" if len(commits) == 1 else f"{commit[:7]}/"
+        problems |= {start + name: what for name, what in found.items()}
+    if subject.commit is None:
+        problems |= dict(_around(folder, repository, hashed))
+        notes += _unused(folder)
+        if not commits:
+            problems["snapshots"] = "missing: it has no snapshot at all"
+        elif isinstance(default, RevisionProblem):
+            notes.append("no revision is the default: set REVISION to serve it")
+    return problems, notes
+
+
+def _manifest(subject: Subject) -> tuple[Manifest | None, dict[str, str]]:
+    """The manifest that a subject is compared with, and what is wrong with that."""
+    folder, manifest = subject.folder, subject.manifest
+    if manifest is None:
+        if MANIFEST not in folder.contents:
+            return None, {}
+        try:
+            manifest = load_manifest(folder.read(MANIFEST, MAX_MANIFEST_BYTES))
+        except (ValueError, OSError) as error:
+            return None, {MANIFEST: str(error)}
+    if manifest.repository != folder.repository:
+        return manifest, {
+            MANIFEST: f"of {manifest.repository!r}, and this is {folder.repository!r}"
+        }
+    given = subject.manifest is not None
+    there = (subject.commit,) if given and subject.commit else repository_in(folder).commits
+    if manifest.commit not in there and (given or subject.commit is None):
+        return manifest, {MANIFEST: f"of the commit {manifest.commit}, which is not there"}
+    return manifest, {}
+
+
+def _against_blobs(
+    files: FilesBelow, manifest: Manifest | None, hashed: Hashed
+) -> Iterator[tuple[str, str]]:
+    """Compare the files of a snapshot with the names of the blobs that they lead to."""
+    blobs = files.blobs
+    by_hash = {file.sha256: file.name for file in manifest.files} if manifest else {}
+    for name, content in files.contents.items():
+        blob = blobs.get(name)
+        if blob is not None and (problem := _blob_problem(blob, hashed[content])):
+            other = by_hash.get(hashed[content].sha256, name)
+            yield name, problem + (f"; that is the content of {other}" if other != name else "")
+
+
+def _blob_problem(blob: str, digests: Digests) -> str | None:
+    actual = digests.of(blob)
+    if actual is None:
+        return f"the name of its blob, {blob}, is no hash"
+    if actual == blob:
+        return None
+    return f"its content has the hash {actual}, and its blob is called {blob}"
+
+
+def _against_manifest(
+    files: FilesBelow, manifest: Manifest, hashed: Hashed | None
+) -> Iterator[tuple[str, str]]:
+    """Compare files with the manifest; with their sizes only where nothing was hashed."""
+    contents, blobs = files.contents, files.blobs
+    for file in manifest.files:
+        content = contents.get(file.name)
+        if content is None:
+            if file.name not in files.problems:
+                yield file.name, "missing, listed in the manifest"
+        elif content.size != file.size:
+            yield file.name, f"has {content.size} bytes, and {file.size} in the manifest"
+        elif hashed is not None and hashed[content].sha256 != file.sha256:
+            actual = hashed[content].sha256
+            yield file.name, f"has the SHA-256 {actual}, and {file.sha256} in the manifest"
+        elif blobs.get(file.name, file.blob) != file.blob:
+            yield (
+                file.name,
+                f"leads to the blob {blobs[file.name]}, and to {file.blob} in the manifest",
+            )
+    for name in sorted(contents.keys() - {file.name for file in manifest.files}):
+        yield name, "not in the manifest"
+
+
+def _around(
+    folder: Folder, repository: Repository, hashed: Hashed | None
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with a repository's folder beside its snapshots."""
+    used = _used(folder)
+    blobs = {name.removeprefix("blobs/") for name in folder.contents if name.startswith("blobs/")}
+    for name, content in folder.contents.items():
+        top, _, blob = name.partition("/")
+        depth = {"blobs": 1, "refs": 1, "snapshots": 2}.get(top)
+        if name != MANIFEST and (depth is None or name.count("/") < depth):
+            yield name, "unknown: it does not belong here"
+        elif top == "blobs" and content not in used:
+            if blob.endswith(".incomplete"):
+                if blob.split(".")[0] not in blobs:
+                    yield name, "a download that did not finish, or still runs"
+            elif naming(blob) is None:
+                yield name, "unknown: its name is no hash, and nothing leads to it"
+            elif hashed is not None and (problem := _blob_problem(blob, hashed[content])):
+                yield name, problem
+    for name, what in folder.problems.items():
+        if not name.startswith("snapshots/"):
+            yield name, what
+    for ref, commit in repository.refs.items():
+        if commit not in repository.commits:
+            yield f"refs/{ref}", f"names the commit {commit!r}, whose snapshot is missing"
+
+
+def _used(folder: Folder) -> set[Content]:
+    return {content for name, content in folder.contents.items() if name.startswith("snapshots/")}
+
+
+def _unused(folder: Folder) -> Iterator[str]:
+    used = _used(folder)
+    unused = [
+        content
+        for name, content in folder.contents.items()
+        if name.startswith("blobs/") and content not in used
+    ]
+    if unused:
+        total = sum(content.size for content in unused)
+        yield f"no snapshot uses {len(unused)} of its blobs, {total:,} bytes"

@@ -1,0 +1,136 @@
+"""Reading a tarball once from its begin to its end; nothing is written."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrypoint.errors import RefusedArtifact
+from entrypoint.store.integrity import MAX_SAFETENSORS_HEADER
+from entrypoint.store.tarballs.archive import (
+    CHUNK,
+    HEADERS,
+    OpenArchive,
+    Parts,
+    open_archive,
+    split_name,
+)
+from entrypoint.store.tarballs.compressed import is_compressed
+from entrypoint.store.tarballs.member import Kind, check_member
+from entrypoint.store.tarballs.tree import Entry, Tree
+from entrypoint.store.verification.contents import Content
+from entrypoint.store.verification.digest import BLOCK, Digests, Hasher, naming
+
+KEPT_WHOLE = 16 << 20
+"""Bytes up to which a content is kept whole: any configuration, index or manifest."""
+KEPT_OF_OTHERS = 64
+KEPT_IN_ALL = 512 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a tarball holds.
+
+    Attributes:
+        tree: Its members.
+        digests: The hashes of contents that have gone by: all in a compressed tarball, only those
+            of files with holes in one that is not.
+        kept: What is kept of these: small ones whole, of safetensors files the header.
+    """
+
+    tree: Tree
+    digests: dict[Content, Digests]
+    kept: dict[Content, bytes]
+
+
+def scan(archive: Path, progress: Callable[[int, int], None]) -> Scan:
+    """Read the headers of a tarball; if it is compressed, hash what goes by.
+
+    Args:
+        archive: A ``.tar``, ``.tar.gz`` or ``.tar.zst``.
+        progress: Called with the bytes of the archive read, and their total.
+
+    Raises:
+        RefusedArtifact: It is damaged, cut short or unsafe; names the member where it is.
+        OSError: It cannot be read.
+    """
+    entries: dict[Parts, Entry] = {}
+    found = Scan(Tree(archive, entries), {}, {})
+    kinds: dict[Parts, Kind] = {}
+    last, kept = "", 0
+    try:
+        with archive.open("rb") as file:
+            compressed = is_compressed(file.read(4))
+        with open_archive(archive, progress, CHUNK if compressed else HEADERS) as opened:
+            for parts, member in opened.members():
+                last = member.name
+                check_member(archive, parts, member, kinds)
+                for depth in range(1, len(parts)):
+                    entries.setdefault(parts[:depth], Entry("folder"))
+                entries[parts] = _entry(archive, member, entries)
+                if member.isreg() and (opened.compressed or member.issparse()):
+                    kept += _hash(found, opened, member, parts)
+                    if kept > KEPT_IN_ALL:
+                        raise RefusedArtifact(archive, "it holds too much that is no weights")
+                kinds[parts] = entries[parts].kind
+                kinds |= {parts[:depth]: "folder" for depth in range(1, len(parts))}
+            opened.finish()
+    except RefusedArtifact as error:
+        if not last or last in error.problem:
+            raise
+        where = f"{error.problem}; it was read as far as {last!r}"
+        raise RefusedArtifact(archive, where) from error
+    entries.pop((), None)
+    return found
+
+
+def _entry(archive: Path, member: tarfile.TarInfo, entries: dict[Parts, Entry]) -> Entry:
+    if member.isdir():
+        return Entry("folder")
+    if member.issym():
+        return Entry("link", target=member.linkname)
+    if member.islnk():
+        return entries[split_name(archive, member.linkname)]
+    return Entry("file", member.offset_data, member.size, sparse=member.issparse())
+
+
+def _hash(found: Scan, opened: OpenArchive, member: tarfile.TarInfo, parts: Parts) -> int:
+    """Hash a content that goes by; return how many bytes of it are kept."""
+    content = Content(opened.path, member.offset_data, member.size)
+    small = member.size <= KEPT_WHOLE  # a link may yet call it by another name
+    hasher = Hasher(member.size, git=small or naming(parts[-1]) == "git-sha1")
+    kept = bytearray()
+    for block in _with_holes(opened.blocks(member), member.size):
+        hasher.update(block)
+        taken = 0
+        while taken < len(block) and (wanted := _kept_bytes(kept, member.size) - len(kept)) > 0:
+            kept += block[taken : taken + wanted]
+            taken += wanted
+    found.digests[content] = hasher.digests()
+    found.kept[content] = bytes(kept)
+    return len(kept)
+
+
+def _kept_bytes(kept: bytearray, size: int) -> int:
+    """How much of a content is kept, as far as its beginning tells."""
+    if size <= KEPT_WHOLE:
+        return size
+    header = int.from_bytes(kept[:8], "little")
+    if kept[8:9] == b"{" and header <= min(size, MAX_SAFETENSORS_HEADER):
+        return 8 + header
+    return KEPT_OF_OTHERS
+
+
+def _with_holes(blocks: Iterator[tuple[int, memoryview]], size: int) -> Iterator[memoryview]:
+    """A content with its holes as the zeros that they are read as."""
+    zeros = memoryview(bytes(BLOCK))
+    done = 0
+    for offset, block in blocks:
+        for hole in range(done, offset, BLOCK):
+            yield zeros[: offset - hole]
+        yield block
+        done = offset + len(block)
+    for hole in range(done, size, BLOCK):
+        yield zeros[: size - hole]

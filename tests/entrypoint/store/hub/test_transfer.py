@@ -1,0 +1,221 @@
+"""One file's way to the disk, against the stand-in: resumed, in parts, tried again, given up."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import pytest
+from huggingface_hub.errors import HfHubHTTPError
+
+from entrypoint.store.hub import transfer as module
+from entrypoint.store.hub.transfer import (
+    TRIES,
+    Damaged,
+    Stopped,
+    Transfer,
+    fetch_blob,
+    locked,
+    partial_path,
+)
+from tests.entrypoint.store.hub.hub_stand_in import Fault, Hub, git_blob, serve_hub, sha256
+from tests.entrypoint.store.samples import COMMIT
+
+LARGE = bytes(range(256)) * 200
+SMALL = b'{"a": 1}'
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serve_hub(Hub({"a.bin": LARGE, "b.json": SMALL})) as hub:
+        yield hub
+
+
+class Waits(threading.Event):
+    """Never set, and counts the seconds that are waited for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout)
+        return False
+
+
+def fetch(
+    hub: Hub, path: Path, transfer: Transfer, stopped: threading.Event | None = None
+) -> list[str]:
+    """Fetch a file; what was told."""
+    told: list[str] = []
+    url = f"{hub.address}/{hub.name}/resolve/{COMMIT}/{transfer.name}"
+    fetch_blob(transfer, path, url, {}, stopped or Waits(), told.append)
+    return told
+
+
+def large() -> Transfer:
+    return Transfer("a.bin", sha256(LARGE), len(LARGE))
+
+
+class TestFetch:
+    @pytest.mark.parametrize(
+        ("name", "blob", "content"),
+        [("a.bin", sha256(LARGE), LARGE), ("b.json", git_blob(SMALL), SMALL)],
+    )
+    def test_a_file(self, tmp_path: Path, hub: Hub, name: str, blob: str, content: bytes) -> None:
+        transfer = Transfer(name, blob, len(content))
+        assert fetch(hub, tmp_path / blob, transfer) == []
+        assert (tmp_path / blob).read_bytes() == content
+        assert not partial_path(tmp_path / blob).exists()
+        assert (transfer.done, transfer.resumed, transfer.whole) == (len(content), 0, True)
+
+    def test_an_empty_file_is_not_asked_for(self, tmp_path: Path, hub: Hub) -> None:
+        fetch(hub, tmp_path / "blob", Transfer("none", git_blob(b""), 0))
+        assert (tmp_path / "blob").read_bytes() == b""
+        assert hub.asked == []
+
+    @pytest.mark.parametrize("there", [1, 1000, len(LARGE)])
+    def test_what_is_there_is_gone_on_with(self, tmp_path: Path, hub: Hub, there: int) -> None:
+        partial_path(tmp_path / "blob").write_bytes(LARGE[:there])
+        transfer = large()
+        fetch(hub, tmp_path / "blob", transfer)
+        assert (tmp_path / "blob").read_bytes() == LARGE
+        assert transfer.resumed == there
+        assert hub.sent["a.bin"] == len(LARGE) - there
+
+    def test_more_than_there_can_be_is_begun_anew(self, tmp_path: Path, hub: Hub) -> None:
+        partial_path(tmp_path / "blob").write_bytes(LARGE + b"more")
+        fetch(hub, tmp_path / "blob", large())
+        assert (tmp_path / "blob").read_bytes() == LARGE
+        assert hub.asked == [("a.bin", 0)]
+
+    def test_a_very_large_file_comes_in_parts(
+        self, tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "SEGMENT", 20_000)
+        fetch(hub, tmp_path / "blob", large())
+        assert (tmp_path / "blob").read_bytes() == LARGE
+        assert hub.asked == [("a.bin", 0), ("a.bin", 20_000), ("a.bin", 40_000)]
+
+    def test_two_that_write_to_the_same_file_do_no_harm(self, tmp_path: Path, hub: Hub) -> None:
+        """As where a file system has no locks."""
+        hub.pause = 0.001
+        with ThreadPoolExecutor(2) as pool:
+            transfers = [large(), large()]
+            for done in [pool.submit(fetch, hub, tmp_path / "blob", each) for each in transfers]:
+                done.result()
+        assert (tmp_path / "blob").read_bytes() == LARGE
+        assert all(transfer.whole for transfer in transfers)
+
+
+class TestTries:
+    def test_waits_get_longer_and_then_it_is_given_up(self, tmp_path: Path, hub: Hub) -> None:
+        hub.faults["a.bin"] = Fault(status=503, times=100)
+        waits = Waits()
+        with pytest.raises(HfHubHTTPError, match="503"):
+            fetch(hub, tmp_path / "blob", large(), waits)
+        assert waits.seconds == [1, 2, 4, 8, 8]
+        assert len(hub.asked) == TRIES + 1
+        assert not (tmp_path / "blob").exists()
+
+    def test_a_try_that_brought_something_does_not_count(self, tmp_path: Path, hub: Hub) -> None:
+        hub.faults["a.bin"] = Fault(cut=5000, times=9)
+        waits = Waits()
+        told = fetch(hub, tmp_path / "blob", large(), waits)
+        assert waits.seconds == [1] * 9
+        assert told[0].startswith("a.bin: stopped at 5,000 of 51,200 bytes (")
+        assert hub.sent["a.bin"] == len(LARGE)
+
+    def test_the_hub_says_how_long_to_wait(self, tmp_path: Path, hub: Hub) -> None:
+        limit = {"RateLimit": '"resolvers";r=0;t=7'}
+        hub.faults["a.bin"] = Fault(status=429, headers=limit)
+        waits = Waits()
+        fetch(hub, tmp_path / "blob", large(), waits)
+        assert waits.seconds == [7]
+
+    @pytest.mark.parametrize(
+        ("status", "headers"), [(403, {}), (404, {}), (429, {"Retry_After": "3600"})]
+    )
+    def test_what_will_not_pass_is_given_up_at_once(
+        self, tmp_path: Path, hub: Hub, status: int, headers: dict[str, str]
+    ) -> None:
+        hub.faults["a.bin"] = Fault(status=status, headers=headers)
+        waits = Waits()
+        with pytest.raises(HfHubHTTPError, match=str(status)):
+            fetch(hub, tmp_path / "blob", large(), waits)
+        assert waits.seconds == []
+
+    def test_nobody_there(self, tmp_path: Path, hub: Hub) -> None:
+        waits = Waits()
+        hub.storage = "http://127.0.0.1:1"
+        with pytest.raises(httpx2.ConnectError):
+            fetch(hub, tmp_path / "blob", large(), waits)
+        assert len(waits.seconds) == TRIES
+
+
+class TestRefused:
+    @pytest.mark.parametrize(("size", "words"), [(100, "is longer"), (60_000, "HTTP 416|416")])
+    def test_another_size_than_listed(
+        self, tmp_path: Path, hub: Hub, size: int, words: str
+    ) -> None:
+        with pytest.raises((Damaged, HfHubHTTPError), match=words):
+            fetch(hub, tmp_path / "blob", Transfer("a.bin", sha256(LARGE), size))
+        assert not (tmp_path / "blob").exists()
+
+    def test_another_content_than_listed_is_not_gone_on_with(
+        self, tmp_path: Path, hub: Hub
+    ) -> None:
+        with pytest.raises(Damaged, match="another content"):
+            fetch(hub, tmp_path / "blob", Transfer("a.bin", "0" * 64, len(LARGE)))
+        assert not (tmp_path / "blob").exists()
+        assert partial_path(tmp_path / "blob").stat().st_size == 0
+
+    def test_another_file_failed(self, tmp_path: Path, hub: Hub) -> None:
+        stopped = threading.Event()
+        stopped.set()
+        with pytest.raises(Stopped):
+            fetch(hub, tmp_path / "blob", large(), stopped)
+
+
+class TestLock:
+    def test_a_second_one_waits(self, tmp_path: Path) -> None:
+        waited: list[int] = []
+        path = tmp_path / ".locks" / "a.lock"
+
+        def wait() -> None:
+            waited.append(1)
+            if len(waited) == 3:
+                raise Stopped
+
+        with locked(path, wait):
+            assert waited == []
+            with pytest.raises(Stopped), locked(path, wait):
+                raise AssertionError("it has the lock")
+        with locked(path, wait):
+            pass
+        assert len(waited) == 3
+
+    @pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS])
+    def test_a_file_system_without_locks(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+    ) -> None:
+        def refuse(file: object, operation: int) -> None:
+            raise OSError(code, "no locks")
+
+        monkeypatch.setattr(fcntl, "flock", refuse)
+        with locked(tmp_path / "a.lock", lambda: None):
+            pass
+
+    def test_another_failure_is_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(file: object, operation: int) -> None:
+            raise OSError(errno.EIO, "broken")
+
+        monkeypatch.setattr(fcntl, "flock", refuse)
+        with pytest.raises(OSError, match="broken"), locked(tmp_path / "a.lock", lambda: None):
+            pass

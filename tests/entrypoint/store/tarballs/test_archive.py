@@ -1,0 +1,234 @@
+"""Looking into a tarball: what it holds, and what damage it has."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from entrypoint.errors import RefusedArtifact
+from entrypoint.store.tarballs import archive as archive_module
+from entrypoint.store.tarballs.archive import MAX_METADATA, Parts, open_archive, peek, repository_of
+from tests.entrypoint.store.samples import (
+    COMMIT,
+    COMPRESSIONS,
+    FALCON,
+    OTHER_COMMIT,
+    compress,
+    model_files,
+    of_type,
+    pack,
+    tar_of,
+    write_files,
+    write_snapshot,
+)
+
+each_compression = pytest.mark.parametrize("compression", COMPRESSIONS)
+
+
+def names_in(path: Path) -> list[Parts]:
+    with open_archive(path) as archive:
+        names = [parts for parts, _ in archive.members()]
+        archive.finish()
+    return names
+
+
+def write_tar(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (("models--a--b", "refs", "main"), ("models--a--b", ("refs", "main"))),
+        (("top", "models--a--b"), ("models--a--b", ())),
+        ((".locks", "models--a--b", "x.lock"), None),
+        (("one", "two", "models--a--b"), None),
+        (("config.json",), None),
+    ],
+)
+def test_a_member_belongs_to_a_repository(parts: Parts, expected: tuple[str, Parts] | None) -> None:
+    assert repository_of(parts) == expected
+
+
+class TestPeek:
+    @each_compression
+    @pytest.mark.parametrize("top", [".", "tiiuae--falcon-7b-instruct"])
+    def test_the_layout_of_the_cache(self, tmp_path: Path, compression: str, top: str) -> None:
+        write_snapshot(tmp_path / "cache" / top)
+        (tmp_path / "cache" / top / "a-version.txt").write_text("1")
+        (tmp_path / "cache" / ".locks" / "models--a--b").mkdir(parents=True)
+        contents = peek(pack(tmp_path / "cache", tmp_path / "a", compression))
+        assert list(contents.repositories) == [FALCON]
+        assert not contents.plain
+        assert contents.listed is (compression == "plain")
+
+    def test_all_is_known_of_an_uncompressed_one(self, tmp_path: Path) -> None:
+        write_snapshot(tmp_path / "cache")
+        write_snapshot(tmp_path / "cache", commit=OTHER_COMMIT, ref="refs/pr/1")
+        write_snapshot(tmp_path / "cache", "a/b")
+        contents = peek(pack(tmp_path / "cache", tmp_path / "a.tar"))
+        assert list(contents.repositories) == ["a/b", FALCON]
+        assert contents.repositories[FALCON].commits == (COMMIT, OTHER_COMMIT)
+        assert contents.repositories[FALCON].refs == {"main": COMMIT, "refs/pr/1": OTHER_COMMIT}
+        blobs = sum(map(len, {*model_files().values()}))
+        refs = 3 * len(COMMIT)
+        assert contents.sizes == {FALCON: blobs + refs - len(COMMIT), "a/b": blobs + len(COMMIT)}
+
+    @each_compression
+    @pytest.mark.parametrize("top", [".", "checkpoint"])
+    def test_a_plain_model(self, tmp_path: Path, compression: str, top: str) -> None:
+        write_files(tmp_path / "model" / top, model_files() | {"README.md": b"Falcon"})
+        contents = peek(pack(tmp_path / "model", tmp_path / "a", compression))
+        assert contents.plain
+        assert not contents.repositories
+
+    @each_compression
+    def test_something_else(self, tmp_path: Path, compression: str) -> None:
+        write_files(tmp_path / "notes", {"README.md": b"x", "a/b/config.json": b"{}"})
+        contents = peek(pack(tmp_path / "notes", tmp_path / "a", compression))
+        assert not contents.plain
+        assert not contents.repositories
+
+    @each_compression
+    def test_a_file_without_a_name_tells_nothing(self, tmp_path: Path, compression: str) -> None:
+        tar = tar_of((".", b"x"), ("config.json", b"{}"))
+        assert peek(write_tar(tmp_path / "a", compress(tar, compression))).plain
+
+    @pytest.mark.parametrize("compression", ["gzip", "zstd"])
+    def test_no_more_is_decompressed_than_it_takes_to_tell(
+        self, tmp_path: Path, compression: str
+    ) -> None:
+        whole = compress(tar_of((f"models--a--b/blobs/{'1' * 64}", b"x" * 8_000_000)), compression)
+        cut = write_tar(tmp_path / "a", whole[: len(whole) // 2])
+        assert list(peek(cut).repositories) == ["a/b"]
+
+    @pytest.mark.parametrize("compression", ["gzip", "zstd"])
+    def test_the_search_for_a_telling_member_ends(
+        self, tmp_path: Path, compression: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(archive_module, "MAX_PEEK", 1000)
+        tar = tar_of(("notes.txt", b"x" * 2000), ("models--a--b/refs/main", b"1"))
+        contents = peek(write_tar(tmp_path / "a", compress(tar, compression)))
+        assert not contents.repositories
+        assert not contents.listed
+
+
+class TestDamage:
+    @each_compression
+    @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9])
+    def test_an_archive_that_is_cut_short_is_refused(
+        self, tmp_path: Path, compression: str, kept: float
+    ) -> None:
+        members = tuple((f"{n}.bin", bytes(range(256)) * 8) for n in range(20))
+        tar = tar_of(*members).rstrip(b"\0") + b"\0" * 1024
+        whole = compress(tar, compression)
+        path = write_tar(tmp_path / "a", whole[: int(len(whole) * kept)])
+        with pytest.raises(RefusedArtifact, match=r"/a was refused"):
+            names_in(path)
+
+    def test_an_archive_that_is_cut_between_members_is_refused(self, tmp_path: Path) -> None:
+        # tarfile would take this for the end of the archive
+        tar = tar_of(("a", b"x" * 512), ("b", b"x" * 512))
+        with pytest.raises(RefusedArtifact, match="cut short"):
+            names_in(write_tar(tmp_path / "a", tar[:1024]))
+
+    def test_a_damaged_header_in_the_middle_is_refused(self, tmp_path: Path) -> None:
+        # tarfile would take this for the end of the archive
+        tar = bytearray(tar_of(("a", b"x" * 512), ("b", b"x" * 512)))
+        tar[1024] ^= 1
+        with pytest.raises(RefusedArtifact, match="bad checksum"):
+            names_in(write_tar(tmp_path / "a", bytes(tar)))
+
+    def test_a_header_overwritten_with_zeros_is_refused(self, tmp_path: Path) -> None:
+        tar = tar_of(("a", b"x" * 512), ("b", b"x" * 512))
+        holed = tar[:1024] + b"\0" * 512 + tar[1536:]
+        with pytest.raises(RefusedArtifact, match="after its end mark"):
+            names_in(write_tar(tmp_path / "a", holed))
+
+    @pytest.mark.parametrize(("compression", "place"), [("gzip", -8), ("zstd", -1)])
+    def test_a_wrong_checksum_is_refused(
+        self, tmp_path: Path, compression: str, place: int
+    ) -> None:
+        whole = bytearray(compress(tar_of(("a", b"x" * 512)), compression))
+        whole[place] ^= 1
+        with pytest.raises(RefusedArtifact):
+            names_in(write_tar(tmp_path / "a", bytes(whole)))
+
+    @pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + b"x" * 600, b"\x1f\x8bnothing"])
+    def test_what_is_no_tarball_is_refused(self, tmp_path: Path, content: bytes) -> None:
+        with pytest.raises(RefusedArtifact):
+            names_in(write_tar(tmp_path / "a.tar", content))
+
+    def test_a_header_that_would_fill_the_memory_is_refused(self, tmp_path: Path) -> None:
+        member = tarfile.TarInfo("././@LongLink")
+        member.type = tarfile.GNUTYPE_LONGNAME
+        member.size = MAX_METADATA + 1
+        header = member.tobuf(tarfile.GNU_FORMAT)
+        with pytest.raises(RefusedArtifact, match=f"a header of {member.size} bytes"):
+            names_in(write_tar(tmp_path / "a", header))
+
+    def test_headers_that_announce_headers_without_end_are_refused(self, tmp_path: Path) -> None:
+        member = tarfile.TarInfo("././@LongLink")
+        member.type = tarfile.GNUTYPE_LONGNAME
+        member.size = 1
+        block = member.tobuf(tarfile.GNU_FORMAT) + b"x".ljust(512, b"\0")
+        with pytest.raises(RefusedArtifact):
+            names_in(write_tar(tmp_path / "a", block * 2000))
+
+    @pytest.mark.parametrize("size", ["-1024", "-1", "9" * 30])
+    def test_an_absurd_size_is_refused(self, tmp_path: Path, size: str) -> None:
+        member = tarfile.TarInfo("a")
+        member.pax_headers = {"size": size}
+        tar = member.tobuf(tarfile.PAX_FORMAT) + b"\0" * 1024
+        with pytest.raises(RefusedArtifact):
+            names_in(write_tar(tmp_path / "a", tar))
+
+    def test_more_members_than_a_model_has_are_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(archive_module, "MAX_MEMBERS", 3)
+        tar = tar_of(*((str(n), of_type(tarfile.DIRTYPE)) for n in range(4)))
+        with pytest.raises(RefusedArtifact, match="more than 3 members"):
+            names_in(write_tar(tmp_path / "a", tar))
+
+
+class TestReading:
+    @each_compression
+    def test_the_compression_is_told_by_the_content_not_the_name(
+        self, tmp_path: Path, compression: str
+    ) -> None:
+        tar = compress(tar_of(("./a/", of_type(tarfile.DIRTYPE)), ("./a//b", b"")), compression)
+        assert names_in(write_tar(tmp_path / "a.tar.bz2", tar)) == [("a",), ("a", "b")]
+
+    def test_a_parallel_zstd_archive_is_read(self, tmp_path: Path) -> None:
+        skippable = b"\x50\x2a\x4d\x18" + (4).to_bytes(4, "little") + b"\0" * 4
+        tar = tar_of(("a", b"x" * 2000))
+        frames = compress(tar[:1000], "zstd") + compress(tar[1000:], "zstd")
+        assert names_in(write_tar(tmp_path / "a", skippable + frames)) == [("a",)]
+
+    @each_compression
+    def test_progress_is_in_bytes_of_the_archive(self, tmp_path: Path, compression: str) -> None:
+        import random
+
+        noise = random.Random(1).randbytes(3_000_000)
+        tar = tar_of(("a.bin", noise))
+        parts = [tar[place : place + 500_000] for place in range(0, len(tar), 500_000)]
+        content = b"".join(compress(part, compression) for part in parts)
+        path = write_tar(tmp_path / "a", content)
+        reports: list[tuple[int, int]] = []
+        with open_archive(path, lambda *report: reports.append(report)) as archive:
+            for _, member in archive.members():
+                assert archive.content(member).read() == noise
+            archive.finish()
+        total = path.stat().st_size
+        assert reports[-1] == (total, total)
+        assert reports == sorted(reports)
+        assert len(reports) > 3
+
+    @pytest.mark.parametrize("name", ["/etc/passwd", "../a", "a/../../b", "a/.."])
+    def test_a_name_that_leads_out_is_refused(self, tmp_path: Path, name: str) -> None:
+        with pytest.raises(RefusedArtifact, match="leads out of the archive"):
+            names_in(write_tar(tmp_path / "a", tar_of((name, b"x"))))

@@ -1,0 +1,65 @@
+"""Hashing what was unpacked: the right digits, and every mistake found."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+from pathlib import Path
+
+import pytest
+
+from entrypoint.errors import RefusedArtifact
+from entrypoint.store.tarballs.hashing import Hashing
+
+CONTENT = random.Random(1).randbytes(5_000_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+GIT = hashlib.sha1(b"blob %d\0" % len(CONTENT) + CONTENT).hexdigest()
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("blob", [SHA256, GIT])
+def test_the_hashes_of_what_was_written(tmp_path: Path, blob: str) -> None:
+    path = write(tmp_path / blob, CONTENT)
+    with Hashing(tmp_path / "a.tar") as hashing:
+        hashing.add(path, blob)
+        hashing.check(wait=True)
+    assert hashing.found[path].of(blob) == blob
+    assert hashing.found[path].sha256 == SHA256
+
+
+def test_many_files_more_than_threads(tmp_path: Path) -> None:
+    with Hashing(tmp_path / "a.tar") as hashing:
+        for number in range(50):
+            content = b"%d" % number
+            hashing.add(write(tmp_path / hashlib.sha256(content).hexdigest(), content), "b")
+            hashing.check()
+        hashing.check(wait=True)
+    assert len(hashing.found) == 50
+
+
+@pytest.mark.parametrize("blob", [SHA256, GIT])
+def test_a_changed_bit_is_told_by_name(tmp_path: Path, blob: str) -> None:
+    changed = bytearray(CONTENT)
+    changed[3_000_000] ^= 1
+    with Hashing(tmp_path / "a.tar") as hashing:
+        hashing.add(write(tmp_path / blob, bytes(changed)), f"blobs/{blob}")
+        with pytest.raises(RefusedArtifact, match=rf"a\.tar was refused.*'blobs/{blob}'"):
+            hashing.check(wait=True)
+
+
+def test_after_an_error_no_thread_is_left(tmp_path: Path) -> None:
+    def fail() -> None:
+        with Hashing(tmp_path / "a.tar") as hashing:
+            for number in range(20):
+                hashing.add(write(tmp_path / f"{number:064}", CONTENT), "b")
+            raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert threading.active_count() == before

@@ -1,0 +1,148 @@
+"""What is to be packed, however it is named."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from entrypoint.errors import (
+    ArtifactError,
+    IncompleteModel,
+    ModelNotFound,
+    RevisionNotFound,
+    UsageError,
+)
+from entrypoint.store.tarballs.source import find_source
+from tests.entrypoint.store.hub.hub_cache import blob_name, write_hub_snapshot
+from tests.entrypoint.store.samples import (
+    COMMIT,
+    FALCON,
+    OTHER_COMMIT,
+    model_files,
+    write_files,
+    write_snapshot,
+)
+
+
+class TestCache:
+    @pytest.fixture
+    def snapshot(self, tmp_path: Path) -> Path:
+        write_snapshot(tmp_path / "cache", commit=OTHER_COMMIT, ref="v1")
+        return write_hub_snapshot(tmp_path / "cache")
+
+    def test_the_ways_to_name_it(self, tmp_path: Path, snapshot: Path) -> None:
+        cache = tmp_path / "cache"
+        found = find_source(str(cache))
+        assert (found.repository, found.commit, found.refs) == (FALCON, COMMIT, ("main",))
+        assert find_source(str(snapshot.parent.parent)) == found
+        assert find_source(str(snapshot)) == found
+        assert find_source(FALCON, [tmp_path / "none", cache]) == found
+        assert find_source(str(cache), revision=COMMIT[:7], repository=FALCON) == found
+
+    def test_the_files_and_their_blobs(self, tmp_path: Path, snapshot: Path) -> None:
+        found = find_source(str(tmp_path / "cache"))
+        files = model_files()
+        assert {file.name: file.blob for file in found.files} == {
+            name: blob_name(name, content) for name, content in files.items()
+        }
+        assert [file.name for file in found.files] == sorted(files)
+        assert found.bytes == sum(map(len, files.values()))
+
+    def test_another_revision(self, tmp_path: Path, snapshot: Path) -> None:
+        found = find_source(str(tmp_path / "cache"), revision="v1")
+        assert (found.commit, found.refs) == (OTHER_COMMIT, ("v1",))
+        other = snapshot.with_name(OTHER_COMMIT)
+        assert find_source(str(other)).commit == OTHER_COMMIT
+
+    def test_a_snapshot_and_a_revision_that_is_not_it(self, snapshot: Path) -> None:
+        assert find_source(str(snapshot), revision="main").commit == COMMIT
+        with pytest.raises(UsageError, match="is not the revision 'v1'"):
+            find_source(str(snapshot), revision="v1")
+
+    def test_a_revision_that_is_not_there(self, tmp_path: Path, snapshot: Path) -> None:
+        with pytest.raises(RevisionNotFound, match="--revision is 'v2'") as raised:
+            find_source(str(tmp_path / "cache"), revision="v2")
+        assert "REVISION" not in f"{raised.value.message}{raised.value.hint}"
+
+    def test_several_models(self, tmp_path: Path, snapshot: Path) -> None:
+        write_snapshot(tmp_path / "cache", "a/b")
+        with pytest.raises(UsageError, match="holds 2 models: a/b, tiiuae"):
+            find_source(str(tmp_path / "cache"))
+        assert find_source(str(tmp_path / "cache"), repository="a/b").repository == "a/b"
+        with pytest.raises(ModelNotFound, match="does not hold 'a/c'"):
+            find_source(str(tmp_path / "cache"), repository="a/c")
+
+    def test_a_cache_says_what_its_models_are_called(self, snapshot: Path) -> None:
+        with pytest.raises(UsageError, match="not 'a/b'"):
+            find_source(str(snapshot.parent.parent), repository="a/b")
+
+    def test_a_model_that_is_not_whole(self, tmp_path: Path, snapshot: Path) -> None:
+        os.unlink((snapshot / "model.safetensors").resolve())
+        with pytest.raises(IncompleteModel, match=r"model\.safetensors \(dangling link"):
+            find_source(str(tmp_path / "cache"))
+
+    def test_plain_files_in_a_snapshot(self, tmp_path: Path, snapshot: Path) -> None:
+        """As caches on a disk without links have them; what lies elsewhere is no blob either."""
+        (snapshot / "config.json").unlink()
+        (snapshot / "config.json").write_bytes(b"{}")
+        (tmp_path / ("a" * 64)).write_bytes(b"{}")
+        (snapshot / "other.json").symlink_to(tmp_path / ("a" * 64))
+        blobs = {file.name: file.blob for file in find_source(str(snapshot)).files}
+        assert blobs["config.json"] is None
+        assert blobs["other.json"] is None
+
+
+class TestDirectory:
+    def test_it_has_to_be_named(self, tmp_path: Path) -> None:
+        write_files(tmp_path, model_files())
+        with pytest.raises(UsageError, match="plain directory") as raised:
+            find_source(str(tmp_path))
+        assert raised.value.hint == "Name it, as: --repository org/name"
+        found = find_source(str(tmp_path), repository="a/b")
+        assert (found.repository, found.commit, found.refs) == ("a/b", None, ("main",))
+        assert {file.blob for file in found.files} == {None}
+
+    def test_it_has_no_revision(self, tmp_path: Path) -> None:
+        write_files(tmp_path, model_files())
+        with pytest.raises(UsageError, match="no revision 'main'"):
+            find_source(str(tmp_path), repository="a/b", revision="main")
+
+    def test_the_notes_of_tools_are_left_out(self, tmp_path: Path) -> None:
+        write_files(tmp_path, {**model_files(), ".cache/huggingface/x": b"1", ".git/HEAD": b"2"})
+        found = find_source(str(tmp_path), repository="a/b")
+        assert {file.name for file in found.files} == model_files().keys()
+
+    def test_it_is_no_model(self, tmp_path: Path) -> None:
+        with pytest.raises(IncompleteModel, match=r"config\.json \(missing\)"):
+            find_source(str(tmp_path), repository="a/b")
+
+    def test_a_name_that_is_not_utf8(self, tmp_path: Path) -> None:
+        write_files(tmp_path, model_files())
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.txt")).write_bytes(b"")
+        with pytest.raises(ArtifactError, match="not UTF-8"):
+            find_source(str(tmp_path), repository="a/b")
+
+
+class TestNotThere:
+    def test_a_repository(self, tmp_path: Path) -> None:
+        write_snapshot(tmp_path / "cache")
+        with pytest.raises(
+            ModelNotFound, match="Did you mean 'tiiuae/falcon-7b-instruct'"
+        ) as raised:
+            find_source("tiiuae/falcon-7b", [tmp_path / "cache", tmp_path / "none"])
+        assert "inference-server download tiiuae/falcon-7b" in (raised.value.hint or "")
+        assert [attempt.outcome for attempt in raised.value.searched] == [
+            "holds 1 other models",
+            "does not exist",
+        ]
+
+    def test_a_path(self, tmp_path: Path) -> None:
+        with pytest.raises(ModelNotFound, match="does not exist"):
+            find_source(str(tmp_path / "none"))
+
+    def test_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "a.tar").write_bytes(b"")
+        with pytest.raises(UsageError, match="is a file"):
+            find_source(str(tmp_path / "a.tar"))

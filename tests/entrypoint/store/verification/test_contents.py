@@ -1,0 +1,75 @@
+"""Where the bytes of a model's files lie, and that they are read from there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from entrypoint.store.files import directory_files
+from entrypoint.store.integrity import examine_model
+from entrypoint.store.verification.contents import Content, FilesBelow, folder_on_disk
+from entrypoint.store.verification.digest import BLOCK
+from tests.entrypoint.store.hub.hub_cache import blob_name, sha256, write_hub_snapshot
+from tests.entrypoint.store.samples import COMMIT, FALCON, model_files, write_files
+
+
+class TestContent:
+    def test_a_piece_of_a_file(self, tmp_path: Path) -> None:
+        whole = os.urandom(2 * BLOCK + 100)
+        (tmp_path / "a").write_bytes(whole)
+        content = Content(tmp_path / "a", 7, 2 * BLOCK)
+        assert b"".join(bytes(block) for block in content.blocks()) == whole[7 : 7 + 2 * BLOCK]
+        assert content.sha256() == sha256(whole[7 : 7 + 2 * BLOCK])
+
+    def test_an_empty_one(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_bytes(b"")
+        assert list(Content(tmp_path / "a", 0, 0).blocks()) == []
+
+    def test_a_file_that_became_shorter(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_bytes(b"12")
+        with pytest.raises(OSError, match="became shorter"):
+            list(Content(tmp_path / "a", 0, 3).blocks())
+
+
+class TestOnDisk:
+    def test_a_cache(self, tmp_path: Path) -> None:
+        """The files of a snapshot are those that the checks of a directory see."""
+        files = model_files(shards=2)
+        snapshot = write_hub_snapshot(tmp_path, files=files)
+        folder = folder_on_disk(snapshot.parent.parent)
+        assert folder.repository == FALCON
+        below = FilesBelow(folder, f"snapshots/{COMMIT}")
+        there = directory_files(snapshot)
+        assert below.place == snapshot
+        assert below.sizes == there.sizes
+        assert below.blobs == {name: blob_name(name, files[name]) for name in files}
+        assert all(below.read(name, 9, 2) == there.read(name, 9, 2) for name in files)
+        assert examine_model(below) == examine_model(there)
+
+    def test_blobs_on_another_disk(self, tmp_path: Path) -> None:
+        """The folder of the blobs is a link, as where caches share them."""
+        files = model_files()
+        snapshot = write_hub_snapshot(tmp_path / "cache", files=files)
+        blobs = snapshot.parent.parent / "blobs"
+        blobs.rename(tmp_path / "elsewhere")
+        blobs.symlink_to(tmp_path / "elsewhere")
+        below = FilesBelow(folder_on_disk(blobs.parent), f"snapshots/{COMMIT}")
+        assert below.blobs == {name: blob_name(name, files[name]) for name in files}
+
+    def test_a_dangling_link(self, tmp_path: Path) -> None:
+        write_files(tmp_path, model_files())
+        (tmp_path / "x.json").symlink_to("none")
+        below = FilesBelow(folder_on_disk(tmp_path), "")
+        assert below.problems == {"x.json": "dangling link to none"}
+        assert below.sizes["x.json"] == 0
+
+
+def test_hidden_files_that_were_signed(tmp_path: Path) -> None:
+    """They are hashed where they are asked for, and nothing outside of the directory is."""
+    (tmp_path / "outside").write_bytes(b"secret")
+    source = write_files(tmp_path / "m", {"config.json": b"{}", ".cache/note": b"1"})
+    complete = FilesBelow(folder_on_disk(source), "").with_hidden({"config.json": "known"})
+    wanted = frozenset({"config.json", ".cache/note", "none", "../outside"})
+    assert complete(wanted) == {"config.json": "known", ".cache/note": sha256(b"1")}

@@ -1,0 +1,279 @@
+"""What a launch demands of its model: before any engine, on real files, wherever they are."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from entrypoint.errors import (
+    ArtifactError,
+    FailedVerification,
+    InferenceServerError,
+    SettingError,
+)
+from entrypoint.handover import Phase
+from entrypoint.launch import draft, prepare_launch
+from entrypoint.plan import LaunchPlan
+from entrypoint.store.tarballs.compress import SUFFIX, Compression
+from entrypoint.store.tarballs.pack import pack_model
+from entrypoint.store.tarballs.source import find_source
+from entrypoint.store.verification.manifest import MANIFEST
+from entrypoint.store.verification.signature import Signer, sign
+from tests.entrypoint.store.hub.hub_cache import blob_name, sha256, write_hub_snapshot
+from tests.entrypoint.store.samples import COMMIT, model_files, write_files
+from tests.entrypoint.store.verification.keys import KeyPair, make_key
+
+NAME = "Org/Model"
+FOLDER = "models--Org--Model"
+FILES = model_files(shards=2, size=100_000)
+SHARD = "model-00002-of-00002.safetensors"
+HASHES = {name: sha256(content) for name, content in FILES.items()}
+KINDS = ("cache", "none", "zstd")
+"""A cache, and tarballs of it by their compression; out of the uncompressed one weights are loaded
+where they are."""
+
+
+@dataclass
+class Launch:
+    """A launch as far as the engine, and what it reported."""
+
+    tmp_path: Path
+
+    def prepare(self, **variables: str) -> LaunchPlan:
+        environ = {
+            "MODEL_ID": NAME,
+            "HF_HUB_CACHE": str(self.tmp_path / "store"),
+            "HF_HUB_OFFLINE": "1",
+            "XDG_CACHE_HOME": str(self.tmp_path / "scratch"),
+            **variables,
+        }
+        self.phases: list[Phase] = []
+        self.read: list[tuple[int, int]] = []
+        return prepare_launch(
+            draft(environ), self.phases.append, lambda *both: self.read.append(both)
+        )
+
+    def refused(self, **variables: str) -> dict[str, str]:
+        """The problems that it is refused for."""
+        with pytest.raises(FailedVerification) as raised:
+            self.prepare(**variables)
+        assert raised.value.exit_code == 65
+        return raised.value.problems
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Launch:
+    return Launch(tmp_path)
+
+
+def store(tmp_path: Path, kind: str) -> Path:
+    """Put the model where the launch finds it; return what lies beside the signature."""
+    root = tmp_path / "store"
+    if kind == "plain":
+        return write_files(root / "Model", FILES)
+    write_hub_snapshot(root, NAME, files=FILES)
+    if kind == "cache":
+        return root / FOLDER
+    compression: Compression = "zstd" if kind == "zstd" else "none"
+    target = tmp_path / f"Model{SUFFIX[compression]}"
+    pack_model(find_source(str(root)), target, compression=compression, threads=2)
+    os.rename(root, tmp_path / "source")
+    root.mkdir()
+    return target.rename(root / target.name)
+
+
+def damage(artifact: Path, name: str = SHARD) -> None:
+    """Change one byte of a file's content, in a cache, a tarball or a plain directory."""
+    content = FILES[name]
+    changed = content[:-1] + bytes([content[-1] ^ 1])
+    if (artifact / "blobs").is_dir():
+        (artifact / "blobs" / blob_name(name, content)).write_bytes(changed)
+    elif artifact.is_dir():
+        (artifact / name).write_bytes(changed)
+    else:
+        whole = artifact.read_bytes()
+        assert whole.count(content) == 1
+        artifact.write_bytes(whole.replace(content, changed))
+
+
+class TestSize:
+    """The default."""
+
+    @pytest.mark.parametrize("kind", [*KINDS, "plain"])
+    def test_a_whole_model(self, tmp_path: Path, launch: Launch, kind: str) -> None:
+        """It is not read, so that there is no phase of its own."""
+        store(tmp_path, kind)
+        launch.prepare()
+        assert Phase.VERIFY not in launch.phases
+
+    def test_the_manifest_says_more_than_the_model(self, tmp_path: Path, launch: Launch) -> None:
+        """A file that no index lists is missing, or has another size."""
+        artifact = store(tmp_path, "cache")
+        tarball = tmp_path / "m.tar"
+        made = pack_model(find_source(str(artifact)), tarball, threads=1)
+        (artifact / MANIFEST).write_bytes(made.manifest.dump())
+        launch.prepare()
+        link = artifact / "snapshots" / COMMIT / "tokenizer.json"
+        link.unlink()
+        problem = {"tokenizer.json": "missing, listed in the manifest"}
+        assert launch.refused() == problem
+        link.write_bytes(b"{ }")
+        assert launch.refused() == {"tokenizer.json": "has 3 bytes, and 2 in the manifest"}
+        launch.prepare(MODEL_VERIFY="off")
+
+    @pytest.mark.parametrize("kind", ["cache", "none"])
+    def test_a_flipped_bit_is_not_seen(self, tmp_path: Path, launch: Launch, kind: str) -> None:
+        """Which is why there is more than this."""
+        damage(store(tmp_path, kind))
+        launch.prepare()
+
+
+class TestFull:
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_whole_model(self, tmp_path: Path, launch: Launch, kind: str) -> None:
+        """1. A phase after fetching. 2. Progress up to the last byte."""
+        store(tmp_path, kind)
+        launch.prepare(MODEL_VERIFY="full")
+        assert launch.phases[-1] is Phase.VERIFY
+        done, total = launch.read[-1]
+        assert done == total == sum(map(len, FILES.values()))
+
+    @pytest.mark.parametrize("kind", ["cache", "none"])
+    @pytest.mark.parametrize("name", [SHARD, "config.json"])
+    def test_a_flipped_bit(self, tmp_path: Path, launch: Launch, kind: str, name: str) -> None:
+        artifact = store(tmp_path, kind)
+        if name == "config.json" and kind == "cache":
+            blob = artifact / "blobs" / blob_name(name, FILES[name])
+            blob.write_bytes(FILES[name].replace(b"Falcon", b"Falcom"))
+        elif name == "config.json":
+            whole = artifact.read_bytes()
+            artifact.write_bytes(whole.replace(b"FalconForCausalLM", b"FalcomForCausalLM"))
+        else:
+            damage(artifact, name)
+        assert list(launch.refused(MODEL_VERIFY="FULL")) == [name]
+
+    @pytest.mark.parametrize("kind", ["none", "zstd"])
+    def test_what_was_unpacked_and_changed_since(
+        self, tmp_path: Path, launch: Launch, kind: str
+    ) -> None:
+        """The copy is what is loaded, so the copy is what is verified."""
+        store(tmp_path, kind)
+        path = launch.prepare(MODEL_VERIFY="full").model.path
+        assert path is not None
+        config = path / "config.json"
+        config.write_bytes(config.read_bytes().replace(b"Falcon", b"Falcom"))
+        assert list(launch.refused(MODEL_VERIFY="full")) == ["config.json"]
+        launch.prepare()
+
+    def test_what_was_laid_beside_what_was_unpacked(self, tmp_path: Path, launch: Launch) -> None:
+        """Weights stay in the tarball; a file that is not in it has no place beside its others."""
+        store(tmp_path, "none")
+        model = launch.prepare().model
+        path = model.path
+        assert path is not None
+        assert model.packed is not None
+        (path / "modeling.py").write_text("import os")
+        (path / "tokenizer.json").unlink()
+        with (path / SHARD).open("r+b") as file:
+            file.write(b"\0")
+        assert launch.refused(MODEL_VERIFY="full").keys() == {
+            "modeling.py",
+            "tokenizer.json",
+            SHARD,
+        }
+
+    def test_a_plain_directory_has_nothing_to_compare_with(
+        self, tmp_path: Path, launch: Launch
+    ) -> None:
+        store(tmp_path, "plain")
+        with pytest.raises(ArtifactError, match="cannot be verified in full") as raised:
+            launch.prepare(MODEL_VERIFY="full")
+        assert raised.value.variable == "MODEL_VERIFY"
+        assert launch.read == []
+
+    def test_nor_has_a_snapshot_of_plain_files(self, tmp_path: Path, launch: Launch) -> None:
+        artifact = store(tmp_path, "cache")
+        link = artifact / "snapshots" / COMMIT / "tokenizer.json"
+        link.unlink()
+        link.write_bytes(b"[]")
+        with pytest.raises(ArtifactError, match="1 files of snapshots"):
+            launch.prepare(MODEL_VERIFY="full")
+
+
+class TestSignature:
+    @pytest.fixture
+    def pair(self, tmp_path: Path) -> KeyPair:
+        return make_key(tmp_path)
+
+    @pytest.mark.parametrize("kind", [*KINDS, "plain"])
+    def test_signed(self, tmp_path: Path, launch: Launch, pair: KeyPair, kind: str) -> None:
+        """The signature lies beside the tarball, the directory, or the repository's folder."""
+        artifact = store(tmp_path, kind)
+        sign("m", HASHES, Signer(pair.private), artifact.with_name(f"{artifact.name}.sig"))
+        for level in ("off", "size", "full"):
+            launch.prepare(MODEL_SIGNATURE_KEY=str(pair.public), MODEL_VERIFY=level)
+            assert launch.phases[-1] is Phase.VERIFY
+
+    @pytest.mark.parametrize("kind", ["cache", "none", "plain"])
+    def test_signed_and_changed_since(
+        self, tmp_path: Path, launch: Launch, pair: KeyPair, kind: str
+    ) -> None:
+        artifact = store(tmp_path, kind)
+        sign("m", HASHES, Signer(pair.private), artifact.with_name(f"{artifact.name}.sig"))
+        damage(artifact)
+        problems = launch.refused(MODEL_SIGNATURE_KEY=str(pair.public), MODEL_VERIFY="off")
+        assert list(problems) == [SHARD]
+        assert problems[SHARD].endswith(f"{HASHES[SHARD]} was signed")
+
+    def test_signed_elsewhere(self, tmp_path: Path, launch: Launch, pair: KeyPair) -> None:
+        store(tmp_path, "cache")
+        signature = tmp_path / "elsewhere.sig"
+        sign("m", HASHES, Signer(pair.private), signature)
+        key = {"MODEL_SIGNATURE_KEY": str(pair.public)}
+        launch.prepare(MODEL_SIGNATURE=str(signature), **key)
+        assert list(launch.refused(**key)) == [str(tmp_path / "store" / f"{FOLDER}.sig")]
+
+    def test_signed_by_another(self, tmp_path: Path, launch: Launch, pair: KeyPair) -> None:
+        """Nothing is read before that is known."""
+        artifact = store(tmp_path, "none")
+        other = make_key(tmp_path, "other")
+        sign("m", HASHES, Signer(other.private), artifact.with_name(f"{artifact.name}.sig"))
+        [problem] = launch.refused(MODEL_SIGNATURE_KEY=str(pair.public)).values()
+        assert "not a signature of whom it must be" in problem
+        assert all(total != sum(map(len, FILES.values())) for _, total in launch.read)
+
+    @pytest.mark.parametrize(
+        ("variables", "variable"),
+        [
+            ({"MODEL_SIGNATURE_KEY": "{none}"}, "MODEL_SIGNATURE_KEY"),
+            ({"MODEL_SIGNATURE": "{public}"}, "MODEL_SIGNATURE_KEY"),
+            ({"MODEL_SIGNATURE_KEY": "{public}", "MODEL_SIGNATURE": "{none}"}, "MODEL_SIGNATURE"),
+            ({"MODEL_SIGNATURE_KEY": "{private}"}, "MODEL_SIGNATURE_KEY"),
+            ({"MODEL_VERIFY": "half"}, "MODEL_VERIFY"),
+        ],
+    )
+    def test_wrong_settings(
+        self,
+        tmp_path: Path,
+        launch: Launch,
+        pair: KeyPair,
+        variables: dict[str, str],
+        variable: str,
+    ) -> None:
+        store(tmp_path, "cache")
+        places = {"none": tmp_path / "none", "public": pair.public, "private": pair.private}
+        with pytest.raises(SettingError) as raised:
+            launch.prepare(**{name: text.format(**places) for name, text in variables.items()})
+        assert raised.value.variable == variable
+
+    def test_what_does_not_pass_is_not_converted(
+        self, tmp_path: Path, launch: Launch, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("entrypoint.hardware.detect.installed_openvino", lambda: "2026.4.1.0")
+        damage(store(tmp_path, "cache"))
+        with pytest.raises(InferenceServerError, match="failed the verification"):
+            launch.prepare(ACCELERATOR="openvino", MODEL_VERIFY="full")
+        assert launch.phases == [Phase.VERIFY]

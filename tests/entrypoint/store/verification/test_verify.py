@@ -1,0 +1,455 @@
+"""Each fault is found, and said of the file that has it, wherever the model is."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from entrypoint.errors import FailedVerification, ModelNotFound, RefusedArtifact, UsageError
+from entrypoint.store.tarballs.pack import pack_model
+from entrypoint.store.tarballs.source import find_source
+from entrypoint.store.verification.manifest import MANIFEST, Manifest, load_manifest
+from entrypoint.store.verification.scan import scan
+from entrypoint.store.verification.verify import Verification, verify
+from tests.entrypoint.store.hub.hub_cache import blob_name, git_sha1, sha256, write_hub_snapshot
+from tests.entrypoint.store.samples import (
+    COMMIT,
+    COMPRESSIONS,
+    FALCON,
+    OTHER_COMMIT,
+    ignore_progress,
+    model_files,
+    of_type,
+    pack,
+    tar_of,
+    write_files,
+    write_snapshot,
+)
+
+FOLDER = "models--tiiuae--falcon-7b-instruct"
+FILES = model_files(shards=3, size=200_000) | {"größe/ü.py": b"print()"}
+SHARD = "model-00002-of-00003.safetensors"
+KINDS = ("cache", "plain", "gzip", "zstd")
+"""A cache, and tarballs of one by their compression."""
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    write_hub_snapshot(tmp_path / "cache", files=FILES)
+    return tmp_path / "cache"
+
+
+def packed_as(kind: str, cache: Path) -> Path:
+    """A cache as it is, or in a tarball."""
+    if kind == "cache":
+        return cache
+    return pack(cache, cache.with_name(f"a{COMPRESSIONS[kind]}"), kind)
+
+
+def problems_of(path: Path, manifest: Manifest | None = None) -> dict[str, str]:
+    return verify(path, manifest=manifest, threads=2).problems
+
+
+def notes_of(verification: Verification) -> tuple[str, ...]:
+    [model] = verification.models
+    return model.finding.notes
+
+
+def with_manifest(cache: Path) -> None:
+    """Give a cache the manifest that its tarball has."""
+    made = pack_model(find_source(str(cache)), cache.with_name("m.tar"), threads=1)
+    (cache / FOLDER / MANIFEST).write_bytes(made.manifest.dump())
+
+
+def snapshot_of(cache: Path) -> Path:
+    return cache / FOLDER / "snapshots" / COMMIT
+
+
+def blob_of(cache: Path, name: str) -> Path:
+    return cache / FOLDER / "blobs" / blob_name(name, FILES[name])
+
+
+def flip(path: Path, place: int = -1) -> bytes:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("manifest", [False, True], ids=["by names", "by manifest"])
+@pytest.mark.parametrize("kind", KINDS)
+class TestCache:
+    def test_whole(self, cache: Path, kind: str, manifest: bool) -> None:
+        if manifest:
+            with_manifest(cache)
+        found = verify(packed_as(kind, cache), threads=2)
+        found.check()
+        [model] = found.models
+        assert model.finding.repository == FALCON
+        assert model.finding.files == len(FILES)
+        assert model.finding.bytes >= sum(map(len, FILES.values()))
+        assert model.finding.notes == ()
+
+    @pytest.mark.parametrize("name", [SHARD, "größe/ü.py"])
+    def test_a_flipped_bit(self, cache: Path, kind: str, manifest: bool, name: str) -> None:
+        if manifest:
+            with_manifest(cache)
+        content = flip(blob_of(cache, name))
+        actual = blob_name(name, content)
+        assert problems_of(packed_as(kind, cache)) == {
+            name: f"its content has the hash {actual}, and its blob is called "
+            f"{blob_name(name, FILES[name])}"
+        }
+
+    def test_a_missing_shard(self, cache: Path, kind: str, manifest: bool) -> None:
+        if manifest:
+            with_manifest(cache)
+        (snapshot_of(cache) / SHARD).unlink()
+        blob_of(cache, SHARD).unlink()
+        assert problems_of(packed_as(kind, cache)) == {
+            SHARD: "missing, listed in model.safetensors.index.json"
+        }
+
+    def test_a_missing_file_that_no_index_lists(
+        self, cache: Path, kind: str, manifest: bool
+    ) -> None:
+        """Only a manifest knows of it."""
+        if manifest:
+            with_manifest(cache)
+        (snapshot_of(cache) / "größe" / "ü.py").unlink()
+        expected = {"größe/ü.py": "missing, listed in the manifest"} if manifest else {}
+        assert problems_of(packed_as(kind, cache)) == expected
+
+    def test_a_dangling_link(self, cache: Path, kind: str, manifest: bool) -> None:
+        if manifest:
+            with_manifest(cache)
+        blob_of(cache, SHARD).unlink()
+        target = f"../../blobs/{blob_name(SHARD, FILES[SHARD])}"
+        assert problems_of(packed_as(kind, cache)) == {SHARD: f"dangling link to {target}"}
+
+    def test_a_renamed_blob(self, cache: Path, kind: str, manifest: bool) -> None:
+        """The file that wants it, and the blob that is not what it is called."""
+        if manifest:
+            with_manifest(cache)
+        blob = blob_of(cache, SHARD)
+        blob.rename(blob.with_name("0" * 64))
+        assert problems_of(packed_as(kind, cache)) == {
+            SHARD: f"dangling link to ../../blobs/{blob.name}",
+            "blobs/" + "0" * 64: f"its content has the hash {blob.name}, and its blob is called "
+            + "0" * 64,
+        }
+
+    def test_two_blobs_in_each_others_place(self, cache: Path, kind: str, manifest: bool) -> None:
+        """Their sizes are the same, so that only the hashes tell."""
+        if manifest:
+            with_manifest(cache)
+        one, two = (blob_of(cache, f"model-0000{number}-of-00003.safetensors") for number in (1, 3))
+        one.rename(one.with_name("x"))
+        two.rename(one)
+        one.with_name("x").rename(two)
+        problems = problems_of(packed_as(kind, cache))
+        assert sorted(problems) == [f"model-0000{n}-of-00003.safetensors" for n in (1, 3)]
+        if manifest:
+            assert problems["model-00001-of-00003.safetensors"].endswith(
+                "that is the content of model-00003-of-00003.safetensors"
+            )
+
+    def test_a_blob_cut_short(self, cache: Path, kind: str, manifest: bool) -> None:
+        if manifest:
+            with_manifest(cache)
+        os.truncate(blob_of(cache, SHARD), 1000)
+        problems = problems_of(packed_as(kind, cache))
+        assert list(problems) == [SHARD]
+        assert problems[SHARD].startswith("cut short: 1000 of")
+
+    def test_a_download_that_did_not_finish(self, cache: Path, kind: str, manifest: bool) -> None:
+        """1. It is a problem. 2. Not if a later one has completed it."""
+        if manifest:
+            with_manifest(cache)
+        blobs = cache / FOLDER / "blobs"
+        (blobs / f"{'a' * 64}.incomplete").write_bytes(b"half")
+        (blobs / f"{blob_name(SHARD, FILES[SHARD])}.incomplete").write_bytes(b"half")
+        assert problems_of(packed_as(kind, cache)) == {
+            f"blobs/{'a' * 64}.incomplete": "a download that did not finish, or still runs"
+        }
+
+    def test_unknown_files(self, cache: Path, kind: str, manifest: bool) -> None:
+        if manifest:
+            with_manifest(cache)
+        (cache / FOLDER / "blobs" / "notes").write_bytes(b"1")
+        (cache / FOLDER / "readme.txt").write_bytes(b"2")
+        (cache / FOLDER / "snapshots" / "stray").write_bytes(b"3")
+        assert problems_of(packed_as(kind, cache)) == {
+            "blobs/notes": "unknown: its name is no hash, and nothing leads to it",
+            "readme.txt": "unknown: it does not belong here",
+            "snapshots/stray": "unknown: it does not belong here",
+        }
+
+    def test_an_extra_file(self, cache: Path, kind: str, manifest: bool) -> None:
+        """A link to a blob that is whole: only a manifest knows that it is not the model's."""
+        if manifest:
+            with_manifest(cache)
+        code = b"import os"
+        (cache / FOLDER / "blobs" / git_sha1(code)).write_bytes(code)
+        (snapshot_of(cache) / "extra.py").symlink_to(f"../../blobs/{git_sha1(code)}")
+        expected = {"extra.py": "not in the manifest"} if manifest else {}
+        assert problems_of(packed_as(kind, cache)) == expected
+
+    def test_a_link_to_another_blob(self, cache: Path, kind: str, manifest: bool) -> None:
+        if manifest:
+            with_manifest(cache)
+        link = snapshot_of(cache) / "größe" / "ü.py"
+        link.unlink()
+        other = blob_name("tokenizer.json", FILES["tokenizer.json"])
+        link.symlink_to(f"../../../blobs/{other}")
+        problems = problems_of(packed_as(kind, cache))
+        assert list(problems) == (["größe/ü.py"] if manifest else [])
+
+    def test_a_ref_without_its_snapshot(self, cache: Path, kind: str, manifest: bool) -> None:
+        if manifest:
+            with_manifest(cache)
+        (cache / FOLDER / "refs" / "v2").write_text(OTHER_COMMIT)
+        assert problems_of(packed_as(kind, cache)) == {
+            "refs/v2": f"names the commit {OTHER_COMMIT!r}, whose snapshot is missing"
+        }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+class TestManifest:
+    @pytest.mark.parametrize(
+        ("change", "what"),
+        [
+            (lambda content: content[:-9], "not valid JSON"),
+            (lambda content: content.replace(b'"format": 1', b'"format": 9'), "format 9"),
+            (lambda content: content.replace(FALCON.encode(), b"a/b"), "of 'a/b'"),
+            (lambda content: content.replace(COMMIT.encode(), b"0" * 40), "which is not there"),
+        ],
+    )
+    def test_a_wrong_one(
+        self, cache: Path, kind: str, change: Callable[[bytes], bytes], what: str
+    ) -> None:
+        with_manifest(cache)
+        path = cache / FOLDER / MANIFEST
+        path.write_bytes(change(path.read_bytes()))
+        problems = problems_of(packed_as(kind, cache))
+        assert list(problems) == [MANIFEST]
+        assert what in problems[MANIFEST]
+
+    def test_blobs_that_are_called_as_the_manifest_does_not(self, cache: Path, kind: str) -> None:
+        """Each blob is what it is called; the manifest knows the file by another."""
+        with_manifest(cache)
+        name = "tokenizer.json"
+        link, content = snapshot_of(cache) / name, b"{ }"
+        (cache / FOLDER / "blobs" / sha256(content)).write_bytes(content)
+        link.unlink()
+        link.symlink_to(f"../../blobs/{sha256(content)}")
+        problems = problems_of(packed_as(kind, cache))
+        assert problems == {name: "has 3 bytes, and 2 in the manifest"}
+
+
+class TestPlaces:
+    def test_a_snapshot_alone(self, cache: Path) -> None:
+        """What is wrong with another snapshot does not matter."""
+        write_hub_snapshot(cache, commit=OTHER_COMMIT, ref=None)
+        flip(cache / FOLDER / "blobs" / sha256(model_files()["model.safetensors"]))
+        verify(snapshot_of(cache), threads=2).check()
+        assert list(problems_of(snapshot_of(cache).with_name(OTHER_COMMIT))) == [
+            "model.safetensors"
+        ]
+        assert list(problems_of(cache)) == [f"{OTHER_COMMIT[:7]}/model.safetensors"]
+
+    def test_a_cache_of_several_models(self, cache: Path) -> None:
+        write_snapshot(cache, "a/b")
+        flip(blob_of(cache, SHARD))
+        found = verify(cache, threads=2)
+        assert [model.finding.repository for model in found.models] == ["a/b", FALCON]
+        assert list(found.problems) == [f"{FALCON}: {SHARD}"]
+
+    def test_a_revision_that_is_no_whole_model(self, cache: Path) -> None:
+        """Caches often hold only a tokenizer of an older one."""
+        old = {"tokenizer.json": b"{}"}
+        write_hub_snapshot(cache, commit=OTHER_COMMIT, files=old, ref=None)
+        found = verify(cache, threads=2)
+        assert found.problems == {}
+        assert "no whole model" in notes_of(found)[0]
+
+    def test_blobs_that_nothing_uses(self, cache: Path) -> None:
+        (cache / FOLDER / "blobs" / sha256(b"old")).write_bytes(b"old")
+        assert notes_of(verify(cache, threads=2)) == ("no snapshot uses 1 of its blobs, 3 bytes",)
+
+    def test_a_snapshot_of_plain_files(self, cache: Path) -> None:
+        """As `tar -h` makes them: without a manifest they cannot be checked, and it says so."""
+        link = snapshot_of(cache) / "tokenizer.json"
+        link.unlink()
+        link.write_bytes(b"[]")
+        found = verify(cache, threads=2)
+        assert found.problems == {}
+        assert "1 files of snapshots" in notes_of(found)[0]
+
+    def test_a_plain_directory(self, tmp_path: Path) -> None:
+        """1. Without a manifest only the structure is checked. 2. That is said."""
+        source = write_files(tmp_path / "m", FILES)
+        found = verify(source, threads=2)
+        assert found.problems == {}
+        assert found.models[0].finding.bytes == 0
+        assert "only its structure" in notes_of(found)[0]
+        (source / SHARD).unlink()
+        assert list(problems_of(source)) == [SHARD]
+
+    def test_nothing(self, tmp_path: Path) -> None:
+        with pytest.raises(ModelNotFound):
+            verify(tmp_path / "none", threads=2)
+
+    def test_one_manifest_for_two_models(self, cache: Path) -> None:
+        with_manifest(cache)
+        manifest = load_manifest((cache / FOLDER / MANIFEST).read_bytes())
+        write_snapshot(cache, "a/b")
+        with pytest.raises(UsageError, match="holds 2 models"):
+            verify(cache, manifest=manifest, threads=2)
+
+
+@pytest.mark.parametrize("kind", ["directory", "plain", "zstd"])
+class TestPlainModel:
+    """A directory, or a tarball of one, and the manifest of its tarball."""
+
+    @pytest.fixture
+    def directory(self, tmp_path: Path) -> Path:
+        return write_files(tmp_path / "m" / "falcon", FILES)
+
+    @pytest.fixture
+    def manifest(self, tmp_path: Path, directory: Path) -> Manifest:
+        source = find_source(str(directory), repository="a/b")
+        return pack_model(source, tmp_path / "m.tar", threads=1).manifest
+
+    def as_kind(self, kind: str, directory: Path) -> Path:
+        if kind == "directory":
+            return directory
+        return pack(directory.parent, directory.parent.with_name(f"a{COMPRESSIONS[kind]}"), kind)
+
+    def test_whole(self, directory: Path, manifest: Manifest, kind: str) -> None:
+        found = verify(self.as_kind(kind, directory), manifest=manifest, threads=2)
+        found.check()
+        assert found.models[0].finding.bytes == sum(map(len, FILES.values()))
+
+    @pytest.mark.parametrize(
+        ("fault", "name", "what"),
+        [
+            (flip, SHARD, "has the SHA-256 "),
+            (Path.unlink, "größe/ü.py", "missing, listed in the manifest"),
+            (Path.unlink, SHARD, "missing, listed in model.safetensors.index.json"),
+            (lambda path: path.write_bytes(b"12"), "größe/ü.py", "has 2 bytes, and 7 in"),
+            (lambda path: path.write_bytes(b"12"), "extra.py", "not in the manifest"),
+        ],
+    )
+    def test_faults(
+        self,
+        directory: Path,
+        manifest: Manifest,
+        kind: str,
+        fault: Callable[[Path], object],
+        name: str,
+        what: str,
+    ) -> None:
+        fault(directory / name)
+        problems = problems_of(self.as_kind(kind, directory), manifest)
+        assert list(problems) == [name]
+        assert problems[name].startswith(what)
+
+
+class TestTarball:
+    @pytest.mark.parametrize("kind", ["plain", "gzip", "zstd"])
+    @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.97])
+    def test_cut_short(self, cache: Path, kind: str, share: float) -> None:
+        archive = packed_as(kind, cache)
+        size = archive.stat().st_size
+        os.truncate(archive, int(size * share))
+        with pytest.raises(RefusedArtifact) as raised:
+            verify(archive, threads=2)
+        assert raised.value.exit_code == 65
+
+    def test_the_member_that_is_cut_is_named(self, cache: Path) -> None:
+        archive = cache.with_name("a.tar")
+        pack_model(find_source(str(cache)), archive, threads=1)
+        os.truncate(archive, archive.stat().st_size - 230_000)
+        with pytest.raises(RefusedArtifact, match=blob_name(SHARD, FILES[SHARD])):
+            verify(archive, threads=2)
+
+    @pytest.mark.parametrize("kind", ["gzip", "zstd"])
+    def test_a_flipped_bit_in_what_is_compressed(self, cache: Path, kind: str) -> None:
+        noise = random.Random(1).randbytes(300_000)
+        write_hub_snapshot(cache, files=FILES | {"noise.bin": noise}, commit=OTHER_COMMIT, ref="x")
+        archive = packed_as(kind, cache)
+        flip(archive, archive.stat().st_size // 2)
+        with pytest.raises((RefusedArtifact, FailedVerification)):
+            verify(archive, threads=2).check()
+
+    def test_files_of_no_model(self, cache: Path) -> None:
+        (cache / "stray.bin").write_bytes(b"x")
+        (cache / "version.txt").write_text("1")
+        (cache / ".locks").mkdir()
+        (cache / ".locks" / "x.lock").write_text("")
+        assert problems_of(packed_as("plain", cache)) == {
+            "stray.bin": "unknown: it belongs to no model"
+        }
+
+    @pytest.mark.parametrize("kind", ["plain", "zstd"])
+    def test_a_cache_in_a_folder(self, tmp_path: Path, kind: str) -> None:
+        """As the guides show it: the tarball unpacks to one folder, and the cache is in that."""
+        top = tmp_path / "top" / "tiiuae--falcon-7b-instruct"
+        write_hub_snapshot(top, files=FILES)
+        (top / "version.txt").write_text("1")
+        (top / "notes").write_text("x")
+        flip(blob_of(top, SHARD))
+        problems = problems_of(packed_as(kind, top.parent))
+        assert set(problems) == {SHARD, "tiiuae--falcon-7b-instruct/notes"}
+
+    def test_no_model(self, tmp_path: Path) -> None:
+        (tmp_path / "a.tar").write_bytes(tar_of(("x", b"1")))
+        assert problems_of(tmp_path / "a.tar")["config.json"] == "missing"
+
+    def test_a_hostile_one(self, tmp_path: Path) -> None:
+        (tmp_path / "a.tar").write_bytes(tar_of(("x", of_type(b"3"))))
+        with pytest.raises(RefusedArtifact, match="is not a file"):
+            verify(tmp_path / "a.tar", threads=2)
+
+    @pytest.mark.parametrize("compress", [False, True])
+    def test_a_file_with_holes(self, cache: Path, compress: bool) -> None:
+        """Its content does not lie in the tarball as it is, and is compared all the same."""
+        with (cache / FOLDER / "blobs" / "x").open("wb") as file:
+            file.truncate(3_000_000)
+            file.seek(2_000_000)
+            file.write(b"x")
+        content = (cache / FOLDER / "blobs" / "x").read_bytes()
+        (cache / FOLDER / "blobs" / "x").rename(cache / FOLDER / "blobs" / sha256(content))
+        (snapshot_of(cache) / "holes.bin").symlink_to(f"../../blobs/{sha256(content)}")
+        archive = cache.with_name("a.tar")
+        subprocess.run(["tar", "-S", "-cf", archive, "-C", cache, "."], check=True)
+        assert archive.stat().st_size < 3_000_000
+        if compress:
+            subprocess.run(["gzip", archive], check=True)
+            archive = archive.with_name("a.tar.gz")
+        found = verify(archive, threads=2)
+        assert found.problems == {}
+        assert sha256(content) in {digests.sha256 for digests in found.models[0].hashed.values()}
+
+    def test_what_is_kept_of_what_goes_by(self, tmp_path: Path) -> None:
+        """Small files whole; of weights, the header that the checks read."""
+        shard = model_files(size=20_000_000)["model.safetensors"]
+        files = model_files() | {"model.safetensors": shard}
+        write_hub_snapshot(tmp_path / "cache", files=files)
+        found = scan(packed_as("zstd", tmp_path / "cache"), ignore_progress)
+        header = 8 + int.from_bytes(shard[:8], "little")
+        assert shard[:header] in found.kept.values()
+        assert files["config.json"] in found.kept.values()
+
+    @pytest.mark.parametrize("kind", ["plain", "zstd"])
+    def test_nothing_is_written(self, cache: Path, kind: str) -> None:
+        archive = packed_as(kind, cache)
+        before = sorted(path for path in cache.parent.rglob("*"))
+        verify(archive, threads=2).check()
+        assert sorted(path for path in cache.parent.rglob("*")) == before

@@ -21,6 +21,7 @@ from tests.entrypoint.store.objects.samples import (
     KEY,
     MIB,
     URI,
+    Asked,
     S3StandIn,
     open_s3,
     random_file,
@@ -28,6 +29,8 @@ from tests.entrypoint.store.objects.samples import (
 
 NAME = KEY.rpartition("/")[2]
 KILLS = 50
+WORKERS = 2
+PART_SECONDS = 0.05
 
 
 @pytest.fixture
@@ -114,19 +117,26 @@ def test_killed_at_random_moments(tmp_path: Path, s3: S3StandIn) -> None:
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     target = tmp_path / "pulled" / "a.tar"
     command = [sys.executable, "-m", "entrypoint.cli", "pull", URI, str(target)]
+    command += ["--max-workers", str(WORKERS)]
     chance = random.Random(1)
 
     def run() -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    begun = time.monotonic()
-    assert run().wait() == 0
-    whole = time.monotonic() - begun
-    target.unlink()
+    def slow(asked: Asked) -> None:
+        if asked.range:
+            time.sleep(PART_SECONDS)
+
+    s3.fault = slow
     killed_in_the_middle = completed = 0
-    for _ in range(KILLS):
+    for number in range(KILLS):
+        asked = len(s3.gets())
         process = run()
-        time.sleep(chance.uniform(0.3, 1.1) * whole)
+        # a few are killed before they have begun, and the others somewhere in the transfer
+        until = time.monotonic() + (chance.uniform(0, 0.5) if number % 10 == 0 else 30)
+        while len(s3.gets()) == asked and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0, 12 * PART_SECONDS / WORKERS))
         process.send_signal(signal.SIGKILL)
         process.wait()
         if target.exists():

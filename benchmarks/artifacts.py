@@ -18,7 +18,10 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.light import spread
@@ -183,85 +186,153 @@ def write_tarballs(folder: Path) -> None:
                 tar.add(snapshot.parent, f"models--Org--Model-{number}/snapshots")
 
 
-def main(gigabytes: float, runs: int, root: Path) -> None:
-    """Measure everything."""
-    source, into = root / "model", root / "into"
-    write_model(source, gigabytes)
-    shards = sorted(source.glob("*.safetensors"))
-    archive, other = root / "ours.tar", root / "theirs.tar"
-    inference_server = str(COMMAND)
+@dataclass(frozen=True)
+class Bench:
+    """Where the files of the measurements are, and how often each is made.
 
-    def pack(*options: str) -> list[str | Path]:
-        return [inference_server, "pack", source, "--repository", REPOSITORY, *options]
+    Attributes:
+        root: A folder on the disk to measure; the model is in it.
+        runs: How often each side runs.
+    """
 
-    def packed() -> float:
-        forget(source)
-        archive.unlink(missing_ok=True)
-        return wall(pack("-o", str(archive)))
+    root: Path
+    runs: int
 
-    def tarred() -> float:
-        forget(source)
-        other.unlink(missing_ok=True)
-        return wall(["tar", "-cf", other, "-C", root, source.name], ["sha256sum", *shards])
+    @property
+    def source(self) -> Path:
+        """The model's folder."""
+        return self.root / "model"
 
-    compare("pack, against tar -cf and sha256sum", tarred, packed, runs)
-    other.unlink()
+    @property
+    def into(self) -> Path:
+        """Where it is unpacked to."""
+        return self.root / "into"
 
-    def loaded(side: str) -> Callable[[], float]:
-        def run() -> float:
-            emptied(into)
+    @property
+    def shards(self) -> list[Path]:
+        """Its weights."""
+        return sorted(self.source.glob("*.safetensors"))
+
+    def pack_to(self, archive: Path, *options: str) -> list[str | Path]:
+        """Return the command that packs it."""
+        command: list[str | Path] = [str(COMMAND), "pack", self.source, "-o", archive]
+        return [*command, "--repository", REPOSITORY, *options]
+
+    @contextmanager
+    def packed(self, name: str, *options: str) -> Iterator[Path]:
+        """Have it packed while the body runs."""
+        archive = self.root / name
+        subprocess.run(
+            self.pack_to(archive, *options),
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            yield archive
+        finally:
+            archive.unlink()
+
+    def pack(self) -> None:
+        """Compare ``pack`` with tar and sha256sum."""
+        ours, theirs = self.root / "ours.tar", self.root / "theirs.tar"
+
+        def packed() -> float:
+            forget(self.source)
+            ours.unlink(missing_ok=True)
+            return wall(self.pack_to(ours))
+
+        def tarred() -> float:
+            forget(self.source)
+            theirs.unlink(missing_ok=True)
+            tar: list[str | Path] = ["tar", "-cf", theirs, "-C", self.root, self.source.name]
+            return wall(tar, ["sha256sum", *self.shards])
+
+        compare("pack, against tar -cf and sha256sum", tarred, packed, self.runs)
+        ours.unlink()
+        theirs.unlink()
+
+    def load(self) -> None:
+        """Compare loading out of a tarball with unpacking it and vLLM's loader."""
+        with self.packed("ours.tar") as archive:
+
+            def loaded(side: str) -> float:
+                emptied(self.into)
+                forget(archive)
+                return printed(LOAD, side, self.source, archive, self.into)
+
+            compare(
+                "tarball to weights, against tar -xf and vLLM's loader",
+                partial(loaded, "folder"),
+                partial(loaded, "tarball"),
+                self.runs,
+            )
+            written = weight_bytes_written(self.into, self.source)
+            print(f"  bytes of weights written: {written}", flush=True)
+
+    def verify(self) -> None:
+        """Compare ``verify`` with sha256sum of the weights."""
+        with self.packed("ours.tar") as archive:
+
+            def verified() -> float:
+                forget(archive)
+                return wall([str(COMMAND), "verify", archive])
+
+            def summed() -> float:
+                forget(self.source)
+                return wall(["sha256sum", *self.shards])
+
+            compare("verify, against sha256sum", summed, verified, self.runs)
+
+    def unpack(self) -> None:
+        """Compare unpacking zstd with tar's: what ``pack`` made, and the zstd command."""
+        with self.packed("ours.tar.zst", "--zstd") as archive:
+            self._unpack(archive, "zstd by pack")
+        with self.packed("ours.tar") as plain:
+            archive = self.root / "theirs.tar.zst"
+            subprocess.run(["zstd", "-q", plain, "-o", archive], check=True)
+        self._unpack(archive, "zstd by the zstd command")
+        archive.unlink()
+
+    def _unpack(self, archive: Path, what: str) -> None:
+        def unpacked() -> float:
+            emptied(self.into)
             forget(archive)
-            return printed(LOAD, side, source, archive, into)
+            return printed(UNPACK, archive, self.into)
 
-        return run
+        def untarred() -> float:
+            emptied(self.into)
+            forget(archive)
+            return wall(["tar", "--zstd", "-xf", archive, "-C", self.into])
 
-    compare(
-        "tarball to weights, against tar -xf and vLLM's loader",
-        loaded("folder"),
-        loaded("tarball"),
-        runs,
-    )
-    print(f"  bytes of weights written: {weight_bytes_written(into, source)}", flush=True)
-    emptied(into)
+        compare(f"unpack {what}, against tar --zstd -xf", untarred, unpacked, self.runs)
 
-    def verified() -> float:
-        forget(archive)
-        return wall([inference_server, "verify", archive])
+    def find(self) -> None:
+        """Time the search in a folder of many tarballs."""
+        folder, scratch = emptied(self.root / "tarballs"), emptied(self.root / "scratch")
+        write_tarballs(folder)
+        printed(FIND, folder, scratch)
+        found = [printed(FIND, folder, scratch) for _ in range(self.runs)]
+        print(f"one of {TARBALLS} tarballs, warm index: {spread(found)} s", flush=True)
 
-    def summed() -> float:
-        forget(source)
-        return wall(["sha256sum", *shards])
 
-    compare("verify, against sha256sum", summed, verified, runs)
-    archive.unlink()
-
-    compressed = root / "ours.tar.zst"
-    subprocess.run(pack("--zstd", "-o", str(compressed)), check=True, stdout=subprocess.DEVNULL)
-
-    def unpacked() -> float:
-        emptied(into)
-        forget(compressed)
-        return printed(UNPACK, compressed, into)
-
-    def untarred() -> float:
-        emptied(into)
-        forget(compressed)
-        return wall(["tar", "--zstd", "-xf", compressed, "-C", into])
-
-    compare("zstd unpack, checked, against tar --zstd -xf", untarred, unpacked, runs)
-
-    folder, scratch = emptied(root / "tarballs"), emptied(root / "scratch")
-    write_tarballs(folder)
-    printed(FIND, folder, scratch)
-    found = [printed(FIND, folder, scratch) for _ in range(runs)]
-    print(f"one of {TARBALLS} tarballs, warm index: {spread(found)} s")
-
+MEASURES = {
+    "pack": Bench.pack,
+    "load": Bench.load,
+    "verify": Bench.verify,
+    "unpack": Bench.unpack,
+    "find": Bench.find,
+}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("measure", nargs="*", help=f"of {', '.join(MEASURES)}; all without one")
     parser.add_argument("--gigabytes", type=float, default=2.0, help="size of the model")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--root", type=Path, help="a folder on the disk to measure")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.root) as made:
-        main(arguments.gigabytes, arguments.runs, Path(made))
+        bench = Bench(Path(made), arguments.runs)
+        write_model(bench.source, arguments.gigabytes)
+        for name in arguments.measure or MEASURES:
+            MEASURES[name](bench)

@@ -23,7 +23,8 @@ from entrypoint.errors import (
 from entrypoint.store.objects.checksum import SAID
 from entrypoint.store.objects.uri import without_secret
 
-COMMAND = (sys.executable, "-m", "entrypoint.store.objects.puller")
+# -P: the folder that this runs in must not lend it modules
+COMMAND = (sys.executable, "-P", "-m", "entrypoint.store.objects.puller")
 PLAIN = {kind.code: kind for kind in (MachineError, SettingError, StorageError, StoreError)}
 
 log = logging.getLogger("inference-server")

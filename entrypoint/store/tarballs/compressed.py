@@ -12,7 +12,7 @@ import threading
 import zlib
 from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,14 +51,15 @@ def decompress(file: IO[bytes], start: bytes, *, ahead: bool) -> Blocks:
     Args:
         file: It, at its start.
         start: Its first four bytes.
-        ahead: Whether threads decompress what follows while a block is worked on.
+        ahead: Whether threads read and decompress what follows while a block is worked on.
 
     Raises:
         zlib.error, zstandard.ZstdError: It is damaged.
         EOFError: It is cut short.
     """
     workers = min(len(os.sched_getaffinity(0)), MAX_WORKERS) if ahead else 0
-    blocks = _gunzip(file) if start.startswith(GZIP) else _unzstd(_Input(file), workers)
+    stored = _stored(file)
+    blocks = _content(_read_ahead(stored) if ahead else stored, start, workers)
     return _read_ahead(blocks) if ahead else blocks
 
 
@@ -79,9 +80,23 @@ def _is_skippable(start: bytes | bytearray) -> bool:
     return len(start) >= 4 and int.from_bytes(start[:4], "little") & ~0xF == SKIPPABLE
 
 
-def _gunzip(file: IO[bytes]) -> Blocks:
+def _stored(file: IO[bytes]) -> Blocks:
+    """Yield a file as it is."""
+    while block := file.read(BLOCK):
+        yield block
+
+
+def _content(stored: Blocks, start: bytes, workers: int) -> Blocks:
+    with closing(stored):
+        if start.startswith(GZIP):
+            yield from _gunzip(stored)
+        else:
+            yield from _unzstd(_Input(stored), workers)
+
+
+def _gunzip(stored: Blocks) -> Blocks:
     """Yield the content of gzip members one after the other."""
-    rest = file.read(BLOCK)
+    rest = next(stored, b"")
     while rest.rstrip(b"\0"):  # the zeros are padding, of a tape or of a block device
         member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
         while not member.eof:
@@ -91,25 +106,25 @@ def _gunzip(file: IO[bytes]) -> Blocks:
                 yield block
             rest = member.unconsumed_tail or member.unused_data
             if not (rest or member.eof):
-                rest = file.read(BLOCK)
-        rest = rest or file.read(BLOCK)
+                rest = next(stored, b"")
+        rest = rest or next(stored, b"")
     while rest:
         if rest.strip(b"\0"):
             raise zlib.error("there is more after its end")
-        rest = file.read(BLOCK)
+        rest = next(stored, b"")
 
 
 class _Input:
     """A file whose next bytes can be looked at before they are taken."""
 
-    def __init__(self, file: IO[bytes]):
-        self._file = file
+    def __init__(self, stored: Blocks):
+        self._stored = stored
         self.waiting = bytearray()
 
     def fill(self, count: int) -> bool:
         """Have so many bytes waiting; False where the file ends before."""
         while len(self.waiting) < count:
-            block = self._file.read(BLOCK)
+            block = next(self._stored, b"")
             if not block:
                 return False
             self.waiting += block

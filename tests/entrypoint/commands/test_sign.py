@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from entrypoint.cli import main
-from tests.entrypoint.store.hub.hub_cache import blob_name, write_hub_snapshot
+from tests.entrypoint.store.hub.hub_cache import write_hub_snapshot
+from tests.entrypoint.store.hub.hub_stand_in import blob_id
 from tests.entrypoint.store.samples import model_files, write_files
 from tests.entrypoint.store.verification.keys import KeyPair, make_key
 
@@ -71,7 +72,7 @@ def test_what_is_damaged_is_not_signed(
     tmp_path: Path, cache: Path, pair: KeyPair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = "model-00003-of-00003.safetensors"
-    blob = cache / FOLDER / "blobs" / blob_name(name, FILES[name])
+    blob = cache / FOLDER / "blobs" / blob_id(name, FILES[name])
     blob.write_bytes(FILES[name][:-1] + b"?")
     assert main(["sign", str(cache), "--private-key", str(pair.private)], {}) == 65
     assert not (tmp_path / "cache.sig").exists()

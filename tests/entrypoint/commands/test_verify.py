@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from entrypoint.cli import main
-from tests.entrypoint.store.hub.hub_cache import blob_name, write_hub_snapshot
+from tests.entrypoint.store.hub.hub_cache import write_hub_snapshot
+from tests.entrypoint.store.hub.hub_stand_in import blob_id
 from tests.entrypoint.store.samples import FALCON, model_files, write_files
 
 FOLDER = "models--tiiuae--falcon-7b-instruct"
@@ -23,7 +24,7 @@ def cache(tmp_path: Path) -> Path:
 
 
 def damage(cache: Path, name: str) -> None:
-    blob = cache / FOLDER / "blobs" / blob_name(name, FILES[name])
+    blob = cache / FOLDER / "blobs" / blob_id(name, FILES[name])
     blob.write_bytes(FILES[name][:-1] + b"?")
 
 

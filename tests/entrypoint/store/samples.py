@@ -55,20 +55,29 @@ def write_files(directory: Path, files: Mapping[str, bytes]) -> Path:
     return directory
 
 
+def sha256(content: bytes) -> str:
+    """The SHA-256 of a content."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def write_snapshot(
     root: Path,
     name: str = FALCON,
     commit: str = COMMIT,
     files: Mapping[str, bytes] | None = None,
     ref: str | None = "main",
+    blob_name: Callable[[str, bytes], str] = lambda file, content: sha256(content),
 ) -> Path:
-    """Write a snapshot as the hub's client does: links to blobs, and a ref."""
+    """Write a snapshot as the hub's client does: links to blobs, and a ref.
+
+    Its blobs are called by SHA-256, unless ``blob_name`` calls them otherwise.
+    """
     folder = root / f"models--{name.replace('/', '--')}"
     snapshot = folder / "snapshots" / commit
     snapshot.mkdir(parents=True)
     (folder / "blobs").mkdir(exist_ok=True)
     for file, content in (model_files() if files is None else files).items():
-        blob = hashlib.sha256(content).hexdigest()
+        blob = blob_name(file, content)
         (folder / "blobs" / blob).write_bytes(content)
         link = snapshot / file
         link.parent.mkdir(parents=True, exist_ok=True)

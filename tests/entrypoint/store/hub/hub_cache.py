@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from entrypoint.store.integrity import is_weight
-from tests.entrypoint.store.samples import COMMIT, FALCON, model_files
-
-
-def git_sha1(content: bytes) -> str:
-    """What git calls a file's content."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-def sha256(content: bytes) -> str:
-    """The SHA-256 of a content."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def blob_name(name: str, content: bytes) -> str:
-    """What the hub's client calls a file's blob."""
-    return sha256(content) if is_weight(name) else git_sha1(content)
+from tests.entrypoint.store.hub.hub_stand_in import blob_id
+from tests.entrypoint.store.samples import COMMIT, FALCON, write_snapshot
 
 
 def write_hub_snapshot(
@@ -34,18 +18,7 @@ def write_hub_snapshot(
     ref: str | None = "main",
 ) -> Path:
     """Write a snapshot with blobs of both kinds."""
-    folder = root / f"models--{name.replace('/', '--')}"
-    snapshot = folder / "snapshots" / commit
-    (folder / "blobs").mkdir(parents=True, exist_ok=True)
-    for file, content in (model_files() if files is None else files).items():
-        blob = blob_name(file, content)
-        (folder / "blobs" / blob).write_bytes(content)
-        (snapshot / file).parent.mkdir(parents=True, exist_ok=True)
-        (snapshot / file).symlink_to("../" * (2 + file.count("/")) + f"blobs/{blob}")
-    if ref is not None:
-        (folder / "refs" / ref).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "refs" / ref).write_text(commit)
-    return snapshot
+    return write_snapshot(root, name, commit, files, ref, blob_id)
 
 
 def contents_of(directory: Path) -> dict[str, bytes]:

@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import PurePosixPath
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from tests.entrypoint.store.samples import COMMIT, FALCON
+from tests.entrypoint.store.samples import COMMIT, FALCON, sha256
 
 LARGE = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5", ".onnx")
 PIECE = 4096
@@ -119,11 +119,6 @@ class Hub:
 def git_blob(content: bytes) -> str:
     """What git, and the hub, call the content of a small file."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-def sha256(content: bytes) -> str:
-    """What the hub calls the content of a large file."""
-    return hashlib.sha256(content).hexdigest()
 
 
 def blob_id(name: str, content: bytes) -> str:

@@ -27,19 +27,15 @@ from entrypoint.store.tarballs.tarball import find_tarballs
 from entrypoint.store.tarballs.tree import read_tree
 from entrypoint.store.tarballs.unpack import unpack
 from entrypoint.store.verification.manifest import derived_commit, load_manifest
-from tests.entrypoint.store.hub.hub_cache import (
-    blob_name,
-    contents_of,
-    extract,
-    sha256,
-    write_hub_snapshot,
-)
+from tests.entrypoint.store.hub.hub_cache import contents_of, extract, write_hub_snapshot
+from tests.entrypoint.store.hub.hub_stand_in import blob_id
 from tests.entrypoint.store.samples import (
     COMMIT,
     FALCON,
     OTHER_COMMIT,
     ignore_progress,
     model_files,
+    sha256,
     write_files,
     write_snapshot,
 )
@@ -169,7 +165,7 @@ class TestManifest:
         assert (manifest.repository, manifest.commit) == (FALCON, COMMIT)
         assert manifest.tool.startswith("inference-server ")
         assert {file.name: (file.size, file.sha256, file.blob) for file in manifest.files} == {
-            name: (len(content), sha256(content), blob_name(name, content))
+            name: (len(content), sha256(content), blob_id(name, content))
             for name, content in FILES.items()
         }
 

@@ -15,7 +15,8 @@ from entrypoint.errors import (
     UsageError,
 )
 from entrypoint.store.tarballs.source import find_source
-from tests.entrypoint.store.hub.hub_cache import blob_name, write_hub_snapshot
+from tests.entrypoint.store.hub.hub_cache import write_hub_snapshot
+from tests.entrypoint.store.hub.hub_stand_in import blob_id
 from tests.entrypoint.store.samples import (
     COMMIT,
     FALCON,
@@ -45,7 +46,7 @@ class TestCache:
         found = find_source(str(tmp_path / "cache"))
         files = model_files()
         assert {file.name: file.blob for file in found.files} == {
-            name: blob_name(name, content) for name, content in files.items()
+            name: blob_id(name, content) for name, content in files.items()
         }
         assert [file.name for file in found.files] == sorted(files)
         assert found.bytes == sum(map(len, files.values()))

@@ -11,8 +11,9 @@ from entrypoint.store.files import directory_files
 from entrypoint.store.integrity import examine_model
 from entrypoint.store.verification.contents import Content, FilesBelow, folder_on_disk
 from entrypoint.store.verification.digest import BLOCK
-from tests.entrypoint.store.hub.hub_cache import blob_name, sha256, write_hub_snapshot
-from tests.entrypoint.store.samples import COMMIT, FALCON, model_files, write_files
+from tests.entrypoint.store.hub.hub_cache import write_hub_snapshot
+from tests.entrypoint.store.hub.hub_stand_in import blob_id
+from tests.entrypoint.store.samples import COMMIT, FALCON, model_files, sha256, write_files
 
 
 class TestContent:
@@ -44,7 +45,7 @@ class TestOnDisk:
         there = directory_files(snapshot)
         assert below.place == snapshot
         assert below.sizes == there.sizes
-        assert below.blobs == {name: blob_name(name, files[name]) for name in files}
+        assert below.blobs == {name: blob_id(name, files[name]) for name in files}
         assert all(below.read(name, 9, 2) == there.read(name, 9, 2) for name in files)
         assert examine_model(below) == examine_model(there)
 
@@ -56,7 +57,7 @@ class TestOnDisk:
         blobs.rename(tmp_path / "elsewhere")
         blobs.symlink_to(tmp_path / "elsewhere")
         below = FilesBelow(folder_on_disk(blobs.parent), f"snapshots/{COMMIT}")
-        assert below.blobs == {name: blob_name(name, files[name]) for name in files}
+        assert below.blobs == {name: blob_id(name, files[name]) for name in files}
 
     def test_a_dangling_link(self, tmp_path: Path) -> None:
         write_files(tmp_path, model_files())

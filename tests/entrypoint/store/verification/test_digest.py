@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from entrypoint.store.verification.digest import BLOCK, Digests, Hasher, naming
-from tests.entrypoint.store.hub.hub_cache import sha256
+from tests.entrypoint.store.samples import sha256
 
 CONTENT = bytes(range(256)) * 5
 

@@ -22,8 +22,9 @@ from entrypoint.store.tarballs.pack import pack_model
 from entrypoint.store.tarballs.source import find_source
 from entrypoint.store.verification.manifest import MANIFEST
 from entrypoint.store.verification.signature import Signer, sign
-from tests.entrypoint.store.hub.hub_cache import blob_name, sha256, write_hub_snapshot
-from tests.entrypoint.store.samples import COMMIT, model_files, write_files
+from tests.entrypoint.store.hub.hub_cache import write_hub_snapshot
+from tests.entrypoint.store.hub.hub_stand_in import blob_id
+from tests.entrypoint.store.samples import COMMIT, model_files, sha256, write_files
 from tests.entrypoint.store.verification.keys import KeyPair, make_key
 
 NAME = "Org/Model"
@@ -90,7 +91,7 @@ def damage(artifact: Path, name: str = SHARD) -> None:
     content = FILES[name]
     changed = content[:-1] + bytes([content[-1] ^ 1])
     if (artifact / "blobs").is_dir():
-        (artifact / "blobs" / blob_name(name, content)).write_bytes(changed)
+        (artifact / "blobs" / blob_id(name, content)).write_bytes(changed)
     elif artifact.is_dir():
         (artifact / name).write_bytes(changed)
     else:
@@ -146,7 +147,7 @@ class TestFull:
     def test_a_flipped_bit(self, tmp_path: Path, launch: Launch, kind: str, name: str) -> None:
         artifact = store(tmp_path, kind)
         if name == "config.json" and kind == "cache":
-            blob = artifact / "blobs" / blob_name(name, FILES[name])
+            blob = artifact / "blobs" / blob_id(name, FILES[name])
             blob.write_bytes(FILES[name].replace(b"Falcon", b"Falcom"))
         elif name == "config.json":
             whole = artifact.read_bytes()

@@ -19,8 +19,7 @@ from entrypoint.store.verification.signature import (
     sign,
     signature_beside,
 )
-from tests.entrypoint.store.hub.hub_cache import sha256
-from tests.entrypoint.store.samples import model_files, write_files
+from tests.entrypoint.store.samples import model_files, sha256, write_files
 from tests.entrypoint.store.verification.keys import KeyPair, make_certificate, make_key
 
 FILES = {**model_files(), "sub/ü.py": b"print()"}

@@ -16,7 +16,8 @@ from entrypoint.store.tarballs.source import find_source
 from entrypoint.store.verification.manifest import MANIFEST, Manifest, load_manifest
 from entrypoint.store.verification.scan import scan
 from entrypoint.store.verification.verify import Verification, verify
-from tests.entrypoint.store.hub.hub_cache import blob_name, git_sha1, sha256, write_hub_snapshot
+from tests.entrypoint.store.hub.hub_cache import write_hub_snapshot
+from tests.entrypoint.store.hub.hub_stand_in import blob_id, git_blob
 from tests.entrypoint.store.samples import (
     COMMIT,
     COMPRESSIONS,
@@ -26,6 +27,7 @@ from tests.entrypoint.store.samples import (
     model_files,
     of_type,
     pack,
+    sha256,
     tar_of,
     write_files,
     write_snapshot,
@@ -71,7 +73,7 @@ def snapshot_of(cache: Path) -> Path:
 
 
 def blob_of(cache: Path, name: str) -> Path:
-    return cache / FOLDER / "blobs" / blob_name(name, FILES[name])
+    return cache / FOLDER / "blobs" / blob_id(name, FILES[name])
 
 
 def flip(path: Path, place: int = -1) -> bytes:
@@ -100,10 +102,10 @@ class TestCache:
         if manifest:
             with_manifest(cache)
         content = flip(blob_of(cache, name))
-        actual = blob_name(name, content)
+        actual = blob_id(name, content)
         assert problems_of(packed_as(kind, cache)) == {
             name: f"its content has the hash {actual}, and its blob is called "
-            f"{blob_name(name, FILES[name])}"
+            f"{blob_id(name, FILES[name])}"
         }
 
     def test_a_missing_shard(self, cache: Path, kind: str, manifest: bool) -> None:
@@ -129,7 +131,7 @@ class TestCache:
         if manifest:
             with_manifest(cache)
         blob_of(cache, SHARD).unlink()
-        target = f"../../blobs/{blob_name(SHARD, FILES[SHARD])}"
+        target = f"../../blobs/{blob_id(SHARD, FILES[SHARD])}"
         assert problems_of(packed_as(kind, cache)) == {SHARD: f"dangling link to {target}"}
 
     def test_a_renamed_blob(self, cache: Path, kind: str, manifest: bool) -> None:
@@ -173,7 +175,7 @@ class TestCache:
             with_manifest(cache)
         blobs = cache / FOLDER / "blobs"
         (blobs / f"{'a' * 64}.incomplete").write_bytes(b"half")
-        (blobs / f"{blob_name(SHARD, FILES[SHARD])}.incomplete").write_bytes(b"half")
+        (blobs / f"{blob_id(SHARD, FILES[SHARD])}.incomplete").write_bytes(b"half")
         assert problems_of(packed_as(kind, cache)) == {
             f"blobs/{'a' * 64}.incomplete": "a download that did not finish, or still runs"
         }
@@ -195,8 +197,8 @@ class TestCache:
         if manifest:
             with_manifest(cache)
         code = b"import os"
-        (cache / FOLDER / "blobs" / git_sha1(code)).write_bytes(code)
-        (snapshot_of(cache) / "extra.py").symlink_to(f"../../blobs/{git_sha1(code)}")
+        (cache / FOLDER / "blobs" / git_blob(code)).write_bytes(code)
+        (snapshot_of(cache) / "extra.py").symlink_to(f"../../blobs/{git_blob(code)}")
         expected = {"extra.py": "not in the manifest"} if manifest else {}
         assert problems_of(packed_as(kind, cache)) == expected
 
@@ -205,7 +207,7 @@ class TestCache:
             with_manifest(cache)
         link = snapshot_of(cache) / "größe" / "ü.py"
         link.unlink()
-        other = blob_name("tokenizer.json", FILES["tokenizer.json"])
+        other = blob_id("tokenizer.json", FILES["tokenizer.json"])
         link.symlink_to(f"../../../blobs/{other}")
         problems = problems_of(packed_as(kind, cache))
         assert list(problems) == (["größe/ü.py"] if manifest else [])
@@ -376,7 +378,7 @@ class TestTarball:
         archive = cache.with_name("a.tar")
         pack_model(find_source(str(cache)), archive, threads=1)
         os.truncate(archive, archive.stat().st_size - 230_000)
-        with pytest.raises(RefusedArtifact, match=blob_name(SHARD, FILES[SHARD])):
+        with pytest.raises(RefusedArtifact, match=blob_id(SHARD, FILES[SHARD])):
             verify(archive, threads=2)
 
     @pytest.mark.parametrize("kind", ["gzip", "zstd"])

@@ -1,0 +1,98 @@
+"""The keys that callers show: from API_KEY, from ARG, and from a file that may change."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+log = logging.getLogger("inference-server")
+
+NAME_CHARACTERS = 8
+"""Of a key's hash, for logs and limits: enough to tell keys apart, and nothing of the key."""
+
+
+def read_keys(path: Path) -> tuple[str, ...]:
+    """Return the keys in a file, one a line.
+
+    Raises:
+        ValueError: The file cannot be read, or holds no key.
+    """
+    try:
+        lines = path.expanduser().read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"the file cannot be read: {error}") from None
+    keys = tuple(line.strip() for line in lines if line.strip())
+    if not keys:
+        raise ValueError("the file holds no key")
+    return keys
+
+
+class Keys:
+    """Which keys are let in.
+
+    Args:
+        fixed: Keys that do not change.
+        path: File with further ones; see :meth:`reload`.
+
+    Raises:
+        ValueError: The file cannot be read, or holds no key.
+    """
+
+    def __init__(self, fixed: Iterable[str], path: Path | None = None):
+        self._fixed = _hashes(fixed)
+        self._path = path
+        self._stamp: object = None
+        self._read: dict[bytes, str] = {}
+        if path is not None:
+            self._stamp = stamp(path)
+            self._read = _hashes(read_keys(path))
+
+    def __bool__(self) -> bool:
+        """Whether a key is needed at all."""
+        return bool(self._fixed or self._path)
+
+    def name_of(self, authorization: str) -> str | None:
+        """Return the name of the key in an ``Authorization`` header, None if it is not let in.
+
+        Takes as long for every key of the same length: each known one is compared, by its hash.
+        """
+        scheme, _, shown = authorization.partition(" ")
+        if scheme.casefold() != "bearer":
+            return None
+        digest = hashlib.sha256(shown.strip().encode(errors="surrogateescape")).digest()
+        found = None
+        for known, name in (*self._fixed.items(), *self._read.items()):
+            if hmac.compare_digest(known, digest):
+                found = name
+        return found
+
+    def reload(self) -> None:
+        """Read the file again if it has changed; one that cannot be used leaves the keys as they
+        are, and says so."""
+        if self._path is None or (now := stamp(self._path)) == self._stamp:
+            return
+        self._stamp = now
+        try:
+            self._read = _hashes(read_keys(self._path))
+        except ValueError as error:
+            log.error("API_KEY_FILE=%s: %s; the keys stay as they were", self._path, error)
+        else:
+            log.info("API_KEY_FILE=%s: read again, %d keys", self._path, len(self._read))
+
+
+def _hashes(keys: Iterable[str]) -> dict[bytes, str]:
+    hashes = [hashlib.sha256(key.encode()) for key in keys]
+    return {each.digest(): each.hexdigest()[:NAME_CHARACTERS] for each in hashes}
+
+
+def stamp(path: Path) -> object:
+    """Return what changes with a file; Kubernetes swaps a link to a mounted secret's folder."""
+    try:
+        state = os.stat(path.expanduser())
+    except OSError:
+        return None
+    return state.st_ino, state.st_mtime_ns, state.st_size

@@ -1,0 +1,183 @@
+"""Who may call which route: decided here, for each of vLLM's and ours. What is not here is closed.
+
+``docs/routes.md`` is written from this table and from the routes that the installed vLLM has; see
+:mod:`server.gate.page`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+
+from entrypoint.settings import ADMIN_ROUTES
+
+
+class Access(StrEnum):
+    """Who may call a route."""
+
+    OPEN = "open"
+    """Everybody: a probe carries no key."""
+    METRICS = "metrics"
+    """Who has a key, or everybody where METRICS_PUBLIC says so."""
+    KEY = "key"
+    """Who has a key, where there are keys."""
+    ADMIN = "admin"
+    """Who has a key, where ADMIN_ROUTES names the route's group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided on a route.
+
+    Attributes:
+        access: Who may call it.
+        group: Of :data:`entrypoint.settings.ADMIN_ROUTES`, where that must name it.
+        work: Whether it gives the engine work, and so counts against the limits.
+    """
+
+    access: Access
+    group: str | None = None
+    work: bool = False
+
+
+READY = ("/health", "/health/ready", "/v1/health/ready", "/ping")
+"""Whether the server can answer. ``/ping`` is SageMaker's."""
+LIVE = ("/health/live", "/v1/health/live")
+"""Whether a restart would not help."""
+
+_OPEN = (*(f"GET {path}" for path in (*READY, *LIVE)), "POST /ping")
+
+_KEY = (
+    "GET /v1/models",
+    "GET /v1/status",
+    "GET /version",
+    "GET /load",
+    "GET /kv_event_sources",
+    "GET /tokenizer_info",
+    "GET /openapi.json",
+    "GET /docs",
+    "GET /docs/oauth2-redirect",
+    "GET /redoc",
+    "GET /v1/responses/{response_id}",
+    "POST /v1/responses/{response_id}/cancel",
+)
+
+_WORK = (
+    "/v1/chat/completions",
+    "/v1/chat/completions/batch",
+    "/v1/chat/completions/render",
+    "/v1/chat/completions/derender",
+    "/v1/completions",
+    "/v1/completions/render",
+    "/v1/completions/derender",
+    "/v1/responses",
+    "/v1/responses/render",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+    "/v1/messages/render",
+    "/v1/systemone",
+    "/v1/embeddings",
+    "/v2/embed",
+    "/v1/score",
+    "/score",
+    "/v1/rerank",
+    "/v2/rerank",
+    "/rerank",
+    "/classify",
+    "/pooling",
+    "/v1/audio/transcriptions",
+    "/v1/audio/translations",
+    "/cohere/v2/chat",
+    "/cohere/v2/chat/render",
+    "/generative_scoring",
+    "/inference/v1/generate",
+    "/invocations",
+    "/tokenize",
+    "/detokenize",
+)
+
+_ADMIN = {
+    "lora": (
+        "POST /v1/load_lora_adapter",
+        "POST /v1/unload_lora_adapter",
+        "POST /adapters",
+        "DELETE /adapters/{adapter_name}",
+    ),
+    "scale": ("POST /scale_elastic_ep", "POST /is_scaling_elastic_ep"),
+    "sleep": (
+        "POST /sleep",
+        "POST /wake_up",
+        "POST /release_kv_cache_memory",
+        "GET /is_sleeping",
+    ),
+    "profile": ("POST /start_profile", "POST /stop_profile"),
+    "cache": ("POST /reset_prefix_cache", "POST /reset_mm_cache", "POST /reset_encoder_cache"),
+    "weights": (
+        "POST /init_weight_transfer_engine",
+        "POST /shutdown_weight_transfer_engine",
+        "POST /start_weight_update",
+        "POST /start_draft_weight_update",
+        "POST /update_weights",
+        "POST /finish_weight_update",
+        "POST /update_weight_version",
+        "GET /weight_info",
+        "POST /weight_checker",
+        "GET /get_world_size",
+    ),
+    "pause": (
+        "POST /pause",
+        "POST /resume",
+        "GET /is_paused",
+        "POST /abort_requests",
+        "POST /inference/v1/abort_requests",
+    ),
+    "debug": ("POST /collective_rpc", "GET /server_info"),
+    "fault": ("POST /fault_tolerance/apply", "GET /fault_tolerance/status"),
+}
+
+DECISIONS: dict[str, Decision] = {
+    **dict.fromkeys(_OPEN, Decision(Access.OPEN)),
+    "GET /metrics": Decision(Access.METRICS),
+    **dict.fromkeys(_KEY, Decision(Access.KEY)),
+    **{f"POST {path}": Decision(Access.KEY, work=True) for path in _WORK},
+    "WEBSOCKET /v1/realtime": Decision(Access.KEY, work=True),
+    **{route: Decision(Access.ADMIN, group) for group in ADMIN_ROUTES for route in _ADMIN[group]},
+}
+"""``{"METHOD /path/{template}": decision}``."""
+
+
+@cache
+def _templates() -> list[tuple[str, re.Pattern[str], Decision]]:
+    """Return method, pattern and decision of each route with a variable part."""
+    found = []
+    for route, decision in DECISIONS.items():
+        method, _, path = route.partition(" ")
+        if "{" in path:
+            pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))
+            found.append((method, re.compile(pattern), decision))
+    return found
+
+
+def decide(method: str, path: str) -> Decision | None:
+    """Return what was decided on a route, None if nothing was.
+
+    Args:
+        method: In capitals; ``WEBSOCKET`` for one.
+        path: As the router matches it, without the root path.
+    """
+    method = "GET" if method == "HEAD" else method
+    known = DECISIONS.get(f"{method} {path}")
+    if known is not None:
+        return known
+    for of, pattern, decision in _templates():
+        if of == method and pattern.fullmatch(path):
+            return decision
+    return None
+
+
+def allowed_methods(path: str) -> list[str]:
+    """Return the methods that something was decided on for a path."""
+    methods = ("GET", "POST", "DELETE", "WEBSOCKET")
+    return [method for method in methods if decide(method, path) is not None]

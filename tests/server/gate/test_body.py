@@ -1,0 +1,143 @@
+"""Bodies that are too large, too slow or cut off, and that a whole one is passed on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+
+from server.gate import body
+from server.gate.body import ClientLeft, Slow, TooLarge, read_body
+
+LIMIT = 100
+
+
+class Channel:
+    """A request's ASGI channel: gives the messages that it was made of, then waits for ever.
+
+    A number among them is a pause in seconds.
+    """
+
+    def __init__(self, *messages: bytes | float | None, more: bool = False):
+        self._messages = list(messages)
+        self._more = more
+        self.asked = 0
+
+    async def receive(self) -> dict[str, Any]:
+        self.asked += 1
+        while self._messages:
+            message = self._messages.pop(0)
+            if message is None:
+                return {"type": "http.disconnect"}
+            if isinstance(message, bytes):
+                more = self._more or any(isinstance(m, bytes) for m in self._messages)
+                return {"type": "http.request", "body": message, "more_body": more}
+            await asyncio.sleep(message)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+def length(value: int) -> Iterable[tuple[bytes, bytes]]:
+    return [(b"host", b"test"), (b"content-length", b"%d" % value)]
+
+
+def read(channel: Channel, headers: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
+    async def run() -> bytes:
+        return (await asyncio.wait_for(read_body(channel.receive, headers, LIMIT), 20)).content
+
+    return asyncio.run(run())
+
+
+class TestSize:
+    @pytest.mark.parametrize("size", [0, 1, LIMIT])
+    def test_up_to_the_limit(self, size: int) -> None:
+        content = b"x" * size
+        assert read(Channel(content), length(size)) == content
+        assert read(Channel(content)) == content
+
+    def test_in_pieces(self) -> None:
+        assert read(Channel(b"first ", b"", b"second")) == b"first second"
+
+    def test_a_length_beyond_the_limit_is_refused_unread(self) -> None:
+        channel = Channel(b"x")
+        with pytest.raises(TooLarge) as refused:
+            read(channel, length(LIMIT + 1))
+        assert (refused.value.status, channel.asked) == (413, 0)
+        assert "101 bytes" in str(refused.value)
+        assert "MAX_REQUEST_BYTES=100" in str(refused.value)
+
+    def test_pieces_beyond_the_limit_are_refused_as_they_come(self) -> None:
+        channel = Channel(*[b"x" * 40] * 100)
+        with pytest.raises(TooLarge) as refused:
+            read(channel)
+        assert channel.asked == 3
+        assert "MAX_REQUEST_BYTES=100" in str(refused.value)
+
+    def test_a_length_that_lies(self) -> None:
+        with pytest.raises(TooLarge):
+            read(Channel(b"x" * 101), length(10))
+
+
+class TestTime:
+    def test_nothing_comes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(body, "GRACE_SECONDS", 0.05)
+        with pytest.raises(Slow) as refused:
+            read(Channel())
+        assert refused.value.status == 408
+        assert refused.value.received == 0
+
+    def test_a_trickle(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A byte every 20 ms at 10 a second that are asked for: it ends although more comes."""
+        monkeypatch.setattr(body, "GRACE_SECONDS", 0.1)
+        monkeypatch.setattr(body, "LEAST_RATE", 10_000.0)
+        pieces: list[bytes | float] = [b"x", 0.02] * 90
+        with pytest.raises(Slow) as refused:
+            read(Channel(*pieces, more=True))
+        assert 0 < refused.value.received < 90
+
+    def test_what_came_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The first piece pays for a pause that is longer than the grace."""
+        monkeypatch.setattr(body, "GRACE_SECONDS", 0.1)
+        monkeypatch.setattr(body, "LEAST_RATE", 5.0)
+        assert read(Channel(b"x" * 90, 0.3, b"end")) == b"x" * 90 + b"end"
+
+
+class TestClient:
+    @pytest.mark.parametrize("channel", [Channel(None), Channel(b"half", None, more=True)])
+    def test_it_leaves_while_sending(self, channel: Channel) -> None:
+        with pytest.raises(ClientLeft):
+            read(channel)
+
+    def test_it_leaves_afterwards(self) -> None:
+        async def run() -> None:
+            whole = await read_body(Channel(b"whole", 0.01, None).receive, [], LIMIT)
+            await asyncio.wait_for(whole.client_left(), 20)
+
+        asyncio.run(run())
+
+
+class TestReplay:
+    def test_the_application_reads_the_body_and_sees_the_client_leave(self) -> None:
+        async def run() -> None:
+            channel = Channel(b"in ", b"pieces", 0.01, None)
+            whole = await read_body(channel.receive, [], LIMIT)
+            request = Request({"type": "http", "method": "POST"}, whole.replay)
+            assert await request.body() == b"in pieces"
+            assert whole.content == b""
+            assert (await request.receive())["type"] == "http.disconnect"
+
+        asyncio.run(run())
+
+    def test_an_empty_body(self) -> None:
+        async def run() -> None:
+            whole = await read_body(Channel(b"").receive, [], LIMIT)
+            assert await whole.replay() == {
+                "type": "http.request",
+                "body": b"",
+                "more_body": False,
+            }
+
+        asyncio.run(run())

@@ -1,0 +1,67 @@
+"""Bodies that vLLM would answer with a 500."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.gate.content import DEEPEST, content_problem
+
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(DOCUMENTS, st.booleans())
+def test_ordinary_documents(document: Any, ascii_only: bool) -> None:
+    """Whatever can be written as UTF-8 passes, escaped or not."""
+    if isinstance(document, dict):
+        document.pop("structured_outputs", None)
+    assert content_problem(json.dumps(document, ensure_ascii=ascii_only).encode()) is None
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 300, b'{"a": "\\ud8', b"NaN"])
+def test_what_is_no_json_is_left_to_vllm(body: bytes) -> None:
+    assert content_problem(body) is None
+
+
+@pytest.mark.parametrize(("depth", "passes"), [(DEEPEST, True), (DEEPEST + 1, False)])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_depth(depth: int, passes: bool, opening: str, closing: str) -> None:
+    body = opening * (depth - 1) + "[]" + closing * (depth - 1)
+    problem = content_problem(body.encode())
+    assert (problem is None) == passes
+    assert passes or "deep" in str(problem)
+
+
+def test_deeper_than_the_reader_goes() -> None:
+    assert "deep" in str(content_problem(b"[" * 100_000 + b"]" * 100_000))
+
+
+def test_broad_is_not_deep() -> None:
+    assert content_problem(json.dumps([{"a": [1]}] * 1000).encode()) is None
+
+
+@pytest.mark.parametrize("text", [r"\ud800", r"a\uDFFFb", r"\ude00\ud83d"])
+def test_half_a_character(text: str) -> None:
+    body = f'{{"bad_words": ["{text}"]}}'.encode()
+    assert "surrogate" in str(content_problem(body))
+
+
+def test_both_halves_are_a_character() -> None:
+    assert content_problem(rb'{"prompt": "\ud83d\ude00"}') is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "passes"),
+    [({}, True), ({"regex": "a"}, True), (None, True), ("", False), (7, False), ([], False)],
+)
+def test_structured_outputs(wanted: object, passes: bool) -> None:
+    problem = content_problem(json.dumps({"structured_outputs": wanted}).encode())
+    assert (problem is None) == passes

@@ -1,0 +1,186 @@
+"""What counts as getting on, with a stand-in for vLLM's engine client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from server.gate.progress import Progress, current_ticket
+
+
+class Clock:
+    """A clock that goes on when it is told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Core:
+    """A stand-in for the engine core's client: each step is what is put in."""
+
+    def __init__(self) -> None:
+        self.steps: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def get_output_async(self) -> Any:
+        return await self.steps.get()
+
+
+class Client:
+    """A stand-in for vLLM's engine client: each request gets what is put in."""
+
+    def __init__(self, *outputs: Any, refuses: bool = False) -> None:
+        self.engine_core = Core()
+        self.go = asyncio.Event()
+        self.aborted = 0
+        self._outputs = outputs
+        self._refuses = refuses
+
+    def generate(self, *_args: Any, **_kwargs: Any) -> AsyncGenerator[Any, None]:
+        if self._refuses:
+            raise ValueError("refused")
+        return self._generate()
+
+    encode = generate
+
+    async def _generate(self) -> AsyncGenerator[Any, None]:
+        try:
+            for output in self._outputs:
+                yield output
+            await self.go.wait()
+        except (GeneratorExit, asyncio.CancelledError):
+            self.aborted += 1
+            raise
+
+
+def output(prompt: int, *written: int) -> Any:
+    """An output of vLLM's: a prompt's tokens, and those of each of its answers."""
+    return SimpleNamespace(
+        prompt_token_ids=[0] * prompt,
+        outputs=[SimpleNamespace(token_ids=[0] * count) for count in written],
+    )
+
+
+def step(tokens: bool = False, running: int | None = None) -> Any:
+    """What the engine core says after a step."""
+    stats = None if running is None else SimpleNamespace(num_running_reqs=running)
+    return SimpleNamespace(outputs=[1] if tokens else [], scheduler_stats=stats)
+
+
+async def ask(client: Client, count: int) -> list[asyncio.Task[None]]:
+    """Send requests that wait for the engine."""
+
+    async def one() -> None:
+        async for _ in client.generate():
+            pass
+
+    tasks = [asyncio.create_task(one()) for _ in range(count)]
+    await asyncio.sleep(0)
+    return tasks
+
+
+@pytest.mark.parametrize(("requests", "stalled"), [(0, 0.0), (1, 0.0), (2, 50.0), (5, 50.0)])
+def test_a_stall_is_when_several_wait(requests: int, stalled: float) -> None:
+    async def scenario() -> None:
+        clock, client = Clock(), Client()
+        progress = Progress(clock)
+        progress.watch(client)
+        clock.now += 1000  # idle, which is no stall
+        tasks = await ask(client, requests)
+        clock.now += 50
+        assert progress.stalled() == stalled
+        client.go.set()
+        await asyncio.gather(*tasks)
+        assert progress.stalled() == 0
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("said", "counts"),
+    [
+        (step(tokens=True), True),
+        (step(tokens=True, running=0), True),
+        (step(running=2), True),
+        (step(running=0), False),
+        (step(), False),
+    ],
+)
+def test_a_step_of_the_engine_counts_where_something_runs(said: Any, counts: bool) -> None:
+    """A part of a long prompt makes no token and is a step; going round with nothing is none."""
+
+    async def scenario() -> None:
+        clock, client = Clock(), Client()
+        progress = Progress(clock)
+        progress.watch(client)
+        tasks = await ask(client, 2)
+        clock.now += 50
+        client.engine_core.steps.put_nowait(said)
+        await client.engine_core.get_output_async()
+        assert progress.stalled() == (0 if counts else 50)
+        client.go.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(scenario())
+
+
+def test_tokens_are_counted_once() -> None:
+    """The prompt with the first piece, and of each piece what is new."""
+
+    async def scenario() -> None:
+        spent: list[int] = []
+        current_ticket.set(SimpleNamespace(spend=spent.append))
+        client = Client(output(7, 1), output(7, 2), output(7, 3, 4))
+        Progress().watch(client)
+        client.go.set()
+        await asyncio.gather(*await ask(client, 1))
+        assert spent == [8, 2, 7]
+
+    asyncio.run(scenario())
+
+
+def test_a_pooling_models_output_has_no_written_tokens() -> None:
+    async def scenario() -> None:
+        spent: list[int] = []
+        current_ticket.set(SimpleNamespace(spend=spent.append))
+        pooled = SimpleNamespace(prompt_token_ids=[0] * 5, outputs=SimpleNamespace(data=[0.1]))
+        client = Client(pooled)
+        Progress().watch(client)
+        client.go.set()
+        await asyncio.gather(*await ask(client, 1))
+        assert spent == [5]
+
+    asyncio.run(scenario())
+
+
+def test_what_is_cancelled_is_aborted_and_counts_no_more() -> None:
+    async def scenario() -> None:
+        clock, client = Clock(), Client()
+        progress = Progress(clock)
+        progress.watch(client)
+        tasks = await ask(client, 2)
+        clock.now += 50
+        tasks[0].cancel()
+        await asyncio.wait(tasks[:1])
+        assert client.aborted == 1
+        assert progress.stalled() == 0
+        client.go.set()
+        await tasks[1]
+
+    asyncio.run(scenario())
+
+
+def test_a_refusal_is_raised_at_once() -> None:
+    async def scenario() -> None:
+        client = Client(refuses=True)
+        Progress().watch(client)
+        with pytest.raises(ValueError, match="refused"):
+            client.generate()
+
+    asyncio.run(scenario())

@@ -1,0 +1,539 @@
+"""What a connection may take, asked of a real server with raw sockets.
+
+The application is a stand-in for the gate: it does what a test needs of one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import socket
+import ssl
+import subprocess
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from server.gate.body import BodyError, read_body
+from server.gate.protocol import Bounds, most_connections, protocol_class
+from tests.server.gate.connections import Client, Server, serving
+
+SHORT = 0.3
+"""Seconds, in the place of those that clients get."""
+ENDLESS = 3600.0
+"""Seconds, for what must not end a test."""
+
+
+class App:
+    """Answers by path; ``/held`` waits until :attr:`open` is set, and ``/begun`` has begun to
+    answer before."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.seen: list[Scope] = []
+        self.left: list[str] = []
+        self.bodies: list[BodyError] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._websocket(receive, send)
+            return
+        self.seen.append(scope)
+        path = scope["path"]
+        if path == "/echo":
+            try:
+                body = await read_body(receive, scope["headers"], 1 << 20)
+            except BodyError as error:
+                self.bodies.append(error)
+                await respond(send, error.status, b"refused")
+            else:
+                await respond(send, 200, body.content)
+        elif path in ("/held", "/begun"):
+            await self._held(scope, receive, send)
+        elif path == "/refused":
+            await respond(send, 413, b"refused", (b"connection", b"close"))
+        elif path == "/unread":
+            await respond(send, 401, b"refused")
+        elif path == "/large":
+            await respond(send, 200, b"x" * (32 << 20))
+        else:
+            await respond(send, 200, b"hello")
+
+    async def _held(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/begun":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        waiting = asyncio.ensure_future(self.open.wait())
+
+        async def listen() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            self.left.append(scope["query_string"].decode())
+            waiting.cancel()
+
+        listening = asyncio.ensure_future(listen())
+        with contextlib.suppress(asyncio.CancelledError):
+            await waiting
+            await respond(send, 200, b"held")
+        listening.cancel()
+
+    async def _websocket(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        message: Message = await receive()
+        await send({"type": "websocket.send", "text": message["text"]})
+        await receive()
+
+
+async def respond(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+    length = (b"content-length", b"%d" % len(body))
+    await send({"type": "http.response.start", "status": status, "headers": [length, *headers]})
+    await send({"type": "http.response.body", "body": body})
+
+
+@contextlib.contextmanager
+def bounded(**bounds: Any) -> Generator[tuple[Server, App], None, None]:
+    """A server whose bounds are far away but those that a test names."""
+    far = {"header_seconds": ENDLESS, "linger_seconds": ENDLESS, "write_seconds": ENDLESS}
+    app = App()
+    how: dict[str, Any] = {"timeout_keep_alive": 3600}
+    with serving(app, http=protocol_class(Bounds(**{**far, **bounds})), **how) as server:
+        yield server, app
+
+
+def get(path: str = "/", headers: str = "") -> bytes:
+    return f"GET {path} HTTP/1.1\r\nhost: test\r\n{headers}\r\n".encode()
+
+
+def post(path: str, body: bytes, length: int | None = None) -> bytes:
+    told = len(body) if length is None else length
+    return f"POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {told}\r\n\r\n".encode() + body
+
+
+CHUNKED = b"POST /echo HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+class TestHeadTime:
+    def test_no_byte(self) -> None:
+        with bounded(header_seconds=SHORT) as (server, _), Client(server) as client:
+            assert client.closed()
+
+    @pytest.mark.parametrize(
+        "begin",
+        [
+            b"G",
+            b"GET / HTTP/1.1\r\n",
+            b"GET / HTTP/1.1\r\nhost: test\r\nx: " + b"y" * 5000,
+            b"GET / HTTP/1.1\r\nhost: test\r\nx: y\r\n",
+        ],
+    )
+    def test_half_a_head_gets_a_408(self, begin: bytes) -> None:
+        with bounded(header_seconds=SHORT) as (server, app), Client(server) as client:
+            client.send(begin)
+            answer = client.rest()
+            assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+            assert b"connection: close" in answer
+            assert b'"code": 408' in answer
+        assert app.seen == []
+
+    @pytest.mark.parametrize("piece", [b"x", b"a: b\r\n"])
+    def test_a_trickle_ends_although_more_comes(self, piece: bytes) -> None:
+        with bounded(header_seconds=SHORT) as (server, _), Client(server) as client:
+            client.send(b"GET / HTTP/1.1\r\nhost: test\r\n")
+            assert client.trickle(piece).startswith(b"HTTP/1.1 408 ")
+
+    def test_empty_lines_are_no_request(self) -> None:
+        with bounded(header_seconds=SHORT) as (server, _), Client(server) as client:
+            assert client.trickle(b"\r\n").startswith(b"HTTP/1.1 408 ")
+
+    def test_the_next_request_of_a_connection_is_bounded_too(self) -> None:
+        with bounded(header_seconds=SHORT) as (server, _), Client(server) as client:
+            client.send(get())
+            client.until(b"hello")
+            client.send(b"GET / HT")
+            assert client.rest().startswith(b"HTTP/1.1 408 ")
+
+    def test_an_answer_may_take_longer(self) -> None:
+        """1. A request is worked on for longer than a head may take. 2. It is answered, and the
+        connection serves another."""
+        with bounded(header_seconds=SHORT) as (server, app), Client(server) as client:
+            client.send(get("/held"))
+            with Client(server) as other:
+                assert other.closed()  # the time has passed
+            server.ask(app.open.set)
+            client.until(b"held")
+            client.send(get())
+            client.until(b"hello")
+
+    def test_a_half_head_behind_a_running_request_waits_for_its_turn(self) -> None:
+        """1. A request runs, half of the next is there. 2. The time for a head passes. 3. The
+        first is answered, the second half comes, and it is answered."""
+        with bounded(header_seconds=SHORT) as (server, app), Client(server) as client:
+            client.send(get("/held") + b"GET / HTT")
+            with Client(server) as other:
+                assert other.closed()
+            server.ask(app.open.set)
+            client.until(b"held")
+            client.send(b"P/1.1\r\nhost: test\r\n\r\n")
+            client.until(b"hello")
+
+    def test_a_half_head_behind_an_answered_request_is_bounded(self) -> None:
+        with bounded(header_seconds=SHORT) as (server, _), Client(server) as client:
+            client.send(get() + b"GET / HTT")
+            client.until(b"hello")
+            assert client.rest().startswith(b"HTTP/1.1 408 ")
+
+
+class TestHeadSize:
+    @pytest.mark.parametrize(
+        "head",
+        [
+            get("/" + "a" * 5000),
+            get(headers="x: " + "y" * 5000 + "\r\n"),
+            get(headers="y" * 5000 + ": x\r\n"),
+            get(headers="x: y\r\n" * 2000),
+            # never whole: httptools alone would keep it for ever
+            b"GET /" + b"a" * 5000,
+            b"GET / HTTP/1.1\r\nx: " + b"y" * 5000,
+            b"GET / HTTP/1.1\r\n" + b"x" * 5000,
+            b"\r\n" * 2500,
+        ],
+    )
+    def test_too_many_bytes(self, head: bytes) -> None:
+        with bounded(head_bytes=4096, headers=10_000) as (server, app), Client(server) as client:
+            client.send(head)
+            answer = client.rest()
+        assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+        assert b"4096 bytes" in answer
+        assert app.seen == []
+
+    def test_a_flood_is_cut_off_and_told_why(self) -> None:
+        """Megabytes of one header, piece by piece: the answer is there although more was sent."""
+        with bounded() as (server, _), Client(server) as client:
+            client.send(b"GET / HTTP/1.1\r\nx: ")
+            for _ in range(200):
+                client.send(b"y" * 65536)
+            assert client.rest().startswith(b"HTTP/1.1 431 ")
+
+    def test_number_of_headers(self) -> None:
+        with bounded(headers=100) as (server, _):
+            with Client(server) as client:
+                client.send(get(headers="x: y\r\n" * 99))
+                client.until(b"hello")
+            with Client(server) as client:
+                client.send(get(headers="x: y\r\n" * 100))
+                assert client.rest().startswith(b"HTTP/1.1 431 ")
+
+    def test_each_request_of_a_connection_counts_by_itself(self) -> None:
+        with bounded(head_bytes=4096) as (server, _), Client(server) as client:
+            for _ in range(5):
+                client.send(get(headers="x: " + "y" * 3000 + "\r\n"))
+                client.until(b"hello")
+            client.send(b"".join([get(headers="x: " + "y" * 3000 + "\r\n")] * 3))
+            for _ in range(3):
+                client.until(b"hello")
+
+    def test_large_bodies_are_none_of_it(self) -> None:
+        with bounded(head_bytes=4096) as (server, _), Client(server) as client:
+            client.send(post("/echo", b"x" * 100_000 + b"end"))
+            client.until(b"end")
+            client.send(CHUNKED)
+            for _ in range(1000):
+                client.send(b"5\r\nhello\r\n")
+            client.send(b"3\r\nend\r\n0\r\n\r\n")
+            client.until(b"helloend")
+
+    @pytest.mark.parametrize(
+        "tail",
+        [b"0\r\nx: ", b"5;", b"0\r\n"],
+    )
+    def test_what_frames_a_body_is_bounded(self, tail: bytes) -> None:
+        """A trailer or an extension without an end is never told to the application."""
+        with bounded(head_bytes=4096) as (server, app), Client(server) as client:
+            client.send(CHUNKED + b"5\r\nhello\r\n")
+            server.until(lambda: len(app.seen) == 1)
+            client.send(tail)
+            for _ in range(200):
+                client.send(b"x" * 5000)
+            assert client.rest().startswith(b"HTTP/1.1 431 ")
+            server.until(lambda: [e.status for e in app.bodies] == [499])
+
+    def test_a_trailer_is_no_header(self) -> None:
+        with bounded() as (server, app), Client(server) as client:
+            client.send(CHUNKED + b"5\r\nhello\r\n0\r\nauthorization: Bearer x\r\n\r\n")
+            client.until(b"hello")
+        (scope,) = app.seen
+        assert b"authorization" not in dict(scope["headers"])
+
+
+class TestGarbage:
+    @pytest.mark.parametrize(
+        "data", [b"\x16\x03\x01\x02\x00\x01\x00", b"hello\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"]
+    )
+    def test_gets_a_400(self, data: bytes) -> None:
+        with bounded() as (server, _), Client(server) as client:
+            client.send(data)
+            answer = client.rest()
+        assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert b'"code": 400' in answer
+
+    def test_behind_a_request_is_not_written_into_its_answer(self) -> None:
+        """1. An answer has begun and its client sends garbage. 2. Nothing is said between."""
+        with bounded() as (server, app), Client(server) as client:
+            client.send(get("/begun"))
+            client.until(b"begun")
+            client.send(b"garbage\r\n\r\n")
+            assert client.rest() == b"\r\n"  # the end of the chunk, and no end of the answer
+            server.until(lambda: app.left == [""])
+
+
+class TestBody:
+    @pytest.fixture(autouse=True)
+    def _short(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("server.gate.body.GRACE_SECONDS", SHORT)
+        monkeypatch.setattr("server.gate.body.LEAST_RATE", 1e6)
+
+    def test_a_trickle(self) -> None:
+        with bounded(linger_seconds=SHORT) as (server, app), Client(server) as client:
+            client.send(post("/echo", b"", length=1000))
+            assert client.trickle(b"x").startswith(b"HTTP/1.1 408 ")
+            assert [error.status for error in app.bodies] == [408]
+
+    def test_chunks_for_ever(self) -> None:
+        with bounded(linger_seconds=SHORT) as (server, app), Client(server) as client:
+            client.send(CHUNKED)
+            assert client.trickle(b"1\r\nx\r\n").startswith(b"HTTP/1.1 408 ")
+            assert [error.status for error in app.bodies] == [408]
+
+    def test_a_flood_of_chunks(self) -> None:
+        with bounded(linger_seconds=SHORT) as (server, app), Client(server) as client:
+            client.send(CHUNKED)
+            piece = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+            assert client.trickle(piece).startswith(b"HTTP/1.1 413 ")
+            assert [error.status for error in app.bodies] == [413]
+
+    def test_more_than_was_told_is_another_request(self) -> None:
+        with bounded() as (server, _), Client(server) as client:
+            client.send(post("/echo", b"hello, and more", length=5))
+            assert client.rest().startswith(b"HTTP/1.1 400 ")
+
+    def test_half_a_body_and_gone(self) -> None:
+        with bounded() as (server, app):
+            with Client(server) as client:
+                client.send(post("/echo", b"half", length=10))
+                server.until(lambda: len(app.seen) == 1)
+            server.until(lambda: [error.status for error in app.bodies] == [499])
+
+
+class TestLinger:
+    BODY = b"x" * (8 << 20)
+
+    def answer(self, server: Server, path: str, tls: ssl.SSLContext | None = None) -> bytes:
+        """Send all of a large body, and only then look for the answer, as most clients do."""
+        with Client(server, tls) as client:
+            client.send(post(path, self.BODY))
+            return client.until(b"refused")
+
+    def test_a_refused_body_does_not_lose_the_refusal(self) -> None:
+        with bounded() as (server, _):
+            for _ in range(5):
+                assert self.answer(server, "/refused").startswith(b"HTTP/1.1 413 ")
+
+    def test_with_tls(self, tls: tuple[dict[str, str], ssl.SSLContext]) -> None:
+        files, context = tls
+        with serving(App(), http=protocol_class(), **files) as server:
+            for _ in range(5):
+                assert self.answer(server, "/refused", context).startswith(b"HTTP/1.1 413 ")
+
+    @pytest.fixture
+    def tls(self, tmp_path: Path) -> tuple[dict[str, str], ssl.SSLContext]:
+        certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+        request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test"]
+        made = ["-keyout", str(key), "-out", str(certificate)]
+        subprocess.run([*request, *made], check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}, context
+
+    @pytest.mark.parametrize("path", ["/refused", "/unread"])
+    def test_it_ends(self, path: str) -> None:
+        with bounded(linger_seconds=SHORT) as (server, _), Client(server) as client:
+            client.send(post(path, b"", length=1 << 40))
+            client.until(b"refused")
+            client.trickle(b"x")
+
+    def test_nothing_is_started_behind_a_closing_answer(self) -> None:
+        with bounded() as (server, app), Client(server) as client:
+            client.send(post("/refused", b"", length=5))
+            client.until(b"refused")
+            client.send(b"hello" + get())
+            assert client.rest() == b""
+            assert len(app.seen) == 1
+
+    def test_an_unread_body_does_not_end_the_connection(self) -> None:
+        with bounded(linger_seconds=SHORT) as (server, _), Client(server) as client:
+            client.send(post("/unread", b"half", length=8))
+            client.until(b"refused")
+            client.send(b"rest" + get())
+            client.until(b"hello")
+            with Client(server) as other:
+                other.send(post("/refused", b"", length=8))
+                other.rest()  # the time has passed
+            client.send(get())
+            client.until(b"hello")
+
+
+class TestSlowReader:
+    def test_who_does_not_take_the_answer_is_left(self) -> None:
+        with bounded(write_seconds=SHORT) as (server, _), Client(server) as client:
+            client.send(get("/large"))
+            server.until(lambda: not server.server_state.connections)
+
+    def test_who_takes_it_slowly_gets_it(self) -> None:
+        """1 KiB/s is asked for, and looked at every 50 ms."""
+        with bounded(write_seconds=0.05) as (server, _), Client(server) as client:
+            client.send(get("/large"))
+            found = len(client.until(b"\r\n\r\n"))
+            while piece := client.socket.recv(65536):
+                found += len(piece)
+                if found >= 32 << 20:
+                    break
+            assert found >= 32 << 20
+
+
+class TestSeveralRequests:
+    def test_keep_alive(self) -> None:
+        with bounded() as (server, _), Client(server) as client:
+            for _ in range(20):
+                client.send(get())
+                client.until(b"hello")
+                client.send(post("/echo", b"body"))
+                client.until(b"body")
+
+    def test_pipelined(self) -> None:
+        with bounded(header_seconds=SHORT) as (server, app), Client(server) as client:
+            client.send(get() + post("/echo", b"body") + get("/held") + get() + get())
+            client.until(b"hello")
+            client.until(b"body")
+            with Client(server) as other:
+                assert other.closed()
+            server.ask(app.open.set)
+            client.until(b"held")
+            client.until(b"hello")
+            client.until(b"hello")
+
+    def test_pipelined_requests_of_a_client_that_leaves(self) -> None:
+        """The first learns of it, too, and the second is not begun."""
+        with bounded() as (server, app):
+            with Client(server) as client:
+                client.send(get("/held?first") + get("/held?second"))
+                server.until(lambda: len(app.seen) == 1)
+            server.until(lambda: app.left == ["first"])
+            server.until(lambda: not server.server_state.tasks)
+            assert len(app.seen) == 1
+
+    def test_garbage_behind_a_request_that_is_worked_on(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What was sent before it is given up, and nothing is written behind the refusal."""
+        with bounded() as (server, app), Client(server) as client:
+            client.send(get("/held?first") + get("/held?second"))
+            server.until(lambda: len(app.seen) == 1)
+            client.send(b"\0\1\r\n\r\n")
+            client.until(b"400 Bad Request")
+            server.ask(app.open.set)
+            server.until(lambda: not server.server_state.tasks)
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+    @pytest.mark.parametrize("shut", [True, False])
+    def test_a_client_that_leaves_is_noticed(self, shut: bool) -> None:
+        """Whether it closes the connection or its own half of it."""
+        with bounded() as (server, app), Client(server) as client:
+            client.send(get("/held?one"))
+            server.until(lambda: len(app.seen) == 1)
+            if shut:
+                client.socket.shutdown(socket.SHUT_WR)
+            else:
+                client.socket.close()
+            server.until(lambda: app.left == ["one"])
+
+    def test_half_closed_at_once(self) -> None:
+        with bounded() as (server, _), Client(server) as client:
+            client.socket.shutdown(socket.SHUT_WR)
+            assert client.closed()
+
+
+class TestUpgrade:
+    HANDSHAKE = (
+        "upgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-version: 13\r\n"
+        "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    )
+
+    def test_a_websocket_outlives_what_a_head_may_take(self) -> None:
+        with bounded(header_seconds=SHORT, connections=1) as (server, _), Client(server) as client:
+            client.send(get("/ws", self.HANDSHAKE))
+            assert client.until(b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
+            with Client(server) as other:
+                assert other.closed()
+            client.send(b"\x81\x85\x00\x00\x00\x00hello")
+            assert client.until(b"hello") == b"\x81\x05hello"
+
+    def test_another_upgrade_is_a_plain_request(self) -> None:
+        with bounded() as (server, _), Client(server) as client:
+            client.send(get("/", "upgrade: h2c\r\nconnection: Upgrade\r\n"))
+            client.until(b"hello")
+
+
+class TestMany:
+    def test_half_of_the_open_files(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+        assert most_connections() == 512
+        monkeypatch.undo()
+        assert most_connections() == resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+
+    def test_a_thousand_idle_ones(self) -> None:
+        """1. A request runs. 2. A thousand connections say nothing, and more than 100 are too
+        many. 3. A new client is served, and the first one gets its answer."""
+        with bounded(connections=100) as (server, app), contextlib.ExitStack() as crowd:
+            first = crowd.enter_context(Client(server))
+            first.send(get("/held"))
+            server.until(lambda: len(app.seen) == 1)
+            idle = [crowd.enter_context(Client(server)) for _ in range(1000)]
+            for client in idle[:800]:
+                assert client.closed()
+            server.until(lambda: len(server.server_state.connections) <= 100)
+            with Client(server) as client:
+                client.send(get())
+                client.until(b"hello")
+            server.ask(app.open.set)
+            first.until(b"held")
+
+    def test_the_longest_idle_goes_first(self) -> None:
+        with bounded(connections=2) as (server, _), contextlib.ExitStack() as crowd:
+            one, two = (crowd.enter_context(Client(server)) for _ in range(2))
+            for client in (one, two, one):
+                client.send(get())
+                client.until(b"hello")
+            three = crowd.enter_context(Client(server))
+            assert two.closed()
+            for client in (three, one):
+                client.send(get())
+                client.until(b"hello")
+
+    @pytest.mark.parametrize(
+        "send",
+        [lambda c: None, lambda c: c.send(b"GET /"), lambda c: c.send(get())],
+    )
+    def test_nothing_is_kept_of_those_that_have_gone(self, send: Callable[[Client], None]) -> None:
+        with bounded() as (server, _):
+            for _ in range(50):
+                with Client(server) as client:
+                    send(client)
+            server.until(lambda: not server.server_state.connections)
+            waiting = server.config.http_protocol_class.waiting  # type: ignore[attr-defined]
+            server.until(lambda: not waiting)

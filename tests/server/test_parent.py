@@ -1,0 +1,79 @@
+"""Processes that end with their parents. They are small scripts here."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from server.parent import die_with
+
+END_SECONDS = 30
+
+
+def until_dead(pid: int) -> None:
+    deadline = time.monotonic() + END_SECONDS
+    while _runs(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process runs; one that has ended may wait for an init that collects nothing."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_it_does_not_start_without_its_parent() -> None:
+    with pytest.raises(SystemExit):
+        die_with(parent=os.getpid(), grace=0)
+
+
+@pytest.mark.parametrize("how", ["spawn", "fork"])
+def test_what_multiprocessing_starts_ends_with_its_parent(how: str, tmp_path: Path) -> None:
+    """1. A process starts another, and that a third. 2. The first is killed. 3. All end.
+
+    A spawned one begins as vLLM's do, with the main module; a forked one when it loads the plugin.
+    """
+    script = tmp_path / "parent.py"
+    script.write_text(f"""
+import multiprocessing, os, runpy, sys, time
+
+def below(depth):
+    if {how == "fork"}:
+        from server import plugin
+        plugin.load()
+    open({str(tmp_path)!r} + f"/{{depth}}", "w").write(str(os.getpid()) + "\\n")
+    if depth:
+        multiprocessing.get_context({how!r}).Process(target=below, args=[depth - 1]).start()
+    time.sleep(600)
+
+if __name__ == "__main__":
+    below(2)
+elif __name__ == "__mp_main__":
+    import server.engine
+    runpy.run_module("server.engine", run_name="__mp_main__")
+""")
+    parent = subprocess.Popen([sys.executable, str(script)])
+    try:
+        pids = [int(_wait_for(tmp_path / str(depth))) for depth in (2, 1, 0)]
+        assert pids[0] == parent.pid
+        assert all(map(_runs, pids))
+    finally:
+        parent.kill()
+        parent.wait(END_SECONDS)
+    for pid in pids[1:]:
+        until_dead(pid)
+
+
+def _wait_for(path: Path) -> str:
+    deadline = time.monotonic() + END_SECONDS
+    while not (path.exists() and path.read_text().endswith("\n")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return path.read_text()

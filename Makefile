@@ -17,7 +17,7 @@ CONVERT_STAMP := $(CONVERT)/.installed
 TORCH := $(or $(addprefix --find-links=,$(PIP_FIND_LINKS)),--torch-backend=cpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve plan test test-container image unit lint types docs docs-check catalogue demo lock bench clean
+.PHONY: help install serve plan test test-container image unit lint types docs catalogue routes demo lock bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,6 +96,9 @@ docs: $(STAMP) ## write the generated pages of docs/
 
 catalogue: $(STAMP) ## write the catalogue of the installed vLLM's options
 	$(BIN)/python -m server.catalogue
+
+routes: $(STAMP) ## write the page of the installed vLLM's routes
+	$(BIN)/python -m server.gate.page
 
 demo: $(STAMP) ## train the demo model again
 	$(BIN)/python -m demo.train

@@ -9,10 +9,12 @@ import io
 import os
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
+from string import Formatter
 from unittest.mock import patch
 
 from entrypoint.cli import main as command
 from entrypoint.commands import COMMANDS
+from entrypoint.diagnosis.catalogue import FAILURES
 from entrypoint.errors import InferenceServerError
 from entrypoint.settings import PASSED_ON, Settings, is_secret, variables
 
@@ -60,10 +62,50 @@ def exit_codes() -> str:
         "| --- | --- | --- |",
         "| 0 | | Stopped as asked. |",
     ]
-    found = sorted(_subclasses(InferenceServerError), key=lambda e: (e.exit_code, e.code))
-    lines += [f"| {e.exit_code} | `{e.code}` | {str(e.__doc__).splitlines()[0]} |" for e in found]
+    kinds = [
+        (error.exit_code, error.code, str(error.__doc__).splitlines()[0])
+        for error in _subclasses(InferenceServerError)
+    ]
+    kinds += [(failure.exit_code, failure.kind, failure.shown) for failure in FAILURES]
+    lines += [f"| {code} | `{kind}` | {when} |" for code, kind, when in sorted(kinds)]
     lines.append("| 128 + n | | Signal n ended the engine, and it was not a stop request. |")
     return "\n".join(lines) + "\n"
+
+
+def failures() -> str:
+    """Return the page of the engine's failures that are known by name."""
+    lines = [
+        HEAD,
+        "# Why the engine ended",
+        "",
+        "When the engine ends unasked, at its start or later, the first exception that caused it "
+        "is "
+        "looked for in the output of all its processes, and named. What only follows from it "
+        "(`Engine core initialization failed. See root cause above.`, `EngineDeadError`) is passed "
+        "over. The kind is `error.code`. Where signal n ended the engine's main process, the exit "
+        "code is 128 + n instead; a kind that is not in this list is `engine-failed`, with exit "
+        "code "
+        "70 and the traceback.",
+        "",
+        "Words in `<>` are taken from the output.",
+        "",
+    ]
+    for failure in sorted(FAILURES, key=lambda each: (each.exit_code, each.kind)):
+        lines += [f"## `{failure.kind}` ({failure.exit_code})", "", failure.shown, ""]
+        lines += [_facts_in_brackets(failure.repair), ""]
+        more = dict.fromkeys(
+            (sign.cause or failure.cause, sign.repair or failure.repair)
+            for sign in failure.signs
+            if sign.repair
+        )
+        lines += [f"- *{_facts_in_brackets(c)}*: {_facts_in_brackets(r)}" for c, r in more]
+        lines += [""] if more else []
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _facts_in_brackets(words: str) -> str:
+    names = [name for _, name, _, _ in Formatter().parse(words) if name]
+    return words.format(**{name: f"`<{name}>`" for name in names})
 
 
 def _subclasses(error: type[InferenceServerError]) -> list[type[InferenceServerError]]:
@@ -87,6 +129,7 @@ def command_line() -> str:
 PAGES = {
     "configuration.md": configuration,
     "exit-codes.md": exit_codes,
+    "failures.md": failures,
     "command-line.md": command_line,
 }
 

@@ -18,7 +18,6 @@ REDIRECTED = {
     "TORCHINDUCTOR_CACHE_DIR": "inductor",
     "TRITON_CACHE_DIR": "triton",
     "NUMBA_CACHE_DIR": "numba",
-    "HF_MODULES_CACHE": "modules",
 }
 """The variable of each cache, and its folder in the scratch directory."""
 

@@ -65,15 +65,12 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
 
 
 def _print_error(error: InferenceServerError, environ: Mapping[str, str], as_json: bool) -> None:
-    from entrypoint.secrets import redact, secrets_of
+    from entrypoint.secrets import Redactor
 
-    secrets = secrets_of(environ)
+    redact = Redactor(environ)
     if as_json:
-        print(redact(json.dumps({"error": error.as_dict()}), secrets))
-    text = f"inference-server: error: {error.message}"
-    if error.hint:
-        text += f"\n  {error.hint}"
-    print(redact(text, secrets), file=sys.stderr)
+        print(json.dumps({"error": redact.every(error.as_dict())}))
+    print(redact(error.in_words()), file=sys.stderr)
 
 
 def _version() -> int:

@@ -13,10 +13,11 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from entrypoint.handover import RUN_DIRECTORY_VARIABLE, Orders
+from entrypoint.handover import MODULES, RUN_DIRECTORY_VARIABLE, Orders
 
-COMMAND = (sys.executable, "-m", "server.engine")
-"""The engine's command line. It says nothing about the launch: that goes by the orders."""
+COMMAND = (sys.executable, "-P", "-m", "server.engine")
+"""The engine's command line. It says nothing about the launch: that goes by the orders. Without
+``-P`` the modules of the working directory would come before the installed ones."""
 
 SWEEP_SECONDS = 2.0
 """What the engine's helpers get to leave by themselves once it has ended: they unlink shared
@@ -25,6 +26,9 @@ memory on their way out."""
 KILL_SECONDS = 10.0
 """How long a killed process is waited for: one that hangs in the kernel, on a dead disk, say, does
 not end, and must not keep the launch from ending."""
+
+RESEND_SECONDS = 0.1
+"""How long after a kill the next one comes: what was killed may just have started another."""
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
@@ -39,26 +43,33 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _children() -> list[int]:
-    """Return the process ids of this process's children that have not ended."""
-    mine = str(os.getpid())
-    found = []
+def _descendants() -> list[int]:
+    """Return the process ids of this process's descendants that have not ended."""
+    below: dict[int, list[int]] = {}
+    ended = set()
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
         with contextlib.suppress(OSError):
             # pid (command) state ppid ...; the command may itself hold brackets and blanks
             state, parent = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[:2]
-            if parent == mine and state != "Z":
-                found.append(int(entry))
-    return found
+            below.setdefault(int(parent), []).append(int(entry))
+            if state == "Z":
+                ended.add(int(entry))
+    found: list[int] = []
+    ahead = [os.getpid()]
+    while ahead:
+        children = below.get(ahead.pop(), [])
+        found += children
+        ahead += children
+    return [pid for pid in found if pid not in ended]
 
 
 def end_children() -> None:
-    """Kill whatever this process has started, before there is an engine: a download."""
-    for child in _children():
+    """Kill whatever this process has started and is still there."""
+    for pid in _descendants():
         with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
 
 
 class EngineProcess:
@@ -70,6 +81,8 @@ class EngineProcess:
         env: Mapping[str, str],
         listener: socket.socket | None,
         command: Sequence[str] = COMMAND,
+        stdout: int | None = None,
+        stderr: int | None = None,
     ):
         """Start the engine.
 
@@ -78,13 +91,18 @@ class EngineProcess:
             env: Its whole environment.
             listener: The listening socket that it takes over.
             command: What to run.
+            stdout: Descriptor of its standard output; without it, ours.
+            stderr: Descriptor of its standard error; without it, ours.
         """
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._killed = False
         # a session of its own: a terminal's Ctrl-C must reach the engine through us, once
         self._process = subprocess.Popen(
             list(command),
             env=dict(env),
             stdin=subprocess.PIPE,
+            stdout=stdout,
+            stderr=stderr,
             pass_fds=[listener.fileno()] if listener else [],
             start_new_session=True,
         )
@@ -96,17 +114,23 @@ class EngineProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def reap(self) -> None:
-        """Collect every child that has ended; call it on SIGCHLD."""
-        with contextlib.suppress(ChildProcessError):
-            while True:
+    def reap(self) -> bool:
+        """Collect every child that has ended; call it on SIGCHLD.
+
+        Returns:
+            Whether any is left. The others' children are theirs, and ours once they have ended.
+        """
+        while True:
+            try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
-                if pid == 0:
-                    return
-                if pid == self.pid and not self.exited.done():
-                    code = os.waitstatus_to_exitcode(status)
-                    self._process.returncode = code
-                    self.exited.set_result(code)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            if pid == self.pid and not self.exited.done():
+                code = os.waitstatus_to_exitcode(status)
+                self._process.returncode = code
+                self.exited.set_result(code)
 
     def send(self, number: signal.Signals) -> None:
         """Signal the main process."""
@@ -117,32 +141,50 @@ class EngineProcess:
         """Signal the whole tree, orphans included."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
-        for child in _children():
+        for pid in _descendants():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(child, number)
+                os.kill(pid, number)
 
-    async def stop(self, seconds: float) -> None:
-        """Ask the main process to stop, and end the tree if it has not within ``seconds``."""
-        self.send(signal.SIGTERM)
-        await asyncio.wait([self.exited], timeout=seconds)
-        await self.end()
+    def kill(self) -> None:
+        """Kill the whole tree, and wait no longer for what leaves by itself."""
+        self._killed = True
+        self.send_all(signal.SIGKILL)
 
-    async def end(self) -> None:
-        """End whatever of the tree is left, and leave neither orphan nor zombie."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + KILL_SECONDS
-        if not self.exited.done():
-            self.send_all(signal.SIGKILL)
-        # a killed process can leave children behind, which become ours: hence the loop
-        while not await self._alone(SWEEP_SECONDS) and loop.time() < deadline:
-            self.send_all(signal.SIGKILL)
-        self.reap()
+    async def stop(self, seconds: float, kill_seconds: float = KILL_SECONDS) -> None:
+        """Ask the main process to stop, and kill what is left of the tree after a while.
 
-    async def _alone(self, seconds: float) -> bool:
-        """Wait until no child is left; return whether none is."""
+        Args:
+            seconds: What the tree gets to end by itself.
+            kill_seconds: How long what was killed is waited for.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        while _children():
+        self.send(signal.SIGTERM)
+        await asyncio.wait([self.exited], timeout=seconds)
+        await self.end(min(SWEEP_SECONDS, deadline - loop.time()), kill_seconds)
+
+    async def end(
+        self, sweep_seconds: float = SWEEP_SECONDS, kill_seconds: float = KILL_SECONDS
+    ) -> None:
+        """End whatever of the tree is left, and leave neither orphan nor zombie.
+
+        Args:
+            sweep_seconds: What the others get to leave by themselves where the main process has.
+            kill_seconds: How long what was killed is waited for.
+        """
+        loop = asyncio.get_running_loop()
+        if self.exited.done() and not self._killed:
+            await self._alone(sweep_seconds)
+        deadline = loop.time() + kill_seconds
+        while not await self._alone(0) and loop.time() < deadline:
+            self.send_all(signal.SIGKILL)
+            await self._alone(RESEND_SECONDS)
+
+    async def _alone(self, seconds: float) -> bool:
+        """Wait until no process is left below this one; return whether none is."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while self.reap():
             if loop.time() >= deadline:
                 return False
             await asyncio.sleep(0.02)
@@ -157,4 +199,9 @@ def engine_environment(
 ) -> dict[str, str]:
     """Return the engine's environment: ours, what the plan drops and adds, and where to report."""
     kept = {name: value for name, value in environ.items() if name not in dropped}
-    return {**kept, **added, RUN_DIRECTORY_VARIABLE: str(run_directory)}
+    ours = {
+        RUN_DIRECTORY_VARIABLE: str(run_directory),
+        "HF_MODULES_CACHE": str(run_directory / MODULES),
+    }
+    # what a process prints would wait in it, and be lost when it is killed: its output is a pipe
+    return {"PYTHONUNBUFFERED": "1", **kept, **added, **ours}

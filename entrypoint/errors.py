@@ -5,12 +5,15 @@ InferenceServerError
 ├── ArtifactError           65  the model is there and cannot be used
 │   ├── IncompleteModel         a file is missing, empty or dangling
 │   ├── RefusedArtifact         the archive is corrupt or unsafe
+│   ├── RefusedCode             it would run code of another repository
 │   └── FailedVerification      what was verified is not what it is said to be
 ├── ModelNotFound           66  no place that was searched has the model
 │   └── RevisionNotFound        the model is there, this revision is not
 ├── HubError                69  the hub did not answer, or said no
 ├── StoreError              69  an object store did not answer, or said no
-├── EngineFailed            70  the engine ended by itself
+├── EngineFailed            70  the engine ended unasked; known causes have codes of their own:
+│                               entrypoint/diagnosis/catalogue
+├── StartTimeout            70  the start hung
 ├── MachineError            71  this machine or pod cannot run it
 │   └── UnreadableModel         the model may not be read by this user
 ├── StorageError            74  a read or a write failed
@@ -29,6 +32,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from entrypoint.handover import Phase
     from entrypoint.store.model import Attempt
 
 
@@ -41,14 +45,19 @@ class InferenceServerError(Exception):
         hint: The next command or setting that mends it.
     """
 
-    exit_code: ClassVar[int] = 70
-    code: ClassVar[str] = "error"
+    exit_code: int = 70
+    code: str = "error"
 
     def __init__(self, message: str, *, variable: str | None = None, hint: str | None = None):
         super().__init__(message)
         self.message = message
         self.variable = variable
         self.hint = hint
+
+    def in_words(self) -> str:
+        """Return what is printed on standard error: what was wrong, and what mends it."""
+        text = f"inference-server: error: {self.message}"
+        return f"{text}\n  {self.hint}" if self.hint else text
 
     def as_dict(self) -> dict[str, Any]:
         """The ``error`` object of ``--json`` output."""
@@ -126,6 +135,34 @@ class RefusedArtifact(ArtifactError):
             f"The archive {archive} was refused: {problem}.",
             variable=variable,
             hint=hint or "Pack the model again and compare the archive's checksum with its source.",
+        )
+
+
+class RefusedCode(ArtifactError):
+    """The model names Python code of another repository, which may have become any code.
+
+    Args:
+        place: The model's directory.
+        references: ``(configuration, purpose, name)`` of each class.
+    """
+
+    code = "refused-code"
+    shown: ClassVar[int] = 4
+
+    def __init__(self, place: Path, references: Sequence[tuple[str, str, str]]):
+        self.place = place
+        self.references = tuple(references)
+        named = [f"{name} ({purpose} in {file})" for file, purpose, name in self.references]
+        listed = ", ".join(named[: self.shown])
+        if len(named) > self.shown:
+            listed += f" and {len(named) - self.shown} more"
+        super().__init__(
+            f"TRUST_REMOTE_CODE is on, and the model at {place} names code that does not lie "
+            f"beside it: {listed}. Only code of the model's own files may run.",
+            variable="TRUST_REMOTE_CODE",
+            hint="Leave TRUST_REMOTE_CODE out, if vLLM knows the model by itself. Or copy the "
+            "files of code into the model's directory, and name them there without the "
+            "repository: module.Class.",
         )
 
 
@@ -236,10 +273,64 @@ class StoreError(InferenceServerError):
 
 
 class EngineFailed(InferenceServerError):
-    """The engine ended by itself."""
+    """The engine ended unasked.
+
+    Args:
+        message: What happened, in one paragraph.
+        kind: The kind of failure, where the cause is known: it becomes the error's ``code``.
+        exit_code: The exit code, where it is not 70.
+        hint: What mends it.
+        excerpt: The lines of the output that tell of the cause.
+    """
 
     exit_code = 70
     code = "engine-failed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str | None = None,
+        exit_code: int | None = None,
+        hint: str | None = None,
+        excerpt: Sequence[str] = (),
+    ):
+        super().__init__(message, hint=hint)
+        self.code = kind or type(self).code
+        self.exit_code = type(self).exit_code if exit_code is None else exit_code
+        self.excerpt = tuple(excerpt)
+
+
+class StartTimeout(InferenceServerError):
+    """The start took longer than START_TIMEOUT.
+
+    Args:
+        limit: START_TIMEOUT, in seconds.
+        phase: The phase that it hangs in.
+        seconds: Seconds in each phase that counts, and in the one that it hangs in.
+        said: The last line that the engine wrote; None where it wrote nothing.
+    """
+
+    exit_code = 70
+    code = "start-timeout"
+
+    def __init__(
+        self, limit: float, phase: Phase, seconds: Mapping[Phase, float], said: str | None
+    ):
+        self.limit = limit
+        self.phase = phase
+        self.seconds = dict(seconds)
+        self.said = said
+        last = f"The engine's last line was: {said}" if said else "The engine has said nothing."
+        super().__init__(
+            f"The start was not through after START_TIMEOUT={limit:g} s: phase {phase} for "
+            f"{self.seconds[phase]:.0f} s. {last}",
+            variable="START_TIMEOUT",
+            hint="What it waits for is in its last lines. If it was only slow, raise START_TIMEOUT "
+            "(0: no limit); the phases took "
+            + ", ".join(f"{name} {s:.0f} s" for name, s in self.seconds.items())
+            + ", and a download does not count.",
+        )
 
 
 class MachineError(InferenceServerError):

@@ -30,6 +30,12 @@ TARBALL_INDEX = "tarball.json"
 """What that index is called."""
 TARBALL_FORMAT = "tarball"
 """The load format that does so (server.tarball)."""
+CODE_VARIABLE = "INFERENCE_SERVER_CODE_FROM"
+"""The directories that Python code of a model may come from, as a JSON list; see
+:mod:`server.remote_code`."""
+MODULES = "modules"
+"""Folder in the run directory that transformers copies such code to, and runs it from: an older
+one's could hold anything."""
 EVENTS = "events"
 STATUS = "status.json"
 SEND_SECONDS = 2.0
@@ -86,6 +92,8 @@ def report(phase: Phase) -> None:
     """Tell the light process that this process has reached a phase.
 
     Does nothing outside a launch, and never fails: where nobody reads, there is nobody to tell.
+    READY is waited for until the light process accepts no more connections, lest the two take
+    turns in answering.
     """
     directory = os.environ.get(RUN_DIRECTORY_VARIABLE)
     if directory is None:
@@ -94,6 +102,13 @@ def report(phase: Phase) -> None:
         # not at once: the queue holds few, and READY is what the hand-over waits for
         sender.settimeout(SEND_SECONDS)
         sender.sendto(phase.value.encode(), str(Path(directory) / EVENTS))
+        deadline = time.monotonic() + SEND_SECONDS
+        while phase is Phase.READY and not _ready(read_status()) and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+
+def _ready(status: dict[str, Any] | None) -> bool:
+    return status is not None and Phase(status["phase"]).rank >= Phase.READY.rank
 
 
 def read_status() -> dict[str, Any] | None:

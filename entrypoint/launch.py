@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from entrypoint.access import check_guarded
 from entrypoint.errors import SettingError
 from entrypoint.handover import Phase
 from entrypoint.hardware.detect import detect_hardware
@@ -17,10 +19,13 @@ from entrypoint.plan import (
     LaunchPlan,
     chosen_listen,
     chosen_model,
+    chosen_tokenizer,
     loads_in_place,
     make_plan,
+    read_arguments,
 )
 from entrypoint.pod import Pod, read_pod
+from entrypoint.remote_code import guard, is_trusted
 from entrypoint.scratch import make_scratch, scratch_directory
 from entrypoint.settings import KSERVE_MOUNT, Settings, cache_roots, near_misses, read_settings
 from entrypoint.store.find import find_model
@@ -53,6 +58,8 @@ class Draft:
         """Plan the launch of a model that was found."""
         plan = make_plan(self.settings, model, self.hardware, self.pod)
         plan = replace(plan, notes=self.notes + plan.notes)
+        if model.on_disk:
+            plan = guard(plan, self.tokenizer, signed=self.demand.key is not None)
         weights = self.openvino_weights(model)
         if weights is None:
             idle = idle_notes(self.settings, self.environ, self.hardware.kind)
@@ -64,6 +71,13 @@ class Draft:
         """What the model must pass."""
         settings = self.settings
         return Demand(settings.model_verify, settings.model_signature_key, settings.model_signature)
+
+    @property
+    def tokenizer(self) -> Path | None:
+        """The directory of the tokenizer, if TOKENIZER or ARG names one."""
+        name = chosen_tokenizer(self.settings)
+        path = Path(name).expanduser() if name else None
+        return path if path is not None and path.is_dir() else None
 
     def openvino_weights(self, model: Model) -> Weights | None:
         """Return the OpenVINO model that is served, None where vLLM's own engine serves."""
@@ -82,6 +96,7 @@ def draft(environ: Mapping[str, str]) -> Draft:
     """
     settings = read_settings(environ)
     check_certificate(chosen_listen(settings))
+    check_guarded(settings, read_arguments(settings.arg))
     misses = near_misses(environ)
     model_id, revision = chosen_model(settings)
     if model_id is None:
@@ -141,7 +156,10 @@ def plan_launch(environ: Mapping[str, str]) -> LaunchPlan:
 
 
 def prepare_launch(
-    drafted: Draft, enter: Callable[[Phase], None], progress: Callable[[int, int], None]
+    drafted: Draft,
+    enter: Callable[[Phase], None],
+    progress: Callable[[int, int], None],
+    planned: Callable[[LaunchPlan], None] = lambda plan: None,
 ) -> LaunchPlan:
     """Return the plan of a launch whose model is on the disk and has passed what it must.
 
@@ -151,6 +169,7 @@ def prepare_launch(
         drafted: The launch so far.
         enter: Called with the phase, if the model has to be fetched, hashed or converted.
         progress: Called with the bytes that are there, and their total.
+        planned: Called with the plan as it is before anything is fetched.
 
     Raises:
         InferenceServerError: The launch cannot work.
@@ -158,6 +177,7 @@ def prepare_launch(
     make_scratch(drafted.request.scratch)  # the search keeps there what it finds in tarballs
     model = find_model(drafted.request)
     plan = drafted.plan(model)
+    planned(plan)
     if model.source == "object-store" and model.path is None:
         from entrypoint.store.artifact import pull_artifact
 
@@ -184,5 +204,5 @@ def prepare_launch(
         command = find_converter(drafted.settings.openvino_converter)
         enter(Phase.CONVERT)
         environment = converter_environment(drafted.environ, plan.env)
-        convert(model, weights, command, environment, drafted.settings.trust_remote_code)
+        convert(model, weights, command, environment, is_trusted(plan.argv))
     return plan

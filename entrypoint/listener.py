@@ -25,6 +25,7 @@ class Listen:
         uds: Path of a Unix socket, instead of host and port.
         tls_certificate: PEM file, where the socket speaks TLS.
         tls_key: PEM file that belongs to it.
+        tls_variable: The variable that names them.
     """
 
     host: str
@@ -32,6 +33,7 @@ class Listen:
     uds: str | None = None
     tls_certificate: str | None = None
     tls_key: str | None = None
+    tls_variable: str = "ARG"
 
     def __str__(self) -> str:
         if self.uds:
@@ -55,11 +57,13 @@ def check_certificate(listen: Listen) -> None:
         context.load_cert_chain(listen.tls_certificate, listen.tls_key)
     except OSError as error:  # ssl.SSLError is one
         files = " and ".join(filter(None, (listen.tls_certificate, listen.tls_key)))
+        named = listen.tls_variable
+        options = "--ssl-certfile and --ssl-keyfile"
         raise SettingError(
-            f"ARG's TLS certificate cannot be used ({files}): {error.strerror or error}.",
-            variable="ARG",
-            hint="Give --ssl-certfile and --ssl-keyfile PEM files that belong together and that "
-            "this user may read.",
+            f"{named}: the TLS certificate cannot be used ({files}): {error.strerror or error}.",
+            variable=named,
+            hint=f"Give {options if named == 'ARG' else 'TLS_CERT_FILE and TLS_KEY_FILE'} PEM "
+            "files that belong together and that this user may read.",
         ) from None
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Level = Literal["info", "warning"]
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
     """A note, and the variable that it is about, if it is about one."""
 
-    level: Literal["info", "warning"]
+    level: Level
     variable: str | None
     message: str

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from entrypoint.access import access_notes
 from entrypoint.defaults.accelerator import accelerator_defaults
 from entrypoint.defaults.defaults import Defaults
 from entrypoint.errors import SettingError
@@ -180,6 +181,11 @@ def chosen_model(settings: Settings) -> tuple[str | None, str | None]:
     return model_id or settings.model_id or settings.storage_uri, revision or settings.revision
 
 
+def chosen_tokenizer(settings: Settings) -> str | None:
+    """Return the tokenizer that is wanted: ARG's, else TOKENIZER; None for the model's own."""
+    return _argument_value(read_arguments(settings.arg), "--tokenizer") or settings.tokenizer
+
+
 def loads_in_place(settings: Settings, hardware: Hardware) -> bool:
     """Whether the engine can load weights that are inside a tarball.
 
@@ -196,7 +202,7 @@ def chosen_listen(settings: Settings) -> Listen:
     """Return where to listen: ARG's host, port, socket and certificate, else the variables'.
 
     Raises:
-        SettingError: ARG's port is none.
+        SettingError: ARG's port is none, or there is a certificate without a key.
     """
     parsed = read_arguments(settings.arg)
     port = int(_argument_value(parsed, "--port") or settings.port)
@@ -206,13 +212,40 @@ def chosen_listen(settings: Settings) -> Listen:
             variable="ARG",
             hint="Leave it out, and set PORT.",
         )
+    certificate, key = _certificate(settings, parsed)
     return Listen(
         host=_argument_value(parsed, "--host") or settings.host,
         port=port,
         uds=_argument_value(parsed, "--uds"),
-        tls_certificate=_argument_value(parsed, "--ssl-certfile"),
-        tls_key=_argument_value(parsed, "--ssl-keyfile"),
+        tls_certificate=certificate,
+        tls_key=key,
+        tls_variable="ARG" if _argument_value(parsed, "--ssl-certfile") else "TLS_CERT_FILE",
     )
+
+
+def _certificate(settings: Settings, parsed: Parsed) -> tuple[str | None, str | None]:
+    """Return the paths of the certificate and its key: ARG's, else the variables'.
+
+    Raises:
+        SettingError: TLS_CERT_FILE or TLS_KEY_FILE is set, and there is no other to it.
+    """
+    certificate = _argument_value(parsed, "--ssl-certfile") or _path(settings.tls_cert_file)
+    key = _argument_value(parsed, "--ssl-keyfile") or _path(settings.tls_key_file)
+    for set_, unset, path, other in (
+        ("TLS_CERT_FILE", "TLS_KEY_FILE", settings.tls_cert_file, key),
+        ("TLS_KEY_FILE", "TLS_CERT_FILE", settings.tls_key_file, certificate),
+    ):
+        if path is not None and other is None:
+            raise SettingError(
+                f"{set_}={path} is set, and {unset} is not: TLS needs both.",
+                variable=set_,
+                hint=f"Set {unset} too; where one file holds both, to the same.",
+            )
+    return certificate, key
+
+
+def _path(path: Path | None) -> str | None:
+    return str(path.expanduser()) if path else None
 
 
 def served_names(settings: Settings, model: Model) -> tuple[str, ...]:
@@ -369,11 +402,12 @@ def _wanted(
     if settings.max_num_seqs is not None:
         yield want("--max-num-seqs", "max_num_seqs", str(settings.max_num_seqs))
     yield want("--shutdown-timeout", "shutdown_timeout", str(settings.shutdown_timeout))
+    for option, field in (("--ssl-certfile", "tls_cert_file"), ("--ssl-keyfile", "tls_key_file")):
+        path: Path | None = getattr(settings, field)
+        if path is not None:
+            yield want(option, field, str(path.expanduser()))
     if settings.api_key is not None:
         yield want("--api-key", "api_key", settings.api_key.get_secret_value())
-    elif settings.api_key_file:
-        keys = (key.get_secret_value() for key in settings.api_key_file)
-        yield want("--api-key", "api_key_file", *keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,6 +488,7 @@ def _notes(
     pod: Pod,
 ) -> Iterator[Note]:
     yield from parsed.notes
+    yield from access_notes(settings, parsed)
     known, installed = load_catalogue().version, hardware.vllm_version or ""
     if settings.arg and installed.partition("+")[0] != known:
         yield Note(

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
 
+from entrypoint.keys import read_keys, stamp
 from entrypoint.settings import Settings, is_secret, variables
 
 MASK = "***"
-SECRET_OPTIONS = frozenset({"--api-key", "--hf-token"})
-STORE_SECRETS = (
+SECRET_OPTIONS = frozenset({"--api-key", "--hf-token", "--watermark-config"})
+"""The options whose values vLLM masks in its own log too."""
+SECRET_NAMES = (
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
@@ -18,35 +25,163 @@ STORE_SECRETS = (
     "AZURE_STORAGE_SAS_TOKEN",
     "AZURE_STORAGE_CLIENT_SECRET",
     "AZURE_CLIENT_SECRET",
+    "S3_SECRET_ACCESS_KEY",
+    "VLLM_API_KEY",
 )
-"""What the clients of the object stores read themselves."""
+"""What the clients of the object stores and vLLM read themselves."""
 SHORTEST = 4
 """Characters that a secret has at least; masking shorter words would garble every message."""
+SHORTEST_GUESSED = 8
+"""The same, for what is taken for a secret by its variable's name alone."""
 
-_SIGNATURE = re.compile(r"[?&]sig=([^&\s]+)")
-"""The part of Azure's shared access signature that is secret, in a URI."""
-_IN_ARG = re.compile(r"--(?:api[-_]key|hf[-_]token)[=\s]+(.*?)(?=\s-|$)", re.DOTALL)
+_SECRET_NAME = re.compile(
+    r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|ACCESS_KEY|SECRET_KEY"
+    r"|ACCOUNT_KEY|PRIVATE_KEY|CONNECTION_STRING)$",
+    re.IGNORECASE,
+)
+_PASSWORD = re.compile(r"(?:^|://)[^\s/@:'\"]*:([^\s/@'\"]+)@(?!sha256:)")
+"""In ``user:password@host``, with a scheme before it or without; not an image's tag."""
+_USER_TOKEN = re.compile(r"https?://([^\s/@:'\"]+)@")
+"""A token in the place of a user's name; ``abfss`` has the container there."""
+_SIGNED = re.compile(
+    r"(?:^|[?&;])(?:sig|X-Amz-Signature|X-Amz-Security-Token|X-Goog-Signature)=([^&\s'\"]+)",
+    re.IGNORECASE,
+)
+"""The part of a signed URI that is secret."""
+_IN_CONNECTION = re.compile(r"(?:AccountKey|SharedAccessKey)=([^;\s'\"]+)", re.IGNORECASE)
+"""The secret in one of Azure's connection strings."""
+_IN_ARG = re.compile(
+    r"--(?:api[-_]key|hf[-_]token|watermark[-_]config)[=\s]+(.*?)(?=\s-|$)", re.DOTALL
+)
 
 
 def secrets_of(environ: Mapping[str, str]) -> set[str]:
-    """Return the secrets that an environment holds: secret variables, secret options in ARG, and
-    the signatures in URIs.
+    """Return the secrets that an environment holds.
 
-    ARG is searched as it is written, so that one that cannot be split gives nothing away either.
+    They are the secret variables, the keys in the file that API_KEY_FILE names, secret options in
+    ARG, passwords and signatures in URIs, and what the names of other variables tell.
+
+    ARG gives nothing away either where it cannot be split.
     """
-    names = [
-        name for field in Settings.model_fields if is_secret(field) for name in variables(field)
-    ]
-    found = {environ.get(name, "") for name in (*names, *STORE_SECRETS)}
-    for name in ("MODEL_ID", "STORAGE_URI", "AZURE_STORAGE_SAS_TOKEN"):
-        found |= set(_SIGNATURE.findall(f"?{environ.get(name, '')}"))
-    for values in _IN_ARG.findall(environ.get("ARG", "")):
-        found |= {word.strip("'\"") for word in values.split()}
-    return {secret for secret in found if len(secret) >= SHORTEST}
+    found = set(_named(environ)) | set(keys_in_file(environ))
+    found |= set(_in_arg(environ.get("ARG", "")))
+    for value in environ.values():
+        for secret in _in_value(value):
+            found |= {secret, unquote(secret)}
+    known = {line for secret in found for line in (secret, *secret.splitlines())}
+    guessed = {
+        value
+        for name, value in environ.items()
+        if _SECRET_NAME.search(name) and len(value) >= SHORTEST_GUESSED
+    }
+    return {secret for secret in known if len(secret) >= SHORTEST} | guessed
+
+
+def keys_in_file(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the keys in the file that API_KEY_FILE names; none where it cannot be read."""
+    try:
+        return read_keys(Path(environ["API_KEY_FILE"])) if environ.get("API_KEY_FILE") else ()
+    except ValueError:
+        return ()
+
+
+def _named(environ: Mapping[str, str]) -> Iterator[str]:
+    fields = (variables(field) for field in Settings.model_fields if is_secret(field))
+    for name in (*(name for names in fields for name in names), *SECRET_NAMES):
+        yield environ.get(name, "")
+
+
+def _in_value(value: str) -> Iterator[str]:
+    for pattern in (_PASSWORD, _SIGNED, _IN_CONNECTION):
+        yield from pattern.findall(value)
+    yield from (token for token in _USER_TOKEN.findall(value) if len(token) >= SHORTEST_GUESSED)
+
+
+def _in_arg(arg: str) -> Iterator[str]:
+    try:
+        words = shlex.split(arg)
+    except ValueError:  # it is refused, by an error that must not show it
+        for values in _IN_ARG.findall(arg):
+            yield from (word.strip("'\"") for word in values.split())
+        return
+    secret = False
+    for word in words:
+        value = word
+        if word.startswith("-"):
+            name, _, value = word.partition("=")
+            secret = name.replace("_", "-") in SECRET_OPTIONS
+        if secret:
+            yield value
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
     """Return a text with every secret in it masked."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, MASK)
-    return text
+    pattern = _pattern(secrets)
+    return pattern.sub(MASK, text) if pattern else text
+
+
+def _written(secrets: Iterable[str]) -> list[str]:
+    """Return each secret as it is and as it is written in URIs, JSON and Python, the longest first:
+    one may be the beginning of another."""
+    forms = {
+        form
+        for secret in secrets
+        for form in (
+            secret,
+            quote(secret, safe="", errors="surrogateescape"),
+            quote(secret, errors="surrogateescape"),
+            json.dumps(secret)[1:-1],
+            repr(secret)[1:-1],
+        )
+    }
+    return sorted(forms, key=len, reverse=True)
+
+
+def _pattern(secrets: Iterable[str]) -> re.Pattern[str] | None:
+    """Return what matches each secret, however it is written."""
+    written = _written(secrets)
+    return re.compile("|".join(map(re.escape, written))) if written else None
+
+
+class Redactor:
+    """Masks the secrets of an environment in many texts: one search each.
+
+    Keys that are added to API_KEY_FILE later are masked too, and those that were in it before.
+    """
+
+    def __init__(self, environ: Mapping[str, str]):
+        self._environ = dict(environ)
+        file = environ.get("API_KEY_FILE")
+        self._file = Path(file) if file else None
+        self._stamp = stamp(self._file) if self._file else None
+        self._secrets = secrets_of(environ)
+        self._pattern = _pattern(self._secrets)
+
+    def every(self, value: Any) -> Any:
+        """Return a document of lists and dictionaries with the secrets in its words masked."""
+        if isinstance(value, str):
+            return self(value)
+        if isinstance(value, Mapping):
+            return {name: self.every(each) for name, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.every(each) for each in value]
+        return value
+
+    def __call__(self, text: str) -> str:
+        """Return a text with every secret in it masked."""
+        if self._file is not None and (now := stamp(self._file)) != self._stamp:
+            self._stamp = now
+            self._secrets |= {key for key in keys_in_file(self._environ) if len(key) >= SHORTEST}
+            self._pattern = _pattern(self._secrets)
+        return self._pattern.sub(MASK, text) if self._pattern else text
+
+    def output(self, data: bytes) -> bytes:
+        """Return output with every secret in it masked, and all else as it was."""
+        text = data.decode(errors="surrogateescape")
+        return self(text).encode(errors="surrogateescape")
+
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest form of a secret."""
+        written = _written(self._secrets)
+        return max((len(form.encode(errors="surrogateescape")) for form in written), default=0)

@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from entrypoint.errors import SettingError
+from entrypoint.keys import read_keys
 from entrypoint.spelling import nearest
 
 TRUE = frozenset({"1", "true", "yes", "on"})
@@ -44,6 +45,9 @@ PASSED_ON = {
     ),
 }
 """The first letters of the variables that go to the engine as they are, by field."""
+
+ADMIN_ROUTES = ("lora", "scale", "sleep", "profile", "cache", "weights", "pause", "debug", "fault")
+"""Groups of routes that change the server; see :mod:`server.gate.routes`."""
 
 KSERVE_MOUNT = Path("/mnt/models")
 """Where KServe's init container puts what STORAGE_URI names; the path is hard-coded there."""
@@ -71,14 +75,18 @@ def _keys(value: object) -> tuple[str, ...]:
     """The keys in the file that API_KEY_FILE names, one a line."""
     if isinstance(value, tuple):  # the default: BaseSettings validates that too
         return value
-    try:
-        lines = Path(str(value)).expanduser().read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"the file cannot be read: {error}") from None
-    keys = tuple(line.strip() for line in lines if line.strip())
-    if not keys:
-        raise ValueError("the file holds no key")
-    return keys
+    return read_keys(Path(str(value)))
+
+
+def _admin_routes(value: object) -> tuple[str, ...]:
+    """The groups that ADMIN_ROUTES lists, comma-separated."""
+    if isinstance(value, tuple):
+        return value
+    names = tuple(name.strip().casefold() for name in str(value).split(",") if name.strip())
+    unknown = [name for name in names if name not in ADMIN_ROUTES]
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} is not one of {', '.join(ADMIN_ROUTES)}")
+    return names
 
 
 def _folded(value: object) -> str | None:
@@ -97,6 +105,8 @@ Precision = Annotated[Literal["u8", "f16", "bf16", "f32"], BeforeValidator(_fold
 Verify = Annotated[Literal["off", "size", "full"], BeforeValidator(_folded)]
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys)]
+AdminRoutes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_admin_routes)]
+LogFormat = Annotated[Literal["text", "json"], BeforeValidator(_folded)]
 Shards = Annotated[int | Literal["max"], BeforeValidator(_shards)]
 Accelerator = Literal["auto", "cuda", "rocm", "hpu", "openvino", "cpu"]
 
@@ -255,15 +265,96 @@ class Settings(BaseSettings):
         ge=0,
         description="Seconds that running requests get to finish after SIGTERM.",
     )
+    start_timeout: int = Field(
+        3600,
+        validation_alias=_names("START_TIMEOUT"),
+        ge=0,
+        description="Seconds that a start may take, a download not counted; after that it ends and "
+        "says in which phase it was. 0: for ever.",
+    )
+    stall_timeout: int = Field(
+        120,
+        validation_alias=_names("STALL_TIMEOUT"),
+        ge=1,
+        description="Seconds after which an engine that makes no token, while several requests "
+        "wait for one, is not ready; after twice as many it is not alive.",
+    )
+    termination_log: Path = Field(
+        Path("/dev/termination-log"),
+        validation_alias=_names("TERMINATION_LOG"),
+        description="File that the cause of a failure is written to, which Kubernetes shows; only "
+        "where it is there already, or can be made.",
+    )
+    log_format: LogFormat = Field(
+        "text",
+        validation_alias=_names("LOG_FORMAT"),
+        description="`text`, or `json`: one object a line.",
+    )
     api_key: SecretStr | None = Field(
         None,
         validation_alias=_names("API_KEY"),
-        description="Key that `/v1` requests must carry.",
+        description="Key that requests must carry (`Authorization: Bearer`), on every path but the "
+        "health ones.",
     )
     api_key_file: Keys = Field(
         (),
         validation_alias=_names("API_KEY_FILE"),
-        description="File with one such key a line.",
+        description="File with such keys, one a line, beside API_KEY; read again when it changes.",
+    )
+    metrics_public: Boolean = Field(
+        False,
+        validation_alias=_names("METRICS_PUBLIC"),
+        description="Show `/metrics` without a key.",
+    )
+    admin_routes: AdminRoutes = Field(
+        (),
+        validation_alias=_names("ADMIN_ROUTES"),
+        description="Groups of routes that change the server and are to be open, comma-separated: "
+        + ", ".join(f"`{name}`" for name in ADMIN_ROUTES)
+        + ". Without it they are all closed.",
+    )
+    tls_cert_file: Path | None = Field(
+        None,
+        validation_alias=_names("TLS_CERT_FILE"),
+        description="Certificate (PEM, with its chain) to serve HTTPS with; read again when it "
+        "changes. As vLLM's `--ssl-certfile`.",
+    )
+    tls_key_file: Path | None = Field(
+        None,
+        validation_alias=_names("TLS_KEY_FILE"),
+        description="The certificate's private key (PEM). As vLLM's `--ssl-keyfile`.",
+    )
+    max_request_bytes: int = Field(
+        64 << 20,
+        validation_alias=_names("MAX_REQUEST_BYTES"),
+        ge=1,
+        description="The longest body that a request may have; a longer one gets 413.",
+    )
+    max_concurrent_requests: int = Field(
+        1024,
+        validation_alias=_names("MAX_CONCURRENT_REQUESTS"),
+        ge=1,
+        description="Requests that the engine is given at once; further ones wait.",
+    )
+    max_queued_requests: int = Field(
+        1024,
+        validation_alias=_names("MAX_QUEUED_REQUESTS"),
+        ge=0,
+        description="Requests that wait; further ones get 429.",
+    )
+    max_concurrent_requests_per_key: int | None = Field(
+        None,
+        validation_alias=_names("MAX_CONCURRENT_REQUESTS_PER_KEY"),
+        ge=1,
+        description="Requests that one key may have at once, waiting ones included; further ones "
+        "get 429.",
+    )
+    max_tokens_per_minute_per_key: int | None = Field(
+        None,
+        validation_alias=_names("MAX_TOKENS_PER_MINUTE_PER_KEY"),
+        ge=1,
+        description="Tokens, read and written, that one key may use a minute; a request beyond "
+        "that gets 429.",
     )
     storage_uri: str | None = Field(
         None,

@@ -5,19 +5,15 @@ Started by the entrypoint with its orders on standard input; see :mod:`entrypoin
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
-import signal
 import socket
 import sys
-import threading
-import time
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from entrypoint.handover import Orders
 from server.openvino.settings import take_settings
+from server.parent import die_with, end_with
 
 PLUGIN = "inference_server"
 """Our name in vLLM's plugin groups; see pyproject.toml."""
@@ -28,8 +24,6 @@ _DEFAULT_ON_GROUPS = (
     "vllm.platform_plugins",
     "vllm.stat_logger_plugins",
 )
-PARENT_CHECK_SECONDS = 1.0
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def allowed_plugins(environ: Mapping[str, str]) -> str:
@@ -55,29 +49,6 @@ def take_over(descriptor: int) -> None:
 
     launcher.create_server_socket = inherited
     launcher.create_server_unix_socket = inherited
-
-
-def die_with(parent: int, grace: float) -> None:
-    """End with the entrypoint, so that nothing serves unattended.
-
-    The kernel sends SIGTERM when it dies. An engine that is loading has been seen to ignore that
-    for ever: after ``grace`` seconds its whole process group is killed.
-
-    Raises:
-        SystemExit: The entrypoint has died already.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != parent:
-        sys.exit("the entrypoint has died")
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(PARENT_CHECK_SECONDS)
-        time.sleep(grace)
-        os.killpg(os.getpgrp(), signal.SIGKILL)
-
-    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
 def serve(orders: Orders) -> None:
@@ -118,3 +89,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+elif __name__ == "__mp_main__":
+    # multiprocessing runs this module first in each process that it spawns
+    end_with(os.getppid())

@@ -28,8 +28,9 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Print the plan."""
     from entrypoint.launch import plan_launch
+    from entrypoint.secrets import Redactor
 
-    plan = plan_launch(environ).as_dict()
+    plan = Redactor(environ).every(plan_launch(environ).as_dict())
     if arguments.json:
         print(json.dumps(plan, indent=2))
     else:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from entrypoint.commands.arguments import Commands
+    from entrypoint.log_writer import LogWriter
+    from entrypoint.secrets import Redactor
+    from entrypoint.supervisor import Supervisor
+
+WRITE_SECONDS = 0.5
+"""What the last lines get to be written after a stop; the exit must not wait for a reader."""
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
@@ -20,32 +29,105 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     )
 
 
+@contextlib.contextmanager
+def _log(redact: Redactor, as_json: bool) -> Iterator[LogWriter]:
+    """Send this process's log through a writer that nothing waits for."""
+    import logging
+
+    from entrypoint.log_format import JsonFormatter, TextFormatter
+    from entrypoint.log_writer import LogHandler, LogWriter
+
+    writer = LogWriter()
+    handler = LogHandler(writer, redact.output)
+    handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.INFO)
+    root.addHandler(handler)
+    try:
+        yield writer
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        writer.close(WRITE_SECONDS)
+
+
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Serve until asked to stop."""
     import asyncio
     import logging
 
+    from entrypoint.errors import InferenceServerError
+    from entrypoint.exhaustion import limits_named
+    from entrypoint.secrets import Redactor
+    from entrypoint.termination import termination_message, write_termination
+
+    redact = Redactor(environ)
+    # not from the settings: an error in these is to be written as a record too
+    as_json = environ.get("LOG_FORMAT", "").casefold() == "json"
+    supervisor = None
+    with limits_named(), _log(redact, as_json) as writer:
+        try:
+            with limits_named():
+                supervisor = _supervisor(environ, writer)
+                code = asyncio.run(supervisor.run())
+        except InferenceServerError as error:
+            if as_json:
+                logging.getLogger("inference-server").error("%s", error.in_words())
+            else:
+                writer.write(2, f"{redact(error.in_words())}\n".encode(errors="replace"))
+            tail = supervisor.tail() if supervisor else []
+            write_termination(termination_message(error, tail, redact), environ)
+            writer.flush()
+            code = error.exit_code
+    if supervisor is not None:
+        supervisor.remove_run_directory()
+        if supervisor.left_preparing():
+            # Python would wait for threads that read or hash: where a disk is dead, for ever
+            os._exit(code)
+    return code
+
+
+def _supervisor(environ: Mapping[str, str], writer: LogWriter) -> Supervisor:
+    """Read and check everything but the model, and listen.
+
+    Raises:
+        InferenceServerError: The launch cannot work.
+    """
+    import logging
+
+    from entrypoint.access import fixed_keys
+    from entrypoint.keys import Keys
     from entrypoint.launch import draft, prepare_launch
     from entrypoint.listener import open_listener
-    from entrypoint.plan import LaunchPlan, chosen_listen
+    from entrypoint.plan import LaunchPlan, chosen_listen, read_arguments
+    from entrypoint.status_server import Guard
     from entrypoint.supervisor import Progress, Supervisor
 
-    logging.basicConfig(
-        format="%(levelname)s %(asctime)s [%(name)s] %(message)s",
-        datefmt="%m-%d %H:%M:%S",
-        level=logging.INFO,
-    )
     drafted = draft(environ)
-    listen = chosen_listen(drafted.settings)
+    settings = drafted.settings
+    listen = chosen_listen(settings)
+    file = environ.get("API_KEY_FILE")
+    fixed = fixed_keys(settings, read_arguments(settings.arg))
+    guard = Guard(Keys(fixed, Path(file) if file else None), settings.metrics_public)
     listener = open_listener(listen)
 
     def prepare(progress: Progress) -> LaunchPlan:
-        plan = prepare_launch(drafted, progress.enter, progress.bytes)
+        plan = prepare_launch(drafted, progress.enter, progress.bytes, progress.planned)
         log = logging.getLogger("inference-server")
         for note in plan.notes:
             log.log(logging.WARNING if note.level == "warning" else logging.INFO, note.message)
         log.info("serving %s as %s", plan.model.path, ", ".join(plan.served_model_names))
         return plan
 
-    supervisor = Supervisor(listen, listener, prepare, environ, drafted.request.scratch)
-    return asyncio.run(supervisor.run())
+    return Supervisor(
+        listen,
+        listener,
+        prepare,
+        environ,
+        drafted.request.scratch,
+        writer,
+        as_json=settings.log_format == "json",
+        start_timeout=settings.start_timeout,
+        guard=guard,
+    )

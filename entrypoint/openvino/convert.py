@@ -6,6 +6,7 @@ import errno
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -89,7 +90,9 @@ def convert(
                     *(("--trust-remote-code",) if trust_remote_code else ()),
                     str(partial),
                 ]
-                code, tail = _run(words, environment, target.parent)
+                with tempfile.TemporaryDirectory() as modules:  # what lies there is run
+                    fresh = {**environment, "HF_MODULES_CACHE": modules}
+                    code, tail = _run(words, fresh, target.parent)
                 if code != 0 or not is_converted(partial):
                     raise _failed(source, code, tail)
                 partial.rename(target)

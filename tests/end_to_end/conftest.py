@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.soak import CONCURRENT, QUEUED
 from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, environment
 
 # .venv has no openvino_genai: `make test` runs these in .venv-openvino
@@ -24,8 +25,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def loading(home: Path) -> Iterator[Launch]:
-    """The demo model from its cache, from the first moment on; float32, with a key, and beside a
-    Kubernetes Service called vllm."""
+    """The demo model from its cache, from the first moment on; float32, with a key that metrics do
+    not need, and beside a Kubernetes Service called vllm."""
     launch = Launch(
         environment(
             home,
@@ -33,6 +34,9 @@ def loading(home: Path) -> Iterator[Launch]:
             HF_HUB_CACHE=str(DEMO_CACHE),
             DTYPE="float32",
             API_KEY=KEY,
+            METRICS_PUBLIC="1",
+            MAX_CONCURRENT_REQUESTS=str(CONCURRENT),
+            MAX_QUEUED_REQUESTS=str(QUEUED),
             VLLM_PORT="tcp://10.96.0.7:8000",
         ),
         home / "server.log",

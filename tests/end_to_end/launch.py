@@ -102,14 +102,17 @@ class Launch:
         path: str,
         body: bytes | None = None,
         key: str | None = None,
+        method: str | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
-        """Ask once; return status, headers (names in lower case) and body."""
+        """Ask once, with GET or, where there is a body, POST unless told otherwise; return status,
+        headers (names in lower case) and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if key:
             headers["Authorization"] = f"Bearer {key}"
         try:
-            connection.request("GET" if body is None else "POST", path, body, headers)
+            default = "GET" if body is None else "POST"
+            connection.request(method or default, path, body, headers)
             response = connection.getresponse()
             named = {name.lower(): value for name, value in response.getheaders()}
             return response.status, named, response.read()

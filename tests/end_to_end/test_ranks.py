@@ -56,6 +56,8 @@ def test_data_parallel_with_two_api_servers(home: Path, by_one_rank: list[str]) 
     try:
         assert answers(launch.until_ready()) == by_one_rank
         assert json.loads(launch.ask("/v1/status")[2])["phase"] == "ready"
+        # each connection may reach either server
+        assert {launch.ask("/scale_elastic_ep", b"{}")[0] for _ in range(20)} == {403}
     finally:
         assert launch.stop() == 0, launch.tail()
     log = launch.log.read_text()

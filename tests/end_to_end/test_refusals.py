@@ -118,6 +118,6 @@ def test_an_engine_that_fails_ends_the_launch(tmp_path: Path) -> None:
     config.write_text(config.read_text().replace("LlamaForCausalLM", "NoSuchModelForCausalLM"))
     environ = environment(tmp_path, **{**GOOD, "HF_HUB_CACHE": str(cache)})
     done = run(["serve"], {**environ, "PORT": str(free_port())})
-    assert done.returncode == 70, done.stderr
+    assert done.returncode == 65, done.stderr
     assert "NoSuchModelForCausalLM" in done.stdout + done.stderr
     assert "The engine ended by itself in phase import" in done.stderr

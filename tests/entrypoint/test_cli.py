@@ -56,10 +56,10 @@ class TestErrors:
         assert "--help" in capsys.readouterr().err
 
     def test_serve_fails_before_it_listens(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
         assert main(["serve"], environment(tmp_path, ARG="--max-model-length 1")) == 78
-        assert "--max-model-len?" in capsys.readouterr().err
+        assert "--max-model-len?" in capfd.readouterr().err
 
 
 class TestOptions:

@@ -110,4 +110,15 @@ os.kill(os.getpid(), 9)
 
 def test_its_environment(tmp_path: Path) -> None:
     env = engine_environment({"A": "1", "B": "2", "C": "4"}, ["C"], {"B": "3"}, tmp_path)
-    assert env == {"A": "1", "B": "3", RUN_DIRECTORY_VARIABLE: str(tmp_path)}
+    assert env == {
+        "PYTHONUNBUFFERED": "1",
+        "A": "1",
+        "B": "3",
+        RUN_DIRECTORY_VARIABLE: str(tmp_path),
+        "HF_MODULES_CACHE": str(tmp_path / "modules"),
+    }
+
+
+def test_its_buffering_can_be_chosen(tmp_path: Path) -> None:
+    env = engine_environment({"PYTHONUNBUFFERED": ""}, [], {}, tmp_path)
+    assert env["PYTHONUNBUFFERED"] == ""

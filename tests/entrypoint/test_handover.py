@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -36,6 +37,23 @@ class TestReport:
             events.settimeout(5)
             report(Phase.WEIGHTS)
             assert events.recv(64) == b"weights"
+
+    def test_ready_waits_until_the_other_side_accepts_no_more(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
+        status = {"as_of": time.monotonic(), "seconds": 1.0, "seconds_in_phase": 1.0, "phases": {}}
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as events:
+            events.bind(str(tmp_path / EVENTS))
+            events.settimeout(5)
+            reporting = threading.Thread(target=report, args=[Phase.READY])
+            reporting.start()
+            assert events.recv(64) == b"ready"
+            assert reporting.is_alive()
+            (tmp_path / "new").write_text(json.dumps({**status, "phase": "ready"}))
+            (tmp_path / "new").replace(tmp_path / STATUS)
+            reporting.join(30)
+            assert not reporting.is_alive()
 
     def test_outside_a_launch_nothing_happens(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(RUN_DIRECTORY_VARIABLE, raising=False)

@@ -86,3 +86,11 @@ class TestCertificate:
             check_certificate(Listen("h", 1, tls_certificate=str(tmp_path / "c.pem")))
         assert raised.value.variable == "ARG"
         assert "c.pem" in raised.value.message
+        assert "--ssl-certfile" in str(raised.value.hint)
+
+    def test_of_the_variables(self, tmp_path: Path) -> None:
+        listen = Listen("h", 1, None, str(tmp_path / "c.pem"), "k.pem", "TLS_CERT_FILE")
+        with pytest.raises(SettingError) as raised:
+            check_certificate(listen)
+        assert raised.value.variable == "TLS_CERT_FILE"
+        assert "TLS_KEY_FILE" in str(raised.value.hint)

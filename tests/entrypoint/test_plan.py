@@ -347,12 +347,9 @@ class TestRanks:
 
 
 class TestSecrets:
-    def test_none_in_what_is_shown(self, tmp_path: Path) -> None:
-        keys = tmp_path / "keys"
-        keys.write_text("secret-key-3\nsecret-key-4\n")
+    def test_none_in_what_is_shown(self) -> None:
         for variables in (
             {"API_KEY": "secret-key-1"},
-            {"API_KEY_FILE": str(keys)},
             {"ARG": "--api-key secret-key-5 secret-key-6 --hf-token=secret-token-2"},
             {"API_KEY": "secret-key-1", "ARG": "--api-key secret-key-5"},
             {"ARG": "--api-key=-secret-key-7"},
@@ -365,6 +362,48 @@ class TestSecrets:
         made = plan(HF_TOKEN="token", API_KEY="key")
         assert made.env["HF_TOKEN"] == "token"
         assert value_of(made, "--api-key") == ["key"]
+
+    def test_the_keys_in_a_file_are_read_by_the_gate(self, tmp_path: Path) -> None:
+        """It reads them again when they change: the engine gets none of them."""
+        (tmp_path / "keys").write_text("in-the-file\n")
+        made = plan(API_KEY_FILE=str(tmp_path / "keys"))
+        assert "--api-key" not in made.argv
+        assert not any("in-the-file" in word for word in made.argv)
+
+
+class TestCertificate:
+    def test_of_the_variables(self) -> None:
+        made = plan(TLS_CERT_FILE="/c.pem", TLS_KEY_FILE="/k.pem")
+        assert value_of(made, "--ssl-certfile") == ["/c.pem"]
+        assert value_of(made, "--ssl-keyfile") == ["/k.pem"]
+        assert option_of(made, "--ssl-certfile")["variable"] == "TLS_CERT_FILE"
+        assert str(made.listen) == "https://0.0.0.0:8000"
+        assert made.listen.tls_variable == "TLS_CERT_FILE"
+
+    def test_arg_wins(self) -> None:
+        made = plan(
+            TLS_CERT_FILE="/c.pem",
+            TLS_KEY_FILE="/k.pem",
+            ARG="--ssl-certfile /d.pem --ssl-keyfile /l.pem",
+        )
+        assert made.listen.tls_certificate == "/d.pem"
+        assert made.listen.tls_key == "/l.pem"
+        assert made.listen.tls_variable == "ARG"
+
+    @pytest.mark.parametrize("variable", ["TLS_CERT_FILE", "TLS_KEY_FILE"])
+    def test_one_without_the_other(self, variable: str) -> None:
+        with pytest.raises(SettingError, match="TLS needs both") as raised:
+            plan(**{variable: "/some.pem"})
+        assert raised.value.variable == variable
+
+    def test_one_of_each(self) -> None:
+        made = plan(TLS_CERT_FILE="/c.pem", ARG="--ssl-keyfile /k.pem")
+        assert (made.listen.tls_certificate, made.listen.tls_key) == ("/c.pem", "/k.pem")
+
+
+def test_open_doors_are_noted() -> None:
+    noted = [note.variable for note in plan(ADMIN_ROUTES="lora").notes]
+    assert "ADMIN_ROUTES" in noted
 
 
 class TestModes:

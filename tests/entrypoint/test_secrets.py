@@ -1,9 +1,15 @@
 """Secrets stay out of what is printed."""
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
 import pytest
 
 from entrypoint.cli import main
-from entrypoint.secrets import redact, secrets_of
+from entrypoint.secrets import Redactor, redact, secrets_of
+from tests.entrypoint.store.samples import write_snapshot
 
 
 @pytest.mark.parametrize(
@@ -26,8 +32,87 @@ def test_secrets_of(environ: dict[str, str], secrets: set[str]) -> None:
     assert secrets_of(environ) == secrets
 
 
+@pytest.mark.parametrize(
+    ("environ", "secrets"),
+    [
+        ({"ARG": "--api-key=key-1 --port 1"}, {"key-1"}),
+        ({"ARG": "--api-key=-dash"}, {"-dash"}),
+        ({"ARG": "--api-key 'with a blank'"}, {"with a blank"}),
+        ({"VLLM_API_KEY": "key-1", "S3_SECRET_ACCESS_KEY": "key-2"}, {"key-1", "key-2"}),
+        ({"HTTPS_PROXY": "http://me:pass-word@proxy:3128"}, {"pass-word"}),
+        ({"S3_ENDPOINT": "me:pass-word@store:9000"}, {"pass-word"}),
+        ({"ARG": "--otlp-traces-endpoint http://me:pass-word@traces"}, {"pass-word"}),
+        ({"HF_ENDPOINT": "https://me:p%40ss@mirror"}, {"p%40ss", "p@ss"}),
+        ({"PIP_INDEX_URL": "https://token-1234@index/simple"}, {"token-1234"}),
+        ({"MODEL_ID": "s3://b/k?X-Amz-Signature=abcd1234"}, {"abcd1234"}),
+        ({"VAULT_TOKEN": "hvs.1234", "WANDB_API_KEY": "0123456789"}, {"hvs.1234", "0123456789"}),
+    ],
+)
+def test_however_they_are_written(environ: dict[str, str], secrets: set[str]) -> None:
+    assert secrets_of(environ) == secrets
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"MODEL_ID": "abfss://container@account.dfs.core.windows.net/a.tar"},
+        {"IMAGE": "registry/image:latest@sha256:0123"},
+        {"TOKENIZER": "Org/Tokenizer", "VLLM_MAX_TOKENS_PER_EXPERT_FP4_MOE": "163840"},
+        {"SOME_TOKEN": "true", "AWS_WEB_IDENTITY_TOKEN_FILE": "/var/run/token"},
+        {"VLLM_PORT": "tcp://10.0.0.7:8000", "ARG": "--served-model-name me@home"},
+    ],
+)
+def test_what_is_none(environ: dict[str, str]) -> None:
+    assert secrets_of(environ) == set()
+
+
+def test_a_connection_string(tmp_path: Path) -> None:
+    text = "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=c2VjcmV0==;EndpointSuffix=x"
+    found = secrets_of({"AZURE_STORAGE_CONNECTION_STRING": text})
+    assert found == {text, "c2VjcmV0=="}
+
+
+def test_the_keys_in_a_file(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("key-1\n\nkey-2\n")
+    assert secrets_of({"API_KEY_FILE": str(keys)}) == {"key-1", "key-2"}
+    assert secrets_of({"API_KEY_FILE": str(tmp_path / "none")}) == set()
+
+
 def test_a_secret_in_another_one() -> None:
     assert redact("x key-12 key-1", {"key-1", "key-12"}) == "x *** ***"
+
+
+@pytest.mark.parametrize("written", [json.dumps, repr, lambda text: quote(text, safe="")])
+def test_in_other_spellings(written: Callable[[str], str]) -> None:
+    secret = 'a"b\\c/d é'
+    shown = redact(written(secret), {secret})
+    assert shown.strip("\"'") == "***"
+
+
+class TestRedactor:
+    def test_without_a_secret(self) -> None:
+        assert Redactor({})("as it is") == "as it is"
+
+    def test_a_document(self) -> None:
+        redact = Redactor({"API_KEY": "8000-x"})
+        document = {"port": 8000, "argv": ("a", "b8000-x"), "none": None, "on": True}
+        assert redact.every(document) == {
+            "port": 8000,
+            "argv": ["a", "b***"],
+            "none": None,
+            "on": True,
+        }
+
+    def test_a_file_of_keys_that_changes(self, tmp_path: Path) -> None:
+        """Old keys stay masked: a request that carried one may be logged late."""
+        keys = tmp_path / "keys"
+        keys.write_text("first-key\n")
+        redact = Redactor({"API_KEY_FILE": str(keys)})
+        keys.write_text("the-second-key\n")
+        assert redact("first-key the-second-key") == "*** ***"
+        keys.unlink()
+        assert redact("first-key the-second-key") == "*** ***"
 
 
 @pytest.mark.parametrize(
@@ -43,3 +128,32 @@ def test_no_error_gives_one_away(arg: str, capsys: pytest.CaptureFixture[str]) -
     assert main(["plan", "--json"], {"MODEL_ID": "a/b", "ARG": arg}) == 78
     printed = capsys.readouterr()
     assert "secret" not in printed.out + printed.err
+
+
+@pytest.mark.parametrize("words", [["plan"], ["plan", "--json"]])
+def test_no_plan_gives_one_away(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_snapshot(tmp_path / "cache", "Org/Model")
+    keys = tmp_path / "keys"
+    keys.write_text("secret-of-the-file\n")
+    environ = {
+        "MODEL_ID": "Org/Model",
+        "HF_HUB_CACHE": str(tmp_path / "cache"),
+        "HF_HUB_OFFLINE": "1",
+        "XDG_CACHE_HOME": str(tmp_path / "scratch"),
+        "HF_TOKEN": "secret-token",
+        "API_KEY_FILE": str(keys),
+        "ARG": "--otlp-traces-endpoint http://me:secret-password@traces",
+    }
+    assert main(words, environ) == 0
+    printed = capsys.readouterr()
+    assert "me:***@traces" in printed.out
+    assert "secret" not in printed.out + printed.err
+
+
+def test_output_that_is_no_text() -> None:
+    """Bytes stay as they are, around a secret that is no text either."""
+    redact = Redactor({"HF_TOKEN": "hf_\udcffgeheim"})
+    assert redact.output(b"a\xfe hf_\xffgeheim \xfe\n") == b"a\xfe *** \xfe\n"
+    assert redact.longest >= len(b"hf_\xffgeheim")

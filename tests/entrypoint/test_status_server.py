@@ -1,18 +1,21 @@
 """What clients see while the model loads, and that the hand-over loses none of them."""
 
 import asyncio
+import contextlib
 import http.client
 import json
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from entrypoint.keys import Keys
 from entrypoint.listener import Listen, open_listener
-from entrypoint.status_server import StatusServer, loading_error
+from entrypoint.status_server import OPEN, Guard, StatusServer, loading_error
 from tests.entrypoint.test_listener import free_port
 
 STATUS = {
@@ -20,11 +23,13 @@ STATUS = {
     "seconds": 12.0,
     "seconds_in_phase": 3.0,
     "remaining_seconds": None,
+    "phases": {"resolve": 9.0, "weights": 3.0},
+    "bytes": {"done": 10, "total": 10, "per_second": None},
 }
 
 
 @contextmanager
-def serving(port: int) -> Iterator[tuple[socket.socket, StatusServer]]:
+def serving(port: int, guard: Guard = OPEN) -> Iterator[tuple[socket.socket, StatusServer]]:
     """A status server in a thread of its own, and the socket that it would hand over."""
     listen = Listen("127.0.0.1", port)
     listener = open_listener(listen)
@@ -34,7 +39,7 @@ def serving(port: int) -> Iterator[tuple[socket.socket, StatusServer]]:
     thread.start()
 
     async def make() -> StatusServer:
-        server = StatusServer(listener, listen, lambda: STATUS)
+        server = StatusServer(listener, listen, lambda: STATUS, guard)
         server.start()
         return server
 
@@ -50,11 +55,12 @@ def serving(port: int) -> Iterator[tuple[socket.socket, StatusServer]]:
 
 
 def ask(
-    port: int, method: str, path: str, body: bytes | None = None
+    port: int, method: str, path: str, body: bytes | None = None, key: str | None = None
 ) -> tuple[http.client.HTTPResponse, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request(method, path, body)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        connection.request(method, path, body, headers)
         response = connection.getresponse()
         return response, response.read()
     finally:
@@ -110,6 +116,124 @@ class TestAnswers:
         with serving(port):
             response, body = ask(port, "HEAD", "/health/live")
         assert (response.status, body) == (200, b"")
+
+    @pytest.mark.parametrize("path", ["/health/live", "/v1/status", "/metrics"])
+    def test_what_can_only_be_read(self, path: str) -> None:
+        port = free_port()
+        with serving(port):
+            response, body = ask(port, "DELETE", path)
+        assert response.status == 405
+        assert response.headers["allow"] == "GET, HEAD"
+        assert "DELETE" in json.loads(body)["error"]["message"]
+
+    def test_metrics(self) -> None:
+        port = free_port()
+        with serving(port):
+            response, body = ask(port, "GET", "/metrics")
+        assert response.status == 200
+        assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+        assert b'inference_server_phase{phase="weights"} 1\n' in body
+
+
+class TestGuard:
+    GUARDED = ("/v1/status", "/metrics")
+
+    def test_the_status_needs_a_key(self) -> None:
+        port = free_port()
+        with serving(port, Guard(Keys(["right"]))):
+            for path in self.GUARDED:
+                for key in (None, "wrong"):
+                    response, body = ask(port, "GET", path, key=key)
+                    assert response.status == 401
+                    assert response.headers["www-authenticate"] == "Bearer"
+                    assert b"phase" not in body
+                assert ask(port, "GET", path, key="right")[0].status == 200
+
+    def test_probes_and_503s_need_none(self) -> None:
+        port = free_port()
+        with serving(port, Guard(Keys(["right"]))):
+            assert ask(port, "GET", "/health/live")[0].status == 200
+            assert ask(port, "GET", "/health/ready")[0].status == 503
+            assert ask(port, "GET", "/v1/models")[0].status == 503
+
+    def test_public_metrics(self) -> None:
+        port = free_port()
+        with serving(port, Guard(Keys(["right"]), metrics_public=True)):
+            assert ask(port, "GET", "/metrics")[0].status == 200
+            assert ask(port, "GET", "/v1/status")[0].status == 401
+
+    def test_a_key_that_is_added(self, tmp_path: Path) -> None:
+        (tmp_path / "keys").write_text("old\n")
+        port = free_port()
+        with serving(port, Guard(Keys((), tmp_path / "keys"))):
+            assert ask(port, "GET", "/v1/status", key="newer")[0].status == 401
+            (tmp_path / "keys").write_text("old\nnewer\n")
+            assert ask(port, "GET", "/v1/status", key="newer")[0].status == 200
+
+
+class TestHostileClients:
+    @pytest.fixture(autouse=True)
+    def short(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("entrypoint.status_server.REQUEST_SECONDS", 0.2)
+
+    @pytest.mark.parametrize("begun", [b"", b"GET /health/live HTT", b"GET / HTTP/1.1\r\nX: y"])
+    def test_one_that_does_not_say_what_it_wants(self, begun: bytes) -> None:
+        """Its connection is closed, and meanwhile others are answered."""
+        port = free_port()
+        with serving(port), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(begun)
+            assert ask(port, "GET", "/health/live")[0].status == 200
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(64) == b""
+
+    def test_one_that_does_not_send_its_body(self) -> None:
+        port = free_port()
+        with serving(port), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(b"POST /v1/models HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n")
+            assert client.recv(64).startswith(b"HTTP/1.1 503")
+
+    def test_an_endless_body(self) -> None:
+        """It is answered once enough is read, and the connection closed."""
+        port = free_port()
+        with serving(port), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                while True:  # until it is closed
+                    client.sendall(b"x" * 65536)
+            assert ask(port, "GET", "/health/live")[0].status == 200
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            b"\x16\x03\x01\x02\x00\x01\xff\xff\r\n\r\n",
+            b"GET /\x00 HTTP/1.1\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n",
+            b"GET / HTTP/9.9\r\nHost: h\r\n\r\n",
+            b"A" * 100_000,
+        ],
+    )
+    def test_garbage(self, said: bytes) -> None:
+        port = free_port()
+        with serving(port), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            with contextlib.suppress(OSError):
+                client.sendall(said)
+                client.recv(64)
+            assert ask(port, "GET", "/health/live")[0].status == 200
+
+    def test_a_stop_waits_for_none_of_them(self) -> None:
+        """1. A client begins a body and stays. 2. The server is stopped without patience."""
+        port = free_port()
+        with (
+            serving(port) as (_, server),
+            socket.create_connection(("127.0.0.1", port), timeout=10) as client,
+        ):
+            client.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nx")
+            assert ask(port, "GET", "/health/live")[0].status == 200
+            assert server._task is not None
+            loop = server._task.get_loop()
+            asyncio.run_coroutine_threadsafe(server.stop(linger=0), loop).result(10)
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(64) == b""
 
 
 class TestRetryAfter:

@@ -16,20 +16,24 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
 import entrypoint
-from entrypoint.errors import EngineFailed, MachineError, ModelNotFound
+from entrypoint.errors import EngineFailed, MachineError, ModelNotFound, StartTimeout
 from entrypoint.handover import Phase
 from entrypoint.listener import Listen, open_listener
+from entrypoint.log_writer import LogWriter
 from entrypoint.plan import LaunchPlan
 from entrypoint.supervisor import Progress, Supervisor
 from entrypoint.timings import expected_seconds, launch_key
 from tests.entrypoint.hardware.samples import tree
 from tests.entrypoint.hardware.test_cgroup import ROOT_2, V2
 from tests.entrypoint.samples import a_plan
+from tests.entrypoint.test_engine_process import alive
 from tests.entrypoint.test_listener import free_port
+from tests.server.test_parent import until_dead
 
 COMMAND = (sys.executable, "-m", "tests.entrypoint.scripted_engine")
 
@@ -45,6 +49,8 @@ class Launch:
         prepare: Callable[[Progress], LaunchPlan] | None = None,
         shutdown_timeout: int = 5,
         root: Path = Path("/"),
+        start_timeout: float = 0,
+        **variables: str,
     ):
         self.port = free_port()
         self.listen = Listen("127.0.0.1", self.port)
@@ -52,6 +58,8 @@ class Launch:
         self.scratch = scratch
         self._script = script
         self._root = root
+        self._start_timeout = start_timeout
+        self._variables = variables
         self._client = client
         self._prepare = prepare or (lambda progress: self.plan)
         self._trouble: list[BaseException] = []
@@ -61,10 +69,19 @@ class Launch:
         return asyncio.run(self._run())
 
     async def _run(self) -> int:
-        environ = {**os.environ, "SCRIPT": self._script}
+        environ = {**os.environ, "SCRIPT": self._script, **self._variables}
+        writer = LogWriter()
         with open_listener(self.listen) as listener:
             self.supervisor = Supervisor(
-                self.listen, listener, self._prepare, environ, self.scratch, COMMAND, self._root
+                self.listen,
+                listener,
+                self._prepare,
+                environ,
+                self.scratch,
+                writer,
+                start_timeout=self._start_timeout,
+                command=COMMAND,
+                root=self._root,
             )
             thread = threading.Thread(target=self._act)
             thread.start()
@@ -72,6 +89,7 @@ class Launch:
                 return await asyncio.wait_for(self.supervisor.run(), 60)
             finally:
                 await asyncio.to_thread(thread.join)
+                writer.close()
                 if self._trouble:
                     raise self._trouble[0]
 
@@ -168,34 +186,51 @@ class TestStop:
         assert launch.run() == 0
 
 
-class TestFate:
-    def test_an_exit_code(self, tmp_path: Path) -> None:
-        with pytest.raises(EngineFailed, match=r"phase weights, with exit code 3"):
-            Launch("weights exit=3", tmp_path).run()
+class TestFailure:
+    """An engine that ends unasked ends the launch with an error that names the cause."""
 
-    def test_a_clean_exit_that_nobody_asked_for(self, tmp_path: Path) -> None:
-        with pytest.raises(EngineFailed, match="exit code 0"):
-            Launch("weights exit=0", tmp_path).run()
+    def failure(self, launch: Launch) -> EngineFailed:
+        with pytest.raises(EngineFailed) as raised:
+            launch.run()
+        return raised.value
+
+    @pytest.mark.parametrize("code", [3, 0])
+    def test_an_exit_code(self, tmp_path: Path, code: int) -> None:
+        error = self.failure(Launch(f"weights exit={code}", tmp_path))
+        assert error.exit_code == 70
+        assert "phase weights" in error.message
 
     def test_a_signal(self, tmp_path: Path) -> None:
-        assert Launch("weights kill=9", tmp_path).run() == 128 + signal.SIGKILL
+        error = self.failure(Launch("weights kill=11", tmp_path))
+        assert error.exit_code == 128 + signal.SIGSEGV
+        assert "SIGSEGV" in error.message
 
     @pytest.mark.parametrize("end", ["exit=1", "kill=9"])
-    def test_memory_that_ran_out(
-        self, tmp_path: Path, caplog: pytest.LogCaptureFixture, end: str
-    ) -> None:
+    def test_memory_that_ran_out(self, tmp_path: Path, end: str) -> None:
         """Whether the engine itself was killed, or ended because one of its processes was."""
         limit = {f"{ROOT_2}/memory.max": f"{6 << 30}\n", f"{ROOT_2}/memory.events": "oom_kill 0\n"}
         root = tree(tmp_path / "machine", V2, limit)
         events = root / ROOT_2 / "memory.events"
-        launch = Launch(f"weights oom={events} {end}", tmp_path, root=root)
-        if end == "exit=1":
-            with pytest.raises(EngineFailed, match=r"phase weights, .* limit of 6\.0 GiB"):
-                launch.run()
-        else:
-            assert launch.run() == 128 + signal.SIGKILL
-            assert "the memory limit of 6.0 GiB was reached" in caplog.text
-            assert "resources.limits.memory" in caplog.text
+        error = self.failure(Launch(f"weights oom={events} {end}", tmp_path, root=root))
+        assert "limit of 6.0 GiB" in error.message
+        assert "resources.limits.memory" in str(error.hint)
+
+    def test_what_was_written_names_the_cause(self, tmp_path: Path) -> None:
+        """By any process, and at the last moment."""
+        (tmp_path / "log").write_text(
+            "Traceback (most recent call last):\n"
+            '  File "torch/serialization.py", line 1, in load\n'
+            "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB.\n"
+        )
+        launch = Launch(
+            "weights spawn=core follow=core hang",
+            tmp_path,
+            SCRIPT_CORE=f"error-log={tmp_path}/log exit=1",
+        )
+        error = self.failure(launch)
+        assert error.code not in ("engine-failed", "unknown")
+        assert "CUDA out of memory" in "\n".join([error.message, *error.excerpt])
+        assert launch.supervisor.tail()[-1].startswith("torch.OutOfMemoryError")
 
     def test_an_error_while_preparing(self, tmp_path: Path) -> None:
         def prepare(progress: Progress) -> LaunchPlan:
@@ -203,6 +238,178 @@ class TestFate:
 
         with pytest.raises(ModelNotFound):
             Launch("", tmp_path, prepare=prepare).run()
+
+
+class TestProcesses:
+    """A tree of main, core and worker, each of which ends with what it started; whoever is killed,
+    none of them is left."""
+
+    TREE: ClassVar[dict[str, Any]] = {
+        "SCRIPT_CORE": "spawn=worker follow=worker hang",
+        "SCRIPT_WORKER": "hang",
+    }
+    ROLES = ("main", "core", "worker")
+
+    def pid(self, directory: Path, role: str) -> int:
+        deadline = time.monotonic() + 30
+        while not (directory / role).exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return int((directory / role).read_text())
+
+    @pytest.mark.parametrize("phase", ["weights", "serve"])
+    @pytest.mark.parametrize("role", ROLES)
+    def test_one_is_killed(self, tmp_path: Path, role: str, phase: str) -> None:
+        pids: list[int] = []
+
+        def client(launch: Launch) -> None:
+            pids.extend(self.pid(tmp_path, each) for each in self.ROLES)
+            os.kill(self.pid(tmp_path, role), signal.SIGKILL)
+
+        launch = Launch(
+            f"spawn=core follow=core {phase} hang",
+            tmp_path,
+            client,
+            SCRIPT_PIDS=str(tmp_path),
+            **self.TREE,
+        )
+        with pytest.raises(EngineFailed) as raised:
+            launch.run()
+        assert raised.value.exit_code == (137 if role == "main" else 70)
+        assert not any(map(alive, pids))
+        with pytest.raises(ChildProcessError):  # no zombie either
+            os.waitpid(-1, os.WNOHANG)
+
+    @pytest.mark.parametrize("role", ["core", "worker"])
+    def test_one_with_a_session_of_its_own(self, tmp_path: Path, role: str) -> None:
+        """It is in no process group of ours, and ignores the stop."""
+        own = f"SCRIPT_{role.upper()}"
+        scripts = {**self.TREE, own: f"detach ignore-sigterm {self.TREE[own]}"}
+
+        def client(launch: Launch) -> None:
+            self.pid(tmp_path, "worker")
+            launch.until_the_engine_answers()
+            launch.terminate()
+
+        launch = Launch(
+            "spawn=core serve hang",
+            tmp_path,
+            client,
+            shutdown_timeout=0,
+            SCRIPT_PIDS=str(tmp_path),
+            **scripts,
+        )
+        assert launch.run() == 0
+        assert not any(alive(self.pid(tmp_path, each)) for each in self.ROLES)
+
+    @pytest.mark.parametrize("killed", [("entrypoint",), ("entrypoint", "main")])
+    def test_the_entrypoint_is_killed(self, tmp_path: Path, killed: tuple[str, ...]) -> None:
+        """Alone, and at once with the engine's main process."""
+        variables = {**os.environ, **self.TREE, "SCRIPT_PIDS": str(tmp_path)}
+        script = (
+            "from pathlib import Path; from tests.entrypoint.test_supervisor import Launch; "
+            f"Launch('spawn=core serve ignore-sigterm hang', Path({str(tmp_path)!r}), "
+            "shutdown_timeout=0).run()"
+        )
+        with subprocess.Popen([sys.executable, "-c", script], env=variables) as entrypoint:
+            pids = {role: self.pid(tmp_path, role) for role in self.ROLES}
+            for name in killed:
+                os.kill(pids.get(name, entrypoint.pid), signal.SIGKILL)
+        for pid in pids.values():
+            until_dead(pid)
+
+
+class TestStartTimeout:
+    def test_an_engine_that_hangs(self, tmp_path: Path) -> None:
+        """The phase, since when, and what was said last; nothing is left of the engine."""
+        with pytest.raises(StartTimeout) as raised:
+            Launch(
+                "weights say='Waiting for the mount' spawn=core ignore-sigterm hang",
+                tmp_path,
+                start_timeout=1.5,
+                SCRIPT_CORE="hang",
+                SCRIPT_PIDS=str(tmp_path),
+            ).run()
+        assert raised.value.phase is Phase.WEIGHTS
+        assert 0 <= raised.value.seconds[Phase.WEIGHTS] <= 1.5
+        assert "Waiting for the mount" in raised.value.message
+        assert "START_TIMEOUT=1.5 s: phase weights" in raised.value.message
+        assert raised.value.exit_code == 70
+        for role in ("main", "core"):
+            assert not alive(int((tmp_path / role).read_text()))
+
+    def test_a_preparation_that_hangs(self, tmp_path: Path) -> None:
+        release = threading.Event()
+
+        def prepare(progress: Progress) -> LaunchPlan:
+            progress.enter(Phase.VERIFY)
+            release.wait(30)
+            raise AssertionError
+
+        with pytest.raises(StartTimeout, match=r"phase verify .* has said nothing"):
+            Launch("", tmp_path, prepare=prepare, start_timeout=0.3).run()
+        release.set()
+
+    def test_a_download_does_not_count(self, tmp_path: Path) -> None:
+        """1. It takes longer than the whole start may. 2. What hangs is what comes after it."""
+        release = threading.Event()
+
+        def prepare(progress: Progress) -> LaunchPlan:
+            progress.enter(Phase.DOWNLOAD)
+            time.sleep(0.5)
+            progress.enter(Phase.UNPACK)
+            release.wait(30)
+            raise AssertionError
+
+        with pytest.raises(StartTimeout) as raised:
+            Launch("", tmp_path, prepare=prepare, start_timeout=0.3).run()
+        release.set()
+        assert raised.value.phase is Phase.UNPACK
+
+    def test_once_ready_it_is_over(self, tmp_path: Path) -> None:
+        def client(launch: Launch) -> None:
+            launch.until_the_engine_answers()
+            time.sleep(max(0.0, launch.supervisor.timeline.started + 3.2 - time.monotonic()))
+            assert launch.get("/")[1] == b"engine"
+            launch.terminate()
+
+        assert Launch("serve hang", tmp_path, client, start_timeout=3).run() == 0
+
+
+class TestOutput:
+    """What the engine's processes say goes through the supervisor."""
+
+    def test_both_streams_of_all_processes(
+        self, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        log = tmp_path / "log"
+        log.write_text("to the error stream\n")
+        with pytest.raises(EngineFailed):
+            Launch(
+                f"say='from main' spawn=core follow=core error-log={log} hang",
+                tmp_path,
+                SCRIPT_CORE="say='from the core'",
+            ).run()
+        said = capfd.readouterr()
+        assert sorted(said.out.splitlines()) == ["from main", "from the core"]
+        assert "to the error stream" in said.err.splitlines()
+
+    def test_no_secret(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(EngineFailed):
+            Launch("say=key:geheim! exit=1", tmp_path, HF_TOKEN="geheim").run()
+        assert capfd.readouterr().out == "key:***!\n"
+
+    def test_last_words(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """All that a process wrote before it was killed is there."""
+        (tmp_path / "log").write_text("line\n" * 20_000)
+        with pytest.raises(EngineFailed):
+            Launch(f"log={tmp_path}/log kill=9", tmp_path).run()
+        assert capfd.readouterr().out == "line\n" * 20_000
+
+    def test_garbage(self, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+        with pytest.raises(EngineFailed):
+            Launch("garbage=1000000 exit=1", tmp_path).run()
+        assert len(capfdbinary.readouterr().out) == 1_000_001
 
 
 class TestStatus:
@@ -217,7 +424,7 @@ class TestStatus:
         Launch("weights compile hang", tmp_path, client).run()
         assert seen[0]["phase"] == "compile"
         assert list(seen[0]["phases"]) == ["resolve", "import", "weights", "compile"]  # type: ignore[call-overload]
-        assert seen[0]["bytes"] == {"done": 1000, "total": 1000}
+        assert seen[0]["bytes"] == {"done": 1000, "total": 1000, "per_second": None}
         assert seen[0]["served_model_names"] == ["m"]
 
     def test_bytes_while_preparing(self, tmp_path: Path) -> None:
@@ -237,7 +444,7 @@ class TestStatus:
 
         Launch("", tmp_path, client, prepare).run()
         done.set()
-        assert seen[0]["bytes"] == {"done": 30, "total": 100}
+        assert seen[0]["bytes"] == {"done": 30, "total": 100, "per_second": None}
 
     def test_the_log_tells_how_far_it_is(
         self,
@@ -274,6 +481,32 @@ class TestStatus:
 
         Launch("weights hang", tmp_path, second).run()
         assert isinstance(estimates[0], float)
+
+    def test_what_is_fetched_has_an_estimate_too(self, tmp_path: Path) -> None:
+        def client(launch: Launch) -> None:
+            launch.until_the_engine_answers()
+            launch.terminate()
+
+        first = Launch("weights serve hang", tmp_path, client)
+        first.run()
+        shown: list[dict[str, Any]] = []
+        release = threading.Event()
+
+        def prepare(progress: Progress) -> LaunchPlan:
+            progress.planned(first.plan)
+            progress.enter(Phase.DOWNLOAD)
+            release.wait(30)
+            raise AssertionError
+
+        def second(launch: Launch) -> None:
+            launch.until(Phase.DOWNLOAD)
+            shown.append(json.loads(launch.get("/v1/status")[1]))
+            launch.terminate()
+
+        Launch("", tmp_path, second, prepare).run()
+        release.set()
+        assert shown[0]["remaining_seconds"] > 0
+        assert shown[0]["served_model_names"] == ["m"]
 
 
 class TestHandOver:

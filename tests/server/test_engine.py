@@ -1,12 +1,11 @@
 """The engine's main process: what it changes about vLLM, and nothing more."""
 
-import os
 import socket
 
 import pytest
 from vllm.entrypoints.launchers import launcher
 
-from server.engine import PLUGIN, allowed_plugins, die_with, take_over
+from server.engine import PLUGIN, allowed_plugins, take_over
 
 
 class TestPlugins:
@@ -23,11 +22,6 @@ class TestPlugins:
 
     def test_named_once(self) -> None:
         assert allowed_plugins({"VLLM_PLUGINS": PLUGIN}) == PLUGIN
-
-
-def test_it_does_not_start_without_its_parent() -> None:
-    with pytest.raises(SystemExit):
-        die_with(parent=os.getpid(), grace=0)
 
 
 def test_vllm_serves_on_the_inherited_socket(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,10 +66,15 @@ class TestConverting:
 
     def test_int8_with_the_models_own_code(self, tmp_path: Path, model: Model) -> None:
         weights = choose_weights(model, True, tmp_path / "scratch")
-        command = scripted(tmp_path, CONVERTS)
-        convert(model, weights, command, environment(tmp_path), trust_remote_code=True)
+        copies = tmp_path / "copies"
+        command = scripted(tmp_path, f'echo "$HF_MODULES_CACHE" > {copies}\n{CONVERTS}')
+        planted = environment(tmp_path) | {"HF_MODULES_CACHE": str(tmp_path)}
+        convert(model, weights, command, planted, trust_remote_code=True)
         line = (tmp_path / "log").read_text()
         assert "--weight-format int8 --trust-remote-code" in line
+        # copies of the code are run: in a folder of this conversion's, gone after it
+        assert copies.read_text().strip() not in ("", str(tmp_path))
+        assert not Path(copies.read_text().strip()).exists()
 
     def test_by_one_of_several_at_once(
         self, tmp_path: Path, model: Model, weights: Weights

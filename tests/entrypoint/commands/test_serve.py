@@ -1,0 +1,70 @@
+"""What a launch that fails leaves behind: exit code, cause in words, termination message."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from entrypoint.cli import main
+from tests.entrypoint.test_listener import free_port
+
+MISSING = {
+    "MODEL_ID": "Org/Model",
+    "HF_HUB_OFFLINE": "1",
+    "HOST": "127.0.0.1",
+    "ACCELERATOR": "cpu",
+}
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """Of a launch whose model is not there."""
+    return {
+        **MISSING,
+        "HF_HUB_CACHE": str(tmp_path / "cache"),
+        "XDG_CACHE_HOME": str(tmp_path / "scratch"),
+        "TERMINATION_LOG": str(tmp_path / "termination"),
+    }
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+def test_a_model_that_is_not_there(
+    environ: dict[str, str],
+    tmp_path: Path,
+    port: int,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["serve"], {**environ, "PORT": str(port)}) == 66
+    assert "inference-server: error: The model 'Org/Model'" in capfd.readouterr().err
+    message = (tmp_path / "termination").read_text()
+    assert message.startswith("model-not-found (exit code 66): The model 'Org/Model'")
+
+
+def test_a_wrong_setting(
+    environ: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    environ |= {"PORT": "many", "API_KEY": "geheim"}
+    assert main(["serve"], environ) == 78
+    assert (tmp_path / "termination").read_text().startswith("setting (exit code 78): PORT='many'")
+
+
+def test_no_secret_in_the_message(
+    environ: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    environ |= {"MODEL_ID": "geheim/geheim", "HF_TOKEN": "geheim", "ARG": "--nonsense=geheim"}
+    assert main(["serve"], environ) == 78
+    assert "geheim" not in (tmp_path / "termination").read_text()
+    assert "geheim" not in capfd.readouterr().err
+
+
+def test_as_json(environ: dict[str, str], port: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """Every line is a record, the error's too."""
+    assert main(["serve"], {**environ, "PORT": str(port), "LOG_FORMAT": "JSON"}) == 66
+    records = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert records[0]["message"].startswith("listening on http://127.0.0.1")
+    assert records[-1]["level"] == "error"
+    assert "The model 'Org/Model'" in records[-1]["message"]

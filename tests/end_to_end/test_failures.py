@@ -1,0 +1,104 @@
+"""The real vLLM fails: the cause is named, with an exit code of its own, and nothing is left.
+
+tests/faults has the many; these are the ones that only the real engine's words can show.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, descendants, environment
+from tests.end_to_end.test_launch import running
+
+SNAPSHOT = next((DEMO_CACHE / "models--inference-server--Demo-Llama" / "snapshots").iterdir())
+
+
+def a_model(place: Path, **changed: object) -> Path:
+    """Copy the demo model, with something else in its configuration."""
+    shutil.copytree(SNAPSHOT, place)
+    config = place / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **changed}))
+    return place
+
+
+def nothing(launch: Launch) -> None:
+    """It fails by itself."""
+
+
+def kill_the_worker(launch: Launch) -> None:
+    """Kill the process that computes, while it compiles."""
+    launch.until_listening()
+    launch.until_the_engine_runs()
+    launch.until_phase("compile")
+    below = descendants(launch.process.pid)
+    os.kill(next(pid for pid, line in below.items() if "VLLM::Worker" in line), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("changed", "variables", "act", "code", "kind", "words"),
+    [
+        pytest.param(
+            {"architectures": ["FancyForCausalLM"]},
+            {},
+            nothing,
+            65,
+            "architecture-unsupported",
+            ["FancyForCausalLM"],
+            id="an architecture that vLLM does not have",
+        ),
+        pytest.param(
+            {"max_position_embeddings": 2_000_000},
+            {"ARG": "--enforce-eager"},
+            nothing,
+            78,
+            "context-longer-than-cache",
+            ["--max-model-len", "VLLM_CPU_KVCACHE_SPACE"],
+            id="a context that the cache cannot hold",
+        ),
+        pytest.param(
+            {}, {}, kill_the_worker, 70, "killed", ["phase compile"], id="a killed worker"
+        ),
+    ],
+)
+def test_the_cause_is_named(
+    home: Path,
+    tmp_path: Path,
+    changed: dict[str, object],
+    variables: dict[str, str],
+    act: Callable[[Launch], None],
+    code: int,
+    kind: str,
+    words: list[str],
+) -> None:
+    told = tmp_path / "termination-log"
+    model = str(a_model(tmp_path / "model", **changed)) if changed else DEMO
+    launch = Launch(
+        environment(
+            home,
+            MODEL_ID=model,
+            HF_HUB_CACHE=str(DEMO_CACHE),
+            TERMINATION_LOG=str(told),
+            **variables,
+        ),
+        tmp_path / "log",
+    )
+    try:
+        launch.until_listening()
+        below = launch.until_the_engine_runs()
+        act(launch)
+        assert launch.process.wait(300) == code, launch.tail()
+    finally:
+        launch.stop(signal.SIGKILL)
+    message = told.read_text()
+    assert message.startswith(f"{kind} (exit code {code}): "), message
+    for word in words:
+        assert word in message
+        assert word in launch.log.read_text()
+    assert not [pid for pid in below if running(pid)]

@@ -1,0 +1,22 @@
+"""Hostile requests of all kinds; a hundred thousand are ``python -m benchmarks.hostile``."""
+
+from __future__ import annotations
+
+import asyncio
+
+from benchmarks.hostile.__main__ import report_text, tell
+from benchmarks.hostile.run import run
+from tests.end_to_end.conftest import KEY
+from tests.end_to_end.launch import Launch
+
+
+def test_the_server_lives_and_lets_nobody_in(server: Launch) -> None:
+    report = asyncio.run(
+        run(server, KEY, requests=1_500, seed=5, tell=tell, connections=100, hold_seconds=15)
+    )
+    assert not report.findings.faults, report_text(report)
+    assert report.findings.sent == 1_500
+    assert report.good == 2
+    assert {"smuggling", "mutated", "strain on the engine", "schema, negative"} <= set(
+        report.findings.counts
+    )

@@ -1,0 +1,466 @@
+"""The fault matrix: what is done to a launch, and how it must end.
+
+A row is one fault in one phase. The launch is the real command in a process of its own; the engine
+is the scripted one (tests/entrypoint/scripted_engine.py).
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGINT, SIGKILL, SIGTERM
+
+from entrypoint.diagnosis.catalogue import FAILURES
+from entrypoint.handover import Phase
+from tests.entrypoint.store.hub.hub_stand_in import Fault as Answer
+from tests.faults.injections import acts, machine, models, servers
+from tests.faults.injections.acts import Act
+from tests.faults.stage import Inject
+
+LOADING = (Phase.IMPORT, Phase.WEIGHTS, Phase.COMPILE, Phase.WARM_UP)
+"""What the engine does before it serves."""
+LOGS = Path(__file__).parents[1] / "entrypoint" / "diagnosis" / "logs" / "produced"
+CODES = {failure.kind: int(failure.exit_code) for failure in FAILURES}
+SERVES = "weights compile warm-up serve hang"
+"""The script of an engine with nothing wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One row.
+
+    Attributes:
+        fault: What goes wrong, in words; no two rows have the same fault and phase.
+        phase: Where the launch is by then.
+        code: The exit code.
+        kind: Code of the error that the termination message names, empty where there is none.
+        words: What the cause is called on standard error.
+        inject: What is wrong before the start.
+        act: What happens once the phase is reached; without it nothing need happen.
+        script: What the scripted engine's main process plays; its core and worker play ``core``
+            and ``worker``.
+        variables: What the environment says beside the usual; ``{place}`` is the fault's own
+            directory.
+    """
+
+    fault: str
+    phase: Phase
+    code: int
+    kind: str
+    words: tuple[str, ...]
+    inject: tuple[Inject, ...] = ()
+    act: Act | None = None
+    script: str = SERVES
+    core: str = ""
+    worker: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The row, for a test's name."""
+        return f"{self.fault} ({self.phase})"
+
+
+def _up_to(phase: Phase) -> str:
+    """A script that comes to a phase and stays there."""
+    passed = [str(each) for each in LOADING[1:] if each.rank <= phase.rank]
+    return " ".join([*passed, "serve" if phase is Phase.READY else "", "hang"])
+
+
+def _tree(phase: Phase) -> dict[str, str]:
+    """Scripts of a main process, a core and a worker that depend on one another, in a phase."""
+    return {
+        "script": f"spawn=core follow=core {_up_to(phase)}",
+        "core": "spawn=worker follow=worker hang",
+        "worker": "hang",
+    }
+
+
+KILLED = (
+    tuple(
+        Fault(
+            f"the engine's {role} process is killed",
+            phase,
+            128 + SIGKILL if role == "main" else 70,
+            "killed" if role == "main" else "engine-failed",
+            ("SIGKILL" if role == "main" else "exit code 1", f"phase {phase}"),
+            act=acts.kills(role),
+            **_tree(phase),  # type: ignore[arg-type]
+        )
+        for phase in (*LOADING, Phase.READY)
+        for role in ("main", "core", "worker")
+    )
+    + tuple(
+        Fault(
+            "the entrypoint is killed",
+            phase,
+            -SIGKILL,
+            "",
+            (f"phase {phase}" if phase is not Phase.READY else "ready after",),
+            act=acts.kills_the_entrypoint,
+            **_tree(phase),  # type: ignore[arg-type]
+        )
+        for phase in (*LOADING, Phase.READY)
+    )
+    + tuple(
+        Fault(
+            f"the engine's {role} process is killed while it drains",
+            Phase.READY,
+            0,
+            "",
+            ("stopped as asked",),
+            act=acts.kills_while_it_stops(role),
+            script="spawn=core follow=core weights drain=30 serve hang",
+            core="ignore-sigterm hang",
+        )
+        for role in ("main", "core")
+    )
+)
+
+ENDED = tuple(
+    Fault(
+        f"the engine dies of {number.name}",
+        phase,
+        128 + number,
+        kind,
+        (number.name, f"phase {phase}"),
+        script=f"{_up_to(phase).removesuffix('hang')} kill={int(number)}",
+    )
+    for number, phase, kind in (
+        (signal.SIGSEGV, Phase.WEIGHTS, "segmentation-fault"),
+        (signal.SIGBUS, Phase.WEIGHTS, "bus-error"),
+        (signal.SIGILL, Phase.COMPILE, "illegal-instruction"),
+        (signal.SIGABRT, Phase.WARM_UP, "aborted"),
+        (signal.SIGFPE, Phase.READY, "killed-by-signal"),
+    )
+) + tuple(
+    Fault(
+        f"the engine ends with exit code {code}, unasked",
+        phase,
+        70,
+        "engine-failed",
+        (f"exit code {code}", f"phase {phase}"),
+        script=f"{_up_to(phase).removesuffix('hang')} exit={code}",
+    )
+    for code, phase in (
+        (0, Phase.IMPORT),
+        (0, Phase.READY),
+        (1, Phase.WEIGHTS),
+        (3, Phase.COMPILE),
+        (255, Phase.WARM_UP),
+    )
+)
+
+STOPPED = (
+    *tuple(
+        Fault(
+            f"{number.name}",
+            phase,
+            0,
+            "",
+            (number.name, "stopped as asked"),
+            act=acts.sends(number),
+            script=_up_to(phase),
+        )
+        for phase in (*LOADING, Phase.READY)
+        for number in (SIGTERM, SIGINT)
+    ),
+    Fault(
+        "SIGTERM while the model is verified",
+        Phase.VERIFY,
+        0,
+        "",
+        ("stopped as asked",),
+        (models.large_weights(6 << 30),),
+        acts.sends(SIGTERM),
+        variables={"MODEL_VERIFY": "full"},
+    ),
+    Fault(
+        "SIGTERM while a tarball is unpacked",
+        Phase.UNPACK,
+        0,
+        "",
+        ("stopped as asked",),
+        (models.large_tarball(512 << 20),),
+        acts.sends(SIGTERM),
+    ),
+    Fault(
+        "SIGTERM while the model is downloaded",
+        Phase.DOWNLOAD,
+        0,
+        "",
+        ("stopped as asked",),
+        (servers.hub(pause=0.5),),
+        acts.sends(SIGTERM),
+    ),
+    Fault(
+        "SIGTERM to an engine that ignores it",
+        Phase.WEIGHTS,
+        0,
+        "",
+        ("stopped as asked",),
+        act=acts.sends(SIGTERM),
+        script="ignore-sigterm weights hang",
+    ),
+    Fault(
+        "SIGTERM to an engine that ignores it",
+        Phase.READY,
+        0,
+        "",
+        ("stopped as asked",),
+        act=acts.sends(SIGTERM),
+        script="ignore-sigterm serve hang",
+        variables={"SHUTDOWN_TIMEOUT": "0"},
+    ),
+    Fault(
+        "SIGTERM to an engine that is stopped by SIGSTOP",
+        Phase.COMPILE,
+        0,
+        "",
+        ("stopped as asked",),
+        act=lambda trial: (acts.stops("main")(trial), acts.sends(SIGTERM)(trial))[-1],
+        script=_up_to(Phase.COMPILE),
+    ),
+    Fault(
+        "a second SIGTERM while it drains",
+        Phase.READY,
+        0,
+        "",
+        ("again: stopping at once", "stopped as asked"),
+        act=acts.sends(SIGTERM, SIGTERM),
+        script="ignore-sigterm serve hang",
+        variables={"SHUTDOWN_TIMEOUT": "600"},
+    ),
+)
+
+DAMAGED = tuple(
+    Fault(fault, Phase.RESOLVE, 65, kind, words, (inject,))
+    for fault, kind, words, inject in (
+        ("weights that are cut short", "incomplete-model", ("model.safetensors", "cut short"),
+         models.cut("model.safetensors")),
+        ("weights with a corrupted header", "incomplete-model", ("model.safetensors", "header"),
+         models.holds("model.safetensors", b"\x40" + bytes(7) + b"x" * 64)),
+        ("a shard that is missing", "incomplete-model",
+         ("model-00002-of-00002.safetensors", "missing"), models.lacks_a_shard),
+        ("an empty file", "incomplete-model", ("tokenizer.json", "empty"),
+         models.holds("tokenizer.json", b"")),
+        ("a dangling link", "incomplete-model", ("model.safetensors", "dangling link"),
+         models.dangles("model.safetensors")),
+        ("a config.json that is garbage", "incomplete-model", ("config.json", "not valid JSON"),
+         models.holds("config.json", b"\xff\x00{")),
+        ("a config.json that is missing", "incomplete-model", ("config.json", "missing"),
+         models.is_missing("config.json")),
+        ("no weights at all", "incomplete-model", ("no weight file",),
+         models.is_missing("model.safetensors")),
+        ("a Git LFS pointer in place of the weights", "incomplete-model", ("git lfs pull",),
+         models.holds("model.safetensors", b"version https://git-lfs.github.com/spec/v1\n")),
+        ("a plain tarball that is cut in half", "refused-artifact", ("model.tar",),
+         models.tarball("plain", models.half)),
+        ("a gzip tarball that is cut in half", "refused-artifact", ("model.tar.gz",),
+         models.tarball("gzip", models.half, size=1 << 20)),
+        ("a zstd tarball that is cut in half", "refused-artifact", ("model.tar.zst",),
+         models.tarball("zstd", models.half)),
+        ("a tarball that is garbage", "refused-artifact", ("model.tar.gz",),
+         models.tarball("gzip", models.garbage)),
+    )
+)  # fmt: skip
+
+NOT_SERVED = (
+    Fault("weights with one bit changed", Phase.VERIFY, 65, "failed-verification",
+          ("model.safetensors",), (models.changed("model.safetensors"),),
+          variables={"MODEL_VERIFY": "full"}),
+    Fault("code of another repository", Phase.RESOLVE, 65, "refused-code",
+          ("someone/else--configuration.Config",), (models.names_code_of_another_repository,),
+          variables={"TRUST_REMOTE_CODE": "1"}),
+    Fault("a model of another name", Phase.RESOLVE, 66, "model-not-found", ("Did you mean",),
+          variables={"MODEL_ID": "tiiuae/falcon-7b-instrukt"}),
+    Fault("a revision that is not there", Phase.RESOLVE, 66, "revision-not-found",
+          ("REVISION", "v9"), variables={"REVISION": "v9"}),
+    Fault("a cache that is not there", Phase.RESOLVE, 66, "model-not-found", ("/nowhere",),
+          variables={"HF_HUB_CACHE": "/nowhere"}),
+)  # fmt: skip
+
+SETTINGS = tuple(
+    Fault(fault, Phase.RESOLVE, 78, kind, words, inject, variables=variables)
+    for fault, kind, words, inject, variables in (
+        ("no MODEL_ID", "setting", ("MODEL_ID is not set",), (), {"MODEL_ID": ""}),
+        ("a port that is no number", "setting", ("PORT", "tcp://10.0.0.1:80"), (),
+         {"PORT": "tcp://10.0.0.1:80"}),
+        ("a boolean that is none", "setting", ("TRUST_REMOTE_CODE", "maybe"), (),
+         {"TRUST_REMOTE_CODE": "maybe"}),
+        ("an option that vLLM does not have", "unknown-option", ("--max-model-length",), (),
+         {"ARG": "--max-model-length 100"}),
+        ("ARG with an open quote", "setting", ("ARG", "quot"), (), {"ARG": "--dtype 'auto"}),
+        ("a file of keys that is not there", "setting", ("API_KEY_FILE", "No such file"), (),
+         {"API_KEY_FILE": "{place}/keys"}),
+        ("a file of keys that is a folder", "setting", ("API_KEY_FILE", "directory"),
+         (machine.is_a_folder("API_KEY_FILE"),), {}),
+        ("a file of keys without one", "setting", ("API_KEY_FILE", "no key"),
+         (models.a_file("keys", b"\n \n", "API_KEY_FILE"),), {}),
+        ("a file of keys that is not text", "setting", ("API_KEY_FILE", "cannot be read"),
+         (models.a_file("keys", b"\xff\xfe", "API_KEY_FILE"),), {}),
+        ("a tarball that is not there", "setting", ("MODEL_TARBALL", "none.tar"), (),
+         {"MODEL_TARBALL": "{place}/none.tar"}),
+        ("a public key that is not there", "setting", ("MODEL_SIGNATURE_KEY",), (),
+         {"MODEL_SIGNATURE_KEY": "{place}/none.pem"}),
+        ("a timeout that is negative", "setting", ("START_TIMEOUT",), (),
+         {"START_TIMEOUT": "-1"}),
+    )
+)  # fmt: skip
+
+MACHINE = (
+    Fault("the port is taken", Phase.RESOLVE, 71, "machine",
+          ("Something else already listens", "PORT"),
+          (machine.taken_port,)),
+    Fault("/dev/shm is too small", Phase.RESOLVE, 71, "machine", ("/dev/shm", "--shm-size"),
+          (machine.mounted("/dev/shm", "size=64m"),)),
+    Fault("/dev/shm is full", Phase.RESOLVE, 71, "machine", ("/dev/shm", "free"),
+          (machine.filled("/dev/shm", 1 << 20),)),
+    Fault("/dev/shm is read-only", Phase.RESOLVE, 71, "machine", ("/dev/shm", "written"),
+          (machine.mounted("/dev/shm", "ro"),)),
+    Fault("the scratch directory is mounted noexec", Phase.RESOLVE, 71, "machine", ("noexec",),
+          (machine.mounted("scratch", "noexec"),)),
+    Fault("the scratch directory is full", Phase.RESOLVE, 71, "machine", ("scratch", "free"),
+          (machine.filled("scratch", 1 << 20),)),
+    Fault("neither scratch nor TMPDIR can be written to", Phase.RESOLVE, 71, "machine",
+          ("No directory can be written to",),
+          (machine.read_only("scratch"), machine.read_only("tmp"))),
+    Fault("TMPDIR is read-only", Phase.READY, 0, "", ("stopped as asked",),
+          (machine.read_only("tmp"),), acts.serves),
+    Fault("TMPDIR is full", Phase.READY, 0, "", ("stopped as asked",),
+          (machine.mounted("tmp", "size=1m,nr_inodes=1"),), acts.serves),
+    Fault("TMPDIR is not there", Phase.READY, 0, "", ("stopped as asked",),
+          (machine.without("tmp"),), acts.serves),
+    Fault("TMPDIR is too long for a socket", Phase.RESOLVE, 71, "machine", ("TMPDIR", "too long"),
+          (machine.deep_tmpdir,)),
+    Fault("a cache's variable names what cannot be written to", Phase.RESOLVE, 71, "machine",
+          ("VLLM_CACHE_ROOT",), (machine.read_only("compiled"),),
+          variables={"VLLM_CACHE_ROOT": "{place}/compiled"}),
+    Fault("nobody reads standard output", Phase.READY, 0, "", ("stopped as asked",),
+          (machine.nobody_reads("stdout"),), acts.serves),
+    Fault("nobody reads standard error", Phase.READY, 0, "", (),
+          (machine.nobody_reads("stderr"),), acts.serves),
+    Fault("nobody reads either stream", Phase.READY, 0, "", (),
+          (machine.nobody_reads("stdout", "stderr"),), acts.serves,
+          script="garbage=100000 serve hang"),
+    Fault("the termination message cannot be written", Phase.WEIGHTS, 70, "",
+          ("exit code 3",), script="weights exit=3",
+          variables={"TERMINATION_LOG": "/proc/none/termination-log"}),
+    Fault("the termination message's file is a folder", Phase.WEIGHTS, 70, "",
+          ("exit code 3",), (machine.is_a_folder("TERMINATION_LOG"),), script="weights exit=3"),
+    Fault("the engine writes garbage, and dies", Phase.WEIGHTS, 70, "engine-failed",
+          ("exit code 4",), script="weights garbage=3000000 exit=4"),
+    Fault("files may not grow beyond 1 MiB", Phase.UNPACK, 74, "storage", ("too large",),
+          (models.large_tarball(64 << 20), machine.limited(f"--fsize={1 << 20}"))),
+    Fault("an accelerator that is not there", Phase.RESOLVE, 71, "machine", ("ACCELERATOR=cuda",),
+          variables={"ACCELERATOR": "cuda"}),
+    Fault("too little room to unpack a tarball", Phase.UNPACK, 74, "storage",
+          ("bytes are free", "needed"),
+          (models.large_tarball(300 << 20), machine.mounted("scratch", "size=260m"))),
+    *(
+        Fault(f"no more than {count} threads and processes", Phase.RESOLVE, 71, "machine",
+              ("No further thread or process", "--pids-limit"),
+              (machine.in_cgroup("pids", pids__max=str(count)),))
+        for count in (2, 3)
+    ),
+    *(
+        Fault(f"no more than {count} open files", Phase.RESOLVE, 71, "machine",
+              ("No further file", "ulimit -n"), (machine.limited(f"--nofile={count}"),))
+        for count in (8, 10, 12)
+    ),
+    Fault("a memory limit that the model does not fit", Phase.RESOLVE, 71, "machine",
+          ("take", "of memory"),
+          (models.large_weights(2 << 30),
+           machine.in_cgroup("memory", memory__limit_in_bytes="1G", memory__max="1G"))),
+    Fault("the memory limit is reached by the entrypoint", Phase.RESOLVE, -9, "", (),
+          (machine.in_cgroup("memory", memory__limit_in_bytes="24M", memory__max="24M"),)),
+    Fault("the cache is read-only", Phase.READY, 0, "", ("stopped as asked",),
+          (machine.read_only("cache"),), acts.serves),
+    Fault("the time of day jumps a year ahead", Phase.WEIGHTS, 0, "", ("stopped as asked",),
+          act=acts.sets_the_clock, script="weights sleep=1 serve hang"),
+    Fault("the monotonic clock is far ahead", Phase.READY, 0, "", ("stopped as asked",),
+          (machine.time_namespace(10**7),), acts.serves),
+    Fault("clients ask while it loads", Phase.WEIGHTS, 0, "", ("stopped as asked",),
+          act=acts.asks_often, script="weights sleep=1 serve hang"),
+)  # fmt: skip
+
+REMOTE = tuple(
+    Fault(fault, Phase.RESOLVE, code, kind, words, (inject,))
+    for fault, code, kind, words, inject in (
+        ("the hub refuses connections", 69, "hub", ("127.0.0.1",), servers.refused),
+        ("the hub never answers", 69, "hub", ("127.0.0.1",), servers.never_answers),
+        ("the hub resets connections", 69, "hub", ("127.0.0.1",), servers.hangs_up),
+        ("the hub answers 500", 69, "hub", ("meta/down", "500"), servers.hub("meta/down")),
+        ("the hub answers 401", 66, "model-not-found", ("meta/private", "HF_TOKEN"),
+         servers.hub("meta/private")),
+        ("the hub answers 403, the model is gated", 69, "hub", ("meta/gated",),
+         servers.hub("meta/gated")),
+        ("the hub answers 404", 66, "model-not-found", ("meta/missing",),
+         servers.hub("meta/missing")),
+        ("the hub answers 429", 69, "hub", ("meta/limited", "429"), servers.hub("meta/limited")),
+        ("the object store refuses connections", 69, "store", ("bucket",), servers.store(False)),
+        ("the object store resets connections", 69, "store", ("bucket",), servers.store(True)),
+    )
+)  # fmt: skip
+
+DOWNLOADED = (
+    Fault("the hub hangs up half-way, once", Phase.READY, 0, "",
+          ("trying again", "stopped as asked"), (servers.hub(fault=Answer(cut=1000)),),
+          acts.serves),
+    Fault("the hub refuses one file", Phase.DOWNLOAD, 69, "hub", ("model.safetensors", "403"),
+          (servers.hub(fault=Answer(status=403, times=1000)),)),
+)  # fmt: skip
+
+HANGS = tuple(
+    Fault(
+        "the engine hangs",
+        phase,
+        70,
+        "start-timeout",
+        ("START_TIMEOUT=2 s", f"phase {phase}"),
+        script=_up_to(phase),
+        variables={"START_TIMEOUT": "2"},
+    )
+    for phase in LOADING
+)  # fmt: skip
+
+TOO_SLOW = (
+    Fault("the engine hangs, and ignores SIGTERM", Phase.WEIGHTS, 70, "start-timeout",
+          ("phase weights", "the last words"),
+          script="ignore-sigterm weights say='the last words' hang",
+          variables={"START_TIMEOUT": "2"}),
+    Fault("the engine's core is stopped by SIGSTOP", Phase.COMPILE, 70, "start-timeout",
+          ("phase compile",), act=acts.stops("core"), variables={"START_TIMEOUT": "6"},
+          **_tree(Phase.COMPILE)),  # type: ignore[arg-type]
+    Fault("the model is read too slowly", Phase.VERIFY, 70, "start-timeout", ("phase verify",),
+          (models.large_weights(6 << 30),),
+          variables={"MODEL_VERIFY": "full", "START_TIMEOUT": "1"}),
+)  # fmt: skip
+
+LOGGED = tuple(
+    Fault(
+        f"the engine fails as vLLM does: {log}",
+        Phase.WEIGHTS,
+        CODES[kind],
+        kind,
+        (),
+        script=f"weights error-log={LOGS / log}.log exit=1",
+    )
+    for log, kind in (
+        ("weights-cut-off", "weights-corrupt"),
+        ("weights-missing", "model-missing"),
+        ("weights-of-another-shape", "weights-mismatch"),
+        ("architecture-unknown", "architecture-unsupported"),
+        ("config-cut-off", "config-unusable"),
+        ("tokenizer-cut-off", "tokenizer-unusable"),
+    )
+)
+"""More of them, cause by cause, in tests/entrypoint/diagnosis."""
+
+SCRIPTED = (
+    *(*KILLED, *ENDED, *HANGS, *TOO_SLOW, *LOGGED, *STOPPED),
+    *(*DAMAGED, *NOT_SERVED, *SETTINGS, *MACHINE, *REMOTE, *DOWNLOADED),
+)
+"""The rows with the scripted engine."""

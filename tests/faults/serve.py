@@ -1,0 +1,31 @@
+"""``inference-server serve`` for the matrix, with the scripted engine; and with a clock, for the
+rows that want one, that can be set.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from unittest.mock import patch
+
+from entrypoint import supervisor
+from entrypoint.cli import main
+
+SCRIPTED = (sys.executable, "-m", "tests.entrypoint.scripted_engine")
+YEAR = 365 * 86400.0
+
+
+def jumping_clock(flag: Path) -> float:
+    """The time of day of a clock that is set a year ahead once a file is there."""
+    return time.clock_gettime(time.CLOCK_REALTIME) + (YEAR if flag.exists() else 0)
+
+
+if __name__ == "__main__":
+    scripted = partial(supervisor.Supervisor, command=SCRIPTED)
+    patch.object(supervisor, "Supervisor", scripted).start()
+    if "FAULT_CLOCK" in os.environ:
+        patch("time.time", partial(jumping_clock, Path(os.environ["FAULT_CLOCK"]))).start()
+    sys.exit(main(["serve"]))

@@ -1,0 +1,329 @@
+"""A small load balancer for HTTP/1.1: round robin over the replicas that say that they are ready.
+
+It polls each replica's ``/health/ready``, passes the bytes of an answer on as they come, keeps
+connections open on both sides, and passes a client's leaving on. It sends a request to another
+replica only where none can have begun to work on it: the connection was refused, or the answer was
+503 and no byte of it has gone to the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from types import TracebackType
+
+import httptools
+import httpx
+
+POLL_SECONDS = 0.5
+POLL_TIMEOUT_SECONDS = 10.0
+LEFT_SECONDS = 0.2
+"""How often it looks whether the client has left."""
+READ_BYTES = 1 << 16
+REQUEST_ID = "x-request-id"
+
+NO_REPLICA = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class CutError(Exception):
+    """The replica closed the connection before the end of its answer."""
+
+
+@dataclass
+class Replica:
+    """One server behind the balancer."""
+
+    name: str
+    port: int
+    """On the loopback address; another one after a restart."""
+    ready: bool = False
+    idle: list[Upstream] = field(default_factory=list)
+    """Open connections without a request."""
+
+    def moved_to(self, port: int) -> None:
+        """Say that the replica was started again, on another port."""
+        self.ready = False
+        self.port = port
+        for upstream in self.idle:
+            upstream.close()
+        self.idle.clear()
+
+
+class _Message:
+    """How far a message has come, as httptools tells it."""
+
+    parser: httptools.HttpRequestParser | httptools.HttpResponseParser
+
+    def __init__(self) -> None:
+        self.request_id: str | None = None
+        self.head_done = False
+        self.keeps_alive = False
+        """Whether the connection stays open afterwards."""
+        self.done = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.decode("latin-1").lower() == REQUEST_ID:
+            self.request_id = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self.head_done = True
+        self.keeps_alive = self.parser.should_keep_alive()
+
+    def on_message_complete(self) -> None:
+        self.done = True
+
+
+class Request(_Message):
+    """A client's request, and its bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parser = httptools.HttpRequestParser(self)
+        self.content = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self.content += data
+        self.parser.feed_data(data)
+
+
+class Answer(_Message):
+    """A replica's answer; its bytes are not kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parser: httptools.HttpResponseParser = httptools.HttpResponseParser(self)
+
+    @property
+    def status(self) -> int:
+        return self.parser.get_status_code()
+
+
+class Upstream:
+    """A connection to a replica, and the answer that comes by it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
+        self.answer = Answer()
+        self._reader = reader
+        self._writer = writer
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can take a request: its last answer has ended, and it is still open."""
+        open_still = not (self._reader.at_eof() or self._writer.is_closing())
+        return self.answer.done and self.answer.keeps_alive and open_still
+
+    def close(self) -> None:
+        """Close it."""
+        self._writer.close()
+
+    def client_has_left(self) -> None:
+        """Tell the replica, as TCP does: nothing more will be sent."""
+        with contextlib.suppress(OSError):
+            self._writer.write_eof()
+
+    async def begin(self, request: bytes) -> bytes:
+        """Send a request; return the answer's bytes up to its head's end or more.
+
+        Raises:
+            CutError: The connection ended before.
+        """
+        self.answer = Answer()
+        self._writer.write(request)
+        came = b""
+        while not self.answer.head_done:
+            came += await self.more()
+        return came
+
+    async def more(self) -> bytes:
+        """Return the answer's next bytes.
+
+        Raises:
+            CutError: The connection ended, but the answer had not.
+        """
+        try:
+            data = await self._reader.read(READ_BYTES)
+            if not data:
+                raise CutError
+            self.answer.parser.feed_data(data)
+        except (OSError, httptools.HttpParserError) as error:
+            raise CutError from error
+        return data
+
+
+class Balancer:
+    """The load balancer, as an asynchronous context manager.
+
+    Args:
+        replicas: What it sends requests to.
+    """
+
+    def __init__(self, replicas: list[Replica]):
+        self.replicas = replicas
+        self.routes: dict[str, str] = {}
+        """The replica that answered, by the X-Request-Id that the client sent."""
+        self.sent_again = 0
+        """Requests that went to another replica after a first one had turned them away."""
+        self._turn = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Balancer:
+        self._server = await asyncio.start_server(self._client, "127.0.0.1", 0)
+        self._poll = asyncio.create_task(self._poll_all())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.close()
+        for task in (self._poll, *self._tasks):
+            task.cancel()
+        await asyncio.gather(self._poll, *self._tasks, return_exceptions=True)
+        for replica in self.replicas:
+            for upstream in replica.idle:
+                upstream.close()
+        await asyncio.sleep(0)  # the transports close in the loop's next turn
+
+    @property
+    def url(self) -> str:
+        port: int = self._server.sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}"
+
+    async def _poll_all(self) -> None:
+        async with httpx.AsyncClient(timeout=POLL_TIMEOUT_SECONDS) as client:
+            while True:
+                await asyncio.gather(*(self._ask(client, one) for one in self.replicas))
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _ask(self, client: httpx.AsyncClient, replica: Replica) -> None:
+        port = replica.port
+        try:
+            answer = await client.get(f"http://127.0.0.1:{port}/health/ready")
+        except httpx.HTTPError:
+            replica.ready = False
+        else:
+            replica.ready = answer.status_code == 200 and port == replica.port
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one client's connection, request by request."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    request = await _read_request(reader)
+                    if request is None:
+                        break
+                    await self._answer(request, reader, writer)
+                    if not request.keeps_alive:
+                        break
+        except (CutError, httptools.HttpParserError, asyncio.CancelledError):
+            writer.transport.abort()  # an answer that was cut must not look whole
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _answer(
+        self,
+        request: Request,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        turned_away = NO_REPLICA
+        untried = self._in_turn()
+        while untried:
+            replica = untried.pop(0)
+            try:
+                upstream = await self._connect(replica)
+            except OSError:
+                replica.ready = False
+                self.sent_again += bool(untried)
+                continue
+            try:
+                first = await upstream.begin(request.content)
+                if upstream.answer.status == 503:
+                    while not upstream.answer.done:
+                        first += await upstream.more()
+                    self._keep(replica, upstream)
+                    turned_away = first
+                    self.sent_again += bool(untried)
+                    continue
+            except CutError:
+                upstream.close()
+                writer.write(BAD_GATEWAY)
+                raise
+            if request.request_id is not None:
+                self.routes[request.request_id] = replica.name
+            await self._pass_on(first, upstream, reader, writer)
+            self._keep(replica, upstream)
+            return
+        writer.write(turned_away)
+        await writer.drain()
+
+    async def _pass_on(
+        self,
+        first: bytes,
+        upstream: Upstream,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        """Pass an answer on as it comes; if the client closes its side, so does the balancer."""
+
+        async def watch() -> None:
+            while not reader.at_eof():
+                await asyncio.sleep(LEFT_SECONDS)
+            upstream.client_has_left()
+
+        watching = asyncio.create_task(watch())
+        try:
+            writer.write(first)
+            while not upstream.answer.done:
+                await writer.drain()
+                writer.write(await upstream.more())
+            await writer.drain()
+        except BaseException:
+            upstream.close()
+            raise
+        finally:
+            watching.cancel()
+
+    def _in_turn(self) -> list[Replica]:
+        """Return the ready replicas, the one whose turn it is first."""
+        self._turn += 1
+        count = len(self.replicas)
+        turned = [self.replicas[(self._turn + n) % count] for n in range(count)]
+        return [replica for replica in turned if replica.ready]
+
+    async def _connect(self, replica: Replica) -> Upstream:
+        while replica.idle:
+            upstream = replica.idle.pop()
+            if upstream.usable:
+                return upstream
+            upstream.close()
+        return Upstream(*await asyncio.open_connection("127.0.0.1", replica.port))
+
+    def _keep(self, replica: Replica, upstream: Upstream) -> None:
+        if upstream.usable:
+            replica.idle.append(upstream)
+        else:
+            upstream.close()
+
+
+async def _read_request(reader: asyncio.StreamReader) -> Request | None:
+    """Return a request, None at the end of the connection.
+
+    A client that sends its next request before the answer to this one is not served.
+    """
+    request = Request()
+    while not request.done:
+        data = await reader.read(READ_BYTES)
+        if not data:
+            return None
+        request.feed(data)
+    return request

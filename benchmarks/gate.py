@@ -1,0 +1,163 @@
+"""What the gate costs: the runtime's server against vLLM's own, with the same options.
+
+Run as ``python -m benchmarks.gate``. Both serve the demo model, and answer in turn in one run; the
+one whose turn it is not is stopped meanwhile. Prints tokens a second of streams, each token an
+event of its own, and short requests a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+
+from benchmarks.light import spread
+from tests.end_to_end.launch import (
+    COMMAND,
+    DEMO,
+    DEMO_CACHE,
+    START_SECONDS,
+    Launch,
+    descendants,
+    environment,
+)
+from tests.entrypoint.test_listener import free_port
+
+STREAMS = 32
+TOKENS = 100
+SHORT = 200
+AT_ONCE = 16
+
+
+class Side:
+    """A server, stopped except in its turn."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], port: int):
+        self.name = name
+        self._process = process
+        self._url = f"http://127.0.0.1:{port}"
+
+    def until_ready(self) -> None:
+        """Wait until it answers."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"{self._url}/health").status_code == 200:
+                    return
+            time.sleep(0.5)
+        raise RuntimeError(f"{self.name} did not start")
+
+    def measure(self) -> tuple[float, float]:
+        """Return tokens a second of streams, and short requests a second."""
+        self.signal(signal.SIGCONT)
+        try:
+            return asyncio.run(self._measure())
+        finally:
+            self.signal(signal.SIGSTOP)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Signal the server and everything below it."""
+        for pid in descendants(self._process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def end(self) -> None:
+        """Stop it as a user does."""
+        self.signal(signal.SIGCONT)
+        self._process.terminate()
+        self._process.wait(60)
+
+    async def _measure(self) -> tuple[float, float]:
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(base_url=self._url, timeout=600, limits=limits) as client:
+            begin = time.perf_counter()
+            events = await asyncio.gather(*(self._stream(client) for _ in range(STREAMS)))
+            streamed = sum(events) / (time.perf_counter() - begin)
+            begin = time.perf_counter()
+            await asyncio.gather(*(self._shorts(client) for _ in range(AT_ONCE)))
+            return streamed, SHORT / (time.perf_counter() - begin)
+
+    async def _stream(self, client: httpx.AsyncClient) -> int:
+        body = _body(TOKENS, stream=True)
+        events = 0
+        async with client.stream("POST", "/v1/completions", json=body) as answer:
+            async for line in answer.aiter_lines():
+                events += line.startswith("data: {")
+        assert events == TOKENS
+        return events
+
+    async def _shorts(self, client: httpx.AsyncClient) -> None:
+        for _ in range(SHORT // AT_ONCE):
+            answer = await client.post("/v1/completions", json=_body(1))
+            assert answer.status_code == 200
+
+
+def _body(tokens: int, stream: bool = False) -> dict[str, object]:
+    return {
+        "model": DEMO,
+        "prompt": "What is this?",
+        "max_tokens": tokens,
+        "temperature": 0,
+        "ignore_eos": True,
+        "stream": stream,
+    }
+
+
+def _vllms_own(environ: Mapping[str, str], log: Path) -> Side:
+    """Start ``vllm serve`` with what the runtime would give it."""
+    port = free_port()
+    environ = {**environ, "HOST": "127.0.0.1", "PORT": str(port)}
+    words = [str(COMMAND), "plan", "--json"]
+    plan = json.loads(subprocess.run(words, env=environ, capture_output=True, check=True).stdout)
+    command = [str(COMMAND.with_name("vllm")), "serve", *plan["argv"]]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env={**environ, **plan["env"]}, stdout=output, stderr=output
+        )
+    return Side("vLLM's own server", process, port)
+
+
+def main() -> None:
+    """Measure in turn, and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gate", description=__doc__)
+    parser.add_argument("--runs", type=int, default=7, help="counted runs of each side")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
+        home = Path(directory)
+        environ = environment(home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE))
+        sides: list[Side] = []
+        for start in ("vllm", "ours"):
+            if start == "vllm":
+                side = _vllms_own(environ, home / "vllm.log")
+            else:
+                launch = Launch(environ, home / "ours.log")
+                side = Side("behind the gate", launch.process, launch.port)
+            stack.callback(side.end)
+            side.until_ready()
+            side.signal(signal.SIGSTOP)
+            sides.append(side)
+        for side in sides:
+            side.measure()
+        rounds = [[side.measure() for side in sides] for _ in range(arguments.runs)]
+    print(f"{len(rounds)} runs each, {os.cpu_count()} cores")
+    for index, name in enumerate(("tokens/s of streams", "short requests/s")):
+        print(f"{name}, {STREAMS if not index else AT_ONCE} at once:")
+        for number, side in enumerate(sides):
+            ratio = statistics.median(one[number][index] / one[0][index] for one in rounds)
+            rate = spread([one[number][index] for one in rounds], 1)
+            print(f"  {side.name:<20} {rate}, ratio {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Malformed and hostile requests, by the hundred thousand, against the served demo model."""

@@ -1,0 +1,374 @@
+"""The run: rounds of attacks, with a good request and a look at the processes after each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import multiprocessing
+import random
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.hostile import documents, schema, wire
+from benchmarks.hostile.attack import Attack, Outcome, get, json_request, request_bytes, send
+from benchmarks.hostile.slow import Held, hold
+from benchmarks.memory import Growth, MemoryLog, growth
+from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, descendants, environment
+
+KEY = "a-key-of-the-hostile-run"
+REQUEST_BYTES = 1 << 20
+"""MAX_REQUEST_BYTES: small, so that bodies above it are cheap to send."""
+AT_ONCE = 24
+"""Attacks in flight."""
+ROUND = 1_000
+"""Attacks between two good requests."""
+SHARES = (("wire", 25), ("monster", 3), ("mutated", 45), ("engine", 15), ("schema", 12))
+"""How often an attack is made by each of the makers."""
+CASES = 0.03
+"""Distinct requests that schemathesis makes, to one request that is sent: they take long to make,
+and are sent with the key, without it, and mutated."""
+CASES_AT_ONCE = 20
+SETTLE_SECONDS = 10.0
+"""What the server gets to close what was left before its open files are counted."""
+FILES = 8
+"""Open files that a process may have more of at the end than at the begin: one that was idle has
+opened what it keeps."""
+GROWTH = 0.03
+JUDGED = 20_000
+"""A run of fewer requests gives no verdict on growth: caches fill."""
+EXAMPLE_BYTES = 600
+
+
+@dataclass
+class Findings:
+    """What came back, counted."""
+
+    counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    """Answers by kind of attack and by status, or by how the connection ended."""
+    faults: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """What must not be: how often, and the first example."""
+    sent: int = 0
+
+    def add_fault(self, what: str, example: str) -> None:
+        """Count a fault."""
+        count, first = self.faults.get(what, (0, example))
+        self.faults[what] = (count + 1, first)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run came to."""
+
+    seconds: float
+    findings: Findings
+    held: Held
+    grown: list[Growth]
+    good: int
+    """Good requests that were answered after a round."""
+
+
+def hostile_environment(home: Path) -> dict[str, str]:
+    """Return the environment that the demo model is launched in to be attacked."""
+    return environment(
+        home,
+        MODEL_ID=DEMO,
+        HF_HUB_CACHE=str(DEMO_CACHE),
+        API_KEY=KEY,
+        MAX_REQUEST_BYTES=str(REQUEST_BYTES),
+    )
+
+
+VLLMS_ERROR = b'"type":"InternalServerError"'
+
+
+def judge(attack: Attack, outcome: Outcome) -> str | None:
+    """Return what is wrong with an answer, None if nothing is.
+
+    A 5xx is never right here: the engine is up, and whatever is wrong is the request. Two are let
+    pass, and stand in the table of answers: 501, which says that this model cannot do what the
+    route is for, and a 500 in the words of vLLM's errors, which is vLLM's own way to refuse what
+    its schema lets through. An answer without the key is not right either, nor none at all to a
+    whole request.
+    """
+    if outcome.end == "hung":
+        return "no answer"
+    if outcome.end == "refused":
+        return "connection refused"
+    bad = [status for status in outcome.statuses if status >= 500 and status != 501]
+    if bad and not (bad == [500] and VLLMS_ERROR in outcome.answer):
+        return str(bad[0])
+    if not attack.keyed and not attack.open_to_all and _let_in(outcome.answer):
+        return "answered without the key"
+    return None
+
+
+def _let_in(answer: bytes) -> bool:
+    """Whether an answer shows what only the key may show: the model."""
+    return DEMO.encode() in answer and b" 200 OK\r\n" in answer
+
+
+class Attacker:
+    """Attacks one server.
+
+    Args:
+        port: Where it is.
+        key: Its API key.
+        openapi: Its OpenAPI document.
+        rng: What chooses.
+    """
+
+    def __init__(self, port: int, key: str, openapi: dict[str, Any], rng: random.Random):
+        self._port = port
+        self._key = key
+        self._openapi = openapi
+        self._rng = rng
+        self._cases: list[schema.Made] = []
+        self._unsent: list[schema.Made] = []
+        self._engine: list[Attack] = []
+        self._names = {path: schema.property_names(openapi, path) for path in documents.BASES}
+        self.findings = Findings()
+
+    def add_cases(self, made: list[schema.Made]) -> None:
+        """Take requests that schemathesis has made."""
+        self._cases += made
+        self._unsent += made
+
+    async def attack(self, count: int) -> None:
+        """Send so many attacks, some at a time."""
+        attacks = iter([self._next() for _ in range(count)])
+
+        async def work(attacks: Iterator[Attack]) -> None:
+            for attack in attacks:
+                self._note(attack, await send(self._port, attack))
+
+        await asyncio.gather(*(work(attacks) for _ in range(AT_ONCE)))
+
+    def _next(self) -> Attack:
+        makers = [maker for maker, _ in SHARES]
+        maker = self._rng.choices(makers, [share for _, share in SHARES])[0]
+        if maker == "wire":
+            return wire.wire_attack(self._rng, self._key)
+        if maker == "monster":
+            return documents.monsters(self._rng, self._key)
+        if maker == "engine":
+            if not self._engine:
+                self._engine = documents.engine_attacks(self._key)
+                self._rng.shuffle(self._engine)
+            return self._engine.pop()
+        if maker == "schema" and self._cases:
+            return self._of_schema()
+        return self._mutated()
+
+    def _of_schema(self) -> Attack:
+        """Return a case with the key, first those that were not sent yet, or without it."""
+        case = self._unsent.pop() if self._unsent else self._rng.choice(self._cases)
+        path = case.label.partition(" ")[2]
+        keyed = self._rng.random() < 0.7
+        body = documents.limited_body(case.body, path, self._rng)
+        payload = request_bytes(
+            case.method, case.target, case.headers, body, self._key if keyed else None
+        )
+        kind = f"schema, {'negative' if case.negative else 'positive'}"
+        return Attack(kind if keyed else f"{kind}, no key", payload, keyed=keyed)
+
+    def _mutated(self) -> Attack:
+        """Return a right document, or one of schemathesis's, with parts of it changed."""
+        path = self._rng.choice(list(documents.BASES))
+        base = documents.BASES[path]
+        own = [case for case in self._cases if case.label == f"POST {path}" and case.body]
+        if own and self._rng.random() < 0.5:
+            with contextlib.suppress(ValueError, TypeError):
+                base = {**json.loads(self._rng.choice(own).body or b""), "model": DEMO}
+        keyed = self._rng.random() < 0.9
+        body = documents.mutated(self._rng, path, base, self._names[path])
+        payload = json_request(path, body, self._key if keyed else None)
+        return Attack("mutated" if keyed else "mutated, no key", payload, keyed=keyed)
+
+    def _note(self, attack: Attack, outcome: Outcome) -> None:
+        kind = attack.kind.partition(" of /")[0]
+        if kind in documents.ENGINE_VALUES:
+            kind = "strain on the engine"
+        self.findings.sent += 1
+        self.findings.counts[kind][outcome.label] += 1
+        wrong = judge(attack, outcome)
+        if wrong is not None:
+            line = attack.payload.partition(b"\r\n")[0][:80].decode("latin-1")
+            what = f"{wrong}: {attack.kind}"
+            if wrong.isdigit():
+                what = f"{wrong}: {line}: {_error_words(outcome.answer)}"
+            self.findings.add_fault(what, _example(attack, outcome))
+
+
+def _error_words(answer: bytes) -> str:
+    """Return what an answer's error says, shortened."""
+    body = answer.partition(b"\r\n\r\n")[2].decode("utf-8", "replace")
+    with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+        body = str(json.loads(body)["error"]["message"])
+    return body[:120]
+
+
+def _example(attack: Attack, outcome: Outcome) -> str:
+    return (
+        f"sent {attack.payload[:EXAMPLE_BYTES]!r} ({len(attack.payload)} bytes), "
+        f"got {outcome.answer[:EXAMPLE_BYTES]!r}"
+    )
+
+
+_PREFIX = re.compile(r"^\(\w+ pid=\d+\) ")
+_RAISED = re.compile(r"^(?:\w+\.)*[A-Z]\w*(?:Error|Exception)\b")
+_LOGGED = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR)\b")
+
+
+def unhandled(log: str) -> Counter[str]:
+    """Return the exceptions that the HTTP server caught, for nobody else had, from its log."""
+    found: Counter[str] = Counter()
+    raised, inside = None, False
+    for line in [*log.splitlines(), "INFO"]:
+        line = _PREFIX.sub("", line)
+        if inside and _LOGGED.match(line):
+            found[raised or "unknown"] += 1
+            inside = False
+        if "Exception in ASGI application" in line:
+            raised, inside = None, True
+        elif inside and _RAISED.match(line):
+            raised = line[:160]
+    return found
+
+
+@contextlib.asynccontextmanager
+async def made_by_schemathesis(
+    openapi: dict[str, Any], count: int, seed: int, take: Callable[[list[schema.Made]], None]
+) -> AsyncIterator[None]:
+    """Have requests made in another process while the block runs, and taken as they come."""
+    labels = schema.operations(openapi)
+    each = max(1, min(CASES_AT_ONCE, count // (2 * len(labels))))
+    jobs = [(label, negative) for label in labels for negative in (False, True)]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+
+        async def make() -> None:
+            loop = asyncio.get_running_loop()
+            made, number = 0, 0
+            while made < count:
+                before = made
+                for label, negative in jobs:
+                    number += 1
+                    cases = await loop.run_in_executor(
+                        pool, schema.make, openapi, label, negative, each, seed + number
+                    )
+                    take(cases)
+                    made += len(cases)
+                    if made >= count:
+                        return
+                if made == before:
+                    return
+
+        making = asyncio.create_task(make())
+        try:
+            yield
+        finally:
+            making.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await making
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def good_answer(port: int, key: str) -> str | None:
+    """Ask the model something; return what is wrong with the answer, None if nothing is."""
+    payload = json_request("/v1/chat/completions", documents.BASES["/v1/chat/completions"], key)
+    outcome = await send(port, Attack("good", payload))
+    if outcome.statuses != (200,):
+        return f"{outcome.label}: {outcome.answer[:EXAMPLE_BYTES]!r}"
+    return None if b'"content":"' in outcome.answer else f"no content: {outcome.answer!r}"
+
+
+async def run(
+    launch: Launch,
+    key: str,
+    requests: int,
+    seed: int,
+    tell: Callable[[str], None],
+    connections: int = 400,
+    hold_seconds: float = 30.0,
+) -> Report:
+    """Attack a server that is ready.
+
+    Args:
+        launch: The server, with the environment of :func:`hostile_environment`.
+        key: Its API key.
+        requests: How many attacks.
+        seed: What they follow from.
+        tell: Told how far it is.
+        connections: How many are held at once, in the middle of the run.
+        hold_seconds: For how long.
+    """
+    rng = random.Random(seed)
+    openapi = json.loads(await _body(launch.port, "/openapi.json", key))
+    attacker = Attacker(launch.port, key, openapi, rng)
+    findings = attacker.findings
+    began = time.monotonic()
+    log = MemoryLog(launch.process.pid)
+    tree = set(descendants(launch.process.pid))
+    log.read(0.0)
+    good, held = 0, Held(Counter(), 0, 0)
+    count = max(1, int(requests * CASES))
+    async with made_by_schemathesis(openapi, count, seed, attacker.add_cases):
+        while findings.sent < requests:
+            half = findings.sent < requests / 2
+            await attacker.attack(min(ROUND, requests - findings.sent))
+            if half and findings.sent >= requests / 2:
+                held = await hold(launch.port, key, connections, hold_seconds, rng)
+                if held.bad:
+                    findings.add_fault("no answer while connections are held", str(held))
+            wrong = await good_answer(launch.port, key)
+            good += wrong is None
+            if wrong is not None:
+                findings.add_fault("a good request got no good answer", wrong)
+            log.read(time.monotonic() - began)
+            faults = sum(count for count, _ in findings.faults.values())
+            tell(
+                f"{findings.sent} of {requests} sent in {time.monotonic() - began:.0f} s, "
+                f"{faults} faults of {len(findings.faults)} kinds"
+            )
+            if launch.process.poll() is not None:
+                findings.add_fault("the server has ended", launch.tail())
+                break
+    if launch.process.poll() is None:
+        await asyncio.sleep(SETTLE_SECONDS)
+        log.read(time.monotonic() - began)
+        gone = tree - set(descendants(launch.process.pid))
+        if gone:
+            findings.add_fault("processes have ended", str(sorted(gone)))
+    for what, times in unhandled(launch.log.read_text(errors="replace")).items():
+        findings.faults[f"not handled: {what}"] = (times, f"see {launch.log}")
+    seconds = time.monotonic() - began
+    return Report(seconds, findings, held, grown(log, seconds, findings), good)
+
+
+def grown(log: MemoryLog, seconds: float, findings: Findings) -> list[Growth]:
+    """Compare the memory after a tenth of the run with that at its end."""
+    found = growth(log.readings, (0.1 * seconds, 0.25 * seconds), (0.9 * seconds, seconds))
+    for one in found:
+        if findings.sent >= JUDGED and one.ratio >= GROWTH:
+            findings.add_fault(f"the {one.process} grew", f"by {one.ratio:.1%}")
+        first = next(r.files for r in log.readings if r.process == one.process)
+        if one.files[1] > first + FILES:
+            findings.add_fault(f"the {one.process} holds files", f"{first}, then {one.files[1]}")
+    return found
+
+
+async def _body(port: int, target: str, key: str) -> bytes:
+    outcome = await get(port, target, key)
+    if outcome.statuses != (200,):
+        raise RuntimeError(f"{target}: {outcome.answer[:EXAMPLE_BYTES]!r}")
+    head, _, body = outcome.answer.partition(b"\r\n\r\n")
+    if b"chunked" in head.lower():
+        raise RuntimeError(f"{target} came in chunks")
+    return body

@@ -1,0 +1,401 @@
+"""What clients ask of a server in a day: the right and the wrong requests of the soak, each with
+what must come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+import httpx
+
+ANSWER_SECONDS = 300.0
+"""The longest that an answer may take before the request counts as hung."""
+
+STALL_CHECK_SECONDS = 0.5
+"""How often it is looked at whether the clients stand still."""
+
+TEXT = """
+model cache server tarball variable MODEL_ID NUM_SHARD REVISION HF_HUB_CACHE API_KEY ARG port token
+engine start stop health ready shard memory weights offline what does which how is this the a of and
+to where when set image deploy
+"""
+WORDS = TEXT.split()
+
+SCHEMAS: tuple[dict[str, Any], ...] = tuple(
+    {
+        "type": "object",
+        "properties": {name: {"type": "integer"}, "offline": {"type": "boolean"}},
+        "required": [name, "offline"],
+        "additionalProperties": False,
+    }
+    for name in ("shards", "port", "seconds")
+)
+
+
+class UnexpectedError(Exception):
+    """An answer was not what the request had to get."""
+
+
+class RefusedError(Exception):
+    """The server had too much to do (429) and said when to come again: right in a burst."""
+
+
+class Count(NamedTuple):
+    """The requests of one kind; times in seconds, of those that got what they had to."""
+
+    sent: int
+    right: int
+    refused: int
+    disturbed: int
+    """Cut off while the clients themselves stood still."""
+    wrong: int
+    median: float
+    longest: float
+
+
+class Load:
+    """Clients of one server, and what each request came to.
+
+    Args:
+        url: Where the server is.
+        key: The API key.
+        model: The model's name.
+        rng: What chooses.
+        burst: How many requests a burst sends at once.
+    """
+
+    def __init__(self, url: str, key: str, model: str, rng: random.Random, burst: int):
+        self.client = httpx.AsyncClient(
+            base_url=url,
+            headers={"Authorization": f"Bearer {key}"},
+            # shorter than the server's 5 s: it must not close what is about to be used
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=2.0),
+            timeout=ANSWER_SECONDS,
+        )
+        self.model = model
+        self.rng = rng
+        self.examples: list[str] = []
+        """What was wrong, the first few in words."""
+        self._burst = burst
+        self._deck: list[str] = []
+        self._bursts = 0  # begun so far, and twice: it is odd while one runs
+        self._seconds: defaultdict[str, list[float]] = defaultdict(list)
+        self._refused: Counter[str] = Counter()
+        self._disturbed: Counter[str] = Counter()
+        self._stalled = 0.0  # when the clients last stood still
+        self._wrong: Counter[str] = Counter()
+
+    @property
+    def wrong(self) -> int:
+        """Requests that did not get what they had to."""
+        return self._wrong.total()
+
+    @property
+    def done(self) -> int:
+        """Requests that have come to an end."""
+        return sum(count.sent for count in self.counts().values())
+
+    def stalled(self) -> None:
+        """Say that the clients stood still for long until now: a server cuts such clients off."""
+        self._stalled = time.monotonic()
+
+    def counts(self) -> dict[str, Count]:
+        """Return what came of the requests of each kind."""
+        counts = {}
+        for kind in sorted({*self._seconds, *self._refused, *self._disturbed, *self._wrong}):
+            times = sorted(self._seconds[kind])
+            counts[kind] = Count(
+                sent=len(times) + self._refused[kind] + self._disturbed[kind] + self._wrong[kind],
+                right=len(times),
+                refused=self._refused[kind],
+                disturbed=self._disturbed[kind],
+                wrong=self._wrong[kind],
+                median=times[len(times) // 2] if times else 0.0,
+                longest=times[-1] if times else 0.0,
+            )
+        return counts
+
+    async def one(self, kind: str | None = None) -> None:
+        """Send one request, of a kind or of any, and judge what came back."""
+        kind = kind or self._next()
+        ask = KINDS[kind][1]
+        began, bursts = time.monotonic(), self._bursts
+        try:
+            await ask(self)
+        except RefusedError:
+            if bursts % 2 or self._bursts != bursts:
+                self._refused[kind] += 1
+            else:
+                self._judge_wrong(kind, "429 outside a burst")
+        except UnexpectedError as error:
+            self._judge_wrong(kind, str(error))
+        except httpx.HTTPError as error:
+            await asyncio.sleep(STALL_CHECK_SECONDS)  # whether they stood still is told later
+            if self._stalled > began:
+                self._disturbed[kind] += 1
+                return
+            self._judge_wrong(kind, f"{type(error).__name__}: {error}")
+        else:
+            self._seconds[kind].append(time.monotonic() - began)
+
+    async def burst(self) -> None:
+        """Send many requests at once: more than the server lets in and lets wait."""
+        self._bursts += 1
+        try:
+            await asyncio.gather(*(self.one("burst") for _ in range(self._burst)))
+        finally:
+            self._bursts += 1
+
+    def _next(self) -> str:
+        """Deal a kind: every kind comes as often as its weight says before any comes again."""
+        if not self._deck:
+            self._deck = [kind for kind, (weight, _) in KINDS.items() for _ in range(weight)]
+            self.rng.shuffle(self._deck)
+        return self._deck.pop()
+
+    def text(self, words: int) -> str:
+        """Return a prompt that was hardly sent before."""
+        return " ".join(self.rng.choices(WORDS, k=words))
+
+    def chat(self, words: int, tokens: int, **options: Any) -> dict[str, Any]:
+        """Return the body of a chat that is answered with exactly so many tokens."""
+        messages = [{"role": "user", "content": self.text(words)}]
+        return self._body(tokens, messages=messages, **options)
+
+    def completion(self, words: int, tokens: int, **options: Any) -> dict[str, Any]:
+        """Return the body of a completion of exactly so many tokens."""
+        return self._body(tokens, prompt=self.text(words), **options)
+
+    def _body(self, tokens: int, **options: Any) -> dict[str, Any]:
+        return {"model": self.model, "max_tokens": tokens, "ignore_eos": True, **options}
+
+    def _judge_wrong(self, kind: str, words: str) -> None:
+        self._wrong[kind] += 1
+        if len(self.examples) < 50:
+            self.examples.append(f"{kind}: {words}")
+
+
+def _expect(response: httpx.Response, *statuses: int) -> None:
+    if response.status_code == 429 and 429 not in statuses:
+        if not response.headers.get("retry-after", "").isdigit():
+            raise UnexpectedError("429 without Retry-After")
+        raise RefusedError
+    if response.status_code not in statuses:
+        raise UnexpectedError(f"{response.status_code}: {response.text[:300]}")
+
+
+async def whole(load: Load, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Ask for a whole answer with as many tokens as the body names."""
+    response = await load.client.post(path, json=body)
+    _expect(response, 200)
+    document: dict[str, Any] = response.json()
+    tokens = document["usage"]["completion_tokens"]
+    if body.get("ignore_eos") and tokens != body["max_tokens"]:
+        raise UnexpectedError(f"{tokens} tokens instead of {body['max_tokens']}")
+    return document
+
+
+async def stream(
+    load: Load, path: str, body: dict[str, Any], leave_after: int | None = None
+) -> None:
+    """Read a stream to its end, or leave after so many pieces."""
+    asked = {**body, "stream": True, "stream_options": {"include_usage": True}}
+    reason, tokens, pieces = None, None, 0
+    async with load.client.stream("POST", path, json=asked) as response:
+        if response.status_code != 200:
+            await response.aread()
+        _expect(response, 200)
+        async for line in response.aiter_lines():
+            if not line.startswith("data: "):
+                continue
+            data = line.removeprefix("data: ")
+            if data == "[DONE]":
+                break
+            event = json.loads(data)
+            if "error" in event:
+                raise UnexpectedError(f"the stream ended with {data}")
+            pieces += 1
+            if pieces == leave_after:
+                return
+            for choice in event["choices"]:
+                reason = choice["finish_reason"] or reason
+            if event.get("usage"):
+                tokens = event["usage"]["completion_tokens"]
+        else:
+            raise UnexpectedError("the stream ended without [DONE]")
+    if (reason, tokens) != ("length", body["max_tokens"]):
+        raise UnexpectedError(f"the stream ended by {reason!r} after {tokens} tokens")
+
+
+async def chat_stream_short(load: Load) -> None:
+    await stream(load, "/v1/chat/completions", load.chat(10, load.rng.randint(4, 24)))
+
+
+async def chat_stream_long(load: Load) -> None:
+    await stream(load, "/v1/chat/completions", load.chat(150, load.rng.randint(100, 250)))
+
+
+async def chat_whole(load: Load) -> None:
+    await whole(load, "/v1/chat/completions", load.chat(20, load.rng.randint(4, 24)))
+
+
+async def chat_log_probabilities(load: Load) -> None:
+    body = load.chat(20, 8, logprobs=True, top_logprobs=3)
+    document = await whole(load, "/v1/chat/completions", body)
+    if len(document["choices"][0]["logprobs"]["content"]) != 8:
+        raise UnexpectedError("not one log probability a token")
+
+
+async def chat_structured(load: Load) -> None:
+    schema = load.rng.choice(SCHEMAS)
+    form = {"type": "json_schema", "json_schema": {"name": "launch", "schema": schema}}
+    body = load.chat(10, 80, response_format=form, ignore_eos=False)
+    document = await whole(load, "/v1/chat/completions", body)
+    choice = document["choices"][0]
+    if choice["finish_reason"] == "stop" and set(json.loads(choice["message"]["content"])) != set(
+        schema["required"]
+    ):
+        raise UnexpectedError(f"not by the schema: {choice['message']['content']}")
+
+
+async def completion_stream(load: Load) -> None:
+    await stream(load, "/v1/completions", load.completion(20, load.rng.randint(4, 24)))
+
+
+async def completion_whole_long(load: Load) -> None:
+    await whole(load, "/v1/completions", load.completion(150, load.rng.randint(60, 150)))
+
+
+async def completion_several(load: Load) -> None:
+    """Two prompts with two answers each."""
+    body = load.completion(10, 8, n=2, temperature=1)
+    body["prompt"] = [load.text(10), load.text(10)]
+    response = await load.client.post("/v1/completions", json=body)
+    _expect(response, 200)
+    if len(response.json()["choices"]) != 4:
+        raise UnexpectedError(f"{len(response.json()['choices'])} answers instead of 4")
+
+
+async def leave_stream(load: Load) -> None:
+    """A client that closes the connection in the middle of a stream."""
+    body = load.chat(10, 400)
+    await stream(load, "/v1/chat/completions", body, leave_after=load.rng.randint(1, 30))
+
+
+async def leave_whole(load: Load) -> None:
+    """A client that closes the connection before its whole answer is there."""
+    body = load.completion(10, 1000)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(load.rng.uniform(0.05, 1.5)):
+            _expect(await load.client.post("/v1/completions", json=body))
+
+
+async def wrong_json(load: Load) -> None:
+    path = load.rng.choice(("/v1/chat/completions", "/v1/completions", "/tokenize"))
+    content = load.rng.choice((b'{"model": ', b"[]", b"\xff\xfe", b'{"messages": 1}'))
+    headers = {"Content-Type": "application/json"}
+    _expect(await load.client.post(path, content=content, headers=headers), 400, 422)
+
+
+async def wrong_model(load: Load) -> None:
+    body = {**load.chat(3, 4), "model": load.text(1)}
+    _expect(await load.client.post("/v1/chat/completions", json=body), 404)
+
+
+async def wrong_key(load: Load) -> None:
+    headers = {"Authorization": f"Bearer {load.text(1)}"}
+    body = load.chat(3, 4)
+    _expect(await load.client.post("/v1/chat/completions", json=body, headers=headers), 401)
+
+
+async def wrong_length(load: Load) -> None:
+    """More tokens than the model's context holds."""
+    _expect(await load.client.post("/v1/completions", json=load.completion(2000, 4)), 400)
+
+
+async def wrong_path(load: Load) -> None:
+    _expect(await load.client.get(f"/{load.rng.getrandbits(40):x}"), 404)
+
+
+async def health(load: Load) -> None:
+    path = load.rng.choice(("/health", "/health/live", "/health/ready"))
+    _expect(await load.client.get(path), 200)
+
+
+async def metrics(load: Load) -> None:
+    response = await load.client.get("/metrics")
+    _expect(response, 200)
+    if "vllm:num_requests_running" not in response.text:
+        raise UnexpectedError("the metrics lack vLLM's")
+
+
+async def status(load: Load) -> None:
+    response = await load.client.get("/v1/status")
+    _expect(response, 200)
+    if response.json()["phase"] != "ready":
+        raise UnexpectedError(f"the phase is {response.json()['phase']}")
+
+
+async def models(load: Load) -> None:
+    response = await load.client.get("/v1/models")
+    _expect(response, 200)
+    if load.model not in [model["id"] for model in response.json()["data"]]:
+        raise UnexpectedError("the model is not in the list")
+
+
+async def tokenize(load: Load) -> None:
+    body = {"model": load.model, "prompt": load.text(30)}
+    response = await load.client.post("/tokenize", json=body)
+    _expect(response, 200)
+    document = response.json()
+    if document["count"] != len(document["tokens"]) or not document["count"]:
+        raise UnexpectedError(
+            f"a count of {document['count']}, of {len(document['tokens'])} tokens"
+        )
+
+
+async def in_a_burst(load: Load) -> None:
+    await whole(load, "/v1/completions", load.completion(5, 8))
+
+
+KINDS: dict[str, tuple[int, Callable[[Load], Awaitable[None]]]] = {
+    "chat, short stream": (20, chat_stream_short),
+    "chat, long stream": (2, chat_stream_long),
+    "chat, whole": (10, chat_whole),
+    "chat, log probabilities": (2, chat_log_probabilities),
+    "chat, by a schema": (2, chat_structured),
+    "completion, stream": (10, completion_stream),
+    "completion, long, whole": (2, completion_whole_long),
+    "completion, several": (2, completion_several),
+    "left in a stream": (6, leave_stream),
+    "left before the answer": (4, leave_whole),
+    "malformed JSON": (4, wrong_json),
+    "unknown model": (4, wrong_model),
+    "wrong key": (4, wrong_key),
+    "too long": (2, wrong_length),
+    "unknown path": (4, wrong_path),
+    "health": (10, health),
+    "metrics": (4, metrics),
+    "status": (4, status),
+    "models": (4, models),
+    "tokenize": (6, tokenize),
+    "burst": (0, in_a_burst),
+}
+"""Each kind of request: how often, and who asks and judges."""
+
+
+def counts_table(counts: dict[str, Count]) -> str:
+    """Return what came of each kind of request, a line each; times in seconds."""
+    heads = ("sent", "right", "refused", "disturbed", "wrong")
+    lines = [f"{'request':<26}" + "".join(f"{head:>10}" for head in heads) + "   median  longest"]
+    for kind, count in counts.items():
+        numbers = "".join(f"{n:>10}" for n in count[:5])
+        lines.append(f"{kind:<26}{numbers} {count.median:>8.3f} {count.longest:>8.3f}")
+    return "\n".join(lines)

@@ -1,0 +1,496 @@
+"""Rolling restarts under streams: is any lost?
+
+Run as ``python -m benchmarks.rolling --streams 200 --restarts 20``. Two replicas of the real launch
+serve the demo model behind a load balancer that honours readiness. Again and again so many streams
+are in flight, one of the replicas gets SIGTERM, and is started again; short requests come in all
+the while. In every second pair of restarts half of the streams are too long to finish within
+SHUTDOWN_TIMEOUT. Exit code 1 if a stream is lost (it neither came to its end nor was ended with an
+error event and ``[DONE]``), a new request was not answered, or a replica did not exit with 0 within
+SHUTDOWN_TIMEOUT and two seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import itertools
+import json
+import os
+import signal
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+
+from benchmarks.balancer import REQUEST_ID, Balancer, Replica
+from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, descendants, environment
+
+KEY = "a-key-of-the-replicas"
+CONTEXT_TOKENS = 2048 - 128
+"""What the demo model can answer at most, its prompt left out: a stream that is not to finish."""
+MARGIN_SECONDS = 2.0
+"""What a replica may take beyond SHUTDOWN_TIMEOUT."""
+SILENT_SECONDS = 300.0
+"""How long nothing may come on a stream before it counts as hung."""
+HANGING_SECONDS = 60.0
+"""How long beyond SHUTDOWN_TIMEOUT a stop may take before the run is given up."""
+GONE_SECONDS = 5.0
+"""How long after a replica's exit its processes may still be on their way out."""
+NEWCOMER_SECONDS = 0.5
+"""How long from one short request to the next."""
+FINISHING = 0.5
+"""Streams that are to finish need this part of SHUTDOWN_TIMEOUT."""
+COMPLETE, ENDED, LOST = "complete", "ended", "lost"
+
+
+class Stream(NamedTuple):
+    """How one stream came to its end."""
+
+    end: str
+    """``complete``, ``ended`` (an error event, then ``[DONE]``) or ``lost``."""
+    why: str
+    """What was lost and how; empty otherwise."""
+    replica: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Restart:
+    """One restart, and what came of the streams that were in flight."""
+
+    replica: str
+    tokens: list[int]
+    """How long the streams were to be, by turns."""
+    in_flight: int
+    """Streams that had begun and not ended at SIGTERM."""
+    ends: dict[str, int]
+    """Streams by their end, on both replicas."""
+    here: dict[str, int]
+    """The same for those on the replica that was stopped."""
+    lost: list[str]
+    """Why streams were lost, without repetition."""
+    exit_code: int
+    exit_seconds: float
+    left_behind: int
+    """Processes of the replica that were still there some seconds later."""
+    newcomers: int
+    """Short requests that were answered meanwhile."""
+    unanswered: list[str]
+    """What came instead of an answer to a short request."""
+    sent_again: int
+    """Requests that the balancer sent to the other replica after all."""
+
+
+def tell(words: str) -> None:
+    """Say how far it is."""
+    print(words, file=sys.stderr, flush=True)
+
+
+def judge(events: Sequence[str], tokens: int) -> tuple[str, str]:
+    """Say how a stream ended by its events' data; return the end and, if it was lost, why."""
+    if not events or events[-1] != "[DONE]":
+        last = events[-1][:200] if events else "nothing"
+        return LOST, f"no [DONE], the last event was {last}"
+    documents = [json.loads(event) for event in events[-4:-1]]
+    if any("error" in document for document in documents):
+        return ENDED, ""
+    reasons = [choice["finish_reason"] for one in documents for choice in one["choices"]]
+    counted = [one["usage"]["completion_tokens"] for one in documents if one.get("usage")]
+    if "length" in reasons and counted == [tokens]:
+        return COMPLETE, ""
+    return LOST, f"[DONE] after {reasons} and {counted} tokens instead of {tokens}"
+
+
+def chat(tokens: int, **options: Any) -> dict[str, Any]:
+    """Return a chat's body that is answered with exactly so many tokens."""
+    return {
+        "model": DEMO,
+        "messages": [{"role": "user", "content": "What is this?"}],
+        "max_tokens": tokens,
+        "ignore_eos": True,
+        **options,
+    }
+
+
+def own_cores(number: int) -> str:
+    """Return the cores of one of two replicas, as VLLM_CPU_OMP_THREADS_BIND lists them.
+
+    vLLM's workers spin while they wait, and would starve a replica that starts on the same cores.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    own = cores[number::2] or cores
+    return ",".join(map(str, own))
+
+
+async def still_there(pids: Iterable[int]) -> int:
+    """Return how many of the processes have not ended, and do not within some seconds: one that
+    was killed needs a while to give its memory back."""
+    deadline = time.monotonic() + GONE_SECONDS
+    while left := sum(Path(f"/proc/{pid}").exists() for pid in pids):
+        if time.monotonic() > deadline:
+            break
+        await asyncio.sleep(0.05)
+    return left
+
+
+class Streams:
+    """Streams in flight at once.
+
+    Args:
+        client: The client of the balancer.
+        balancer: What knows where each went.
+        tokens: How long they are, by turns.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, balancer: Balancer, tokens: Sequence[int]):
+        self._client = client
+        self._balancer = balancer
+        self._tokens = tokens
+        self._begun = 0
+        self._all_begun = asyncio.Event()
+
+    async def begin(self, count: int) -> None:
+        """Send the requests, and wait until every stream has brought something or ended."""
+        self._awaited = count
+        lengths = itertools.islice(itertools.cycle(self._tokens), count)
+        self._tasks = [asyncio.create_task(self._one(tokens)) for tokens in lengths]
+        await self._all_begun.wait()
+
+    @property
+    def in_flight(self) -> int:
+        """How many have not ended."""
+        return sum(not task.done() for task in self._tasks)
+
+    async def ends(self) -> list[Stream]:
+        """Wait for the end of each."""
+        return await asyncio.gather(*self._tasks)
+
+    async def _one(self, tokens: int) -> Stream:
+        name = uuid.uuid4().hex
+        events: list[str] = []
+        try:
+            why = await self._read(name, tokens, events)
+        except httpx.HTTPError as error:
+            why = f"{type(error).__name__}: {error}"
+        finally:
+            if not events:
+                self._has_begun()
+        end, reason = judge(events, tokens) if why is None else (LOST, why)
+        return Stream(end, reason, self._balancer.routes.get(name))
+
+    async def _read(self, name: str, tokens: int, events: list[str]) -> str | None:
+        """Fill ``events``; return why there were none to come."""
+        body = chat(tokens, stream=True, stream_options={"include_usage": True})
+        headers = {REQUEST_ID: name}
+        async with self._client.stream(
+            "POST", "/v1/chat/completions", json=body, headers=headers
+        ) as response:
+            if response.status_code != 200:
+                return f"{response.status_code}: {(await response.aread())[:200]!r}"
+            async for line in response.aiter_lines():
+                if line.startswith("data: "):
+                    if not events:
+                        self._has_begun()
+                    events.append(line.removeprefix("data: "))
+        return None
+
+    def _has_begun(self) -> None:
+        self._begun += 1
+        if self._begun == self._awaited:
+            self._all_begun.set()
+
+
+class Newcomers:
+    """Short requests that come in while replicas come and go."""
+
+    def __init__(self, client: httpx.AsyncClient):
+        self._client = client
+        self.answered = 0
+        self.unanswered: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def coming(self) -> AsyncIterator[None]:
+        """Let them come during a block, and wait for their answers at its end."""
+        over = asyncio.Event()
+        task = asyncio.create_task(self._come(over))
+        try:
+            yield
+        finally:
+            over.set()
+            await task
+
+    async def _come(self, over: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            while not over.is_set():
+                group.create_task(self._one())
+                await asyncio.sleep(NEWCOMER_SECONDS)
+
+    async def _one(self) -> None:
+        try:
+            response = await self._client.post("/v1/chat/completions", json=chat(2))
+        except httpx.HTTPError as error:
+            self.unanswered.append(f"{type(error).__name__}: {error}")
+        else:
+            if response.status_code == 200:
+                self.answered += 1
+            else:
+                self.unanswered.append(f"{response.status_code}: {response.text[:200]}")
+
+
+class Fleet:
+    """Two replicas of a launch behind a balancer.
+
+    Args:
+        environ: The environment of each.
+        folder: Where their logs go.
+        timeout: SHUTDOWN_TIMEOUT.
+        standing: A server that is ready already, and is the first replica; it is never stopped.
+    """
+
+    def __init__(
+        self,
+        environ: dict[str, str],
+        folder: Path,
+        timeout: int,
+        standing: Launch | None = None,
+    ):
+        self._environ = {**environ, "SHUTDOWN_TIMEOUT": str(timeout)}
+        self._folder = folder
+        self._standing = standing
+        self._launches = [standing] if standing else []
+        self._starts = 0
+        self.timeout = timeout
+        self.stoppable = [1] if standing else [0, 1]
+        """The numbers of the replicas that can be restarted."""
+
+    async def __aenter__(self) -> Fleet:
+        try:
+            for number in self.stoppable:  # in turn: the second finds what the first has compiled
+                self._launches.append(await self._start(number))
+        except BaseException:
+            await self.__aexit__()
+            raise
+        self.replicas = [
+            Replica(f"replica {number}", launch.port)
+            for number, launch in enumerate(self._launches)
+        ]
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        for launch in self._launches:
+            if launch is not self._standing:
+                await asyncio.to_thread(launch.stop, seconds=self.timeout + 30)
+
+    async def until_ready(self) -> None:
+        """Wait until the balancer knows that every replica is ready."""
+        async with asyncio.timeout(SILENT_SECONDS):
+            while not all(replica.ready for replica in self.replicas):
+                await asyncio.sleep(0.05)
+
+    async def stop(self, number: int) -> tuple[int, float, int]:
+        """Send SIGTERM; return the exit code, seconds, and how many processes are left behind."""
+        launch = self._launches[number]
+        tree = descendants(launch.process.pid)
+        began = time.monotonic()
+        launch.process.send_signal(signal.SIGTERM)
+        try:
+            code = await asyncio.to_thread(launch.process.wait, self.timeout + HANGING_SECONDS)
+        finally:
+            launch.process.kill()
+        seconds = time.monotonic() - began
+        return code, seconds, await still_there(tree)
+
+    async def start(self, number: int) -> None:
+        """Start a replica again."""
+        launch = self._launches[number] = await self._start(number)
+        self.replicas[number].moved_to(launch.port)
+
+    async def _start(self, number: int) -> Launch:
+        self._starts += 1
+        cores = {"VLLM_CPU_OMP_THREADS_BIND": own_cores(number)}
+        launch = Launch({**self._environ, **cores}, self._folder / f"{self._starts}.log")
+        try:
+            await asyncio.to_thread(launch.until_ready)
+        except BaseException:
+            launch.stop()
+            raise
+        return launch
+
+
+async def restart(
+    fleet: Fleet,
+    balancer: Balancer,
+    client: httpx.AsyncClient,
+    number: int,
+    streams: int,
+    tokens: list[int],
+) -> Restart:
+    """Restart a replica while streams are in flight; return what came of them."""
+    await fleet.until_ready()
+    newcomers, sent_again = Newcomers(client), balancer.sent_again
+    flight = Streams(client, balancer, tokens)
+    await flight.begin(streams)
+    in_flight = flight.in_flight
+    async with newcomers.coming():
+        code, seconds, left_behind = await fleet.stop(number)
+        await fleet.start(number)
+        await fleet.until_ready()
+        ends = await flight.ends()
+    name = fleet.replicas[number].name
+    return Restart(
+        replica=name,
+        tokens=tokens,
+        in_flight=in_flight,
+        ends=dict(Counter(stream.end for stream in ends)),
+        here=dict(Counter(stream.end for stream in ends if stream.replica == name)),
+        lost=sorted({stream.why for stream in ends if stream.why}),
+        exit_code=code,
+        exit_seconds=seconds,
+        left_behind=left_behind,
+        newcomers=newcomers.answered,
+        unanswered=newcomers.unanswered,
+        sent_again=balancer.sent_again - sent_again,
+    )
+
+
+async def tokens_per_second(
+    balancer: Balancer, client: httpx.AsyncClient, streams: int, tokens: int = 64
+) -> float:
+    """Return how fast each of so many streams comes; the first round warms up."""
+    for _ in range(2):
+        flight = Streams(client, balancer, [tokens])
+        begun = time.monotonic()
+        await flight.begin(streams)
+        ends = await flight.ends()
+        seconds = time.monotonic() - begun
+        if {stream.end for stream in ends} != {COMPLETE}:
+            raise RuntimeError(f"streams fail before any restart: {ends[0].why}")
+    return tokens / seconds
+
+
+async def roll(fleet: Fleet, streams: int, restarts: int, key: str) -> list[Restart]:
+    """Restart the replicas by turns, so many times.
+
+    Args:
+        fleet: The replicas; started here, and stopped at the end.
+        streams: How many are in flight at each SIGTERM.
+        restarts: How many.
+        key: The API key of every replica.
+    """
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=streams)
+    headers = {"Authorization": f"Bearer {key}"}
+    done: list[Restart] = []
+    async with (
+        fleet,
+        Balancer(fleet.replicas) as balancer,
+        httpx.AsyncClient(
+            base_url=balancer.url, headers=headers, timeout=SILENT_SECONDS, limits=limits
+        ) as client,
+    ):
+        await fleet.until_ready()
+        speed = await tokens_per_second(balancer, client, streams)
+        tell(f"both are ready; each of {streams} streams gets {speed:.1f} tokens a second")
+        for number in range(restarts):
+            finishing = max(8, min(CONTEXT_TOKENS, int(speed * fleet.timeout * FINISHING)))
+            tokens = [finishing] if number // 2 % 2 else [finishing, CONTEXT_TOKENS]
+            replica = fleet.stoppable[number % len(fleet.stoppable)]
+            one = await restart(fleet, balancer, client, replica, streams, tokens)
+            done.append(one)
+            tell(f"restart {number + 1} of {restarts}: {restart_line(one)}")
+    return done
+
+
+def faults(restarts: Sequence[Restart], timeout: int) -> list[str]:
+    """Return what is against the numbers; nothing if all is well."""
+    found = []
+    for number, one in enumerate(restarts, 1):
+        if one.ends.get(LOST):
+            found.append(f"restart {number}: {one.ends[LOST]} lost: {'; '.join(one.lost[:3])}")
+        if one.unanswered:
+            found.append(
+                f"restart {number}: {len(one.unanswered)} new requests were not answered: "
+                + one.unanswered[0]
+            )
+        if one.exit_code != 0:
+            found.append(f"restart {number}: exit code {one.exit_code}")
+        if one.exit_seconds > timeout + MARGIN_SECONDS:
+            found.append(f"restart {number}: {one.exit_seconds:.1f} s from SIGTERM to the exit")
+        if one.left_behind:
+            found.append(f"restart {number}: {one.left_behind} processes were left behind")
+    return found
+
+
+def restart_line(one: Restart) -> str:
+    """Return a restart in words."""
+    ends = ", ".join(f"{count} {end}" for end, count in sorted(one.ends.items()))
+    here = ", ".join(f"{count} {end}" for end, count in sorted(one.here.items()))
+    return (
+        f"{one.replica}, {one.in_flight} streams of {' and '.join(map(str, one.tokens))} tokens: "
+        f"{ends} (on the replica: {here}); exit "
+        f"{one.exit_code} in {one.exit_seconds:.1f} s; {one.newcomers} new requests answered, "
+        f"{len(one.unanswered)} not, {one.sent_again} sent again"
+    )
+
+
+def main() -> None:
+    """Start two replicas, restart them, and report."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.rolling", description=__doc__)
+    parser.add_argument("--streams", type=int, default=200, help="in flight at each SIGTERM")
+    parser.add_argument("--restarts", type=int, default=20)
+    parser.add_argument("--shutdown-timeout", type=int, default=25, help="SHUTDOWN_TIMEOUT")
+    parser.add_argument("--logs", type=Path, help="keep the replicas' logs in this folder")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args()
+    timeout = arguments.shutdown_timeout
+    with tempfile.TemporaryDirectory() as directory:
+        home = Path(directory)
+        folder = arguments.logs or home
+        folder.mkdir(parents=True, exist_ok=True)
+        environ = environment(home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE), API_KEY=KEY)
+        fleet = Fleet(environ, folder, timeout)
+        done = asyncio.run(roll(fleet, arguments.streams, arguments.restarts, KEY))
+    found = faults(done, timeout)
+    if arguments.json:
+        document = {"restarts": [dataclasses.asdict(one) for one in done], "faults": found}
+        print(json.dumps(document, indent=1))
+    else:
+        print(report_text(done, found))
+    sys.exit(1 if found else 0)
+
+
+def report_text(done: Sequence[Restart], found: Sequence[str]) -> str:
+    """Return the report in words."""
+    ends: Counter[str] = Counter()
+    here: Counter[str] = Counter()
+    for one in done:
+        ends.update(one.ends)
+        here.update(one.here)
+    in_flight = sum(one.in_flight for one in done)
+    seconds = [one.exit_seconds for one in done]
+    return "\n".join(
+        [
+            f"cores: {os.cpu_count()}, {len(done)} restarts, {in_flight} of {ends.total()} streams "
+            "in flight at SIGTERM",
+            *(
+                f"{end + ':':<10} {ends[end]:>6}, on the replica that was stopped {here[end]:>6}"
+                for end in (COMPLETE, ENDED, LOST)
+            ),
+            f"SIGTERM to exit, s: median {statistics.median(seconds):.1f}, max {max(seconds):.1f}",
+            f"new requests: {sum(one.newcomers for one in done)} answered, "
+            f"{sum(len(one.unanswered) for one in done)} not, "
+            f"{sum(one.sent_again for one in done)} sent to the other replica",
+            f"verdict: {'; '.join(found) or 'none lost'}",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

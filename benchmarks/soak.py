@@ -1,0 +1,297 @@
+"""Hours of mixed load on the served demo model: is every request answered as it must be, and does
+the memory stay flat?
+
+Run as ``python -m benchmarks.soak --seconds 7200 --out soak.csv``. One real engine; streams and
+whole answers, clients that leave, wrong requests, probes, and now and then more requests at once
+than are let in. The memory of each process is read every ten seconds, and written to a CSV file.
+Exit code 1 if an answer was wrong, a process died, or a process grew by 1 % or more after the first
+ten minutes (judged from twenty minutes on).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import random
+import re
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from benchmarks.memory import Growth, MemoryLog, Reading, growth, growth_table
+from benchmarks.mixed_load import STALL_CHECK_SECONDS, Count, Load, counts_table
+from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, environment
+
+KEY = "a-key-of-the-soak"
+CONCURRENT = 16
+QUEUED = 16
+ORDINARY = 12
+"""Requests outside bursts at once, at most: fewer than are let in, so that none may be refused."""
+BURST = CONCURRENT + QUEUED + 16
+BURST_SECONDS = 300.0
+"""How long from one burst to the next."""
+READING_SECONDS = 10.0
+TELL_SECONDS = 60.0
+STALL_SECONDS = 4.0
+"""A server may close a connection on a client that stands still for so long."""
+SETTLE_SECONDS = 600.0
+"""What comes before this is not judged: caches fill."""
+WINDOW_SECONDS = 300.0
+JUDGED_SECONDS = 1200.0
+"""A run shorter than this gives no verdict on growth."""
+GROWTH = 0.01
+LEFT_SECONDS = 30.0
+"""How soon after the last request the engine must have nothing left to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a soak came to."""
+
+    seconds: float
+    sent: int
+    counts: dict[str, Count]
+    examples: list[str]
+    grown: list[Growth]
+    judged: bool
+    """Whether the run was long enough for a verdict on growth."""
+    faults: list[str]
+    """What is against the numbers; empty if all is well."""
+
+
+def windows(seconds: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the two windows that a run is judged by, each ``(from, to)`` in seconds.
+
+    From minute 10 to 15 and the last five minutes; of a short run the third and the last tenth.
+    """
+    if seconds >= JUDGED_SECONDS:
+        settled = (SETTLE_SECONDS, SETTLE_SECONDS + WINDOW_SECONDS)
+        return settled, (seconds - WINDOW_SECONDS, seconds)
+    tenth = max(seconds / 10, READING_SECONDS)
+    return (2 * tenth, 3 * tenth), (seconds - tenth, seconds)
+
+
+def soak_environment(home: Path) -> dict[str, str]:
+    """Return the environment that the soak launches the demo model in."""
+    return environment(
+        home,
+        MODEL_ID=DEMO,
+        HF_HUB_CACHE=str(DEMO_CACHE),
+        API_KEY=KEY,
+        MAX_CONCURRENT_REQUESTS=str(CONCURRENT),
+        MAX_QUEUED_REQUESTS=str(QUEUED),
+    )
+
+
+def tell(words: str) -> None:
+    """Say how far it is."""
+    print(words, file=sys.stderr, flush=True)
+
+
+@contextlib.asynccontextmanager
+async def running(*tasks: asyncio.Task[None]) -> AsyncIterator[None]:
+    """End tasks when the block ends; what one of them raised is raised here."""
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
+
+
+async def soak(
+    launch: Launch, key: str, seconds: float, rate: float, seed: int, out: Path
+) -> Report:
+    """Load a server that is ready.
+
+    Args:
+        launch: The server, with the limits of :func:`soak_environment`.
+        key: Its API key.
+        seconds: How long.
+        rate: Requests a second, bursts apart.
+        seed: What the choice of requests follows from.
+        out: The CSV file that the readings of the memory go to.
+    """
+    load = Load(launch.url, key, DEMO, random.Random(seed), BURST)
+    began = time.monotonic()
+    with out.open("w", newline="") as file:
+        log = MemoryLog(launch.process.pid, file)
+        at_first = log.read(0.0)
+        helpers = (
+            asyncio.create_task(_read_memory(log, began)),
+            asyncio.create_task(_tell(load, log, began, seconds)),
+            asyncio.create_task(_watch_stalls(load, began)),
+        )
+        async with load.client, running(*helpers):
+            await _load(load, launch, began, seconds, rate)
+            left = await _until_idle(load) if launch.process.poll() is None else 0.0
+        at_last = log.read(time.monotonic() - began)
+    lasted = time.monotonic() - began
+    grown = growth(log.readings, *windows(lasted))
+    judged = lasted >= JUDGED_SECONDS
+    return Report(
+        seconds=lasted,
+        sent=load.done,
+        counts=load.counts(),
+        examples=load.examples,
+        grown=grown,
+        judged=judged,
+        faults=[
+            *([f"{load.wrong} answers were not what they had to be"] if load.wrong else []),
+            *([f"the engine still had {left:g} requests at the end"] if left else []),
+            *_died(at_first, at_last),
+            *_grew(grown if judged else []),
+        ],
+    )
+
+
+async def _load(load: Load, launch: Launch, began: float, seconds: float, rate: float) -> None:
+    """Send requests, as independent clients do: the times between them are exponential.
+
+    Ends early if the server does.
+    """
+    free = asyncio.Semaphore(ORDINARY)
+    between = min(BURST_SECONDS, seconds / 3)
+    next_burst = began + between / 2
+    due = began
+
+    async def ordinary() -> None:
+        try:
+            await load.one()
+        finally:
+            free.release()
+
+    async with asyncio.TaskGroup() as group:
+        while (now := time.monotonic()) < began + seconds and launch.process.poll() is None:
+            if now >= next_burst:
+                next_burst += between
+                group.create_task(load.burst())
+            # after a pause the server's clients do not make up for what they did not ask
+            due = max(due, now - 1) + load.rng.expovariate(rate)
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await free.acquire()
+            group.create_task(ordinary())
+
+
+async def _read_memory(log: MemoryLog, began: float) -> None:
+    while True:
+        await asyncio.sleep(READING_SECONDS - (time.monotonic() - began) % READING_SECONDS)
+        await asyncio.to_thread(log.read, time.monotonic() - began)
+
+
+async def _watch_stalls(load: Load, began: float) -> None:
+    """See when this process itself stands still, on a machine that has too much to do."""
+    while True:
+        before = time.monotonic()
+        await asyncio.sleep(STALL_CHECK_SECONDS / 2)
+        late = time.monotonic() - before
+        if late > STALL_SECONDS:
+            load.stalled()
+            tell(f"{time.monotonic() - began:.0f} s: the clients stood still for {late:.0f} s")
+
+
+async def _tell(load: Load, log: MemoryLog, began: float, seconds: float) -> None:
+    while True:
+        await asyncio.sleep(TELL_SECONDS)
+        latest = {reading.process: reading.held for reading in log.readings}
+        sizes = ", ".join(f"{name} {held / 1e6:.1f}" for name, held in latest.items())
+        tell(
+            f"{time.monotonic() - began:.0f} of {seconds:.0f} s: {load.done} requests, "
+            f"{load.wrong} wrong; MB held: {sizes}"
+        )
+        for example in load.examples[:5]:
+            tell(f"  {example}")
+
+
+async def _until_idle(load: Load) -> float:
+    """Wait until the engine has nothing to do; return how many requests it still has."""
+    deadline = time.monotonic() + LEFT_SECONDS
+    while True:
+        text = (await load.client.get("/metrics")).text
+        found = re.findall(r"^vllm:num_requests_(?:running|waiting)\{.*?\} (\S+)$", text, re.M)
+        left = sum(float(number) for number in found)
+        if not left or time.monotonic() > deadline:
+            return left
+        await asyncio.sleep(0.5)
+
+
+def _died(first: list[Reading], last: list[Reading]) -> list[str]:
+    there = {reading.pid for reading in last}
+    return [f"the {one.process} ({one.pid}) has ended" for one in first if one.pid not in there]
+
+
+def _grew(grown: list[Growth]) -> list[str]:
+    return [f"the {one.process} grew by {one.ratio:.2%}" for one in grown if one.ratio >= GROWTH]
+
+
+def report_text(report: Report) -> str:
+    """Return the report in words and tables."""
+    refused = sum(count.refused for count in report.counts.values())
+    verdict = "; ".join(report.faults) or "all is well"
+    return "\n".join(
+        [
+            f"cores: {os.cpu_count()}, {report.seconds:.0f} s, {report.sent} requests, "
+            f"{refused} refused in bursts",
+            counts_table(report.counts),
+            "",
+            "memory held (anonymous and shared), MB:",
+            growth_table(report.grown),
+            *([] if report.judged else ["too short for a verdict on growth"]),
+            *report.examples,
+            f"verdict: {verdict}",
+        ]
+    )
+
+
+def report_json(report: Report) -> str:
+    """Return the report as one JSON object."""
+    return json.dumps(
+        {
+            **dataclasses.asdict(report),
+            "counts": {kind: count._asdict() for kind, count in report.counts.items()},
+            "grown": [one._asdict() for one in report.grown],
+        },
+        indent=1,
+    )
+
+
+def main() -> None:
+    """Start the server, load it, and report."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=7200)
+    parser.add_argument(
+        "--rate", type=float, default=1.5, help="requests a second, bursts apart (default 1.5)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="what the requests follow from")
+    parser.add_argument("--out", type=Path, default=Path("soak.csv"), help="the readings, as CSV")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        home = Path(directory)
+        launch = Launch(soak_environment(home), home / "log")
+        try:
+            tell(f"starting; the log is {launch.log}")
+            launch.until_ready()
+            report = asyncio.run(
+                soak(launch, KEY, arguments.seconds, arguments.rate, arguments.seed, arguments.out)
+            )
+        finally:
+            code = launch.stop()
+    if code != 0:
+        report = dataclasses.replace(
+            report, faults=[*report.faults, f"the server exited with {code}"]
+        )
+    print(report_json(report) if arguments.json else report_text(report))
+    sys.exit(1 if report.faults else 0)
+
+
+if __name__ == "__main__":
+    main()

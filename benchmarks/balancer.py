@@ -1,16 +1,17 @@
 """A small load balancer for HTTP/1.1: round robin over the replicas that say that they are ready.
 
-It polls each replica's ``/health/ready``, passes the bytes of an answer on as they come, keeps
-connections open on both sides, and passes a client's leaving on. It sends a request to another
-replica only where none can have begun to work on it: the connection was refused, or the answer was
-503 and no byte of it has gone to the client.
+It polls each replica's ``/health/ready``, passes the bytes of an answer on as they come, and passes
+a client's leaving on. It keeps clients' connections, but opens one of its own for each request: a
+server may close an idle connection just when a request is written to it, and then nobody knows
+whether that was read. It sends a request to another replica only where none can have begun to work
+on it: the connection was refused, or the answer was 503 and no byte of it has gone to the client.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 
 import httptools
@@ -18,13 +19,20 @@ import httpx
 
 POLL_SECONDS = 0.5
 POLL_TIMEOUT_SECONDS = 10.0
+POLL_FAILURES = 3
+"""So many probes without an answer, one after another, and a replica is not ready: Kubernetes'
+default ``failureThreshold``. One that answers that it is not ready is so at once."""
 LEFT_SECONDS = 0.2
 """How often it looks whether the client has left."""
 READ_BYTES = 1 << 16
 REQUEST_ID = "x-request-id"
 
 NO_REPLICA = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
-BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+BAD_GATEWAY = (
+    "HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{words}"
+)
+BACKLOG = 1024
+"""Connections that wait to be accepted: hundreds of clients ask at once."""
 
 
 class CutError(Exception):
@@ -39,16 +47,14 @@ class Replica:
     port: int
     """On the loopback address; another one after a restart."""
     ready: bool = False
-    idle: list[Upstream] = field(default_factory=list)
-    """Open connections without a request."""
+    failures: int = 0
+    """Probes without an answer since the last one with any."""
 
     def moved_to(self, port: int) -> None:
         """Say that the replica was started again, on another port."""
         self.ready = False
+        self.failures = 0
         self.port = port
-        for upstream in self.idle:
-            upstream.close()
-        self.idle.clear()
 
 
 class _Message:
@@ -109,12 +115,6 @@ class Upstream:
         self._reader = reader
         self._writer = writer
 
-    @property
-    def usable(self) -> bool:
-        """Whether it can take a request: its last answer has ended, and it is still open."""
-        open_still = not (self._reader.at_eof() or self._writer.is_closing())
-        return self.answer.done and self.answer.keeps_alive and open_still
-
     def close(self) -> None:
         """Close it."""
         self._writer.close()
@@ -146,10 +146,10 @@ class Upstream:
         try:
             data = await self._reader.read(READ_BYTES)
             if not data:
-                raise CutError
+                raise CutError("closed")
             self.answer.parser.feed_data(data)
         except (OSError, httptools.HttpParserError) as error:
-            raise CutError from error
+            raise CutError(f"{type(error).__name__}: {error}") from error
         return data
 
 
@@ -170,7 +170,7 @@ class Balancer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Balancer:
-        self._server = await asyncio.start_server(self._client, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._client, "127.0.0.1", 0, backlog=BACKLOG)
         self._poll = asyncio.create_task(self._poll_all())
         return self
 
@@ -184,9 +184,6 @@ class Balancer:
         for task in (self._poll, *self._tasks):
             task.cancel()
         await asyncio.gather(self._poll, *self._tasks, return_exceptions=True)
-        for replica in self.replicas:
-            for upstream in replica.idle:
-                upstream.close()
         await asyncio.sleep(0)  # the transports close in the loop's next turn
 
     @property
@@ -195,7 +192,8 @@ class Balancer:
         return f"http://127.0.0.1:{port}"
 
     async def _poll_all(self) -> None:
-        async with httpx.AsyncClient(timeout=POLL_TIMEOUT_SECONDS) as client:
+        limits = httpx.Limits(max_keepalive_connections=0)
+        async with httpx.AsyncClient(timeout=POLL_TIMEOUT_SECONDS, limits=limits) as client:
             while True:
                 await asyncio.gather(*(self._ask(client, one) for one in self.replicas))
                 await asyncio.sleep(POLL_SECONDS)
@@ -205,8 +203,10 @@ class Balancer:
         try:
             answer = await client.get(f"http://127.0.0.1:{port}/health/ready")
         except httpx.HTTPError:
-            replica.ready = False
+            replica.failures += 1
+            replica.ready = replica.ready and replica.failures < POLL_FAILURES
         else:
+            replica.failures = 0
             replica.ready = answer.status_code == 200 and port == replica.port
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -240,7 +240,7 @@ class Balancer:
         while untried:
             replica = untried.pop(0)
             try:
-                upstream = await self._connect(replica)
+                upstream = Upstream(*await asyncio.open_connection("127.0.0.1", replica.port))
             except OSError:
                 replica.ready = False
                 self.sent_again += bool(untried)
@@ -250,19 +250,21 @@ class Balancer:
                 if upstream.answer.status == 503:
                     while not upstream.answer.done:
                         first += await upstream.more()
-                    self._keep(replica, upstream)
                     turned_away = first
                     self.sent_again += bool(untried)
                     continue
-            except CutError:
-                upstream.close()
-                writer.write(BAD_GATEWAY)
+                if request.request_id is not None:
+                    self.routes[request.request_id] = replica.name
+                await self._pass_on(first, upstream, reader, writer)
+                return
+            except CutError as error:
+                if not upstream.answer.head_done:
+                    words = f"{replica.name} gave no answer: {error}"
+                    writer.write(BAD_GATEWAY.format(length=len(words), words=words).encode())
+                    await writer.drain()
                 raise
-            if request.request_id is not None:
-                self.routes[request.request_id] = replica.name
-            await self._pass_on(first, upstream, reader, writer)
-            self._keep(replica, upstream)
-            return
+            finally:
+                upstream.close()
         writer.write(turned_away)
         await writer.drain()
 
@@ -287,9 +289,6 @@ class Balancer:
                 await writer.drain()
                 writer.write(await upstream.more())
             await writer.drain()
-        except BaseException:
-            upstream.close()
-            raise
         finally:
             watching.cancel()
 
@@ -299,20 +298,6 @@ class Balancer:
         count = len(self.replicas)
         turned = [self.replicas[(self._turn + n) % count] for n in range(count)]
         return [replica for replica in turned if replica.ready]
-
-    async def _connect(self, replica: Replica) -> Upstream:
-        while replica.idle:
-            upstream = replica.idle.pop()
-            if upstream.usable:
-                return upstream
-            upstream.close()
-        return Upstream(*await asyncio.open_connection("127.0.0.1", replica.port))
-
-    def _keep(self, replica: Replica, upstream: Upstream) -> None:
-        if upstream.usable:
-            replica.idle.append(upstream)
-        else:
-            upstream.close()
 
 
 async def _read_request(reader: asyncio.StreamReader) -> Request | None:

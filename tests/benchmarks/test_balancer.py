@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from benchmarks.balancer import Balancer, Replica
+from benchmarks.balancer import POLL_FAILURES, Balancer, Replica
 
 READY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbusy"
@@ -39,6 +39,8 @@ class ScriptedServer:
         self.connections = 0
         self.left = asyncio.Event()
         self.ready = ready
+        self.deaf = False
+        """Whether probes get no answer."""
         self._script = script
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -67,6 +69,8 @@ class ScriptedServer:
         counted = False
         while head := await head_of_request(reader):
             if head.startswith(b"GET /health/ready "):
+                if self.deaf:
+                    break
                 writer.write(READY if self.ready else BUSY)
                 if self.ready:
                     continue
@@ -128,7 +132,7 @@ async def balanced(*servers: ScriptedServer) -> AsyncIterator[tuple[Balancer, ht
             yield balancer, client
 
 
-def test_it_goes_by_turns_and_keeps_connections() -> None:
+def test_it_goes_by_turns_and_uses_no_connection_twice() -> None:
     async def scenario() -> None:
         async with (
             ScriptedServer(answer) as first,
@@ -139,7 +143,7 @@ def test_it_goes_by_turns_and_keeps_connections() -> None:
                 came = await client.get("/", headers={"X-Request-Id": str(number)})
                 assert came.text == "whole"
             assert first.asked == second.asked == 3
-            assert first.connections == second.connections == 1
+            assert first.connections == second.connections == 3
             assert sorted(balancer.routes.values()) == ["0", "0", "0", "1", "1", "1"]
             assert balancer.sent_again == 0
 
@@ -187,6 +191,27 @@ def test_what_all_turn_away_is_turned_away() -> None:
     asyncio.run(scenario())
 
 
+def test_one_probe_without_an_answer_says_nothing() -> None:
+    """1. A probe is cut off: the replica is still ready. 2. So are three in a row: it is not."""
+
+    async def scenario() -> None:
+        async with (
+            ScriptedServer(answer) as server,
+            balanced(server) as (balancer, _),
+        ):
+            (replica,) = balancer.replicas
+            server.deaf = True
+            async with asyncio.timeout(10):
+                while not replica.failures:
+                    await asyncio.sleep(0.01)
+                assert replica.ready
+                while replica.ready:
+                    await asyncio.sleep(0.01)
+            assert replica.failures == POLL_FAILURES
+
+    asyncio.run(scenario())
+
+
 def test_one_that_refuses_connections_is_passed_over() -> None:
     async def scenario() -> None:
         async with ScriptedServer(answer) as first, ScriptedServer(answer) as second:
@@ -214,7 +239,8 @@ def test_what_a_replica_may_have_begun_is_not_sent_again(script: Script) -> None
                 with pytest.raises(httpx.HTTPError):
                     await client.get("/")
             else:
-                assert (await client.get("/")).status_code == 502
+                came = await client.get("/")
+                assert (came.status_code, came.text) == (502, "1 gave no answer: closed")
             assert first.asked + second.asked == 1
 
     asyncio.run(scenario())

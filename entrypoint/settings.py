@@ -36,6 +36,7 @@ PASSED_ON = {
         "OMP_",
         "KMP_",
         "GOMP_",
+        "ONEDNN_",
         "CUDA_",
         "NCCL_",
         "HIP_",

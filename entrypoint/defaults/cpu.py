@@ -22,6 +22,10 @@ SPIN_MILLISECONDS = "5"
 """How long a thread that has nothing to do spins before it sleeps; vLLM's own choice where it
 binds threads, and wasted time of a quota beyond that."""
 
+PRIMITIVES = "256"
+"""Compiled matrix products that oneDNN keeps, one for each number of tokens in a step and shape of
+weights. Of its own 1024 each takes a quarter of a megabyte, so that an engine grew for hours; 256
+are those of fifty different steps."""
 
 FEW_CORES = 4
 """Up to so many, the core that vLLM leaves to its scheduler, which mostly sleeps, is missed: with
@@ -44,7 +48,7 @@ def cpu_defaults(settings: Settings, model: Model, hardware: Hardware, ranks: in
             options["--dtype"] = dtype = "float32"
         else:
             notes.append(_no_room_for_float32(model, hardware))
-    environment = _preload(settings, hardware)
+    environment = _preload(settings, hardware) | {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": PRIMITIVES}
     if hardware.memory_bytes is not None:
         space = _cache_bytes(model, dtype, hardware.memory_bytes)
         environment["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, -(-space // (ranks * GIB))))

@@ -198,6 +198,11 @@ class TestThreads:
         assert cpu_defaults(settings(), a_model(), node, 1).environment["KMP_BLOCKTIME"] == "5"
 
 
+def test_the_cache_of_compiled_products_is_bounded() -> None:
+    environment = cpu_defaults(settings(), a_model(), machine(), 1).environment
+    assert environment["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "256"
+
+
 class TestPreload:
     LIBRARIES: ClassVar = {"tcmalloc": "/l/libtcmalloc_minimal.so.4", "openmp": "/v/libiomp5.so"}
 

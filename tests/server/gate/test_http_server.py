@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
 import socket
 import ssl
 import subprocess
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 
@@ -107,6 +110,46 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
 
 def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Cycle:
+    """Garbage that only a collection finds."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_garbage_does_not_pile_up_after_a_freeze(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1. The heap is frozen while the server starts, as vLLM does. 2. Garbage that has outlived the
+    young collections is found by a full one, long before there is much."""
+
+    async def startup(server: http_server.NoSignalServer, *sockets: Any) -> None:
+        gc.collect()
+        gc.freeze()
+        await uvicorn.Server.startup(server, *sockets)
+
+    async def scenario() -> None:
+        server = Running()
+        await server.until_accepting()
+        cycle = Cycle()
+        old = weakref.ref(cycle)
+        gc.collect(0)
+        gc.collect(1)  # it is of the oldest generation now
+        del cycle
+        kept: list[object] = []
+        while old() is not None:
+            kept += [Cycle() for _ in range(1000)]
+            assert len(kept) < 100_000
+        terminate()
+        await server.task
+
+    monkeypatch.setattr(http_server.NoSignalServer, "startup", startup)
+    ballast = [[] for _ in range(1_000_000)]  # what vLLM's modules are
+    try:
+        run(scenario)
+    finally:
+        gc.unfreeze()
+        del ballast
 
 
 class TestStop:

@@ -32,7 +32,7 @@ CLOSE_SECONDS = 1
 """What connections get to close once every answer has ended."""
 
 
-class Server(NoSignalServer):
+class Server(NoSignalServer):  # type: ignore[misc]  # vLLM ships no types
     """vLLM's server, whose garbage does not pile up.
 
     vLLM freezes its heap as it starts. Python puts a full collection off until there are a quarter

@@ -123,7 +123,7 @@ def test_garbage_does_not_pile_up_after_a_freeze(monkeypatch: pytest.MonkeyPatch
     """1. The heap is frozen while the server starts, as vLLM does. 2. Garbage that has outlived the
     young collections is found by a full one, long before there is much."""
 
-    async def startup(server: http_server.NoSignalServer, *sockets: Any) -> None:
+    async def startup(server: uvicorn.Server, *sockets: Any) -> None:
         gc.collect()
         gc.freeze()
         await uvicorn.Server.startup(server, *sockets)
@@ -143,8 +143,8 @@ def test_garbage_does_not_pile_up_after_a_freeze(monkeypatch: pytest.MonkeyPatch
         terminate()
         await server.task
 
-    monkeypatch.setattr(http_server.NoSignalServer, "startup", startup)
-    ballast = [[] for _ in range(1_000_000)]  # what vLLM's modules are
+    monkeypatch.setattr(http_server.Server.__base__, "startup", startup)
+    ballast: list[object] = [[] for _ in range(1_000_000)]  # what vLLM's modules are
     try:
         run(scenario)
     finally:

@@ -45,7 +45,7 @@ T = TypeVar("T")
 LOADING_STOP_SECONDS = 1.0
 """What the engine gets to stop while it loads: there is no request to finish yet."""
 
-DRAIN_MARGIN_SECONDS = 1.2
+DRAIN_MARGIN_SECONDS = 1.0
 """What the engine gets beyond SHUTDOWN_TIMEOUT, to end what it has cut off."""
 
 KILLED_SECONDS = 0.5

@@ -20,7 +20,7 @@ from vllm.logger import init_logger
 
 from entrypoint.keys import Keys
 from server.gate.admission import Admission, Refused, Ticket
-from server.gate.body import Body, BodyError, ClientLeft, read_body
+from server.gate.body import Body, BodyError, ClientLeft, Room, read_body
 from server.gate.content import content_problem
 from server.gate.exchange import RETRY_AFTER_SECONDS, Exchange
 from server.gate.health import Health
@@ -36,6 +36,9 @@ REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 PREFLIGHT = {b"origin", b"access-control-request-method"}
 """The headers by which vLLM's CORS layer knows a preflight, and answers it itself."""
+
+LARGEST_BODIES = 8
+"""So many times MAX_REQUEST_BYTES is the memory for large bodies that are read or wait."""
 
 SHOWN_CHARACTERS = 200
 """Of a path, in logs and errors."""
@@ -78,6 +81,7 @@ class Gate:
         self.health = health
         self.admission = admission
         self._max_request_bytes = max_request_bytes
+        self._room = Room(LARGEST_BODIES * max_request_bytes)
         self._app = app
         self._metrics_public = metrics_public
         self._admin_routes = admin_routes
@@ -148,19 +152,50 @@ class Gate:
                 retry_after=RETRY_AFTER_SECONDS,
                 close=True,
             )
-        body = None
-        if exchange.method != "WEBSOCKET":
-            try:
-                body = await read_body(receive, scope["headers"], self._max_request_bytes)
-            except ClientLeft:
-                return
-            except BodyError as error:
-                kind = "timeout_error" if error.status == 408 else "invalid_request_error"
-                raise Refusal(
-                    error.status, kind, str(error), reason=error.reason, close=True
-                ) from None
-        if body is not None and _is_json(scope) and (problem := content_problem(body.content)):
-            raise Refusal(400, "invalid_request_error", problem, reason="content")
+        if exchange.method == "WEBSOCKET":
+            await self._pass_on(exchange, scope, receive, None, decision)
+            return
+        try:
+            body = await self._read_body(scope, receive)
+        except ClientLeft:
+            return
+        try:
+            if _is_json(scope) and (problem := content_problem(body.content)):
+                raise Refusal(400, "invalid_request_error", problem, reason="content")
+            await self._pass_on(exchange, scope, receive, body, decision)
+        finally:
+            body.drop()
+
+    async def _read_body(self, scope: Scope, receive: Receive) -> Body:
+        """Read the request's body.
+
+        Raises:
+            ClientLeft: Nobody reads an answer.
+            Refusal: The body cannot be used, or not now.
+        """
+        try:
+            return await read_body(receive, scope["headers"], self._max_request_bytes, self._room)
+        except ClientLeft:
+            raise
+        except BodyError as error:
+            raise Refusal(
+                error.status,
+                error.kind,
+                str(error),
+                reason=error.reason,
+                retry_after=error.retry_after,
+                close=True,
+            ) from None
+
+    async def _pass_on(
+        self,
+        exchange: Exchange,
+        scope: Scope,
+        receive: Receive,
+        body: Body | None,
+        decision: Decision | None,
+    ) -> None:
+        """Have vLLM answer, in its turn where that is work."""
         if decision is not None and decision.work:
             await self._work(exchange, scope, receive, body)
         else:

@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import Request
 
 from server.gate import body
-from server.gate.body import ClientLeft, Slow, TooLarge, read_body
+from server.gate.body import SMALL_BYTES, ClientLeft, NoRoom, Room, Slow, TooLarge, read_body
 
 LIMIT = 100
 
@@ -46,7 +46,9 @@ def length(value: int) -> Iterable[tuple[bytes, bytes]]:
 
 def read(channel: Channel, headers: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
     async def run() -> bytes:
-        return (await asyncio.wait_for(read_body(channel.receive, headers, LIMIT), 20)).content
+        return (
+            await asyncio.wait_for(read_body(channel.receive, headers, LIMIT, Room(0)), 20)
+        ).content
 
     return asyncio.run(run())
 
@@ -81,6 +83,40 @@ class TestSize:
             read(Channel(b"x" * 101), length(10))
 
 
+class TestRoom:
+    """1 MiB each is free; of what is beyond, there is room for 100 bytes."""
+
+    def test_large_bodies_share_it(self) -> None:
+        async def run() -> None:
+            room = Room(100)
+            most = SMALL_BYTES + 100
+            first = await read_body(Channel(b"x" * (SMALL_BYTES + 60)).receive, [], most, room)
+            with pytest.raises(NoRoom) as refused:
+                await read_body(Channel(b"x" * SMALL_BYTES, b"x" * 41).receive, [], most, room)
+            assert (refused.value.status, refused.value.retry_after) == (429, 1)
+            second = await read_body(Channel(b"x" * (SMALL_BYTES + 40)).receive, [], most, room)
+            small = await read_body(Channel(b"x" * SMALL_BYTES).receive, [], most, room)
+            assert len(small.content) == SMALL_BYTES
+            await first.replay()
+            second.drop()
+            second.drop()  # what is given back twice counts once
+            await read_body(Channel(b"x" * most).receive, [], most, room)
+
+        asyncio.run(run())
+
+    @pytest.mark.parametrize("end", [None, b"x" * 100])
+    def test_a_body_that_fails_gives_it_back(self, end: bytes | None) -> None:
+        async def run() -> None:
+            room = Room(100)
+            most = SMALL_BYTES + 100
+            channel = Channel(b"x" * (SMALL_BYTES + 60), end, more=True)
+            with pytest.raises((ClientLeft, TooLarge)):
+                await read_body(channel.receive, [], most, room)
+            await read_body(Channel(b"x" * most).receive, [], most, room)
+
+        asyncio.run(run())
+
+
 class TestTime:
     def test_nothing_comes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(body, "GRACE_SECONDS", 0.05)
@@ -113,7 +149,7 @@ class TestClient:
 
     def test_it_leaves_afterwards(self) -> None:
         async def run() -> None:
-            whole = await read_body(Channel(b"whole", 0.01, None).receive, [], LIMIT)
+            whole = await read_body(Channel(b"whole", 0.01, None).receive, [], LIMIT, Room(0))
             await asyncio.wait_for(whole.client_left(), 20)
 
         asyncio.run(run())
@@ -123,7 +159,7 @@ class TestReplay:
     def test_the_application_reads_the_body_and_sees_the_client_leave(self) -> None:
         async def run() -> None:
             channel = Channel(b"in ", b"pieces", 0.01, None)
-            whole = await read_body(channel.receive, [], LIMIT)
+            whole = await read_body(channel.receive, [], LIMIT, Room(0))
             request = Request({"type": "http", "method": "POST"}, whole.replay)
             assert await request.body() == b"in pieces"
             assert whole.content == b""
@@ -133,7 +169,7 @@ class TestReplay:
 
     def test_an_empty_body(self) -> None:
         async def run() -> None:
-            whole = await read_body(Channel(b"").receive, [], LIMIT)
+            whole = await read_body(Channel(b"").receive, [], LIMIT, Room(0))
             assert await whole.replay() == {
                 "type": "http.request",
                 "body": b"",

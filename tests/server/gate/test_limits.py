@@ -19,7 +19,9 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from entrypoint.keys import Keys
+from server.gate import gate as gate_module
 from server.gate.admission import Admission
+from server.gate.body import SMALL_BYTES
 from server.gate.gate import Gate
 from server.gate.health import Health
 from server.gate.progress import Progress, current_ticket
@@ -287,6 +289,30 @@ class TestBody:
             client.send(b"2000\r\n" + b"x" * 8192 + b"\r\n")
             assert client.until(b"\r\n").startswith(b"HTTP/1.1 413 ")
             assert here.app.started == []
+
+    def test_large_ones_share_their_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """1. Two large bodies wait; together they fill the memory for such. 2. A third is a 429, a
+        small one waits too. 3. One of the two is let in: there is room again."""
+        monkeypatch.setattr(gate_module, "LARGEST_BODIES", 1)
+        most = 3 * SMALL_BYTES
+        large = b'{"prompt": "' + b"x" * (most - SMALL_BYTES // 2 - 100) + b'"}'
+        with limited(queued=9, max_request_bytes=most) as here:
+            here.post("running", "alpha")
+            here.until(1, 0)
+            here.post("first", "alpha", large)
+            here.until(1, 1)
+            here.post("second", "alpha", large)
+            here.until(1, 2)
+            here.post("third", "alpha", large)
+            status, headers, body = here.answer("third")
+            assert (status, headers["retry-after"], headers["connection"]) == (429, "1", "close")
+            assert f"{most} bytes" in body["error"]["message"]
+            here.post("small", "alpha")
+            here.until(1, 3)
+            here.finish("running")
+            here.until_started(2)
+            here.post("fourth", "alpha", large)
+            here.until(1, 3)
 
 
 class TestOpenAIClient:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from server.gate.body import BodyError, read_body
+from server.gate.body import BodyError, Room, read_body
 from server.gate.protocol import Bounds, most_connections, protocol_class
 from tests.server.gate.connections import Client, Server, serving
 
@@ -46,7 +46,7 @@ class App:
         path = scope["path"]
         if path == "/echo":
             try:
-                body = await read_body(receive, scope["headers"], 1 << 20)
+                body = await read_body(receive, scope["headers"], 1 << 20, Room(0))
             except BodyError as error:
                 self.bodies.append(error)
                 await respond(send, error.status, b"refused")

@@ -72,7 +72,7 @@ def in_cgroup(controller: str, **limits: str) -> Inject:
     """The launch is in a cgroup of its own with limits.
 
     Args:
-        controller: ``memory`` or ``pids``.
+        controller: ``memory``, ``pids`` or ``blkio``.
         limits: By the files' names in either version of cgroups, ``__`` for the dot; the version
             that is there has some of them.
 
@@ -92,6 +92,21 @@ def in_cgroup(controller: str, **limits: str) -> Inject:
         for path in there:
             path.write_text(files[path])
         stage.within("sh", "-ec", f'echo $$ > {group}/cgroup.procs\nexec "$@"', "sh")
+
+    return inject
+
+
+def slow_disk(rate: int) -> Inject:
+    """The disk that the launch's folders are on gives so many bytes a second."""
+
+    def inject(stage: Stage) -> None:
+        device = os.stat(stage.place).st_dev
+        number = f"{os.major(device)}:{os.minor(device)}"
+        limits = {
+            "blkio__throttle__read_bps_device": f"{number} {rate}",
+            "io__max": f"{number} rbps={rate}",
+        }
+        in_cgroup("blkio", **limits)(stage)
 
     return inject
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tarfile
@@ -76,12 +77,18 @@ def names_code_of_another_repository(stage: Stage) -> None:
     stage.blob("config.json").write_text(json.dumps(config))
 
 
-def _zeros(weights: Path, size: int) -> None:
-    """Write a file of weights that are zeros: a hole, which takes no room on the disk."""
+def _head(size: int) -> bytes:
+    """Return what comes before so many bytes of weights in their file."""
     tensor = {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}
     header = json.dumps({"weight": tensor}).encode()
-    weights.write_bytes(len(header).to_bytes(8, "little") + header)
-    os.truncate(weights, 8 + len(header) + size)
+    return len(header).to_bytes(8, "little") + header
+
+
+def _zeros(weights: Path, size: int) -> None:
+    """Write a file of weights that are zeros: a hole, which takes no room on the disk."""
+    head = _head(size)
+    weights.write_bytes(head)
+    os.truncate(weights, len(head) + size)
 
 
 def large_weights(size: int) -> Inject:
@@ -93,6 +100,28 @@ def large_weights(size: int) -> Inject:
 
     def inject(stage: Stage) -> None:
         _zeros(stage.blob(WEIGHTS), size)
+
+    return inject
+
+
+def unread_weights(size: int) -> Inject:
+    """Weights that have to be read from the disk: they are not in memory.
+
+    Args:
+        size: In bytes.
+    """
+
+    def inject(stage: Stage) -> None:
+        content = _head(size) + os.urandom(size)
+        blob = stage.blob(WEIGHTS).with_name(hashlib.sha256(content).hexdigest())
+        with blob.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        link = stage.snapshot / WEIGHTS
+        link.unlink()
+        link.symlink_to(blob)
 
     return inject
 

@@ -51,6 +51,21 @@ def test_remarks() -> None:
 @pytest.mark.parametrize(
     "line",
     [
+        "[error]Uncaught exception | <class 'ValueError'>; it broke",
+        "2026-11-21 06:00:00,839 ERROR    it broke",
+        ":0:rocdevice.cpp            :3020: 5875275709338d us:  Callback: Queue aborting",
+        "[2026-11-21 06:00:00,417 E 1 1] gcs_rpc_client.h:151: Failed to connect to GCS",
+        "HW Exception by GPU node-1 (Agent handle: 0x5b522e50) reason :GPU Hang",
+    ],
+)
+def test_what_other_programs_log(line: str) -> None:
+    (remark,) = find_remarks(read_lines(["all is well", line]))
+    assert line.endswith(remark.text)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
         "Worker proc VllmWorker-3 died unexpectedly, shutting down executor.",
         "Engine core proc EngineCore_DP0 died unexpectedly, shutting down client.",
         "RuntimeError('Engine process (pid 76) died.')",

@@ -1,6 +1,6 @@
 """Accelerators: their driver, their number, what they can do, what broke."""
 
-from entrypoint.diagnosis.catalogue.failure import SPAN, ExitCode, Failure, Sign, Weight
+from entrypoint.diagnosis.catalogue.failure import SPAN, ExitCode, Failure, Sign, Weight, innermost
 
 FAILURES = (
     Failure(
@@ -43,12 +43,29 @@ FAILURES = (
         "resources.limits), and compare with: inference-server plan",
         signs=(
             Sign(r"No CUDA GPUs are available|No HIP GPUs are available"),
+            Sign(r"Device string must not be empty|XPU device count is zero|No XPU devices? "),
+            Sign(r"CUDA unknown error - this may be due to an incorrectly set up environment"),
+            Sign(
+                r"system not yet initialized|cudaErrorSystemNotReady",
+                cause="the devices are not ready: their fabric manager does not run (CUDA's error "
+                "802)",
+                repair="Start nvidia-fabricmanager on the machine, of the driver's own version "
+                "(systemctl status nvidia-fabricmanager).",
+            ),
+            Sign(
+                r"TPU (?:initialization failed|is already in use)|libtpu[^\n]{0,80}lockfile|"
+                r"Unable to initialize backend 'tpu'"
+            ),
+            Sign(
+                r"\bnrt_init|NRT_(?:INVALID|UNINITIALIZED)|NeuronCores?[^\n]{0,60}(?:in use|avail)"
+            ),
+            Sign(r"(?:aclInit|(?:acl)?rtSetDevice)\w*[^\n]{0,40}(?:failed|error)|drvRet="),
             Sign(r"no CUDA-capable device is detected|cudaErrorNoDevice|hipErrorNoDevice"),
             Sign(r"Found no NVIDIA driver on your system"),
             Sign(r"Failed to infer device type"),
             Sign(r"NVMLError_\w*(?:NotFound|DriverNotLoaded|LibraryNotFound|Uninitialized)"),
             Sign(
-                r"(?:synDevice|hpu|habana)"
+                r"(?:synDevice|synStatus|hpu|habana)"
                 + SPAN
                 + r"(?:acquire failed|no device|device not found)"
             ),
@@ -76,6 +93,7 @@ FAILURES = (
                 repair="Set NUM_SHARD={here} (or less), or give the container more devices.",
             ),
             Sign(r"invalid device ordinal"),
+            Sign(r"visible device ordinal \d+ is out of range|is not visible in \w+_VISIBLE"),
             Sign(r"local_rank|local_world_size", within=r"is out of bounds|device_count"),
             Sign(r"(?:DP adjusted )?local rank \d+ is out of bounds"),
             Sign(
@@ -86,6 +104,7 @@ FAILURES = (
                 + r"\((?P<here>\d+)\)",
                 cause="{wanted} devices are asked for and {here} are here",
             ),
+            Sign(r"Duplicate GPU detected"),
             Sign(r"number of required (?:GPUs|\w+s) exceeds the total number of available"),
             Sign(r"Current node has no \w+ available|You don't have enough GPUs available"),
             Sign(r"Not enough CPUs? (?:cores )?for|only \d+ (?:NUMA|memory) nodes?"),
@@ -107,11 +126,24 @@ FAILURES = (
         "out, "
         "and let vLLM choose.",
         signs=(
-            Sign(r"No valid attention backend|Selected backend \S{1,100} is not valid"),
+            Sign(r"No valid (?:\w+ )*(?:attention|prefill) backend"),
+            Sign(r"Selected backend \S{1,100} is not valid|(?:Unknown|Invalid) attention backend"),
             Sign(r"attention backend[^\n]{0,120}(?:not supported|unsupported|invalid|not valid)"),
+            Sign(
+                r"(?P<what>(?:FlashInfer|Flash ?Attention|FlashMLA|FlexAttention|Triton ?MLA|"
+                r"Cutlass ?MLA|XFormers|AITER)\b[^\n]{0,120}(?:not support|only supports?|not "
+                r"implemented|not available)[^\n]{0,120})",
+                cause="the attention backend does not do what is asked of it: {what}",
+            ),
             Sign(r"Head size \d+ is not supported by|does not support head size"),
             Sign(r"(?:\bMLA|attention|attn)\b[^\n]{0,40} only supports? [^\n]{0,60}\bheads?\b"),
             Sign(r"Cannot use [^\n]{0,80}attention|AttentionBackend\w*[^\n]{0,60}not support"),
+            Sign(r"kv[-_]cache[-_]dtype \S{1,40} requires the "),
+            Sign(
+                r"^(?:ValueError|NotImplementedError): (?P<what>[^\n]{1,300})",
+                within=innermost(r"vllm/(?:v1/)?attention/"),
+                cause="the attention backend does not do what is asked of it: {what}",
+            ),
         ),
     ),
     Failure(
@@ -137,6 +169,11 @@ FAILURES = (
             Sign(r"torch\.(?:float16|bfloat16) is not supported for"),
             Sign(r"kv[_-]cache[_-]dtype" + SPAN + r"(?:not|only) supported on"),
             Sign(r"dtype \S{1,40} (?:is )?not supported"),
+            Sign(
+                r"not implemented for '(?P<dtype>Half|BFloat16|Float8\w{0,20})'",
+                cause="the device cannot compute in {dtype}",
+            ),
+            Sign(r"have bfloat16 accuracy known issue"),
             Sign(r"(?:kv[-_ ]?cache|fp8[^\n]{0,20}cache)[^\n]{0,80}not support(?:ed)?"),
         ),
     ),
@@ -155,6 +192,26 @@ FAILURES = (
                 r"compute capability (?:of )?\S{1,10} is not supported|Unsupported gpu architecture"
             ),
             Sign(r"ptxas fatal\s*: Value 'sm_\w+' is not defined"),
+            Sign(r"device kernel image is invalid|No supported CUDA architectures found"),
+            Sign(r"Torch not compiled with \w+ enabled|not linked with support for \w+ devices"),
+            Sign(
+                r"Could not run '(?P<operator>[^'\n]{1,100})' with arguments from the "
+                r"'(?P<device>\w+)' backend",
+                cause="the operator {operator} is not there for {device}",
+            ),
+            Sign(r"requires GPUs with sm_?\d+|requires (?:SM|compute capability) ?\d+"),
+            Sign(
+                r"No module named 'vllm\."
+                r"(?P<module>_\w{0,40}C\w{0,40}|vllm_flash_attn[\w.]{0,80})'",
+                cause="vLLM was built without its module {module}",
+            ),
+            # what each build for CPU or ROCm leaves out; without its basic operators the whole
+            # library is not there
+            Sign(
+                r"'_OpNamespace' '\S{1,60}' object has no attribute "
+                r"'(?P<operator>\w{0,80}(?:onednn|scaled_mm|cutlass|marlin|gptq|awq|fp8|int8|fp4|moe|mla|quant)\w{0,80})'",
+                cause="vLLM was built without the operator {operator} for this device",
+            ),
             Sign(
                 r"requires the (?:CUDA|ROCm|HIP|XPU) (?P<what>[^\n]{1,60}?) extensions?\b",
                 cause="vLLM was built without the {what} extensions for this device",
@@ -178,7 +235,6 @@ FAILURES = (
             Sign(
                 r"GPU is lost|NVMLError_GpuIsLost|CUDA-capable device\(s\) is/are busy or unavail"
             ),
-            Sign(r"HSA_STATUS_ERROR_EXCEPTION|Memory access fault by GPU node"),
         ),
     ),
     Failure(
@@ -198,8 +254,21 @@ FAILURES = (
             Sign(r"cudaErrorIllegalAddress|cudaErrorAssert|cudaErrorLaunchFailure"),
             Sign(r"an illegal memory access was encountered|device-side assert triggered"),
             Sign(r"unspecified launch failure|HIP error: \w"),
+            Sign(
+                r"(?P<what>Memory access fault by GPU|HW Exception by GPU|"
+                r"HSA_STATUS_ERROR_\w{1,60})",
+                cause="a kernel failed on the device ({what})",
+            ),
+            Sign(r"Triton Error \[\w{2,6}\]: |UR_RESULT_ERROR_(?:DEVICE_LOST|UNKNOWN)"),
+            Sign(
+                r"(?P<what>\b(?:ACL|NPU|aclnn\w*|rt(?:Kernel|Stream|Memcpy|Model|Event)\w*)\b"
+                r"[^\n]{0,160}?(?:code(?: is)?|failed):? ?\d{6})\b",
+                cause="a kernel failed on the device ({what})",
+            ),
             Sign(r"CUBLAS_STATUS_(?:EXECUTION_FAILED|INTERNAL_ERROR|NOT_INITIALIZED)"),
-            Sign(r"CUDA error:"),
+            Sign(
+                r"CUDA (?:driver )?error:(?! peer access)|Failed to initialize the TMA descriptor"
+            ),
             Sign(r"Graph compile failed|synStatus"),
         ),
     ),
@@ -224,6 +293,12 @@ FAILURES = (
             Sign(r"Watchdog caught collective operation timeout"),
             Sign(r"DistNetworkError|TCPStore|client socket has timed out"),
             Sign(r"DistStoreError"),
+            Sign(
+                r"peer access is not supported|cudaErrorPeerAccessUnsupported|"
+                r"Failed: Cuda error \S{0,200}custom_all_reduce"
+            ),
+            Sign(r"\b(?:hccl|nvshmem|oneCCL|xccl)\w*\b[^\n]{0,120}(?:fail|error)|\bEI\d{4}: "),
+            Sign(r"(?:fail|error)[^\n]{0,80}\b(?:hccl|nvshmem|oneCCL|xccl)"),
             Sign(r"NCCL WARN (?:Error while|Call to \w+ [^\n]{0,80}failed)"),
         ),
     ),

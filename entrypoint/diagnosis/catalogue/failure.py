@@ -11,6 +11,15 @@ SPAN = r"[^\n]{0,400}?"
 """What may stand between two words of a pattern: bounded, so that each search stays quick."""
 
 
+def innermost(pattern: str) -> str:
+    """Return the pattern of a traceback whose innermost frame is in such a file or function.
+
+    Args:
+        pattern: Found in the frame's first line, which names both.
+    """
+    return pattern + r"[^\n]{0,300}\n[^\n]*(?:\n[\s^~]*)?\Z"
+
+
 class ExitCode:
     """The exit codes of the kinds: see docs/exit-codes.md."""
 

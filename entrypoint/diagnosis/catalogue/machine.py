@@ -25,7 +25,8 @@ FAILURES = (
                 within=r"shared_memory|shm_broadcast|posix_fallocate|psm_",
             ),
             Sign(
-                r"unable to (?:allocate|open|resize|write to) shared memory|shared memory \(shm\)"
+                r"unable to (?:allocate|open|resize|write to) shared memory(?![^\n]{0,300}"
+                r"(?:Permission denied|Too many open files))|shared memory \(shm\)"
             ),
             Sign(r"Error while creating shared memory segment|failed to extend /dev/shm"),
             Sign(r"shmutils\.cc:\d+ NCCL WARN"),
@@ -194,14 +195,14 @@ FAILURES = (
         "ARG=--enforce-eager to do without compiled code.",
         signs=(
             Sign(r"InvalidCxxCompiler|No working C\+\+ compiler|Failed to find C compiler"),
-            Sign(r"(?:Python\.h|cuda\.h|omp\.h)[^\n]{0,20}: No such file"),
+            Sign(r"\b\w{1,60}\.h(?:pp)?: No such file|cannot find -l\w|cannot find crt\d"),
             Sign(r"No such file or directory: '(?:gcc|g\+\+|cc|c\+\+|clang|clang\+\+|ninja|nvcc)'"),
             Sign(
                 r"(?:gcc|g\+\+|nvcc|ninja)[^\n]{0,40}(?:not found|is required|could not be found)"
             ),
             Sign(
-                r"Could not find nvcc|CUDA_HOME (?:environment variable )?is not set|Ninja is "
-                r"required"
+                r"Could not find (?:nvcc|CUDA installation)|"
+                r"CUDA_HOME (?:environment variable )?is not set|Ninja is required"
             ),
             Sign(r"(?:Please )?specify (?:via )?CC environment|set CC\b"),
             # what Triton compiles of itself, the same on each machine
@@ -227,6 +228,7 @@ FAILURES = (
             Sign(r"(?:PTX|ptxas)[^\n]{0,60}(?:fatal|failed|error)|NVCC (?:compilation )?failed"),
             Sign(r"CalledProcessError[^\n]{0,200}(?:gcc|g\+\+|nvcc|ninja|clang)"),
             Sign(r"out of resource: (?:shared memory|threads|registers)"),
+            Sign(r"PassManager::run failed|LLVM ERROR: |nvcc fatal|hipcc[^\n]{0,60}failed"),
             Sign(
                 r"(?:subprocess\.CalledProcessError|RuntimeError)",
                 within=r"flashinfer/jit|deep_gemm",
@@ -276,6 +278,7 @@ FAILURES = (
         "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS.",
         signs=(
             Sign(r"RPC call to \w+ timed out|execute_model[^\n]{0,60}timed out"),
+            Sign(r"Engine iteration timed out"),
             Sign(r"No available shared memory broadcast block found in (?:60|\d+) second"),
         ),
         weight=Weight.SYMPTOM,

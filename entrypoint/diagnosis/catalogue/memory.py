@@ -134,6 +134,9 @@ DEVICE = Failure(
         Sign(r"(?:habana|hpu|synapse|device)" + SPAN + r"(?:allocation failed|failed to allocate)"),
         Sign(r"UR_RESULT_ERROR_OUT_OF_(?:DEVICE|RESOURCES)|ZE_RESULT_ERROR_OUT_OF_DEVICE_MEMORY"),
         Sign(r"CUDA out of memory occurred when warming up sampler"),
+        Sign(r"Ran out of memory in memory space (?:hbm|vmem)|RESOURCE_EXHAUSTED: "),
+        # what Ascend's runtime says of its memory
+        Sign(r"error code(?: is)?:? ?2070(?:01|18)\b"),
     ),
 )
 HOST = Failure(
@@ -153,6 +156,10 @@ HOST = Failure(
         Sign(r"Cannot allocate memory"),
         Sign(r"std::bad_alloc"),
         Sign(r"^MemoryError\b"),
+        Sign(
+            r"Unable to allocate (?P<wanted>[\d.]+ [KMGT]iB) for an array",
+            cause="main memory was refused when {wanted} more were asked for",
+        ),
         Sign(r"unable to mmap \d+ bytes from file" + SPAN + "memory"),
         Sign(r"Too large swap space|swap space" + SPAN + "larger than"),
         Sign(r"cudaErrorHostMemory|hostAlloc" + SPAN + "out of memory"),

@@ -1,6 +1,6 @@
 """Models that cannot be used, are not there, or may not be had."""
 
-from entrypoint.diagnosis.catalogue.failure import SPAN, ExitCode, Failure, Sign, Weight
+from entrypoint.diagnosis.catalogue.failure import SPAN, ExitCode, Failure, Sign, Weight, innermost
 
 FETCH_AGAIN = (
     "Fetch the model again, or copy it from where it is whole; `inference-server verify` compares "
@@ -33,8 +33,8 @@ FAILURES = (
         "does not have itself.",
         signs=(
             Sign(
-                r"Model architectures? \[?(?P<architectures>[^\]\n]{1,200})\]? (?:are|is) not "
-                r"supported (?:for now|yet)",
+                r"Model architectures? \[?(?P<architectures>[^\]\n]{1,200}?)\]? (?:are|is) not "
+                r"supported (?:by \w+ )?(?:for now|yet)",
                 cause="this vLLM does not have the model's architecture {architectures}",
             ),
             Sign(
@@ -54,6 +54,14 @@ FAILURES = (
             Sign(r"Unrecognized configuration class .{0,300} for this kind of AutoModel"),
             Sign(r"does not support (?:the )?\w+ (?:task|runner|pooling)"),
             Sign(r"does not recognize this architecture"),
+            Sign(
+                r"Model architectures? (?P<architecture>\S{1,100}) was supported in vLLM until "
+                r"(?P<version>v[\d.]*\d)",
+                cause="this vLLM does not have the model's architecture {architecture} any more",
+                repair="Use an image with vLLM {version} or older, or another model.",
+            ),
+            Sign(r"^KeyError: '\w{1,60}'$", within=r"configuration_auto\.py"),
+            Sign(r"Unknown gguf model_type|GGUF model with architecture \S{1,60} is not supported"),
         ),
     ),
     Failure(
@@ -99,6 +107,18 @@ FAILURES = (
                 within=r"huggingface_hub|requests|httpx|urllib3",
             ),
             Sign(r"\b(?:50[0234]|429) (?:Server|Client) Error"),
+            Sign(
+                r"CAS service error|Consistency check failed: file should be of size",
+                cause="a download from the hub broke off",
+                repair="Start again: what was fetched is kept. Or fetch the model with "
+                "`inference-server download`, which goes on where it was cut off.",
+            ),
+            Sign(
+                r"CERTIFICATE_VERIFY_FAILED|certificate verify failed",
+                cause="the certificate of the hub, or of the proxy before it, is not trusted here",
+                repair="Mount the certificate of your proxy's authority, and point SSL_CERT_FILE "
+                "and REQUESTS_CA_BUNDLE at it.",
+            ),
         ),
     ),
     Failure(
@@ -130,6 +150,12 @@ FAILURES = (
             Sign(r"does not appear to have (?:a file|files) named (?P<file>\S+)"),
             Sign(r"No safetensors? files? found|Invalid repository ID or local directory"),
             Sign(r"Invalid model path|model path " + SPAN + "does not exist"),
+            Sign(
+                r"No such file or directory:? ['\"]?(?P<file>(?!\S{0,300}adapter_)[^'\"\n]{1,300}"
+                r"(?:\.safetensors|\.bin|\.gguf|\.pth?|\.index\.json|processor_config\.json))",
+                cause="{file} is not there",
+            ),
+            Sign(r"is not a valid git identifier|modelscope[^\n]{0,80}NotExist"),
             Sign(r"(?:Can't|Couldn't|Unable to) (?:load|find)[^\n]{0,80}(?:config|the model)"),
         ),
     ),
@@ -194,6 +220,13 @@ FAILURES = (
                 r"\.\d{1,4}\.[\w.]{1,200}['\"]"
             ),
             Sign(r"^KeyError: ['\"](?:model|layers|transformer|lm_head)\.", within=r"load_weights"),
+            Sign(
+                r"^(?:Value|Assertion|Runtime|Index|Attribute|Key|Type)Error\b",
+                within=innermost(
+                    r", in (?:\w*weight_loader|load_weights|_?load_(?:column|row|qkv|merged|w\d|"
+                    r"model_weight|per_\w+_weight))"
+                ),
+            ),
         ),
     ),
     Failure(
@@ -213,6 +246,19 @@ FAILURES = (
             ),
             Sign(r"adapter_config\.json"),
             Sign(r"No adapter found for|Loading lora \S{1,200} failed"),
+            Sign(
+                r"(?P<what>\S{1,200} is (?:an )?unsupported LoRA weight)",
+                cause="a LoRA adapter does not fit the model: {what}",
+            ),
+            Sign(
+                r"expected target modules in|No supported LoRA modules found|Missing required "
+                r"configuration fields"
+            ),
+            Sign(
+                r"^(?:ValueError|RuntimeError|AssertionError|KeyError): (?P<what>[^\n]{1,300})",
+                within=innermost(r"vllm/lora/"),
+                cause="a LoRA adapter cannot be used: {what}",
+            ),
             Sign(
                 r"(?:lora|adapter)[^\n]{0,200}(?:not found|does not exist|doesn't contain|"
                 r"unsupported)"
@@ -247,9 +293,21 @@ FAILURES = (
             Sign(r"Unable to load (?:the )?(?:vocabulary|tokenizer)"),
             Sign(r"Tokenizer class \S{1,100} does not exist"),
             Sign(r"data did not match any variant of untagged enum"),
+            Sign(r"Converting from [^\n]{0,60}(?:Tiktoken|SentencePiece)[^\n]{0,40} failed"),
+            Sign(r"No tokenizer file|Could not find (?:tiktoken|tokenizer|tekken)\S{0,40}"),
+            Sign(
+                r"No such file or directory[^\n]{0,300}(?:tokenizer|tekken|vocab|tiktoken)\S{0,60}"
+            ),
+            Sign(
+                r"HarmonyError|downloading or loading vocab file",
+                cause="the vocabulary of openai_harmony cannot be had: it comes from the internet",
+                repair="Bring its files o200k_base.tiktoken and cl100k_base.tiktoken, and set "
+                "TIKTOKEN_ENCODINGS_BASE to their folder.",
+            ),
             Sign(
                 r"^(?:\w+\.)*(?:JSONDecodeError|Exception|ValueError|TypeError|KeyError|"
-                r"UnicodeDecodeError|RuntimeError|OSError|AttributeError)\b",
+                # a name that is not in quotes is one that newer Transformers do not have
+                r"UnicodeDecodeError|RuntimeError|OSError|AttributeError(?!: \w+ has no))\b",
                 within=r"(?:from_file|Tokenizer(?:Fast)?\.from_|cached_get_tokenizer|"
                 r"tokenization_\w+\.py|cached_tokenizer_from_config|SentencePieceProcessor)",
             ),
@@ -278,6 +336,14 @@ FAILURES = (
                 r"',')|Extra data:|Unterminated string|Invalid (?:control character|\\escape))",
                 cause="a file of JSON that belongs to the model is empty or damaged",
             ),
+            Sign(
+                r"^(?:ValueError|AssertionError|NotImplementedError)\b",
+                within=innermost(
+                    r"vllm/transformers_utils/(?:config|configs/\w+|model_arch\w*)\.py"
+                ),
+            ),
+            Sign(r"Could not detect config format|No supported config format found"),
+            Sign(r"Unrecognized (?:image|video|audio|feature) \w+ in "),
             Sign(r"rope_(?:scaling|parameters)"),
             Sign(r"StrictDataclass(?:Field|Class)?ValidationError"),
         ),

@@ -1,6 +1,22 @@
 """Settings that do not fit the model, the device or each other."""
 
-from entrypoint.diagnosis.catalogue.failure import SPAN, ExitCode, Failure, Sign, Weight
+from entrypoint.diagnosis.catalogue.failure import SPAN, ExitCode, Failure, Sign, Weight, innermost
+
+# how vLLM says that settings, model and device do not go together
+_REFUSED = (
+    r"\b(?:is|are|was) (?:currently |presently )?(?:not|un)(?: yet| currently)? ?(?:supported|"
+    r"allowed|available with)\b|\bnot (?:yet |currently )?supported\b|"
+    r"\b(?:does|do|did) not (?:yet |currently )?support\b|\bdoesn't support\b|"
+    r"\bonly (?:currently )?support(?:s|ed)?\b|\b(?:in|not )compatible with\b|"
+    r"\bunsupported (?!operand)|"
+    # a setting by its name in vLLM's code
+    r"\b(?:max|min|num|gpu|kv|block|data|tensor|pipeline|expert)_\w{2,60}\b[^\n]{0,60}\b(?:must be|"
+    r"should be|exceeds?|is (?:smaller|greater|larger|less|lower) than)\b|"
+    # an option, and what it asks for
+    r"\bmutually exclusive\b|\bcannot be (?:used|combined|enabled) (?:with|together|when|without)|"
+    r"(?<!\w)--[a-z][a-z-]{3,60}\b[^\n]{0,80}\b(?:must|requires?|should|need)\b|"
+    r"\b(?:must|requires?|should|set|specify|need)\b[^\n]{0,80}(?<!\w)--[a-z][a-z-]{3,60}\b"
+)
 
 FAILURES = (
     Failure(
@@ -48,7 +64,11 @@ FAILURES = (
                 within=r"parallel|linear|vocab_parallel|fp8|quant",
             ),
             Sign(r"size \(?\d+\)? must be divisible by \(?\d+"),
-            Sign(r"pipeline parallelism is not supported|does not support pipeline parallel"),
+            Sign(r"is not aligned with the quantized weight shape|too large tensor parallel size"),
+            Sign(
+                r"(?:size_[kn]|input_size|output_size|intermediate_size|hidden_size)\w{0,40}\b[^\n]"
+                r"{0,60}\bdivi(?:sible|de)\b",
+            ),
             Sign(
                 r"^AssertionError\b",
                 within=r"assert [^\n]{0,80}% (?:self\.)?(?:tp|tensor)_?\w* == 0",
@@ -85,6 +105,24 @@ FAILURES = (
                 r"\((?P<asked>[^)\n]{1,60})\)",
                 cause="the model is quantized with {model}, and ARG asks for {asked}",
                 repair="Leave ARG=--quantization out: vLLM reads the method from the model.",
+            ),
+            Sign(
+                r"Invalid quantization method:? ?(?P<method>[^\s.,]{0,60})",
+                cause="vLLM does not have the quantization method {method}",
+            ),
+            Sign(
+                r"Unsupported num_bits|No compressed-tensors compatible scheme|Unsupported FusedMoe"
+            ),
+            Sign(
+                r"(?P<what>Cannot find any of \[[^\]\n]{1,120}\] in the model's quantization "
+                r"config)",
+                cause="the model does not say how it is quantized: {what}",
+            ),
+            Sign(r"different quantization schemes|same quantization scheme"),
+            Sign(
+                r"^(?:ValueError|NotImplementedError|AssertionError): (?P<what>[^\n]{1,300})",
+                within=innermost(r"layers/quantization/"),
+                cause="the quantization cannot be used here: {what}",
             ),
             Sign(r"Cannot find the config file for \w+"),
             Sign(
@@ -144,7 +182,7 @@ FAILURES = (
             Sign(
                 r"(?:GCS|Ray|raylet)[^\n]{0,120}(?:not reachable|unreachable|timed out|failed to "
                 r"connect"
-                r"|cannot be reached)"
+                r"|cannot be reached|unable to register)"
             ),
             Sign(r"Ray does not allocate any GPUs on the driver node"),
             Sign(r"ConnectionError: ray://|Ray Client"),
@@ -180,16 +218,18 @@ FAILURES = (
                 cause="Python packages are missing: {package}",
             ),
             Sign(
-                r"ImportError: [^\n]{0,200}(?:not installed|requires the \S+ (?:library|package))"
+                r"ImportError: [^\n]{0,200}(?:not installed|requires the \S+ (?:library|package)|"
+                r"to be installed|(?:is|are) required(?! for a normal)|"
+                r"requires? [^\n]{0,60}installation|\bInstall (?:it|via)\b)"
             ),
         ),
     ),
     Failure(
         kind="library-broken",
         exit_code=ExitCode.MACHINE,
-        shown="A compiled library does not fit the others: the image's packages do not belong "
-        "together, or a mounted library hides one.",
-        cause="a compiled library cannot be loaded, or does not fit the others",
+        shown="A library does not fit the others: the image's packages do not belong together, or "
+        "a mounted library hides one.",
+        cause="a library cannot be loaded, or does not fit the others",
         repair="Use the image as it was built: packages added to it, or LD_LIBRARY_PATH and "
         "mounted "
         "libraries, can hide what vLLM was built against.",
@@ -198,6 +238,19 @@ FAILURES = (
             Sign(r"cannot open shared object file: No such file"),
             Sign(r"version [`']GLIBC(?:XX)?_[\d.]+' not found"),
             Sign(r"ImportError: cannot import name|circular import"),
+            Sign(
+                r"^AttributeError: (?P<what>(?:\w{0,60}Tokenizer\w{0,60}|\w{1,60}Backend) has no "
+                r"attribute \w{1,80})",
+                cause="the installed Transformers are not those that vLLM was made for: {what}",
+            ),
+            Sign(
+                r"^AttributeError: (?:partially initialized )?module '\S{1,100}' has no attribute"
+            ),
+            Sign(
+                r"operator \S{1,60}::\S{1,60} does not exist|Numba needs NumPy|libcudart is not "
+                r"loaded|Invalid type of HuggingFace processor"
+            ),
+            Sign(r"requires transformers>=|is required for a normal functioning of this module"),
             Sign(r"numpy\.dtype size changed|compiled using NumPy 1\.x"),
             Sign(r"'_OpNamespace' '\S{1,60}' object has no attribute"),
         ),
@@ -243,10 +296,27 @@ FAILURES = (
                 cause="vLLM refuses an option's value: {what}",
             ),
             Sign(
+                r"pipeline parallelism is not supported|does not support pipeline parallel",
+                cause="the model, or its draft model, cannot be split into stages",
+                repair="Leave ARG=--pipeline-parallel-size out: NUM_SHARD splits each layer over "
+                "the devices instead.",
+            ),
+            Sign(
+                r"Cannot re-initialize CUDA in forked subprocess",
+                cause="a process was forked when the device was in use already",
+                repair="Set VLLM_WORKER_MULTIPROC_METHOD=spawn.",
+            ),
+            Sign(
                 r"^(?:KeyError|ValueError|TypeError|AssertionError|NotImplementedError|"
                 r"\S*ArgumentTypeError): (?P<what>[^\n]{1,300})",
                 within=r"arg_utils\.py|cli_args\.py|argparse\.py|vllm/config/|validate_parsed|"
-                r"create_engine_config",
+                r"create_engine_config|vllm/platforms/|model_loader/__init__",
+                cause="vLLM refuses the configuration: {what}",
+            ),
+            # last, since any part of vLLM may say so of what it is told to do
+            Sign(
+                r"^(?:ValueError|NotImplementedError|AssertionError|RuntimeError): "
+                r"(?P<what>[^\n]{0,300}(?:" + _REFUSED + r")[^\n]{0,200})",
                 cause="vLLM refuses the configuration: {what}",
             ),
         ),

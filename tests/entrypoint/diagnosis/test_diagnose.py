@@ -117,6 +117,70 @@ class TestCause:
         assert error.code == "context-longer-than-cache"
 
 
+def raised_in(place: str, raised: str) -> list[str]:
+    """A failure whose innermost frame is in such a file of vLLM, and function."""
+    file, _, function = place.partition(":")
+    lines = ["Traceback (most recent call last):"]
+    for name, where in ((f"vllm/{file}", function), ("vllm/v1/engine/core.py", "run"))[::-1]:
+        lines += [f'  File "/usr/lib/{name}", line 1, in {where}', "    a(b)", "    ^^^^"]
+    return [f"{CORE}EngineCore failed to start.", *(f"{CORE}{line}" for line in [*lines, raised])]
+
+
+class TestPlace:
+    """What a part of vLLM raises is of that part, be its words new."""
+
+    @pytest.mark.parametrize(
+        ("place", "raised", "kind"),
+        [
+            ("lora/lora_model.py:load", "ValueError: a new word", "adapter-unusable"),
+            ("v1/attention/backends/new.py:init", "ValueError: oh", "attention-unsupported"),
+            (
+                "model_executor/layers/quantization/new.py:create_weights",
+                "NotImplementedError: oh",
+                "quantization-unsupported",
+            ),
+            ("transformers_utils/configs/new.py:init", "AssertionError: oh", "config-unusable"),
+            ("model_executor/layers/new.py:weight_loader", "IndexError: oh", "weights-mismatch"),
+            ("platforms/new.py:check_and_update_config", "ValueError: oh", "invalid-option"),
+            ("v1/worker/new.py:load_model", "ValueError: oh", "engine-failed"),
+        ],
+    )
+    def test_the_innermost_frame_tells(self, place: str, raised: str, kind: str) -> None:
+        assert of(*raised_in(place, raised)).code == kind
+
+    def test_an_outer_frame_does_not(self) -> None:
+        lines = raised_in("lora/lora_model.py:load", "ValueError: oh")
+        inner = [f'{CORE}  File "/usr/lib/re.py", line 1, in match', f"{CORE}    c(d)"]
+        assert of(*lines[:-1], *inner, lines[-1]).code == "engine-failed"
+
+
+class TestRefusal:
+    @pytest.mark.parametrize(
+        "said",
+        [
+            "ValueError: A new method is not supported with a newer one.",
+            "NotImplementedError: The runner does not yet support M-RoPE",
+            "AssertionError: max_num_seqs must be greater than 0",
+            "RuntimeError: Set --a-new-option to use this",
+        ],
+    )
+    def test_it_is_of_an_option(self, said: str) -> None:
+        error = of(*failed(CORE, said), *CONSEQUENCES)
+        assert error.code == "invalid-option"
+        assert said.partition(": ")[2].rstrip(".") in error.message
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            "TypeError: unsupported operand type(s) for +: 'Tensor' and 'Tensor'",
+            "RuntimeError: mat1 and mat2 shapes cannot be multiplied (1x2 and 3x4)",
+            "AssertionError: Expected number of multimodal embeddings to match number of items",
+        ],
+    )
+    def test_an_error_of_the_program_is_none(self, said: str) -> None:
+        assert of(*failed(CORE, said), *CONSEQUENCES).code == "engine-failed"
+
+
 class TestUnknown:
     def test_it_shows_the_traceback(self) -> None:
         error = of(*failed(WORKER, "ZeroDivisionError: oh"), *CONSEQUENCES)

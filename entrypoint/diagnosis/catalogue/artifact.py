@@ -76,7 +76,7 @@ FAILURES = (
             Sign(r"You are trying to access a gated repo"),
             Sign(r"Access to model (?P<model>\S{1,200}) is restricted"),
             Sign(r"\b40[13] Client Error|HTTPStatusError" + SPAN + r"\b40[13]\b"),
-            Sign(r"(?:Unauthorized|Forbidden) for url"),
+            Sign(r"(?:Unauthorized|Forbidden) for url|\b40[13] (?:Unauthorized|Forbidden): "),
             Sign(r"Invalid (?:username or password|user token|credentials in Authorization)"),
             Sign(r"Your request to access model \S+ (?:has been rejected|is awaiting)"),
         ),
@@ -154,6 +154,10 @@ FAILURES = (
                 r"No such file or directory:? ['\"]?(?P<file>(?!\S{0,300}adapter_)[^'\"\n]{1,300}"
                 r"(?:\.safetensors|\.bin|\.gguf|\.pth?|\.index\.json|processor_config\.json))",
                 cause="{file} is not there",
+            ),
+            Sign(
+                r"Error no file named |Can't load (?:the )?(?:image processor|feature extractor|"
+                r"video processor|processor) for"
             ),
             Sign(r"is not a valid git identifier|modelscope[^\n]{0,80}NotExist"),
             Sign(r"(?:Can't|Couldn't|Unable to) (?:load|find)[^\n]{0,80}(?:config|the model)"),

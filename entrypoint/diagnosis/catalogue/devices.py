@@ -45,6 +45,7 @@ FAILURES = (
             Sign(r"No CUDA GPUs are available|No HIP GPUs are available"),
             Sign(r"Device string must not be empty|XPU device count is zero|No XPU devices? "),
             Sign(r"CUDA unknown error - this may be due to an incorrectly set up environment"),
+            Sign(r"NVML returned no GPU|amdsmi did not return"),
             Sign(
                 r"system not yet initialized|cudaErrorSystemNotReady",
                 cause="the devices are not ready: their fabric manager does not run (CUDA's error "
@@ -93,6 +94,7 @@ FAILURES = (
                 repair="Set NUM_SHARD={here} (or less), or give the container more devices.",
             ),
             Sign(r"invalid device ordinal"),
+            Sign(r"AssertionError: Invalid device id"),
             Sign(r"visible device ordinal \d+ is out of range|is not visible in \w+_VISIBLE"),
             Sign(r"local_rank|local_world_size", within=r"is out of bounds|device_count"),
             Sign(r"(?:DP adjusted )?local rank \d+ is out of bounds"),

@@ -261,6 +261,7 @@ FAILURES = (
                 r"Timed out waiting for engine|did not respond within|Timed out waiting for "
                 r".{0,60}start"
             ),
+            Sign(r"failed to report ZMQ addresses within|response from front-end process within"),
             Sign(r"VLLM_ENGINE_READY_TIMEOUT_S|VLLM_ENGINE_ITERATION_TIMEOUT_S"),
             Sign(
                 r"(?:engine|core)[^\n]{0,80}(?:startup|start-up|ready)[^\n]{0,60}time(?:d out|out)"

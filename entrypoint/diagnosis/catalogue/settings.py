@@ -12,6 +12,11 @@ _REFUSED = (
     # a setting by its name in vLLM's code
     r"\b(?:max|min|num|gpu|kv|block|data|tensor|pipeline|expert)_\w{2,60}\b[^\n]{0,60}\b(?:must be|"
     r"should be|exceeds?|is (?:smaller|greater|larger|less|lower) than)\b|"
+    r"\b(?:unknown|invalid|unexpected) (?:[\w-]+ ){0,4}(?:backend|method|format|strategy|value|"
+    r"option|keys?)\b|"
+    # a variable, and what it asks for
+    r"\b(?:set|requires?|must|invalid)\b[^\n]{0,80}\bVLLM_[A-Z]|"
+    r"\bVLLM_[A-Z_]{3,60}\b[^\n]{0,80}\b(?:must|requires?|expected|should|cannot|is set but)\b|"
     # an option, and what it asks for
     r"\bmutually exclusive\b|\bcannot be (?:used|combined|enabled) (?:with|together|when|without)|"
     r"(?<!\w)--[a-z][a-z-]{3,60}\b[^\n]{0,80}\b(?:must|requires?|should|need)\b|"
@@ -176,6 +181,8 @@ FAILURES = (
             Sign(r"Ray workers have not started|does not support ray"),
             Sign(r"Cannot provide a placement group|not included in a placement\s+group"),
             Sign(r"Every node should have a unique IP address"),
+            Sign(r"No nodes with resources found in Ray|DP master node[^\n]{0,80}missing or dead"),
+            Sign(r"Ray is not initialized|Created \d+ DP placement groups, expected"),
             Sign(r"No module named 'ray'"),
             Sign(r"Could not (?:find any running Ray|connect to) "),
             Sign(r"ray\.exceptions\.(?:RaySystemError|RpcError|OwnerDiedError)"),
@@ -248,7 +255,8 @@ FAILURES = (
             ),
             Sign(
                 r"operator \S{1,60}::\S{1,60} does not exist|Numba needs NumPy|libcudart is not "
-                r"loaded|Invalid type of HuggingFace processor"
+                r"loaded|Invalid type of HuggingFace processor|Only one platform plugin can be "
+                r"activated"
             ),
             Sign(r"requires transformers>=|is required for a normal functioning of this module"),
             Sign(r"numpy\.dtype size changed|compiled using NumPy 1\.x"),

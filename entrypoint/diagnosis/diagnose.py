@@ -29,6 +29,10 @@ UNKNOWN_LINES = 12
 FACT_CHARACTERS = 300
 """The most that a wording takes of one captured fact."""
 
+BARE_LINES, BARE_CHARACTERS = 100, 300
+"""The last lines in which a cause is looked for that is no exception and no error's line, and the
+most of each."""
+
 LOOKED_AT = 1200
 """Characters of an exception in which signs are looked for, at its beginning and at its end."""
 
@@ -50,6 +54,8 @@ _CONSEQUENCE = re.compile(
 )
 # those that noticed what another one said, be it no known words
 _QUOTES = re.compile(r"Worker failed with error ['\"]|Call to \w+ method failed: ")
+# a line of a frame, or one of which its writer says that nothing came of it
+_HARMLESS = re.compile(r"\s|.{0,200}\b(?:INFO|DEBUG|TRACE|WARN(?:ING)?|\w*Warning)\b")
 # the other end of a pipe is gone: whoever had it failed
 _BROKEN_PIPE = re.compile(r"multiprocessing/(?:connection|queues|managers)\.py")
 
@@ -116,6 +122,8 @@ def diagnose(lines: Sequence[str], ended: Ended) -> EngineFailed:
     if match is not None:
         return _of_match(match, ended)
     noticed = [each for each in raised if each.gravity >= Gravity.LOGGED]
+    if not _causal(raised) and (match := _in_passing(read)):
+        return _of_match(match, ended)
     silent = not ended.killed and not any(_QUOTES.search(each.text) for each in noticed)
     if silent and noticed and all(_follows(each) for each in noticed):
         return _of_silence(noticed[-1].lines, ended)
@@ -177,6 +185,20 @@ def _named(raised: list[Raised], remarks: list[Remark]) -> _Match | None:
     logged = [each for each in raised if each.gravity >= Gravity.LOGGED]
     quoted = [match for each in _some(logged) if (match := _match_raised(each))]
     return quoted[0] if quoted else None
+
+
+def _in_passing(lines: list[Line]) -> _Match | None:
+    """Return the kind that a line shows which no logger wrote, None where none does.
+
+    It is looked for last: such a line can be of a program that went on.
+    """
+    bare = {
+        line.text[:BARE_CHARACTERS]: line
+        for line in lines[-BARE_LINES:]
+        if not line.level and line.text and not _HARMLESS.match(line.text)
+    }
+    found = (_match(text, line.process, (line.text,)) for text, line in bare.items())
+    return next((each for each in found if each and each.failure.weight is Weight.CAUSE), None)
 
 
 def _some(raised: list[Raised]) -> list[Raised]:

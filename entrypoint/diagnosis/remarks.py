@@ -17,7 +17,8 @@ _NOTABLE = re.compile(
     r"libgomp: |OMP: Error|OpenBLAS [^\n]{0,40}(?:fail|error)|Memory access fault|"
     r"\S{0,120}(?:: | )error: |\S{1,200}: error while loading|\S{1,80}: fatal error|"
     r"Value error, |\S{1,200}(?: \(deleted\))?: cannot open shared object file|"
-    r"\[E[ \d]|HW Exception by GPU|Failed: Cuda error |LLVM ERROR|realloc\(\): )|"
+    r"\[E[ \d]|\w{1,60}(?:Error|Exception)\([\"']|HW Exception by GPU|"
+    r"Failed: Cuda error |LLVM ERROR|realloc\(\): )|"
     r".{0,120}NCCL WARN|.{0,120}unsatisfied condition: |"
     # what other programs' loggers put in front, and those that wrap vLLM
     r".{0,60}rocdevice\.cpp|.{0,80}gcs_rpc_client|.{0,80}\[(?:error|fatal|critical)\]|"

@@ -217,6 +217,7 @@ FAILURES = (
                 within=r"load_weights|weight_loader",
             ),
             Sign(r"^AssertionError\b", within=r"weight_loader|load_column|load_row|load_qkv"),
+            Sign(r"failed to map GGUF parameters"),
             Sign(r"There is no module or parameter named '?(?P<name>[\w.]{1,200})"),
             Sign(r"^KeyError: ['\"][\w.]{1,200}(?:weight|bias|scale\w*)", within=r"load_weights"),
             Sign(

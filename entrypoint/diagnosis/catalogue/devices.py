@@ -94,7 +94,11 @@ FAILURES = (
                 repair="Set NUM_SHARD={here} (or less), or give the container more devices.",
             ),
             Sign(r"invalid device ordinal"),
-            Sign(r"AssertionError: Invalid device id"),
+            Sign(r"AssertionError: Invalid device id|Insufficient devices for"),
+            Sign(
+                r"invalid device=(?P<device>\d+), input visible devices: ?(?P<here>[\d,]*)",
+                cause="device {device} is asked for, and the devices that may be seen are {here}",
+            ),
             Sign(r"visible device ordinal \d+ is out of range|is not visible in \w+_VISIBLE"),
             Sign(r"local_rank|local_world_size", within=r"is out of bounds|device_count"),
             Sign(r"(?:DP adjusted )?local rank \d+ is out of bounds"),
@@ -176,7 +180,10 @@ FAILURES = (
                 cause="the device cannot compute in {dtype}",
             ),
             Sign(r"have bfloat16 accuracy known issue"),
-            Sign(r"(?:kv[-_ ]?cache|fp8[^\n]{0,20}cache)[^\n]{0,80}not support(?:ed)?"),
+            Sign(
+                r"(?:kv[-_ ]?cache|fp8[^\n]{0,20}cache)[^\n]{0,80}not support(?:ed)?\b"
+                r"(?! with [^\n]{0,40}checkpoint)"
+            ),
         ),
     ),
     Failure(

@@ -1,6 +1,13 @@
 """What the machine or the pod refuses: shared memory, caches, ports, processes, compilers."""
 
-from entrypoint.diagnosis.catalogue.failure import SPAN, ExitCode, Failure, Sign, Weight
+from entrypoint.diagnosis.catalogue.failure import (
+    SPAN,
+    ExitCode,
+    Failure,
+    Sign,
+    Weight,
+    innermost,
+)
 
 _CACHES = r"vllm|inductor|torch_?compile|triton|flashinfer|deep_gemm|cache|\.config|outlines|numba"
 
@@ -228,6 +235,25 @@ FAILURES = (
             Sign(r"(?:PTX|ptxas)[^\n]{0,60}(?:fatal|failed|error)|NVCC (?:compilation )?failed"),
             Sign(r"CalledProcessError[^\n]{0,200}(?:gcc|g\+\+|nvcc|ninja|clang)"),
             Sign(r"out of resource: (?:shared memory|threads|registers)"),
+            Sign(
+                r"No such file or directory:? '(?P<file>[^'\n]{0,300}(?:\.triton/|triton/cache|"
+                r"inductor|torch_compile_cache|flashinfer|deep_gemm)[^'\n]{0,300})'",
+                cause="{file}, of the cache of compiled code, was removed by another process",
+                repair="Give each engine a cache of its own, on a local disk: TRITON_CACHE_DIR, "
+                "TORCHINDUCTOR_CACHE_DIR and VLLM_CACHE_ROOT.",
+            ),
+            Sign(
+                r"hash of the compiled graph|failed to (?:load|save) the compiled|"
+                r"torch_compile_cache"
+            ),
+            Sign(
+                r"^(?:\w+\.)*(?:RuntimeError|AssertionError|KeyError|TypeError|AttributeError|"
+                r"IndexError|ValueError|NotImplementedError)\b",
+                within=innermost(
+                    r"vllm/compilation/|torch/_(?:inductor|dynamo|functorch)/|triton/"
+                ),
+            ),
+            Sign(r"Assertion error \(\S{0,200}/jit/"),
             Sign(r"PassManager::run failed|LLVM ERROR: |nvcc fatal|hipcc[^\n]{0,60}failed"),
             Sign(
                 r"(?:subprocess\.CalledProcessError|RuntimeError)",

@@ -137,6 +137,10 @@ FAILURES = (
             Sign(r"(?:not support|unsupported)[^\n]{0,120}quantiz"),
             Sign(r"Quantization scheme is not supported for the current GPU"),
             Sign(
+                r"type (?P<type>fp\w{1,20}) not supported in this architecture",
+                cause="the model is quantized to {type}, in which this device cannot compute",
+            ),
+            Sign(
                 r"_C::\w{0,60}(?:quant|fp8|int8|awq|gptq|marlin)\w{0,60}\(\) expected at most",
                 cause="vLLM's build for this device lacks the kernels of the quantization",
             ),
@@ -258,6 +262,12 @@ FAILURES = (
                 r"loaded|Invalid type of HuggingFace processor|Only one platform plugin can be "
                 r"activated"
             ),
+            Sign(
+                # a library that fails while it is imported
+                r"^(?:Value|Type|Attribute|Name|Runtime)Error: (?P<what>[^\n]{1,300})",
+                within=r"(?:site|dist)-packages/(?!vllm/)[^\n\"]{1,200}\", line \d+, in <module>",
+                cause="a library fails as it is imported: {what}",
+            ),
             Sign(r"requires transformers>=|is required for a normal functioning of this module"),
             Sign(r"numpy\.dtype size changed|compiled using NumPy 1\.x"),
             Sign(r"'_OpNamespace' '\S{1,60}' object has no attribute"),
@@ -308,6 +318,11 @@ FAILURES = (
                 cause="the model, or its draft model, cannot be split into stages",
                 repair="Leave ARG=--pipeline-parallel-size out: NUM_SHARD splits each layer over "
                 "the devices instead.",
+            ),
+            Sign(
+                r"(?P<what>\S{1,40} kv-cache is not supported with[^\n]{1,100})",
+                cause="the data type of the key-value cache does not go with the model's: {what}",
+                repair="Leave ARG=--kv-cache-dtype out.",
             ),
             Sign(
                 r"Cannot re-initialize CUDA in forked subprocess",

@@ -97,6 +97,27 @@ class TestCause:
         )
         assert of(*failed(CORE, quote)).code == "device-out-of-memory"
 
+    def test_a_line_that_no_logger_wrote_counts_last(self) -> None:
+        line = "Insufficient devices for 2D mesh: found 1, expected 8"
+        assert of(line, *CONSEQUENCES).code == "too-few-devices"
+        assert of(line, *failed(CORE, "ZeroDivisionError: oh")).code == "engine-failed"
+        assert of(line, code=-signal.SIGKILL).code == "killed"
+        assert of(f"[1] NCCL INFO {line}", *CONSEQUENCES).code == "killed"
+
+    def test_a_library_that_fails_as_it_is_imported(self) -> None:
+        lines = [
+            "Traceback (most recent call last):",
+            '  File "/usr/lib/python3/dist-packages/vllm/a.py", line 1, in <module>',
+            "    import b",
+            '  File "/usr/lib/python3/dist-packages/b/c.py", line 1, in <module>',
+            "    d(e)",
+            '  File "/usr/lib/python3/dist-packages/d/f.py", line 1, in d',
+            "    raise ValueError(g)",
+        ]
+        raised = "ValueError: a thing must be said"
+        assert of(*lines, raised).code == "library-broken"
+        assert of(*lines[:3], *lines[5:], raised).code == "engine-failed"
+
     def test_what_failed_while_it_went_on_serving(self) -> None:
         served = '(APIServer pid=1) INFO:     10.0.0.1:5 - "POST /v1/completions HTTP/1.1" 200 OK'
         error = of(

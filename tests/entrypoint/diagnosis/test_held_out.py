@@ -18,7 +18,7 @@ from entrypoint.handover import Phase
 
 LOGS = Path(__file__).parent / "logs"
 HELD_OUT = LOGS / "held_out"
-LEAST_LOGS = {"first": 40, "second": 20, "third": 40}
+LEAST_LOGS = {"first": 40, "second": 20, "third": 40, "fourth": 25}
 LEAST_KINDS = 30
 LEAST_RIGHT = 0.95
 UNKNOWN = "engine-failed"

@@ -61,6 +61,7 @@ FAILURES = (
                 repair="Use an image with vLLM {version} or older, or another model.",
             ),
             Sign(r"^KeyError: '\w{1,60}'$", within=r"configuration_auto\.py"),
+            Sign(r"^\w*Error\b", within=innermost(r"vllm/model_executor/models/registry\.py")),
             Sign(r"Unknown gguf model_type|GGUF model with architecture \S{1,60} is not supported"),
         ),
     ),
@@ -107,6 +108,13 @@ FAILURES = (
                 within=r"huggingface_hub|requests|httpx|urllib3",
             ),
             Sign(r"\b(?:50[0234]|429) (?:Server|Client) Error"),
+            Sign(
+                r"^(?:\w+\.)*\w*(?:Connect|Connection|Timeout|Protocol|Proxy|SSL|Network|Read|Chunked\w*|"
+                r"Encoding)(?:Error|Timeout|Exception)?\b",
+                within=innermost(
+                    r"/(?:huggingface_hub|httpx|httpcore|requests|urllib3|modelscope)/"
+                ),
+            ),
             Sign(
                 r"CAS service error|Consistency check failed: file should be of size",
                 cause="a download from the hub broke off",
@@ -192,6 +200,10 @@ FAILURES = (
             ),
             Sign(r"PytorchStreamReader failed|failed finding central directory"),
             Sign(r"not a ZIP archive|file not found: archive/data\.pkl"),
+            Sign(
+                r"^(?:\w+\.)*\w+Error\b",
+                within=innermost(r"(?:torch/serialization\.py|/safetensors/|/gguf/)"),
+            ),
             Sign(r"unexpected EOF, expected \d+ more bytes|Ran out of input"),
             Sign(r"(?:GGUF|gguf)" + SPAN + r"(?:magic|corrupt|truncat|invalid)"),
         ),
@@ -345,6 +357,13 @@ FAILURES = (
                 r"^(?:ValueError|AssertionError|NotImplementedError)\b",
                 within=innermost(
                     r"vllm/transformers_utils/(?:config|configs/\w+|model_arch\w*)\.py"
+                ),
+            ),
+            Sign(
+                r"^(?:Value|Type|Attribute|Key|OS)Error\b",
+                within=innermost(
+                    r"transformers/(?:processing_utils|(?:image|video)_processing\w*|feature_"
+                    r"extraction\w*|models/auto/\w+)\.py"
                 ),
             ),
             Sign(r"Could not detect config format|No supported config format found"),

@@ -201,6 +201,7 @@ FAILURES = (
                 r"compute capability (?:of )?\S{1,10} is not supported|Unsupported gpu architecture"
             ),
             Sign(r"ptxas fatal\s*: Value 'sm_\w+' is not defined"),
+            Sign(r"TensileLibrary|Illegal seek for GPU arch"),
             Sign(r"device kernel image is invalid|No supported CUDA architectures found"),
             Sign(r"Torch not compiled with \w+ enabled|not linked with support for \w+ devices"),
             Sign(
@@ -274,11 +275,18 @@ FAILURES = (
                 r"[^\n]{0,160}?(?:code(?: is)?|failed):? ?\d{6})\b",
                 cause="a kernel failed on the device ({what})",
             ),
-            Sign(r"CUBLAS_STATUS_(?:EXECUTION_FAILED|INTERNAL_ERROR|NOT_INITIALIZED)"),
+            Sign(r"(?:CUBLAS|CUDNN|HIPBLAS|rocblas|miopen)_?Status_?\w|cutlass cannot \w"),
+            Sign(r"XlaRuntimeError: (?:INTERNAL|UNAVAILABLE|ABORTED|UNKNOWN)"),
             Sign(
                 r"CUDA (?:driver )?error:(?! peer access)|Failed to initialize the TMA descriptor"
             ),
             Sign(r"Graph compile failed|synStatus"),
+            # what an operator of compiled code says of itself
+            Sign(
+                r"^RuntimeError: (?P<what>[^\n]{1,300})",
+                within=innermost(r"(?:torch/_ops|vllm/_custom_ops)\.py"),
+                cause="a kernel failed: {what}",
+            ),
         ),
     ),
     Failure(
@@ -302,6 +310,12 @@ FAILURES = (
             Sign(r"Watchdog caught collective operation timeout"),
             Sign(r"DistNetworkError|TCPStore|client socket has timed out"),
             Sign(r"DistStoreError"),
+            Sign(
+                r"^(?:\w+\.)*(?:Runtime|Value|Connection|Assertion)Error\b",
+                within=innermost(
+                    r"(?:torch/distributed|vllm/distributed/device_communicators)/(?!shm_)"
+                ),
+            ),
             Sign(
                 r"peer access is not supported|cudaErrorPeerAccessUnsupported|"
                 r"Failed: Cuda error \S{0,200}custom_all_reduce"

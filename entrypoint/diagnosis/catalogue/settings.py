@@ -129,7 +129,7 @@ FAILURES = (
                 within=innermost(r"layers/quantization/"),
                 cause="the quantization cannot be used here: {what}",
             ),
-            Sign(r"Cannot find the config file for \w+"),
+            Sign(r"Cannot find the config file for \w+|is not a valid GGMLQuantizationType"),
             Sign(
                 r"quantization[^\n]{0,200}(?:not support|unsupported|is not implemented|no "
                 r".{0,20}kernel)"
@@ -197,6 +197,10 @@ FAILURES = (
             ),
             Sign(r"Ray does not allocate any GPUs on the driver node"),
             Sign(r"ConnectionError: ray://|Ray Client"),
+            Sign(
+                r"^(?:\w+\.)*(?:Runtime|Value|Connection|Timeout)Error\b",
+                within=innermost(r"(?:site|dist)-packages/ray/"),
+            ),
             Sign(r"Failed to (?:connect to|register)[^\n]{0,40}(?:GCS|raylet)"),
         ),
     ),
@@ -269,8 +273,36 @@ FAILURES = (
                 cause="a library fails as it is imported: {what}",
             ),
             Sign(r"requires transformers>=|is required for a normal functioning of this module"),
+            Sign(r"cuDNN version incompatibility|failed to open \S*nvrtc-builtins"),
             Sign(r"numpy\.dtype size changed|compiled using NumPy 1\.x"),
             Sign(r"'_OpNamespace' '\S{1,60}' object has no attribute"),
+        ),
+    ),
+    Failure(
+        kind="connector-failed",
+        exit_code=ExitCode.SETTING,
+        shown="The connector that --kv-transfer-config or --ec-transfer-config names failed.",
+        cause="the connector that hands the cache on failed",
+        repair="Compare ARG=--kv-transfer-config (--ec-transfer-config) with what the connector's "
+        "own version asks for, and look whether its other end answers; without the option the "
+        "engine serves alone.",
+        weight=Weight.SYMPTOM,
+        signs=(
+            Sign(
+                r"^(?:\w+\.)*\w+Error: (?P<what>[^\n]{1,300})",
+                within=innermost(r"/(?:kv_transfer|ec_transfer|lmcache|mooncake|nixl)/"),
+                cause="the connector that hands the cache on failed: {what}",
+            ),
+            Sign(
+                r"^(?:\w+\.)*\w+Error\b",
+                within=innermost(r"/(?:kv_transfer|ec_transfer|lmcache|mooncake|nixl)/"),
+            ),
+            Sign(
+                r"(?P<what>(?:\w*(?:KV|EC)\w*Connector\w*|NIXL_ERR_\w+|Mooncake\w*|LMCache\w*)\b"
+                r"[^\n]{0,120}\b(?:fail(?:ed)?|not|must|requires?|unsupported|cannot|error)\b"
+                r"[^\n]{0,120})",
+                cause="the connector that hands the cache on failed: {what}",
+            ),
         ),
     ),
     Failure(
@@ -333,7 +365,12 @@ FAILURES = (
                 r"^(?:KeyError|ValueError|TypeError|AssertionError|NotImplementedError|"
                 r"\S*ArgumentTypeError): (?P<what>[^\n]{1,300})",
                 within=r"arg_utils\.py|cli_args\.py|argparse\.py|vllm/config/|validate_parsed|"
-                r"create_engine_config|vllm/platforms/|model_loader/__init__",
+                r"create_engine_config|vllm/platforms/|vllm/envs\.py|model_loader/__init__",
+                cause="vLLM refuses the configuration: {what}",
+            ),
+            Sign(
+                r"^(?:ValueError|NotImplementedError): (?P<what>[^\n]{1,300})",
+                within=innermost(r"vllm/v1/(?:core/kv_cache_\w+\.py|[\w/]*spec_decode/)"),
                 cause="vLLM refuses the configuration: {what}",
             ),
             # last, since any part of vLLM may say so of what it is told to do

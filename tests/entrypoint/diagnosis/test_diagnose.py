@@ -163,6 +163,20 @@ class TestPlace:
             ("transformers_utils/configs/new.py:init", "AssertionError: oh", "config-unusable"),
             ("model_executor/layers/new.py:weight_loader", "IndexError: oh", "weights-mismatch"),
             ("platforms/new.py:check_and_update_config", "ValueError: oh", "invalid-option"),
+            (
+                "distributed/device_communicators/new.py:init",
+                "RuntimeError: oh",
+                "collective-failed",
+            ),
+            (
+                "model_executor/models/registry.py:load",
+                "ValueError: oh",
+                "architecture-unsupported",
+            ),
+            ("distributed/kv_transfer/new.py:init", "KeyError: 'oh'", "connector-failed"),
+            ("_custom_ops.py:new", "RuntimeError: oh", "device-code"),
+            ("v1/spec_decode/new.py:init", "ValueError: oh", "invalid-option"),
+            ("compilation/new.py:compile", "KeyError: 3", "compile-failed"),
             ("v1/worker/new.py:load_model", "ValueError: oh", "engine-failed"),
         ],
     )

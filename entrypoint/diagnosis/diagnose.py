@@ -50,6 +50,8 @@ _CONSEQUENCE = re.compile(
     r"failed|cancelled|Failed core proc|Background loop|Error executing method|"
     r"Worker proc died|Worker \d+ failed to initialize|[^\n]{0,120}[Ss]ee (?:stack trace|root "
     r"cause|the stack trace|error log))|"
+    # of an executor that had not started its workers yet
+    r"AttributeError: '\w+Executor' object has no attribute|"
     r"zmq\.error\.(?:Again|ZMQError: (?:Socket|Context|not a socket))"
 )
 # those that noticed what another one said, be it no known words

@@ -217,7 +217,7 @@ FAILURES = (
         "weights were made for another program (an adapter alone, another quantization).",
         signs=(
             Sign(r"weights? were not initialized from checkpoint"),
-            Sign(r"size mismatch for|shape mismatch|Attempted to load weight"),
+            Sign(r"size mismatch for|shape mismatch|(?:Attempted|Tried) to load weight"),
             Sign(
                 r"The size of tensor a \(\d+\) must match[\s\S]{0,80}",
                 within=r"load_weights|loader",

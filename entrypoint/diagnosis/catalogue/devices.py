@@ -283,7 +283,7 @@ FAILURES = (
             Sign(r"Graph compile failed|synStatus"),
             # what an operator of compiled code says of itself
             Sign(
-                r"^RuntimeError: (?P<what>[^\n]{1,300})",
+                r"^RuntimeError: (?P<what>(?![^\n]{0,200}support)[^\n]{1,300})",
                 within=innermost(r"(?:torch/_ops|vllm/_custom_ops)\.py"),
                 cause="a kernel failed: {what}",
             ),

@@ -228,8 +228,9 @@ FAILURES = (
         signs=(
             Sign(r"InductorError|BackendCompilerFailed|CppCompileError|torch\._dynamo\.exc\.\w+"),
             Sign(
-                r"triton\.(?:compiler|runtime)\.[\w.]{0,60}(?:Error|OutOfResources)|PTXASError|"
-                r"CompilationError"
+                r"(?:triton\.(?:compiler|runtime)\.[\w.]{0,60}(?:Error|OutOfResources)|PTXASError|"
+                # that is of a type, which another kind names
+                r"CompilationError)\b(?![\s\S]{0,2000}not supported in this architecture)"
             ),
             Sign(r"Ninja build failed|Error building extension|ninja: build stopped"),
             Sign(r"(?:PTX|ptxas)[^\n]{0,60}(?:fatal|failed|error)|NVCC (?:compilation )?failed"),
@@ -248,7 +249,8 @@ FAILURES = (
             ),
             Sign(
                 r"^(?:\w+\.)*(?:RuntimeError|AssertionError|KeyError|TypeError|AttributeError|"
-                r"IndexError|ValueError|NotImplementedError)\b",
+                r"IndexError|ValueError|NotImplementedError)\b"
+                r"(?![\s\S]{0,2000}not supported in this architecture)",
                 within=innermost(
                     r"vllm/compilation/|torch/_(?:inductor|dynamo|functorch)/|triton/"
                 ),

@@ -124,6 +124,7 @@ FAILURES = (
                 cause="the model does not say how it is quantized: {what}",
             ),
             Sign(r"different quantization schemes|same quantization scheme"),
+            Sign(r"^AssertionError\b", within=r"assert [^\n]{0,40}quant_method is not None"),
             Sign(
                 r"^(?:ValueError|NotImplementedError|AssertionError): (?P<what>[^\n]{1,300})",
                 within=innermost(r"layers/quantization/"),
@@ -273,6 +274,7 @@ FAILURES = (
                 cause="a library fails as it is imported: {what}",
             ),
             Sign(r"requires transformers>=|is required for a normal functioning of this module"),
+            Sign(r"^(?:\w+)Error\b", within=innermost(r"(?:site|dist)-packages/bitsandbytes/")),
             Sign(r"cuDNN version incompatibility|failed to open \S*nvrtc-builtins"),
             Sign(r"numpy\.dtype size changed|compiled using NumPy 1\.x"),
             Sign(r"'_OpNamespace' '\S{1,60}' object has no attribute"),
@@ -298,7 +300,7 @@ FAILURES = (
                 within=innermost(r"/(?:kv_transfer|ec_transfer|lmcache|mooncake|nixl)/"),
             ),
             Sign(
-                r"(?P<what>(?:\w*(?:KV|EC)\w*Connector\w*|NIXL_ERR_\w+|Mooncake\w*|LMCache\w*)\b"
+                r"(?P<what>\b(?:\w{0,40}(?:KV|EC)\w{0,40}Connector\w{0,40}|NIXL_ERR_\w+|Mooncake\w*|LMCache\w*)\b"
                 r"[^\n]{0,120}\b(?:fail(?:ed)?|not|must|requires?|unsupported|cannot|error)\b"
                 r"[^\n]{0,120})",
                 cause="the connector that hands the cache on failed: {what}",

@@ -177,6 +177,13 @@ class TestPlace:
             ("_custom_ops.py:new", "RuntimeError: oh", "device-code"),
             ("v1/spec_decode/new.py:init", "ValueError: oh", "invalid-option"),
             ("compilation/new.py:compile", "KeyError: 3", "compile-failed"),
+            ("_custom_ops.py:new", "RuntimeError: Int8 is not supported", "invalid-option"),
+            (
+                "compilation/new.py:compile",
+                "triton.compiler.errors.CompilationError: at 1:0: ValueError('type fp8e4nv not "
+                "supported in this architecture.')",
+                "quantization-unsupported",
+            ),
             ("v1/worker/new.py:load_model", "ValueError: oh", "engine-failed"),
         ],
     )
@@ -229,6 +236,12 @@ class TestUnknown:
         gone = "Worker proc VllmWorker-1 died unexpectedly, shutting down executor."
         assert of(*traceback(CORE, quoted), gone).code == "engine-failed"
         assert of(gone).code == "killed"
+
+    def test_an_executor_without_workers_only_follows(self) -> None:
+        later = traceback(CORE, "AttributeError: 'MultiprocExecutor' object has no attribute 'x'")
+        assert (
+            "ZeroDivisionError: oh" in of(*later, *failed(WORKER, "ZeroDivisionError: oh")).message
+        )
 
     def test_no_output(self) -> None:
         error = of(code=3)

@@ -14,14 +14,11 @@ import resource
 from collections import OrderedDict
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from server.gate.refusal import error_body
-
-if TYPE_CHECKING:
-    from uvicorn.protocols.http.flow_control import FlowControl
 
 HEADER_SECONDS = 10.0
 """From a connection's begin to a request's first byte, and from that to the end of its head."""
@@ -109,21 +106,17 @@ class _Outlet:
         self._protocol.close()
 
 
-class _Bounded(asyncio.Protocol):
-    """What the protocols of both parsers have in common."""
+class _HeadTooLarge(Exception):
+    """Raised out of the parser's callbacks, to stop it."""
+
+
+class _Bounded(HttpToolsProtocol):
+    """uvicorn's protocol on httptools, which bounds nothing itself, and keeps what it has of a
+    header until that is whole."""
 
     bounds: Bounds
     waiting: OrderedDict[_Bounded, None]
     """Connections of this process that wait for a request, the one that waits longest first."""
-
-    if TYPE_CHECKING:
-        transport: asyncio.Transport
-        loop: asyncio.AbstractEventLoop
-        flow: FlowControl
-        cycle: Any
-        connections: set[Any]
-
-        def _unset_keepalive_if_required(self) -> None: ...
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -131,166 +124,8 @@ class _Bounded(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._heard = False
-
-    def reading(self) -> _Part:
-        """Which part of a request comes next, or is coming."""
-        raise NotImplementedError
-
-    def abandon(self) -> bool:
-        """Take nothing more for answers that are not complete; return whether one had begun."""
-        raise NotImplementedError
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._follow()
-        most = self.bounds.connections
-        if most is None:
-            most = most_connections()
-        if len(self.connections) > most:
-            oldest, _ = self.waiting.popitem(last=False)
-            oldest.transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.let_go()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        if self._phase is _Phase.CLOSING:
-            return
-        self._heard = True
-        super().data_received(data)
-        self._follow()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._watch_write(self.transport.get_write_buffer_size())
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._unwatch_write()
-
-    def close(self) -> None:
-        """Close once the client has had its answer."""
-        if self.reading() is _Part.BODY and not self.transport.is_closing():
-            self._linger()
-        else:
-            self.transport.close()
-
-    def refuse(self, status: HTTPStatus, message: str) -> None:
-        """Answer what is no request, and close."""
-        if self.transport.is_closing() or self._phase is _Phase.CLOSING:
-            return
-        if self.abandon():
-            # in the middle of another answer, nothing can be said
-            self.transport.close()
-            return
-        kind = "invalid_request_error"
-        payload = json.dumps(error_body(message, kind, status.value)).encode()
-        lines = (
-            f"HTTP/1.1 {status.value} {status.phrase}",
-            "content-type: application/json",
-            f"content-length: {len(payload)}",
-            "connection: close",
-            "\r\n",
-        )
-        self.transport.write("\r\n".join(lines).encode() + payload)
-        self._linger()
-
-    def answered(self) -> None:
-        """An answer is complete."""
-        if self._phase is _Phase.CLOSING:
-            self._unset_keepalive_if_required()
-        elif not self.transport.is_closing():
-            self._follow()
-
-    def _answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
-
-    def _follow(self) -> None:
-        """Set the timer that belongs to what the connection is doing now."""
-        phase = self._current()
-        if phase is self._phase or self._phase in (_Phase.CLOSING, _Phase.GONE):
-            return
-        self._enter(phase)
-        if phase is _Phase.REQUEST:
-            self.waiting.pop(self, None)
-        else:
-            self.waiting[self] = None
-
-    def _current(self) -> _Phase:
-        if self._answering():
-            return _Phase.REQUEST
-        match self.reading():
-            case _Part.BODY:
-                return _Phase.REST
-            case _Part.HEAD:
-                return _Phase.HEAD
-        return _Phase.IDLE if self._heard else _Phase.NEW
-
-    def _enter(self, phase: _Phase) -> None:
-        self._phase = phase
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        match phase:
-            case _Phase.NEW | _Phase.HEAD:
-                self._timer = self.loop.call_later(self.bounds.header_seconds, self._late)
-            case _Phase.REST | _Phase.CLOSING:
-                self._timer = self.loop.call_later(self.bounds.linger_seconds, self._late)
-
-    def _late(self) -> None:
-        if self._phase is _Phase.HEAD:
-            self.refuse(
-                HTTPStatus.REQUEST_TIMEOUT,
-                f"The request's head was not complete {self.bounds.header_seconds:g} s after its "
-                "first byte.",
-            )
-        if self._phase is _Phase.CLOSING:
-            self.transport.abort()
-        else:
-            self.transport.close()
-
-    def _linger(self) -> None:
-        self._enter(_Phase.CLOSING)
-        self.flow.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-
-    def let_go(self) -> None:
-        """The connection has ended, or is another protocol's from now on."""
-        self.waiting.pop(self, None)
-        self._enter(_Phase.GONE)
-        self._unwatch_write()
-
-    def _watch_write(self, before: int) -> None:
-        self._unwatch_write()
-        self._write_timer = self.loop.call_later(
-            self.bounds.write_seconds, self._check_write, before
-        )
-
-    def _unwatch_write(self) -> None:
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-
-    def _check_write(self, before: int) -> None:
-        left = self.transport.get_write_buffer_size()
-        if before - left < self.bounds.write_seconds * WRITE_RATE:
-            self.transport.abort()
-        else:
-            self._watch_write(left)
-
-
-class _HeadTooLarge(Exception):
-    """Raised out of the parser's callbacks, to stop it."""
-
-
-class _HttpTools(_Bounded, HttpToolsProtocol):
-    """On httptools, which bounds nothing itself and keeps what it has of a header until that is
-    whole."""
-
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
         self._part = _Part.BETWEEN
+        """What comes next, or is coming."""
         self._cycles: list[RequestResponseCycle] = []
         """Requests that have no whole answer yet."""
         self._told_bytes = 0
@@ -303,15 +138,31 @@ class _HttpTools(_Bounded, HttpToolsProtocol):
         self._moved = False
         """Whether a part of a body was in it."""
 
-    def reading(self) -> _Part:
-        return self._part
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._follow()
+        most = self.bounds.connections
+        if most is None:
+            most = most_connections()
+        if len(self.connections) > most:
+            oldest, _ = self.waiting.popitem(last=False)
+            oldest.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._abandon()
+        self._let_go()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._phase is _Phase.CLOSING:
+            return
+        self._heard = True
         if self._part is _Part.BETWEEN:
             self._part = _Part.HEAD
             self._told_bytes = self._unseen_bytes = 0
         self._ended = self._moved = False
         super().data_received(data)
+        self._follow()
         if self._ended or self._moved:
             self._unseen_bytes = self._told_bytes if self._part is _Part.HEAD else 0
         else:
@@ -320,17 +171,13 @@ class _HttpTools(_Bounded, HttpToolsProtocol):
             if self._unseen_bytes > self.bounds.head_bytes:
                 self._refuse_head()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.abandon()
-        super().connection_lost(exc)
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_write(self.transport.get_write_buffer_size())
 
-    def abandon(self) -> bool:
-        # uvicorn itself tells only the last one of pipelined requests
-        left = [cycle for cycle in self._cycles if not cycle.response_complete]
-        for cycle in left:
-            cycle.disconnected = True
-            cycle.message_event.set()
-        return any(cycle.response_started for cycle in left)
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unwatch_write()
 
     def on_message_begin(self) -> None:
         self._part = _Part.HEAD
@@ -373,17 +220,63 @@ class _HttpTools(_Bounded, HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self.answered()
+        if self._phase is _Phase.CLOSING:
+            self._unset_keepalive_if_required()
+        elif not self.transport.is_closing():
+            self._follow()
 
     def handle_websocket_upgrade(self) -> None:
-        self.let_go()
+        self._let_go()
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
         if self._head_is_too_large():
             self._refuse_head()
         else:
-            self.refuse(HTTPStatus.BAD_REQUEST, msg)
+            self._refuse(HTTPStatus.BAD_REQUEST, msg)
+
+    def close(self) -> None:
+        """Close once the client has had its answer."""
+        if self._part is _Part.BODY and not self.transport.is_closing():
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _abandon(self) -> bool:
+        """Take nothing more for answers that are not complete; return whether one had begun."""
+        # uvicorn itself tells only the last one of pipelined requests
+        left = [cycle for cycle in self._cycles if not cycle.response_complete]
+        for cycle in left:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        return any(cycle.response_started for cycle in left)
+
+    def _refuse(self, status: HTTPStatus, message: str) -> None:
+        """Answer what is no request, and close."""
+        if self.transport.is_closing() or self._phase is _Phase.CLOSING:
+            return
+        if self._abandon():
+            # in the middle of another answer, nothing can be said
+            self.transport.close()
+            return
+        kind = "invalid_request_error"
+        payload = json.dumps(error_body(message, kind, status.value)).encode()
+        lines = (
+            f"HTTP/1.1 {status.value} {status.phrase}",
+            "content-type: application/json",
+            f"content-length: {len(payload)}",
+            "connection: close",
+            "\r\n",
+        )
+        self.transport.write("\r\n".join(lines).encode() + payload)
+        self._linger()
+
+    def _refuse_head(self) -> None:
+        self._refuse(
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+            f"The request's head is larger than {self.bounds.head_bytes} bytes, or has more than "
+            f"{self.bounds.headers} headers.",
+        )
 
     def _tell(self, size: int) -> None:
         self._told_bytes += size
@@ -393,12 +286,78 @@ class _HttpTools(_Bounded, HttpToolsProtocol):
     def _head_is_too_large(self) -> bool:
         return self._told_bytes > self.bounds.head_bytes or self._told_headers > self.bounds.headers
 
-    def _refuse_head(self) -> None:
-        self.refuse(
-            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-            f"The request's head is larger than {self.bounds.head_bytes} bytes, or has more than "
-            f"{self.bounds.headers} headers.",
+    def _follow(self) -> None:
+        """Set the timer that belongs to what the connection is doing now."""
+        phase = self._current()
+        if phase is self._phase or self._phase in (_Phase.CLOSING, _Phase.GONE):
+            return
+        self._enter(phase)
+        if phase is _Phase.REQUEST:
+            self.waiting.pop(self, None)
+        else:
+            self.waiting[self] = None
+
+    def _current(self) -> _Phase:
+        if self.cycle is not None and not self.cycle.response_complete:
+            return _Phase.REQUEST
+        match self._part:
+            case _Part.BODY:
+                return _Phase.REST
+            case _Part.HEAD:
+                return _Phase.HEAD
+        return _Phase.IDLE if self._heard else _Phase.NEW
+
+    def _enter(self, phase: _Phase) -> None:
+        self._phase = phase
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        match phase:
+            case _Phase.NEW | _Phase.HEAD:
+                self._timer = self.loop.call_later(self.bounds.header_seconds, self._late)
+            case _Phase.REST | _Phase.CLOSING:
+                self._timer = self.loop.call_later(self.bounds.linger_seconds, self._late)
+
+    def _late(self) -> None:
+        if self._phase is _Phase.HEAD:
+            self._refuse(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"The request's head was not complete {self.bounds.header_seconds:g} s after its "
+                "first byte.",
+            )
+        if self._phase is _Phase.CLOSING:
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        self._enter(_Phase.CLOSING)
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def _let_go(self) -> None:
+        """The connection has ended, or is another protocol's from now on."""
+        self.waiting.pop(self, None)
+        self._enter(_Phase.GONE)
+        self._unwatch_write()
+
+    def _watch_write(self, before: int) -> None:
+        self._unwatch_write()
+        self._write_timer = self.loop.call_later(
+            self.bounds.write_seconds, self._check_write, before
         )
+
+    def _unwatch_write(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+
+    def _check_write(self, before: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if before - left < self.bounds.write_seconds * WRITE_RATE:
+            self.transport.abort()
+        else:
+            self._watch_write(left)
 
 
 def protocol_class(bounds: Bounds | None = None) -> type[asyncio.Protocol]:
@@ -410,7 +369,7 @@ def protocol_class(bounds: Bounds | None = None) -> type[asyncio.Protocol]:
         bounds: Others than usual.
     """
 
-    class Protocol(_HttpTools):
+    class Protocol(_Bounded):
         pass
 
     Protocol.bounds = bounds or Bounds()

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from entrypoint.handover import MODULES, RUN_DIRECTORY_VARIABLE, Orders
 
@@ -150,17 +151,32 @@ class EngineProcess:
         self._killed = True
         self.send_all(signal.SIGKILL)
 
-    async def stop(self, seconds: float, kill_seconds: float = KILL_SECONDS) -> None:
+    async def stop(
+        self,
+        seconds: float,
+        kill_seconds: float = KILL_SECONDS,
+        *,
+        answered: asyncio.Event | None = None,
+        margin: float = 0.0,
+    ) -> None:
         """Ask the main process to stop, and kill what is left of the tree after a while.
 
         Args:
             seconds: What the tree gets to end by itself.
             kill_seconds: How long what was killed is waited for.
+            answered: Set once nobody waits for anything that the tree does.
+            margin: What the tree gets beyond ``seconds``, until ``answered`` is set.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds
+        deadline = loop.time() + seconds + margin
         self.send(signal.SIGTERM)
         await asyncio.wait([self.exited], timeout=seconds)
+        if answered is not None:
+            told = asyncio.ensure_future(answered.wait())
+            either: list[asyncio.Future[Any]] = [self.exited, told]
+            left = max(0.0, deadline - loop.time())
+            await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            told.cancel()
         await self.end(min(SWEEP_SECONDS, deadline - loop.time()), kill_seconds)
 
     async def end(

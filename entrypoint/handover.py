@@ -3,9 +3,10 @@
 Down, once, on the engine's standard input: :class:`Orders`. There, and not on its command line,
 because options may hold keys and a command line can be read by everyone on the machine.
 
-Up, from each of the engine's processes: one datagram a :class:`Phase`, to the socket ``events``
-in the run directory, whose path every process inherits in the environment. Beside it lies
-``status.json``, which the engine's server shows as ``/v1/status``.
+Up, from each of the engine's processes: one datagram a :class:`Phase`, and from each API server
+:data:`ANSWERED`, to the socket ``events`` in the run directory, whose path every process inherits
+in the environment. Beside it lies ``status.json``, which the engine's server shows as
+``/v1/status``.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ MODULES = "modules"
 one's could hold anything."""
 EVENTS = "events"
 STATUS = "status.json"
+ANSWERED = "answered"
+"""What an API server that stops says once each of its answers has ended."""
 SEND_SECONDS = 2.0
 """How long a report waits for room in the queue."""
 
@@ -95,20 +98,44 @@ def report(phase: Phase) -> None:
     READY is waited for until the light process accepts no more connections, lest the two take
     turns in answering.
     """
+    sent = _send(phase.value)
+    deadline = time.monotonic() + SEND_SECONDS
+    while sent and phase is Phase.READY and time.monotonic() < deadline:
+        if _ready(read_status()):
+            break
+        time.sleep(0.005)
+
+
+def report_answered() -> None:
+    """Tell the light process that each answer of this API server has ended: it may be killed."""
+    _send(ANSWERED)
+
+
+def _send(word: str) -> bool:
     directory = os.environ.get(RUN_DIRECTORY_VARIABLE)
     if directory is None:
-        return
+        return False
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         # not at once: the queue holds few, and READY is what the hand-over waits for
         sender.settimeout(SEND_SECONDS)
-        sender.sendto(phase.value.encode(), str(Path(directory) / EVENTS))
-        deadline = time.monotonic() + SEND_SECONDS
-        while phase is Phase.READY and not _ready(read_status()) and time.monotonic() < deadline:
-            time.sleep(0.005)
+        sender.sendto(word.encode(), str(Path(directory) / EVENTS))
+        return True
+    return False
 
 
 def _ready(status: dict[str, Any] | None) -> bool:
     return status is not None and Phase(status["phase"]).rank >= Phase.READY.rank
+
+
+def stopping_seconds() -> float:
+    """Return for how long the launch has been stopping, 0 if it is not or there is none.
+
+    The engine's processes hear of a stop only after the light process has.
+    """
+    status = read_status()
+    if status is None or status["phase"] != Phase.STOPPING:
+        return 0.0
+    return float(status["seconds_in_phase"])
 
 
 def read_status() -> dict[str, Any] | None:

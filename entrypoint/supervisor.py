@@ -26,7 +26,7 @@ from entrypoint.engine_process import (
     engine_environment,
 )
 from entrypoint.errors import MachineError, StartTimeout
-from entrypoint.handover import EVENTS, STATUS, Orders, Phase
+from entrypoint.handover import ANSWERED, EVENTS, STATUS, Orders, Phase
 from entrypoint.listener import Listen
 from entrypoint.log_writer import LogWriter
 from entrypoint.memory_watch import MemoryWatch
@@ -45,8 +45,8 @@ T = TypeVar("T")
 LOADING_STOP_SECONDS = 1.0
 """What the engine gets to stop while it loads: there is no request to finish yet."""
 
-DRAIN_MARGIN_SECONDS = 1.0
-"""What the engine gets beyond SHUTDOWN_TIMEOUT, to end what it has cut off."""
+DRAIN_MARGIN_SECONDS = 1.3
+"""What the engine gets beyond SHUTDOWN_TIMEOUT, at most, to end what it has cut off."""
 
 KILLED_SECONDS = 0.5
 """How long a stop waits for what it has killed; with the above, it ends within two seconds."""
@@ -159,6 +159,7 @@ class Supervisor:
         self._preparing: threading.Thread | None = None
         self._status_server = StatusServer(listener, listen, self.status, guard)
         self._handed_over: asyncio.Task[None] | None = None
+        self._answering = 0  # API servers that are ready, and have not ended their answers
         self._run_directory = _make_run_directory()
 
     def status(self) -> dict[str, Any]:
@@ -179,6 +180,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._overdue = asyncio.Event()
+        self._answered = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop, number)
         adopt_orphans()
@@ -254,7 +256,15 @@ class Supervisor:
             # an engine with sockets of its own need not say when it is ready
             may_serve = plan.engine_binds or Phase.READY in self.timeline.entered
             self.enter(Phase.STOPPING)
-            await engine.stop(grace if may_serve else LOADING_STOP_SECONDS, KILLED_SECONDS)
+            if may_serve:
+                await engine.stop(
+                    plan.shutdown_timeout,
+                    KILLED_SECONDS,
+                    answered=self._answered,
+                    margin=DRAIN_MARGIN_SECONDS,
+                )
+            else:
+                await engine.stop(LOADING_STOP_SECONDS, KILLED_SECONDS)
             await asyncio.to_thread(output.finish, LAST_WORDS_SECONDS)
             return self._stopped()
         await engine.end()
@@ -381,13 +391,24 @@ class Supervisor:
             def on_event() -> None:
                 with contextlib.suppress(BlockingIOError, ValueError):
                     while True:
-                        self.enter(Phase(events.recv(64).decode()))
+                        self._hear(events.recv(64).decode())
 
             loop.add_reader(events, on_event)
             try:
                 yield
             finally:
                 loop.remove_reader(events)
+
+    def _hear(self, word: str) -> None:
+        """Take what a process of the engine reports."""
+        if word == ANSWERED:
+            self._answering -= 1
+            if self._answering <= 0:
+                self._answered.set()
+            return
+        phase = Phase(word)
+        self._answering += phase is Phase.READY  # each API server says so
+        self.enter(phase)
 
     def remove_run_directory(self) -> None:
         """Leave nothing in TMPDIR: for a launch that could not even :meth:`run`, too."""

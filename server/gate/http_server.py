@@ -20,6 +20,7 @@ from fastapi import FastAPI
 from vllm.entrypoints.launchers.launcher import NoSignalServer
 from vllm.logger import init_logger
 
+from entrypoint.handover import report_answered, stopping_seconds
 from entrypoint.keys import stamp
 from server.gate.gate import Gate
 from server.gate.protocol import HEAD_BYTES, HEADERS, Bounds, protocol_class
@@ -149,17 +150,19 @@ async def serve(
         await gate.end()
     server.should_exit = True
     await serving
+    report_answered()
     watch.cancel()
     stop.cancel()
     return _nothing()
 
 
 async def _drain(gate: Gate, seconds: float) -> None:
-    logger.info("Stopping: running requests get %s s, new ones a 503", seconds)
+    left = max(0.0, seconds - stopping_seconds())
+    logger.info("Stopping: running requests get %.1f s, new ones a 503", left)
     gate.stop()
-    if not await gate.drained(seconds):
+    if not await gate.drained(left):
         cut = await gate.end()
-        logger.warning("Stopping: %d answers were cut short after %s s", cut, seconds)
+        logger.warning("Stopping: %d answers were cut short after %.1f s", cut, seconds)
 
 
 async def _watch(gate: Gate, certificate: Certificate | None) -> None:

@@ -16,6 +16,8 @@ Words, in order, split as a shell does; each is done before the next one begins:
 - ``detach``: leave the process group, as a helper with a session of its own;
 - ``ignore-sigterm``;
 - ``drain=SECONDS``: from now on, end with exit code 0 so many seconds after SIGTERM;
+- ``answer=SECONDS``: from now on, tell so many seconds after SIGTERM that every answer has ended,
+  and go on;
 - ``serve``: report ready, and answer every request on the inherited socket with ``engine``;
 - ``hang``: for ever; ``exit=N``; ``kill=N``: die of signal N.
 
@@ -42,7 +44,7 @@ import threading
 import time
 from pathlib import Path
 
-from entrypoint.handover import Orders, Phase, report
+from entrypoint.handover import Orders, Phase, report, report_answered
 from server.parent import die_with, end_with
 
 ROLE_VARIABLE = "SCRIPT_ROLE_NAME"
@@ -90,6 +92,14 @@ def _drain(seconds: float) -> None:
     signal.signal(signal.SIGTERM, on_sigterm)
 
 
+def _end_answers(seconds: float) -> None:
+    def on_sigterm(*_: object) -> None:
+        time.sleep(seconds)
+        report_answered()
+
+    signal.signal(signal.SIGTERM, on_sigterm)
+
+
 def _tell_pid(role: str) -> None:
     if directory := os.environ.get("SCRIPT_PIDS"):
         partial = Path(directory, f".{role}")
@@ -132,6 +142,8 @@ def play(script: str, orders: Orders | None) -> None:
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)
             case "drain":
                 _drain(float(value))
+            case "answer":
+                _end_answers(float(value))
             case "serve":
                 assert orders is not None
                 assert orders.listener is not None

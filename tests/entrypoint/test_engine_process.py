@@ -4,8 +4,11 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+
+import pytest
 
 from entrypoint.engine_process import EngineProcess, adopt_orphans, engine_environment
 from entrypoint.handover import RUN_DIRECTORY_VARIABLE, Orders
@@ -91,6 +94,31 @@ while True: signal.pause()
         await engine.stop(0.2)
 
     assert run_with(script, use) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_one_that_has_answered_gets_nothing_beyond_its_time(tmp_path: Path, told: bool) -> None:
+    """The margin is for answers: it ends with the last one, and by itself where none is told."""
+    script = f"""
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open({str(tmp_path / "up")!r}, "w").write("up\\n")
+while True: signal.pause()
+"""
+    seconds = 0.0
+
+    async def use(engine: EngineProcess) -> None:
+        nonlocal seconds
+        await until(tmp_path / "up")
+        answered = asyncio.Event()
+        if told:
+            asyncio.get_running_loop().call_later(0.1, answered.set)
+        began = time.monotonic()
+        await engine.stop(0.3, answered=answered, margin=60 if told else 0.5)
+        seconds = time.monotonic() - began
+
+    assert run_with(script, use) == -signal.SIGKILL
+    assert 0.3 <= seconds < 60 if told else seconds >= 0.8
 
 
 def test_no_orphan_is_left(tmp_path: Path) -> None:

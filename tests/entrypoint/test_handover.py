@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint.handover import (
+    ANSWERED,
     EVENTS,
     RUN_DIRECTORY_VARIABLE,
     STATUS,
@@ -16,6 +17,8 @@ from entrypoint.handover import (
     Phase,
     read_status,
     report,
+    report_answered,
+    stopping_seconds,
 )
 
 
@@ -29,6 +32,16 @@ def test_phases_are_in_the_order_of_time() -> None:
     assert Phase.RESOLVE.rank < Phase.UNPACK.rank < Phase.IMPORT.rank < Phase.READY.rank
 
 
+@pytest.mark.parametrize(("phase", "seconds"), [("ready", 0), ("stopping", 7)])
+def test_how_long_it_has_been_stopping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str, seconds: int
+) -> None:
+    monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
+    status = {"phase": phase, "seconds": 9.0, "seconds_in_phase": 2.0, "phases": {}}
+    (tmp_path / STATUS).write_text(json.dumps({**status, "as_of": time.monotonic() - 5}))
+    assert round(stopping_seconds()) == seconds
+
+
 class TestReport:
     def test_it_arrives(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
@@ -37,6 +50,16 @@ class TestReport:
             events.settimeout(5)
             report(Phase.WEIGHTS)
             assert events.recv(64) == b"weights"
+
+    def test_the_end_of_the_answers_does_too(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as events:
+            events.bind(str(tmp_path / EVENTS))
+            events.settimeout(5)
+            report_answered()
+            assert events.recv(64) == ANSWERED.encode()
 
     def test_ready_waits_until_the_other_side_accepts_no_more(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -58,6 +81,8 @@ class TestReport:
     def test_outside_a_launch_nothing_happens(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(RUN_DIRECTORY_VARIABLE, raising=False)
         report(Phase.WEIGHTS)
+        report_answered()
+        assert stopping_seconds() == 0
 
     def test_nobody_listens(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))

@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 import pytest
 
 import entrypoint
+from entrypoint import supervisor
 from entrypoint.errors import EngineFailed, MachineError, ModelNotFound, StartTimeout
 from entrypoint.handover import Phase
 from entrypoint.listener import Listen, open_listener
@@ -163,6 +164,20 @@ class TestStop:
             launch.terminate()
 
         assert Launch("serve hang", tmp_path, client).run() == 0
+
+    def test_an_engine_that_has_ended_its_answers_but_not_itself(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is killed at the deadline: of the margin, which is for answers, nothing is needed."""
+        monkeypatch.setattr(supervisor, "DRAIN_MARGIN_SECONDS", 600)
+
+        def client(launch: Launch) -> None:
+            launch.until_the_engine_answers()
+            launch.terminate()
+
+        for seconds in ("0", "1.5"):
+            script = f"answer={seconds} serve hang"
+            assert Launch(script, tmp_path, client, shutdown_timeout=1).run() == 0
 
     def test_an_engine_that_does_not_end_by_the_deadline(self, tmp_path: Path) -> None:
         def client(launch: Launch) -> None:

@@ -502,7 +502,7 @@ class TestStatus:
             launch.until_the_engine_answers()
             launch.terminate()
 
-        first = Launch("weights serve hang", tmp_path, client)
+        first = Launch("weights sleep=0.5 serve hang", tmp_path, client)
         first.run()
         shown: list[dict[str, Any]] = []
         release = threading.Event()

@@ -81,8 +81,9 @@ def find_engine() -> Engine:
     raise NoEngine("; ".join(problems) + ". Install Docker or podman.")
 
 
-PODMAN_PACKAGES = ("podman", "runc", "netavark")
-"""What Debian needs for podman under root."""
+PODMAN_PACKAGES = ("podman", "runc", "netavark", "iptables")
+"""What Debian needs for podman under root; netavark calls iptables, which nothing depends on."""
+PODMAN_COMMANDS = ("podman", "runc", "iptables")
 
 CONTAINERS_CONF = """\
 [containers]
@@ -108,7 +109,7 @@ def private_podman(store: Path, run: Path) -> Engine:
     Raises:
         NoEngine: It is not there and cannot be installed, or does not work.
     """
-    if shutil.which("podman") is None or shutil.which("runc") is None:
+    if not all(map(shutil.which, PODMAN_COMMANDS)):
         install(PODMAN_PACKAGES)
     for folder in (store / "tmp", run):
         folder.mkdir(parents=True, exist_ok=True)

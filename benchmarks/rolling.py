@@ -36,7 +36,7 @@ from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, descendants, envir
 
 KEY = "a-key-of-the-replicas"
 CONTEXT_TOKENS = 2048 - 128
-"""What the demo model can answer at most, its prompt left out."""
+"""What the demo model can answer at most, its prompt left out: a stream that is not to finish."""
 MARGIN_SECONDS = 2.0
 """What a replica may take beyond SHUTDOWN_TIMEOUT."""
 SILENT_SECONDS = 300.0
@@ -49,8 +49,6 @@ NEWCOMER_SECONDS = 0.5
 """How long from one short request to the next."""
 FINISHING = 0.5
 """Streams that are to finish need this part of SHUTDOWN_TIMEOUT."""
-TOO_LONG = 5.0
-"""Those that are not to need so many times as long; they get faster once others have finished."""
 COMPLETE, ENDED, LOST = "complete", "ended", "lost"
 
 
@@ -406,10 +404,8 @@ async def roll(fleet: Fleet, streams: int, restarts: int, key: str) -> list[Rest
         speed = await tokens_per_second(balancer, client, streams)
         tell(f"both are ready; each of {streams} streams gets {speed:.1f} tokens a second")
         for number in range(restarts):
-            fitting = speed * fleet.timeout
-            tokens = [min(CONTEXT_TOKENS, max(8, int(fitting * FINISHING)))]
-            if number // 2 % 2 == 0:
-                tokens.append(min(CONTEXT_TOKENS, int(fitting * TOO_LONG)))
+            finishing = max(8, min(CONTEXT_TOKENS, int(speed * fleet.timeout * FINISHING)))
+            tokens = [finishing] if number // 2 % 2 else [finishing, CONTEXT_TOKENS]
             replica = fleet.stoppable[number % len(fleet.stoppable)]
             one = await restart(fleet, balancer, client, replica, streams, tokens)
             done.append(one)

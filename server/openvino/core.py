@@ -79,6 +79,9 @@ def load_message(config: VllmConfig, settings: PipelineSettings, dtype: str) -> 
         properties["KV_CACHE_PRECISION"] = settings.cache_precision
     if dtype in PRECISIONS:
         properties["INFERENCE_PRECISION_HINT"] = PRECISIONS[dtype]
+    elif settings.cache_precision == "f32":
+        # a processor that has bfloat16 would compute in that, and then refuses such a cache
+        properties["INFERENCE_PRECISION_HINT"] = "f32"
     scheduler = config.scheduler_config
     return Load(
         model=str(settings.model),

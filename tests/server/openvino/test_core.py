@@ -91,6 +91,10 @@ class TestLoadMessage:
         assert (made.model, made.device, made.cache_gib) == ("/m", "GPU.1", 4)
         assert made.properties == {"INFERENCE_PRECISION_HINT": hint, "KV_CACHE_PRECISION": "u8"}
 
+    def test_a_cache_of_f32_is_computed_in_f32(self, config: VllmConfig) -> None:
+        made = load_message(config, PipelineSettings(Path("/m"), "CPU", 4, "f32"), "auto")
+        assert made.properties == {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
+
     def test_a_cache_without_room_for_one_sequence(
         self, config: VllmConfig, monkeypatch: pytest.MonkeyPatch
     ) -> None:

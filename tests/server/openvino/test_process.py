@@ -271,7 +271,10 @@ class TestLoading:
     def test_each_cache_precision(
         self, demo: Path, prompt: list[int], tokenizer: Tokenizer, precision: str
     ) -> None:
-        with running(load(demo, KV_CACHE_PRECISION=precision)) as pipeline:
+        properties = {"KV_CACHE_PRECISION": precision}
+        if precision == "f32":  # as load_message does
+            properties["INFERENCE_PRECISION_HINT"] = "f32"
+        with running(load(demo, **properties)) as pipeline:
             assert pipeline.next() == Loaded()
             output = pipeline.generate(Generate("a", prompt, greedy(10)))["a"]
         assert tokenizer.decode(output.tokens).startswith("This is")

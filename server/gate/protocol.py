@@ -34,6 +34,10 @@ LINGER_SECONDS = 5.0
 """What a client may go on sending after its answer. Closing on unread data resets a connection,
 and the client would never see why it was refused."""
 
+LOOK_SECONDS = 0.5
+"""What a connection gets beyond its time. On a busy machine this process may have stood still: its
+timers come before what has arrived meanwhile, which must be read first."""
+
 WRITE_SECONDS = 60.0
 """How often it is looked at whether a client takes its answer."""
 
@@ -124,6 +128,7 @@ class _Bounded(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._heard = False
+        self._overdue = False
         self._part = _Part.BETWEEN
         """What comes next, or is coming."""
         self._cycles: list[RequestResponseCycle] = []
@@ -309,6 +314,7 @@ class _Bounded(HttpToolsProtocol):
 
     def _enter(self, phase: _Phase) -> None:
         self._phase = phase
+        self._overdue = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -319,6 +325,10 @@ class _Bounded(HttpToolsProtocol):
                 self._timer = self.loop.call_later(self.bounds.linger_seconds, self._late)
 
     def _late(self) -> None:
+        if not self._overdue:
+            self._overdue = True
+            self._timer = self.loop.call_later(LOOK_SECONDS, self._late)
+            return
         if self._phase is _Phase.HEAD:
             self._refuse(
                 HTTPStatus.REQUEST_TIMEOUT,

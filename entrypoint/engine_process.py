@@ -97,7 +97,9 @@ class EngineProcess:
         """
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._killed = False
-        # a session of its own: a terminal's Ctrl-C must reach the engine through us, once
+        # A process group of its own: a terminal's Ctrl-C must reach the engine through us, once.
+        # Not a session: Linux schedules each as one (autogroups), and vLLM's spinning in
+        # sched_yield() in one was seen to keep others from a core for up to 15 s (Linux 6.18).
         self._process = subprocess.Popen(
             list(command),
             env=dict(env),
@@ -105,7 +107,7 @@ class EngineProcess:
             stdout=stdout,
             stderr=stderr,
             pass_fds=[listener.fileno()] if listener else [],
-            start_new_session=True,
+            process_group=0,
         )
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:

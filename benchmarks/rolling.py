@@ -4,7 +4,8 @@ Run as ``python -m benchmarks.rolling --streams 200 --restarts 20``. Two replica
 serve the demo model behind a load balancer that honours readiness. Again and again so many streams
 are in flight, one of the replicas gets SIGTERM, and is started again; short requests come in all
 the while. In every second pair of restarts half of the streams are too long to finish within
-SHUTDOWN_TIMEOUT. Exit code 1 if a stream is lost (it neither came to its end nor was ended with an
+SHUTDOWN_TIMEOUT; those of the other replica still have to bring something after the stop, and are
+then let go. Exit code 1 if a stream is lost (it neither came to its end nor was ended with an
 error event and ``[DONE]``), a new request was not answered, or a replica did not exit with 0 within
 SHUTDOWN_TIMEOUT and two seconds.
 """
@@ -18,6 +19,7 @@ import dataclasses
 import itertools
 import json
 import os
+import shlex
 import signal
 import statistics
 import sys
@@ -35,8 +37,11 @@ from benchmarks.balancer import REQUEST_ID, Balancer, Replica
 from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, descendants, environment
 
 KEY = "a-key-of-the-replicas"
-CONTEXT_TOKENS = 2048 - 128
-"""What the demo model can answer at most, its prompt left out: a stream that is not to finish."""
+REPLICAS = 2
+CONTEXT = {"max_position_embeddings": 65536}
+"""The demo model's context is made so long: its 2,048 tokens can come within a stop."""
+ENDLESS_TOKENS = 65536 - 128
+"""The length of a stream that is not to finish: what the context has beyond its prompt."""
 MARGIN_SECONDS = 2.0
 """What a replica may take beyond SHUTDOWN_TIMEOUT."""
 SILENT_SECONDS = 300.0
@@ -49,14 +54,15 @@ NEWCOMER_SECONDS = 0.5
 """How long from one short request to the next."""
 FINISHING = 0.5
 """Streams that are to finish need this part of SHUTDOWN_TIMEOUT."""
-COMPLETE, ENDED, LOST = "complete", "ended", "lost"
+COMPLETE, ENDED, LET_GO, LOST = "complete", "ended", "let go", "lost"
 
 
 class Stream(NamedTuple):
     """How one stream came to its end."""
 
     end: str
-    """``complete``, ``ended`` (an error event, then ``[DONE]``) or ``lost``."""
+    """``complete``, ``ended`` (an error event, then ``[DONE]``), ``let go`` (it still brought
+    something when the stop was over) or ``lost``."""
     why: str
     """What was lost and how; empty otherwise."""
     replica: str | None
@@ -126,7 +132,7 @@ def own_cores(number: int) -> str:
     vLLM's workers spin while they wait, and would starve a replica that starts on the same cores.
     """
     cores = sorted(os.sched_getaffinity(0))
-    own = cores[number::2] or cores
+    own = cores[number::REPLICAS] or cores
     return ",".join(map(str, own))
 
 
@@ -156,6 +162,7 @@ class Streams:
         self._tokens = tokens
         self._begun = 0
         self._all_begun = asyncio.Event()
+        self._over = False
 
     async def begin(self, count: int) -> None:
         """Send the requests, and wait until every stream has brought something or ended."""
@@ -170,37 +177,39 @@ class Streams:
         return sum(not task.done() for task in self._tasks)
 
     async def ends(self) -> list[Stream]:
-        """Wait for the end of each."""
+        """Let endless ones go as soon as they bring something; wait for the end of the others."""
+        self._over = True
         return await asyncio.gather(*self._tasks)
 
     async def _one(self, tokens: int) -> Stream:
         name = uuid.uuid4().hex
         events: list[str] = []
         try:
-            why = await self._read(name, tokens, events)
+            end, why = await self._read(name, tokens, events)
         except httpx.HTTPError as error:
-            why = f"{type(error).__name__}: {error}"
+            end, why = LOST, f"{type(error).__name__}: {error}"
         finally:
             if not events:
                 self._has_begun()
-        end, reason = judge(events, tokens) if why is None else (LOST, why)
-        return Stream(end, reason, self._balancer.routes.get(name))
+        return Stream(end, why, self._balancer.routes.get(name))
 
-    async def _read(self, name: str, tokens: int, events: list[str]) -> str | None:
-        """Fill ``events``; return why there were none to come."""
+    async def _read(self, name: str, tokens: int, events: list[str]) -> tuple[str, str]:
+        """Fill ``events``; return the end and, if it was lost, why."""
         body = chat(tokens, stream=True, stream_options={"include_usage": True})
         headers = {REQUEST_ID: name}
         async with self._client.stream(
             "POST", "/v1/chat/completions", json=body, headers=headers
         ) as response:
             if response.status_code != 200:
-                return f"{response.status_code}: {(await response.aread())[:200]!r}"
+                return LOST, f"{response.status_code}: {(await response.aread())[:200]!r}"
             async for line in response.aiter_lines():
                 if line.startswith("data: "):
                     if not events:
                         self._has_begun()
                     events.append(line.removeprefix("data: "))
-        return None
+                    if self._over and tokens == ENDLESS_TOKENS and '"content"' in line:
+                        return LET_GO, ""
+        return judge(events, tokens)
 
     def _has_begun(self) -> None:
         self._begun += 1
@@ -252,28 +261,22 @@ class Fleet:
         environ: The environment of each.
         folder: Where their logs go.
         timeout: SHUTDOWN_TIMEOUT.
-        standing: A server that is ready already, and is the first replica; it is never stopped.
     """
 
-    def __init__(
-        self,
-        environ: dict[str, str],
-        folder: Path,
-        timeout: int,
-        standing: Launch | None = None,
-    ):
-        self._environ = {**environ, "SHUTDOWN_TIMEOUT": str(timeout)}
+    def __init__(self, environ: dict[str, str], folder: Path, timeout: int):
+        self._environ = {
+            **environ,
+            "SHUTDOWN_TIMEOUT": str(timeout),
+            "ARG": shlex.join(["--hf-overrides", json.dumps(CONTEXT)]),
+        }
         self._folder = folder
-        self._standing = standing
-        self._launches = [standing] if standing else []
+        self._launches: list[Launch] = []
         self._starts = 0
         self.timeout = timeout
-        self.stoppable = [1] if standing else [0, 1]
-        """The numbers of the replicas that can be restarted."""
 
     async def __aenter__(self) -> Fleet:
         try:
-            for number in self.stoppable:  # in turn: the second finds what the first has compiled
+            for number in range(REPLICAS):  # in turn: the second finds what the first has compiled
                 self._launches.append(await self._start(number))
         except BaseException:
             await self.__aexit__()
@@ -286,8 +289,7 @@ class Fleet:
 
     async def __aexit__(self, *_exception: object) -> None:
         for launch in self._launches:
-            if launch is not self._standing:
-                await asyncio.to_thread(launch.stop, seconds=self.timeout + 30)
+            await asyncio.to_thread(launch.stop, seconds=self.timeout + 30)
 
     async def until_ready(self) -> None:
         """Wait until the balancer knows that every replica is ready."""
@@ -346,9 +348,9 @@ async def restart(
     in_flight = flight.in_flight
     async with newcomers.coming():
         code, seconds, left_behind = await fleet.stop(number)
+        ends = await flight.ends()
         await fleet.start(number)
         await fleet.until_ready()
-        ends = await flight.ends()
     name = fleet.replicas[number].name
     return Restart(
         replica=name,
@@ -404,10 +406,9 @@ async def roll(fleet: Fleet, streams: int, restarts: int, key: str) -> list[Rest
         speed = await tokens_per_second(balancer, client, streams)
         tell(f"both are ready; each of {streams} streams gets {speed:.1f} tokens a second")
         for number in range(restarts):
-            finishing = max(8, min(CONTEXT_TOKENS, int(speed * fleet.timeout * FINISHING)))
-            tokens = [finishing] if number // 2 % 2 else [finishing, CONTEXT_TOKENS]
-            replica = fleet.stoppable[number % len(fleet.stoppable)]
-            one = await restart(fleet, balancer, client, replica, streams, tokens)
+            finishing = max(8, int(speed * fleet.timeout * FINISHING))
+            tokens = [finishing] if number // REPLICAS % 2 else [finishing, ENDLESS_TOKENS]
+            one = await restart(fleet, balancer, client, number % REPLICAS, streams, tokens)
             done.append(one)
             tell(f"restart {number + 1} of {restarts}: {restart_line(one)}")
     return done
@@ -486,7 +487,7 @@ def report_text(done: Sequence[Restart], found: Sequence[str]) -> str:
             "in flight at SIGTERM",
             *(
                 f"{end + ':':<10} {ends[end]:>6}, on the replica that was stopped {here[end]:>6}"
-                for end in (COMPLETE, ENDED, LOST)
+                for end in (COMPLETE, ENDED, LET_GO, LOST)
             ),
             f"SIGTERM to exit, s: median {statistics.median(seconds):.1f}, max {max(seconds):.1f}",
             f"new requests: {sum(one.newcomers for one in done)} answered, "

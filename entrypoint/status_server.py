@@ -1,4 +1,4 @@
-"""What answers on PORT until the engine does.
+"""What answers on PORT until the engine does, and once it does no more.
 
 ``/health/live`` is 200 (also under ``/v1``), ``/v1/status`` and ``/metrics`` tell where the launch
 is, to those who have a key where there are keys, and all else is 503 with ``Retry-After``, in the
@@ -19,6 +19,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from entrypoint.handover import Phase
 from entrypoint.keys import Keys
 from entrypoint.listener import Listen
 from entrypoint.metrics import CONTENT_TYPE, metrics_text
@@ -93,10 +94,13 @@ def loading_error(status: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     if remaining is not None:
         wait = min(max(1, math.ceil(remaining)), 6 * RETRY_AFTER_SECONDS)
         left = f", about {math.ceil(remaining)} s left"
-    message = (
-        f"The model is not ready yet: phase {status['phase']} for "
-        f"{status['seconds_in_phase']:.0f} s, {status['seconds']:.0f} s in all{left}."
-    )
+    if Phase(status["phase"]).rank < Phase.READY.rank:
+        message = (
+            f"The model is not ready yet: phase {status['phase']} for "
+            f"{status['seconds_in_phase']:.0f} s, {status['seconds']:.0f} s in all{left}."
+        )
+    else:
+        message = "The server is stopping. Ask another, or this one after its restart."
     return wait, {
         "error": {
             "message": message,
@@ -203,7 +207,7 @@ class _Server(uvicorn.Server):
 
 
 class StatusServer:
-    """Answers on a listening socket until the engine takes it over."""
+    """Answers on a listening socket until the engine takes it over; the socket is left open."""
 
     def __init__(
         self,
@@ -233,14 +237,15 @@ class StatusServer:
 
     def start(self) -> None:
         """Begin to answer."""
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._listener]))
+        self._own = self._listener.dup()  # uvicorn closes what it is given
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._own]))
 
     def let_go(self) -> None:
         """Accept no more connections; they wait in the socket's queue for the engine."""
         # Not yet Server.close(): before Python 3.12 that strands a connection that has been
         # accepted and not been given to its protocol, and its client waits for ever.
-        if self._task is not None and self._listener.fileno() != -1:
-            self._task.get_loop().remove_reader(self._listener)
+        if self._task is not None and self._own.fileno() != -1:
+            self._task.get_loop().remove_reader(self._own)
 
     async def stop(self, linger: float = LINGER_SECONDS) -> None:
         """Stop accepting at once; connections that are open may finish within ``linger`` seconds.
@@ -248,7 +253,7 @@ class StatusServer:
         What is not accepted waits in the socket's queue for the engine; nothing is refused.
         """
         task = self._task
-        if task is None or self._listener.fileno() == -1:
+        if task is None or self._own.fileno() == -1:
             return
         loop = asyncio.get_running_loop()
         self.let_go()
@@ -259,4 +264,6 @@ class StatusServer:
         for connection in list(self._server.server_state.connections):
             connection.transport.abort()
         self._server.should_exit = self._server.force_exit = True
-        await task
+        with contextlib.suppress(OSError):  # a certificate that has gone since the launch began
+            await task
+        self._own.close()

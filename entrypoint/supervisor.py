@@ -143,6 +143,7 @@ class Supervisor:
         self.timeline = Timeline(started=time.monotonic())
         self._listen = listen
         self._listener = listener
+        self._guard = guard
         self._prepare = prepare
         self._environ = environ
         self._scratch = scratch
@@ -159,6 +160,7 @@ class Supervisor:
         self._preparing: threading.Thread | None = None
         self._status_server = StatusServer(listener, listen, self.status, guard)
         self._handed_over: asyncio.Task[None] | None = None
+        self._answers_again = False
         self._answering = 0  # API servers that are ready, and have not ended their answers
         self._run_directory = _make_run_directory()
 
@@ -232,6 +234,7 @@ class Supervisor:
         if plan.engine_binds:
             self._cancel_timer()  # it need not say when it is ready
             await self._status_server.stop()
+            self._listener.close()
         memory = MemoryWatch(self._root)
         output = self._output = EngineOutput(self._writer, self._redact, self._as_json)
         grace = plan.shutdown_timeout + DRAIN_MARGIN_SECONDS
@@ -267,6 +270,7 @@ class Supervisor:
                 await engine.stop(LOADING_STOP_SECONDS, KILLED_SECONDS)
             await asyncio.to_thread(output.finish, LAST_WORDS_SECONDS)
             return self._stopped()
+        self._answer_again()
         await engine.end()
         await asyncio.to_thread(output.finish, OUTPUT_SECONDS)
         if code is None:
@@ -304,6 +308,14 @@ class Supervisor:
         if self._plan is not None:
             remember(self._scratch, launch_key(self._plan), seconds)
         self._handed_over = asyncio.create_task(self._status_server.stop())
+
+    def _answer_again(self) -> None:
+        """Answer who connects from now on: the engine, which the socket was handed to, does not."""
+        if self._handed_over is None or self._answers_again or self._listener.fileno() == -1:
+            return
+        self._answers_again = True
+        self._status_server = StatusServer(self._listener, self._listen, self.status, self._guard)
+        self._status_server.start()
 
     def _write_status(self) -> None:
         target = self._run_directory / STATUS
@@ -405,6 +417,7 @@ class Supervisor:
             self._answering -= 1
             if self._answering <= 0:
                 self._answered.set()
+                self._answer_again()
             return
         phase = Phase(word)
         self._answering += phase is Phase.READY  # each API server says so

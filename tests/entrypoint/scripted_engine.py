@@ -17,7 +17,7 @@ Words, in order, split as a shell does; each is done before the next one begins:
 - ``ignore-sigterm``;
 - ``drain=SECONDS``: from now on, end with exit code 0 so many seconds after SIGTERM;
 - ``answer=SECONDS``: from now on, tell so many seconds after SIGTERM that every answer has ended,
-  and go on;
+  answer no more, and go on;
 - ``serve``: report ready, and answer every request on the inherited socket with ``engine``;
 - ``hang``: for ever; ``exit=N``; ``kill=N``: die of signal N.
 
@@ -48,14 +48,16 @@ from entrypoint.handover import Orders, Phase, report, report_answered
 from server.parent import die_with, end_with
 
 ROLE_VARIABLE = "SCRIPT_ROLE_NAME"
+_answered = threading.Event()
 NOT_TEXT = bytes([0xFF, 0xFE, 0x00, 0x9B, 0xC3])
 """No part of it is UTF-8, and one byte is a terminal's control character."""
 
 
 def _answer(listener: socket.socket) -> None:
     # not set to blocking: the mode belongs to the socket, which the other side accepts on too
-    while True:
-        select.select([listener], [], [])
+    while not _answered.is_set():
+        if not select.select([listener], [], [], 0.01)[0]:
+            continue
         try:
             connection, _ = listener.accept()
         except BlockingIOError:
@@ -95,6 +97,7 @@ def _drain(seconds: float) -> None:
 def _end_answers(seconds: float) -> None:
     def on_sigterm(*_: object) -> None:
         time.sleep(seconds)
+        _answered.set()
         report_answered()
 
     signal.signal(signal.SIGTERM, on_sigterm)

@@ -33,7 +33,6 @@ def serving(port: int, guard: Guard = OPEN) -> Iterator[tuple[socket.socket, Sta
     """A status server in a thread of its own, and the socket that it would hand over."""
     listen = Listen("127.0.0.1", port)
     listener = open_listener(listen)
-    handed_over = listener.dup()
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -45,13 +44,13 @@ def serving(port: int, guard: Guard = OPEN) -> Iterator[tuple[socket.socket, Sta
 
     server = asyncio.run_coroutine_threadsafe(make(), loop).result(10)
     try:
-        yield handed_over, server
+        yield listener, server
     finally:
         asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
-        handed_over.close()
+        listener.close()
 
 
 def ask(
@@ -246,6 +245,12 @@ class TestRetryAfter:
     def test_the_estimate_is_told(self) -> None:
         _, body = loading_error({**STATUS, "remaining_seconds": 7.5})
         assert "about 8 s left" in body["error"]["message"]
+
+    @pytest.mark.parametrize("phase", ["ready", "stopping"])
+    def test_a_server_that_has_served(self, phase: str) -> None:
+        seconds, body = loading_error({**STATUS, "phase": phase})
+        assert seconds == 5
+        assert body["error"]["message"].startswith("The server is stopping.")
 
 
 class TestHandOver:

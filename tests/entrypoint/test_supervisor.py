@@ -5,6 +5,7 @@ come to in a test; tests/end_to_end has the real one.
 """
 
 import asyncio
+import contextlib
 import http.client
 import json
 import os
@@ -179,6 +180,23 @@ class TestStop:
             script = f"answer={seconds} serve hang"
             assert Launch(script, tmp_path, client, shutdown_timeout=1).run() == 0
 
+    def test_who_asks_after_the_last_answer_is_told_so(self, tmp_path: Path) -> None:
+        """1. The engine serves. 2. SIGTERM: it answers no more, and goes on. 3. So do clients."""
+        answers: list[tuple[int, bytes]] = []
+
+        def client(launch: Launch) -> None:
+            launch.until_the_engine_answers()
+            launch.terminate()
+            while launch.get("/v1/models")[0] == 200:
+                pass
+            answers.extend(launch.get("/v1/models") for _ in range(20))
+            answers.append(launch.get("/health/live"))
+            launch.terminate()  # at once
+
+        assert Launch("answer=0.1 serve hang", tmp_path, client, shutdown_timeout=60).run() == 0
+        assert [status for status, _ in answers] == [503] * 20 + [200]
+        assert b"The server is stopping." in answers[0][1]
+
     def test_an_engine_that_does_not_end_by_the_deadline(self, tmp_path: Path) -> None:
         def client(launch: Launch) -> None:
             launch.until_the_engine_answers()
@@ -203,6 +221,25 @@ class TestStop:
 
 class TestFailure:
     """An engine that ends unasked ends the launch with an error that names the cause."""
+
+    def test_who_asks_before_the_end_is_told_so(self, tmp_path: Path) -> None:
+        """The main process dies, and a worker that it leaves behind takes a while."""
+        answer = 200, b""
+
+        def client(launch: Launch) -> None:
+            nonlocal answer
+            launch.until_the_engine_answers()
+            deadline = time.monotonic() + 10
+            while answer[0] == 200 and time.monotonic() < deadline:
+                with contextlib.suppress(OSError):  # the engine has taken it to its grave
+                    answer = launch.get("/v1/models")
+
+        script = "spawn=worker serve sleep=0.5 exit=3"
+        launch = Launch(script, tmp_path, client, SCRIPT_WORKER="ignore-sigterm hang")
+        with pytest.raises(EngineFailed):
+            launch.run()
+        assert answer[0] == 503
+        assert b"The server is stopping." in answer[1]
 
     def failure(self, launch: Launch) -> EngineFailed:
         with pytest.raises(EngineFailed) as raised:

@@ -12,6 +12,7 @@ import enum
 import json
 import resource
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, cast
@@ -37,6 +38,9 @@ and the client would never see why it was refused."""
 LOOK_SECONDS = 0.5
 """What a connection gets beyond its time. On a busy machine this process may have stood still: its
 timers come before what has arrived meanwhile, which must be read first."""
+
+ASK_SECONDS = 0.2
+"""What a connection that waits for a request gets when the server ends: one may be on its way."""
 
 WRITE_SECONDS = 60.0
 """How often it is looked at whether a client takes its answer."""
@@ -175,6 +179,13 @@ class _Bounded(HttpToolsProtocol):
             self._unseen_bytes += len(data)
             if self._unseen_bytes > self.bounds.head_bytes:
                 self._refuse_head()
+
+    def shutdown(self) -> None:
+        """End the connection with the server: at once, unless a request may be on its way."""
+        if self._phase in (_Phase.NEW, _Phase.HEAD, _Phase.IDLE):
+            self._set_timer(ASK_SECONDS, self.transport.close)
+        else:
+            super().shutdown()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -315,19 +326,26 @@ class _Bounded(HttpToolsProtocol):
     def _enter(self, phase: _Phase) -> None:
         self._phase = phase
         self._overdue = False
+        self._unset_timer()
+        match phase:
+            case _Phase.NEW | _Phase.HEAD:
+                self._set_timer(self.bounds.header_seconds, self._late)
+            case _Phase.REST | _Phase.CLOSING:
+                self._set_timer(self.bounds.linger_seconds, self._late)
+
+    def _set_timer(self, seconds: float, call: Callable[[], None]) -> None:
+        self._unset_timer()
+        self._timer = self.loop.call_later(seconds, call)
+
+    def _unset_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        match phase:
-            case _Phase.NEW | _Phase.HEAD:
-                self._timer = self.loop.call_later(self.bounds.header_seconds, self._late)
-            case _Phase.REST | _Phase.CLOSING:
-                self._timer = self.loop.call_later(self.bounds.linger_seconds, self._late)
 
     def _late(self) -> None:
         if not self._overdue:
             self._overdue = True
-            self._timer = self.loop.call_later(LOOK_SECONDS, self._late)
+            self._set_timer(LOOK_SECONDS, self._late)
             return
         if self._phase is _Phase.HEAD:
             self._refuse(

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from server.gate import protocol
 from server.gate.body import BodyError, Room, read_body
 from server.gate.protocol import Bounds, most_connections, protocol_class
 from tests.server.gate.connections import Client, Server, serving
@@ -465,6 +466,33 @@ class TestSeveralRequests:
     def test_half_closed_at_once(self) -> None:
         with bounded() as (server, _), Client(server) as client:
             client.socket.shutdown(socket.SHUT_WR)
+            assert client.closed()
+
+
+class TestShutdown:
+    @pytest.mark.parametrize("said", ["nothing", "half a head", "a request before"])
+    def test_what_is_on_its_way_is_answered(
+        self, monkeypatch: pytest.MonkeyPatch, said: str
+    ) -> None:
+        """1. A client connects, and may have said something. 2. The server ends. 3. It asks."""
+        monkeypatch.setattr(protocol, "ASK_SECONDS", ENDLESS)
+        request = get("/refused")  # answered, and closed, as by a gate that stops
+        with bounded() as (server, _), Client(server) as client:
+            if said == "half a head":
+                client.send(request[:9])
+            if said == "a request before":
+                client.send(get())
+                client.until(b"hello")
+            server.until(lambda: len(server.server_state.connections) == 1)
+            server.should_exit = True
+            server.until(lambda: not server.servers[0].is_serving())
+            client.send(request[9:] if said == "half a head" else request)
+            assert client.rest().startswith(b"HTTP/1.1 413 ")
+
+    def test_a_client_that_says_nothing_is_not_waited_for(self) -> None:
+        with bounded() as (server, _), Client(server) as client:
+            server.until(lambda: len(server.server_state.connections) == 1)
+            server.should_exit = True
             assert client.closed()
 
 

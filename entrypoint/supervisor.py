@@ -113,7 +113,7 @@ class Supervisor:
 
     Args:
         listen: Where the launch listens.
-        listener: The socket that does, already listening.
+        listener: The socket that does, already listening; closed in the end.
         prepare: Finds and fetches the model and plans the launch; runs in a thread of its own.
         environ: The environment that the engine inherits.
         scratch: Where past launches' timings are.
@@ -158,9 +158,8 @@ class Supervisor:
         self._output: EngineOutput | None = None
         self._engine: EngineProcess | None = None
         self._preparing: threading.Thread | None = None
-        self._status_server = StatusServer(listener, listen, self.status, guard)
+        self._status_servers: list[StatusServer] = []  # the one that answers, or did, is the last
         self._handed_over: asyncio.Task[None] | None = None
-        self._answers_again = False
         self._answering = 0  # API servers that are ready, and have not ended their answers
         self._run_directory = _make_run_directory()
 
@@ -187,7 +186,7 @@ class Supervisor:
             loop.add_signal_handler(number, self._on_stop, number)
         adopt_orphans()
         try:
-            self._status_server.start()
+            self._start_status_server()
             self._set_timer()
             log.info("listening on %s", self._listen)
             with self._events(loop):
@@ -198,7 +197,9 @@ class Supervisor:
         finally:
             self._cancel_timer()
             end_children()  # a download; an engine, where something unforeseen went wrong
-            await self._status_server.stop(linger=0)
+            for server in self._status_servers:
+                await server.stop(linger=0)
+            self._listener.close()
             self.remove_run_directory()
 
     def expect(self, plan: LaunchPlan) -> None:
@@ -233,7 +234,7 @@ class Supervisor:
         self.timeline.bytes_done = self.timeline.bytes_total = plan.model.bytes
         if plan.engine_binds:
             self._cancel_timer()  # it need not say when it is ready
-            await self._status_server.stop()
+            await self._status_servers[-1].stop()
             self._listener.close()
         memory = MemoryWatch(self._root)
         output = self._output = EngineOutput(self._writer, self._redact, self._as_json)
@@ -304,18 +305,22 @@ class Supervisor:
         seconds.pop(Phase.READY)
         listed = ", ".join(f"{phase} {s:.1f} s" for phase, s in seconds.items())
         log.info("ready after %.1f s: %s", sum(seconds.values()), listed)
-        self._status_server.let_go()
+        self._status_servers[-1].let_go()
         if self._plan is not None:
             remember(self._scratch, launch_key(self._plan), seconds)
-        self._handed_over = asyncio.create_task(self._status_server.stop())
+        self._handed_over = asyncio.create_task(self._status_servers[-1].stop())
 
     def _answer_again(self) -> None:
         """Answer who connects from now on: the engine, which the socket was handed to, does not."""
-        if self._handed_over is None or self._answers_again or self._listener.fileno() == -1:
+        again = len(self._status_servers) > 1
+        if self._handed_over is None or again or self._listener.fileno() == -1:
             return
-        self._answers_again = True
-        self._status_server = StatusServer(self._listener, self._listen, self.status, self._guard)
-        self._status_server.start()
+        self._start_status_server()
+
+    def _start_status_server(self) -> None:
+        server = StatusServer(self._listener, self._listen, self.status, self._guard)
+        server.start()
+        self._status_servers.append(server)
 
     def _write_status(self) -> None:
         target = self._run_directory / STATUS

@@ -196,10 +196,10 @@ class Supervisor:
                 return await self._run_engine(loop, plan)
         finally:
             self._cancel_timer()
-            end_children()  # a download; an engine, where something unforeseen went wrong
             for server in self._status_servers:
                 await server.stop(linger=0)
-            self._listener.close()
+            self._listener.close()  # first: looking for children needs a file
+            end_children()  # a download; an engine, where something unforeseen went wrong
             self.remove_run_directory()
 
     def expect(self, plan: LaunchPlan) -> None:

@@ -81,9 +81,12 @@ def find_engine() -> Engine:
     raise NoEngine("; ".join(problems) + ". Install Docker or podman.")
 
 
-PODMAN_PACKAGES = ("podman", "runc", "netavark", "iptables")
-"""What Debian needs for podman under root; netavark calls iptables, which nothing depends on."""
-PODMAN_COMMANDS = ("podman", "runc", "iptables")
+PODMAN_PACKAGES = ("podman", "runc", "netavark", "aardvark-dns", "iptables")
+"""What Debian needs for podman under root; netavark calls iptables, which nothing depends on, and
+aardvark-dns, by which containers find each other."""
+PODMAN_COMMANDS = ("podman", "runc", "aardvark-dns", "iptables")
+PODMAN_HELPERS = ("/usr/lib/podman", "/usr/libexec/podman")
+"""Where podman has programs of its own, beside PATH."""
 
 CONTAINERS_CONF = """\
 [containers]
@@ -109,7 +112,8 @@ def private_podman(store: Path, run: Path) -> Engine:
     Raises:
         NoEngine: It is not there and cannot be installed, or does not work.
     """
-    if not all(map(shutil.which, PODMAN_COMMANDS)):
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *PODMAN_HELPERS])
+    if not all(shutil.which(command, path=path) for command in PODMAN_COMMANDS):
         install(PODMAN_PACKAGES)
     for folder in (store / "tmp", run):
         folder.mkdir(parents=True, exist_ok=True)

@@ -49,6 +49,7 @@ def test_none_works(programs: Path) -> None:
 def test_a_private_podman_has_its_own_configuration(programs: Path, tmp_path: Path) -> None:
     install(programs, "podman", TELLS)
     install(programs, "runc", WORKS)
+    install(programs, "aardvark-dns", WORKS)
     install(programs, "iptables", WORKS)
     engine = private_podman(tmp_path / "store", tmp_path / "run")
     printed = engine.run("version").stdout.split()

@@ -25,8 +25,8 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.light import spread
-from entrypoint.store.tarballs.packed import Index
-from tests.end_to_end.launch import COMMAND, DEMO_CACHE, environment
+from entrypoint.shared.tarball_index import Index
+from tests.support.launch import COMMAND, DEMO_CACHE, environment
 
 REPOSITORY = "Synthetic/Two-GB"
 TARBALLS = 500
@@ -40,7 +40,7 @@ import torch
 from safetensors import safe_open
 from vllm.config.load import LoadConfig
 from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
-from entrypoint.handover import TARBALL_VARIABLE, TARBALL_FORMAT, TARBALL_INDEX
+from entrypoint.shared.handover import TARBALL_VARIABLE, TARBALL_FORMAT, TARBALL_INDEX
 
 side, source, archive, into = sys.argv[1:]
 parameters = {}
@@ -52,7 +52,7 @@ for path in Path(source).glob("*.safetensors"):
     with path.open("rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 from entrypoint.store.fetch import fetch_model
-from entrypoint.store.find import find_model
+from entrypoint.store.search.find import find_model
 from entrypoint.store.model import Request
 os.environ[TARBALL_VARIABLE] = ""
 from server.tarball import TarballLoader
@@ -77,7 +77,7 @@ UNPACK = """\
 import sys, time
 from pathlib import Path
 from entrypoint.store.fetch import fetch_model
-from entrypoint.store.find import find_model
+from entrypoint.store.search.find import find_model
 from entrypoint.store.model import Request
 
 archive, into = map(Path, sys.argv[1:])
@@ -89,7 +89,7 @@ print(time.perf_counter() - begin)
 FIND = """\
 import sys, time
 from pathlib import Path
-from entrypoint.store.find import find_model
+from entrypoint.store.search.find import find_model
 from entrypoint.store.model import Request
 
 folder, scratch = map(Path, sys.argv[1:])

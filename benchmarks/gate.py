@@ -23,7 +23,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.light import spread
-from tests.end_to_end.launch import (
+from tests.support.launch import (
     COMMAND,
     DEMO,
     DEMO_CACHE,
@@ -32,7 +32,7 @@ from tests.end_to_end.launch import (
     descendants,
     environment,
 )
-from tests.entrypoint.test_listener import free_port
+from tests.support.ports import free_port
 
 STREAMS = 32
 TOKENS = 100

@@ -13,7 +13,7 @@ import statistics
 from images.build import tag
 from images.engine import Engine
 from tests.container.conftest import container_engine
-from tests.container.pod import Pod
+from tests.support.containers import Pod
 
 STARTS: dict[str, tuple[str, dict[str, str]]] = {
     "cpu": ("cpu", {}),

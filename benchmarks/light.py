@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.end_to_end.launch import COMMAND, DEMO, DEMO_CACHE, Launch, environment
+from tests.support.launch import COMMAND, DEMO, DEMO_CACHE, Launch, environment
 
 IMPORT = (sys.executable, "-c", "import pydantic_settings")
 PLAN = (str(COMMAND), "plan")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from tests.end_to_end.launch import descendants
+from tests.support.launch import descendants
 
 NAMES = (
     ("VLLM::EngineCore", "engine core"),

@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from benchmarks.balancer import REQUEST_ID, Balancer, Replica
-from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, descendants, environment
+from tests.support.launch import DEMO, DEMO_CACHE, Launch, descendants, environment
 
 KEY = "a-key-of-the-replicas"
 REPLICAS = 2

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from benchmarks.memory import Growth, MemoryLog, Reading, growth, growth_table
 from benchmarks.mixed_load import STALL_CHECK_SECONDS, Count, Load, counts_table
-from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, environment
+from tests.support.launch import DEMO, DEMO_CACHE, Launch, environment
 
 KEY = "a-key-of-the-soak"
 CONCURRENT = 16

@@ -82,7 +82,3 @@ def _version() -> int:
     print(f"inference-server {version('inference-server')}")
     print(f"vllm {engine} ({built_for})" if engine else "vllm is not installed")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -27,13 +27,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from entrypoint.shared.handover import Phase
 
-    from entrypoint.handover import Phase
-    from entrypoint.store.model import Attempt
+Source = Literal["directory", "cache", "tarball", "hub", "object-store"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One way that was tried to find the model, and what came of it."""
+
+    way: Source
+    place: str
+    outcome: str
 
 
 class InferenceServerError(Exception):

@@ -6,16 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from entrypoint.access import check_guarded
 from entrypoint.errors import SettingError
-from entrypoint.handover import Phase
 from entrypoint.hardware.detect import detect_hardware
 from entrypoint.hardware.hardware import Hardware
-from entrypoint.listener import check_certificate
 from entrypoint.note import Note
-from entrypoint.openvino.plan import idle_notes, on_openvino
 from entrypoint.openvino.weights import Weights, choose_weights
-from entrypoint.plan import (
+from entrypoint.planning.access import check_guarded
+from entrypoint.planning.openvino import idle_notes, on_openvino
+from entrypoint.planning.plan import (
     LaunchPlan,
     chosen_listen,
     chosen_model,
@@ -24,12 +22,14 @@ from entrypoint.plan import (
     make_plan,
     read_arguments,
 )
-from entrypoint.pod import Pod, read_pod
-from entrypoint.remote_code import guard, is_trusted
-from entrypoint.scratch import make_scratch, scratch_directory
+from entrypoint.planning.remote_code import guard, is_trusted
+from entrypoint.pod.pod import Pod, read_pod
+from entrypoint.pod.scratch import make_scratch, scratch_directory
 from entrypoint.settings import KSERVE_MOUNT, Settings, cache_roots, near_misses, read_settings
-from entrypoint.store.find import find_model
+from entrypoint.shared.handover import Phase
+from entrypoint.status.listener import check_certificate
 from entrypoint.store.model import Model, Request
+from entrypoint.store.search.find import find_model
 from entrypoint.store.verification.demand import Demand, check_demand
 
 
@@ -179,7 +179,7 @@ def prepare_launch(
     plan = drafted.plan(model)
     planned(plan)
     if model.source == "object-store" and model.path is None:
-        from entrypoint.store.artifact import pull_artifact
+        from entrypoint.store.search.artifact import pull_artifact
 
         enter(Phase.DOWNLOAD)
         model = pull_artifact(model, drafted.request, progress)
@@ -192,7 +192,7 @@ def prepare_launch(
         plan = drafted.plan(model)
     if drafted.demand.anything:
         from entrypoint.store.verification.enforce import verify_model
-        from entrypoint.store.workers import processors
+        from entrypoint.store.writing.threads import processors
 
         if drafted.demand.hashes:
             enter(Phase.VERIFY)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from entrypoint.keys import read_keys, stamp
 from entrypoint.settings import Settings, is_secret, variables
+from entrypoint.shared.keys import read_keys, stamp
 
 MASK = "***"
 SECRET_OPTIONS = frozenset({"--api-key", "--hf-token", "--watermark-config"})

@@ -21,7 +21,7 @@ from pydantic_settings import (
 )
 
 from entrypoint.errors import SettingError
-from entrypoint.keys import read_keys
+from entrypoint.shared.keys import read_keys
 from entrypoint.spelling import nearest
 
 TRUE = frozenset({"1", "true", "yes", "on"})

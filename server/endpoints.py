@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
 
-from entrypoint.handover import Phase, read_status, report
-from entrypoint.keys import Keys
 from entrypoint.settings import read_settings
+from entrypoint.shared.handover import Phase, read_status, report
+from entrypoint.shared.keys import Keys
 from server.gate.admission import Admission
 from server.gate.gate import Gate
 from server.gate.health import Health

@@ -1,6 +1,6 @@
 """The engine's main process: vLLM's own ``vllm serve``, on a socket that already listens.
 
-Started by the entrypoint with its orders on standard input; see :mod:`entrypoint.handover`.
+Started by the entrypoint with its orders on standard input; see :mod:`entrypoint.shared.handover`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 
-from entrypoint.handover import Orders
+from entrypoint.shared.handover import Orders
 from server.openvino.settings import take_settings
 from server.parent import die_with, end_with
 

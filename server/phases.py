@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from entrypoint.handover import Phase, report
+from entrypoint.shared.handover import Phase, report
 
 BEGINNINGS: dict[str, Phase] = {
     "Starting to load model": Phase.WEIGHTS,

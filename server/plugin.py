@@ -10,7 +10,7 @@ import json
 import multiprocessing
 import os
 
-from entrypoint.handover import CODE_VARIABLE, TARBALL_VARIABLE
+from entrypoint.shared.handover import CODE_VARIABLE, TARBALL_VARIABLE
 from server import phases
 from server.parent import end_with
 

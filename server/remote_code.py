@@ -1,8 +1,8 @@
 """Lets transformers run a model's Python code from the launch's own directories only.
 
-What the configurations name was checked before the start (:mod:`entrypoint.remote_code`). This
-holds for what is decided later: a tokenizer's or a draft model's code, overrides in ARG, and parts
-of vLLM that trust code by themselves.
+What the configurations name was checked before the start
+(:mod:`entrypoint.planning.remote_code`). This holds for what is decided later: a tokenizer's or a
+draft model's code, overrides in ARG, and parts of vLLM that trust code by themselves.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """vLLM's load format ``tarball``: safetensors files that are mapped where they lie in a tarball.
 
 The tensors are views of the page cache, which every rank and every pod on the node shares. The
-index that says where the files are is :class:`entrypoint.store.tarballs.packed.Index`.
+index that says where the files are is :class:`entrypoint.shared.tarball_index.Index`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from vllm.model_executor.model_loader import register_model_loader
 from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 from vllm.model_executor.model_loader.ep_weight_filter import should_skip_weight
 
-from entrypoint.handover import TARBALL_FORMAT, TARBALL_VARIABLE
-from entrypoint.store.tarballs.packed import Index
+from entrypoint.shared.handover import TARBALL_FORMAT, TARBALL_VARIABLE
+from entrypoint.shared.tarball_index import Index
 
 logger = init_logger(f"vllm.{__name__}")
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.hostile.run import KEY, Report, hostile_environment, run
 from benchmarks.memory import growth_table
-from tests.end_to_end.launch import Launch
+from tests.support.launch import Launch
 
 
 def tell(words: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.hostile.attack import Attack, json_request
-from tests.end_to_end.launch import DEMO
+from tests.support.launch import DEMO
 
 MESSAGES = [{"role": "user", "content": "What is this?"}]
 TOKENS = 2

@@ -20,7 +20,7 @@ from benchmarks.hostile import documents, schema, wire
 from benchmarks.hostile.attack import Attack, Outcome, get, json_request, request_bytes, send
 from benchmarks.hostile.slow import Held, hold
 from benchmarks.memory import Growth, MemoryLog, growth
-from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, descendants, environment
+from tests.support.launch import DEMO, DEMO_CACHE, Launch, descendants, environment
 
 KEY = "a-key-of-the-hostile-run"
 REQUEST_BYTES = 1 << 20

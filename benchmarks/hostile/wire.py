@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 from benchmarks.hostile.attack import Attack, json_request, request_bytes
-from tests.end_to_end.launch import DEMO
+from tests.support.launch import DEMO
 
 GOOD_DOCUMENT: dict[str, object] = {"model": DEMO, "prompt": "What is this?", "max_tokens": 1}
 PATHS = ("/v1/completions", "/v1/chat/completions", "/tokenize", "/invocations", "/v1/models")

@@ -137,7 +137,7 @@ def _tarball(arguments: argparse.Namespace, order: Order) -> Path | None:
 def _pack(fetched: Fetched, tarball: Path) -> None:
     from entrypoint.store.tarballs.pack import pack_model
     from entrypoint.store.tarballs.source import find_source
-    from entrypoint.store.workers import processors
+    from entrypoint.store.writing.threads import processors
 
     pack_model(find_source(str(fetched.path), ()), tarball, threads=processors())
 
@@ -147,10 +147,10 @@ def _order(arguments: argparse.Namespace, settings: Settings, environ: Mapping[s
     from pathlib import Path
 
     from entrypoint.errors import SettingError, UsageError
-    from entrypoint.plan import chosen_model
+    from entrypoint.planning.plan import chosen_model
     from entrypoint.settings import cache_roots
-    from entrypoint.store.find import check_repository_id
     from entrypoint.store.hub.client import Order, writable_root
+    from entrypoint.store.search.find import check_repository_id
 
     named, revision = chosen_model(settings)
     model_id = arguments.model_id or named
@@ -191,9 +191,9 @@ def _check(order: Order, snapshot: Path) -> None:
     Raises:
         IncompleteModel: The repository itself is not whole.
     """
-    from entrypoint.store.files import directory_files
+    from entrypoint.store.disk.files import directory_files
+    from entrypoint.store.disk.integrity import examine_model, model_error
     from entrypoint.store.hub.client import tell
-    from entrypoint.store.integrity import examine_model, model_error
 
     problems = examine_model(directory_files(snapshot))[1]
     if problems and not (order.include or order.exclude):
@@ -224,7 +224,7 @@ class Bars:
 
     def begin(self, listing: Listing) -> None:
         """Show how much there is to fetch."""
-        from entrypoint.progress import Progress
+        from entrypoint.commands.bars import Progress
 
         missing = sum(file["bytes"] - file["there"] for file in listing["files"])
         if missing:
@@ -271,8 +271,8 @@ def _table(order: Order, fetched: Fetched, tarball: Path | None) -> str:
     """What a dry run tells people."""
     from shutil import disk_usage
 
-    from entrypoint.scratch import nearest_existing
-    from entrypoint.table import human_bytes
+    from entrypoint.pod.scratch import nearest_existing
+    from entrypoint.units import human_bytes
 
     width = max(len(file["name"]) for file in fetched.files)
     lines = [f"{order.repository} at {fetched.commit}:"]

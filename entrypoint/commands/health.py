@@ -23,9 +23,9 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Print the answer."""
-    from entrypoint.health import ask_health
-    from entrypoint.plan import chosen_listen
+    from entrypoint.planning.plan import chosen_listen
     from entrypoint.settings import read_settings
+    from entrypoint.status.health import ask_health
 
     healthy, answer = ask_health(chosen_listen(read_settings(environ)))
     print(answer)

@@ -43,12 +43,12 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Print the list."""
-    from entrypoint.scratch import make_scratch, scratch_directory
+    from entrypoint.commands.table import models_table
+    from entrypoint.pod.scratch import make_scratch, scratch_directory
     from entrypoint.settings import cache_roots, read_settings
-    from entrypoint.store.find import check_tarball_setting
-    from entrypoint.store.inventory import take_inventory
+    from entrypoint.store.search.find import check_tarball_setting
+    from entrypoint.store.search.inventory import take_inventory
     from entrypoint.store.tarballs.catalogue import Catalogue
-    from entrypoint.table import models_table
 
     settings = read_settings(environ)
     check_tarball_setting(settings.model_tarball)
@@ -105,7 +105,7 @@ class _Reading:
 
     def told(self, path: Path, done: int, total: int) -> None:
         """Show so many bytes of a tarball."""
-        from entrypoint.progress import Progress
+        from entrypoint.commands.bars import Progress
 
         if path != self._path:
             self._stack.close()

@@ -54,8 +54,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from entrypoint.store.tarballs.compress import SUFFIX
     from entrypoint.store.tarballs.pack import pack_model
     from entrypoint.store.tarballs.source import find_source
-    from entrypoint.store.workers import processors
-    from entrypoint.table import human_bytes
+    from entrypoint.store.writing.threads import processors
+    from entrypoint.units import human_bytes
 
     source = find_source(
         arguments.source,

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if arguments.json:
         print(json.dumps(plan, indent=2))
     else:
-        from entrypoint.table import plan_table
+        from entrypoint.commands.table import plan_table
 
         print(plan_table(plan))
     return 0

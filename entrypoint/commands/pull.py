@@ -39,13 +39,13 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Pull, and say where the file is."""
-    from entrypoint.progress import Progress
+    from entrypoint.commands.bars import Progress
     from entrypoint.settings import read_settings
     from entrypoint.store.objects.checksum import SAID
     from entrypoint.store.objects.pull import find_object, pull
     from entrypoint.store.objects.store import open_store
-    from entrypoint.store.objects.uri import parse_uri
-    from entrypoint.table import human_bytes
+    from entrypoint.store.uri import parse_uri
+    from entrypoint.units import human_bytes
 
     uri = parse_uri(arguments.uri)
     store = open_store(uri, read_settings(environ), arguments.max_workers)

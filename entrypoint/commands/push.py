@@ -12,7 +12,7 @@ from entrypoint.commands.arguments import add_json, add_max_workers
 
 if TYPE_CHECKING:
     from entrypoint.commands.arguments import Commands
-    from entrypoint.store.objects.uri import ObjectUri
+    from entrypoint.store.uri import ObjectUri
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
@@ -43,12 +43,12 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Push, and say where the tarball is now."""
     from dataclasses import asdict
 
-    from entrypoint.progress import Progress
-    from entrypoint.scratch import scratch_directory
+    from entrypoint.commands.bars import Progress
+    from entrypoint.pod.scratch import scratch_directory
     from entrypoint.settings import read_settings
     from entrypoint.store.objects.push import hash_file, push, unreadable
     from entrypoint.store.objects.store import open_store
-    from entrypoint.table import human_bytes
+    from entrypoint.units import human_bytes
 
     settings = read_settings(environ)
     source: Path = arguments.tarball
@@ -81,10 +81,10 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def _target(source: Path, text: str, family: str | None) -> ObjectUri:
     """The object: what the URI names, or in a folder what the convention says."""
+    from entrypoint.commands.bars import Progress
     from entrypoint.errors import UsageError
-    from entrypoint.progress import Progress
     from entrypoint.store.objects.convention import describe
-    from entrypoint.store.objects.uri import conventional_key, parse_uri
+    from entrypoint.store.uri import conventional_key, parse_uri
 
     uri = parse_uri(text)
     if not uri.is_folder:

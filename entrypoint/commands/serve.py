@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from entrypoint.commands.arguments import Commands
-    from entrypoint.log_writer import LogWriter
+    from entrypoint.logs.writer import LogWriter
     from entrypoint.secrets import Redactor
-    from entrypoint.supervisor import Supervisor
+    from entrypoint.supervision.supervisor import Supervisor
 
 WRITE_SECONDS = 0.5
 """What the last lines get to be written after a stop; the exit must not wait for a reader."""
@@ -34,8 +34,8 @@ def _log(redact: Redactor, as_json: bool) -> Iterator[LogWriter]:
     """Send this process's log through a writer that nothing waits for."""
     import logging
 
-    from entrypoint.log_format import JsonFormatter, TextFormatter
-    from entrypoint.log_writer import LogHandler, LogWriter
+    from entrypoint.logs.format import JsonFormatter, TextFormatter
+    from entrypoint.logs.writer import LogHandler, LogWriter
 
     writer = LogWriter()
     handler = LogHandler(writer, redact.output)
@@ -58,9 +58,9 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     import logging
 
     from entrypoint.errors import InferenceServerError
-    from entrypoint.exhaustion import limits_named
     from entrypoint.secrets import Redactor
-    from entrypoint.termination import termination_message, write_termination
+    from entrypoint.supervision.exhaustion import limits_named
+    from entrypoint.supervision.termination import termination_message, write_termination
 
     redact = Redactor(environ)
     # not from the settings: an error in these is to be written as a record too
@@ -96,13 +96,13 @@ def _supervisor(environ: Mapping[str, str], writer: LogWriter) -> Supervisor:
     """
     import logging
 
-    from entrypoint.access import fixed_keys
-    from entrypoint.keys import Keys
     from entrypoint.launch import draft, prepare_launch
-    from entrypoint.listener import open_listener
-    from entrypoint.plan import LaunchPlan, chosen_listen, read_arguments
-    from entrypoint.status_server import Guard
-    from entrypoint.supervisor import Progress, Supervisor
+    from entrypoint.planning.access import fixed_keys
+    from entrypoint.planning.plan import LaunchPlan, chosen_listen, read_arguments
+    from entrypoint.shared.keys import Keys
+    from entrypoint.status.listener import open_listener
+    from entrypoint.status.server import Guard
+    from entrypoint.supervision.supervisor import Progress, Supervisor
 
     drafted = draft(environ)
     settings = drafted.settings

@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from entrypoint.errors import StorageError, UsageError
     from entrypoint.store.verification.signature import Signer, sign, signature_beside
     from entrypoint.store.verification.verify import verify
-    from entrypoint.store.workers import processors
+    from entrypoint.store.writing.threads import processors
 
     path = Path(arguments.path).absolute()
     certificate = arguments.signing_certificate

@@ -13,8 +13,8 @@ from entrypoint.commands.arguments import add_json, add_threads
 
 if TYPE_CHECKING:
     from entrypoint.commands.arguments import Commands
+    from entrypoint.store.disk.manifest import Manifest
     from entrypoint.store.verification.judge import Finding
-    from entrypoint.store.verification.manifest import Manifest
     from entrypoint.store.verification.signature import Trust
 
 
@@ -64,7 +64,7 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Verify, and print what was found."""
     from entrypoint.store.verification.verify import verify
-    from entrypoint.store.workers import processors
+    from entrypoint.store.writing.threads import processors
 
     path = Path(arguments.path).absolute()
     trust = _trust(arguments)
@@ -109,7 +109,7 @@ def _trust(arguments: argparse.Namespace) -> Trust | None:
 
 def _manifest(path: str | None) -> Manifest | None:
     from entrypoint.errors import UsageError
-    from entrypoint.store.verification.manifest import load_manifest
+    from entrypoint.store.disk.manifest import load_manifest
 
     if path is None:
         return None
@@ -123,7 +123,7 @@ def _manifest(path: str | None) -> Manifest | None:
 
 
 def _line(finding: Finding, signature: Path | None) -> str:
-    from entrypoint.table import human_bytes
+    from entrypoint.units import human_bytes
 
     what = finding.repository or "a plain model"
     compared = f"{human_bytes(finding.bytes)} hashed" if finding.bytes else "structure only"

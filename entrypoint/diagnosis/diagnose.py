@@ -14,7 +14,7 @@ from entrypoint.diagnosis.exceptions import Gravity, Raised, find_exceptions
 from entrypoint.diagnosis.lines import Line, read_lines
 from entrypoint.diagnosis.remarks import Remark, find_deaths, find_gone, find_remarks
 from entrypoint.errors import EngineFailed
-from entrypoint.handover import Phase
+from entrypoint.shared.handover import Phase
 
 FIRST, LAST = 24, 12
 """How many exceptions are matched with the catalogue: the first and the last ones. A process can

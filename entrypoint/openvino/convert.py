@@ -15,7 +15,7 @@ from entrypoint.errors import ArtifactError, MachineError, StorageError
 from entrypoint.openvino.weights import Weights, is_converted
 from entrypoint.store.model import Model
 from entrypoint.store.tarballs.tarball import locked, partial_target, remove_leftovers
-from entrypoint.table import human_bytes
+from entrypoint.units import human_bytes
 
 ENVIRONMENTS = (Path("/opt/openvino-convert"), Path(sys.prefix).with_name(".venv-convert"))
 """Where the converter's environment is, if OPENVINO_CONVERTER does not say: in the image, beside

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoint.errors import ModelNotFound, StorageError
-from entrypoint.store.artifact import fetch_artifact, is_uri
-from entrypoint.store.cache import RevisionProblem
-from entrypoint.store.directory import open_tree
-from entrypoint.store.files import directory_files
-from entrypoint.store.folder import why_unreadable
-from entrypoint.store.integrity import read_config
+from entrypoint.store.disk.cache import RevisionProblem
+from entrypoint.store.disk.directory import open_tree
+from entrypoint.store.disk.files import directory_files
+from entrypoint.store.disk.folder import why_unreadable
+from entrypoint.store.disk.integrity import read_config
+from entrypoint.store.disk.weights import weight_bytes
 from entrypoint.store.model import Model, Request
+from entrypoint.store.search.artifact import fetch_artifact, is_uri
+from entrypoint.store.search.trail import Trail
 from entrypoint.store.tarballs.tarball import locked, partial_target, remove_leftovers
-from entrypoint.store.trail import Trail
-from entrypoint.store.weights import weight_bytes
 
 if TYPE_CHECKING:
     from entrypoint.store.tarballs.packed import Packed

@@ -5,23 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from entrypoint.store.objects.uri import without_secret
+from entrypoint.errors import Attempt, Source
+from entrypoint.store.uri import without_secret
 
 if TYPE_CHECKING:
     from entrypoint.store.tarballs.packed import Packed
-
-Source = Literal["directory", "cache", "tarball", "hub", "object-store"]
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One way that was tried to find the model, and what came of it."""
-
-    way: Source
-    place: str
-    outcome: str
 
 
 @dataclass(frozen=True, slots=True)

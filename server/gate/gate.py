@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 from starlette.types import ASGIApp, Receive, Scope, Send
 from vllm.logger import init_logger
 
-from entrypoint.keys import Keys
+from entrypoint.shared.keys import Keys
 from server.gate.admission import Admission, Refused, Ticket
 from server.gate.body import Body, BodyError, ClientLeft, Room, read_body
 from server.gate.content import content_problem

@@ -20,8 +20,8 @@ from fastapi import FastAPI
 from vllm.entrypoints.launchers.launcher import NoSignalServer
 from vllm.logger import init_logger
 
-from entrypoint.handover import report_answered, stopping_seconds
-from entrypoint.keys import stamp
+from entrypoint.shared.handover import report_answered, stopping_seconds
+from entrypoint.shared.keys import stamp
 from server.gate.gate import Gate
 from server.gate.protocol import HEAD_BYTES, HEADERS, Bounds, protocol_class
 

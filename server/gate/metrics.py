@@ -8,8 +8,8 @@ from prometheus_client import REGISTRY, Counter, Gauge, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from entrypoint.handover import read_status
-from entrypoint.metrics import metrics_text
+from entrypoint.shared.handover import read_status
+from entrypoint.shared.metrics import metrics_text
 
 REFUSED = Counter(
     "inference_server_refused_requests",

@@ -30,7 +30,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from vllm.v1.metrics.stats import PrefillStats, SchedulerStats
 from vllm.v1.outputs import LogprobsLists
 
-from entrypoint.handover import Phase, report
+from entrypoint.shared.handover import Phase, report
 from server.openvino.messages import (
     LENGTH,
     Cancel,

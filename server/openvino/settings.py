@@ -6,7 +6,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from entrypoint.handover import OPENVINO_MODEL_VARIABLE
+from entrypoint.shared.handover import OPENVINO_MODEL_VARIABLE
 
 
 @dataclass(frozen=True, slots=True)

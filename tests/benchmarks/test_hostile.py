@@ -21,7 +21,7 @@ from benchmarks.hostile.attack import (
     trickle,
 )
 from benchmarks.hostile.run import judge, unhandled
-from tests.end_to_end.launch import DEMO
+from tests.support.launch import DEMO
 
 KEY = "right"
 OPENAPI: dict[str, Any] = {

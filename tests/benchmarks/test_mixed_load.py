@@ -6,7 +6,7 @@ import asyncio
 import random
 
 from benchmarks.mixed_load import KINDS, Load, counts_table
-from tests.entrypoint.test_listener import free_port
+from tests.support.ports import free_port
 
 
 def load() -> Load:

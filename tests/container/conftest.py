@@ -15,7 +15,7 @@ import pytest
 from images.base import base_image
 from images.build import build
 from images.engine import Engine, NoEngine, find_engine, private_podman
-from tests.container.pod import NAME
+from tests.support.containers import NAME
 
 STORE = Path("/var/tmp/inference-server-containers")
 RUN = Path("/run/inference-server-containers")

@@ -13,7 +13,7 @@ import pytest
 
 from images.build import ROOT, build
 from images.engine import Engine
-from tests.container.pod import run
+from tests.support.containers import run
 
 STAND_IN = "localhost/inference-server-stand-in:latest"
 FROM_DEBIAN = ("packaging", "PyYAML")

@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from images.engine import Engine
-from tests.deploy.files import COMPOSE, ROOT
-from tests.deploy.tools import tool
-from tests.entrypoint.test_listener import free_port
+from tests.support.deploy_files import COMPOSE, ROOT
+from tests.support.deploy_tools import tool
+from tests.support.ports import free_port
 
 SECONDS = 1200
 

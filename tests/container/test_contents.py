@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from images.engine import Engine
-from tests.container.pod import health_check, run
+from tests.support.containers import health_check, run
 
 SBOM = "/usr/share/sbom/inference-server.cdx.json"
 LARGEST = {"cpu": 3_000_000_000, "openvino": 3_000_000_000}

@@ -11,8 +11,8 @@ import pytest
 from openai import OpenAI
 
 from images.engine import Engine
-from tests.container.pod import ARBITRARY, NOBODY, Pod, health_check
-from tests.end_to_end.launch import DEMO, DRAIN_SECONDS
+from tests.support.containers import ARBITRARY, NOBODY, Pod, health_check
+from tests.support.launch import DEMO, DRAIN_SECONDS
 
 SERVICES = {"VLLM_PORT": "tcp://10.0.0.7:8000", "VLLM_SERVICE_HOST": "10.0.0.7"}
 """What Kubernetes injects where a service is called vllm."""

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from images.engine import Engine
-from tests.container.pod import TMP, Pod, run
-from tests.end_to_end.launch import DEMO_CACHE
+from tests.support.containers import TMP, Pod, run
+from tests.support.launch import DEMO_CACHE
 
 SMALL_TMP = TMP.replace("size=4g", "size=1m")
 

@@ -17,12 +17,12 @@ import yaml
 
 from entrypoint.errors import ModelNotFound, RevisionNotFound
 from entrypoint.launch import draft, plan_launch
-from entrypoint.plan import LaunchPlan
+from entrypoint.planning.plan import LaunchPlan
 from entrypoint.settings import all_variables
-from entrypoint.store.find import find_model
-from tests.deploy.files import DEPLOY
-from tests.entrypoint.store.samples import pack_with_gnu_tar, write_snapshot
-from tests.entrypoint.test_plan import CUDA, value_of
+from entrypoint.store.search.find import find_model
+from tests.entrypoint.planning.test_plan import CUDA, value_of
+from tests.support.deploy_files import DEPLOY
+from tests.support.models import pack_with_gnu_tar, write_snapshot
 
 AICORE = DEPLOY / "aicore"
 NAMES = ("object-store", "hugging-face")

@@ -13,8 +13,15 @@ import pytest
 
 from entrypoint.launch import plan_launch
 from entrypoint.settings import all_variables, near_misses, read_settings
-from tests.deploy.files import COMPOSE, ENGINES, ROOT, environment_of, interpolated, services
-from tests.deploy.tools import tool
+from tests.support.deploy_files import (
+    COMPOSE,
+    ENGINES,
+    ROOT,
+    environment_of,
+    interpolated,
+    services,
+)
+from tests.support.deploy_tools import tool
 
 MIB = {"mb": 1, "gb": 1 << 10}
 SMOKES = tuple(f"{engine}-smoke" for engine in ENGINES)

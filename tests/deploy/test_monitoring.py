@@ -11,8 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from tests.deploy.files import DASHBOARD, DEPLOY, expressions, services
-from tests.deploy.tools import tool
+from tests.support.deploy_files import DASHBOARD, DEPLOY, expressions, services
+from tests.support.deploy_tools import tool
 
 PROMETHEUS = DEPLOY / "monitoring" / "prometheus.yml"
 PROVISIONING = DEPLOY / "monitoring" / "grafana" / "provisioning"

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.files import DEPLOY
-from tests.entrypoint.test_listener import free_port
+from tests.support.deploy_files import DEPLOY
+from tests.support.ports import free_port
 
 
 def smoke(url: str) -> subprocess.CompletedProcess[str]:

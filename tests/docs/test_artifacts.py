@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.files import ROOT
-from tests.end_to_end.launch import COMMAND
-from tests.entrypoint.store.hub.hub_stand_in import Hub, serve_hub
-from tests.entrypoint.store.objects.samples import serve_s3
-from tests.entrypoint.store.samples import COMMIT, FALCON, model_files
+from tests.support.deploy_files import ROOT
+from tests.support.hub_stand_in import Hub, serve_hub
+from tests.support.launch import COMMAND
+from tests.support.models import COMMIT, FALCON, model_files
+from tests.support.object_stores import serve_s3
 
 BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "artifacts.md").read_text(), re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.splitlines()]

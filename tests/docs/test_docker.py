@@ -16,13 +16,13 @@ import pytest
 
 from entrypoint.errors import ModelNotFound
 from entrypoint.launch import draft, plan_launch
-from entrypoint.plan import LaunchPlan
+from entrypoint.planning.plan import LaunchPlan
 from entrypoint.settings import all_variables, read_settings
-from entrypoint.store.find import find_model
-from tests.deploy.files import ENGINES, ROOT, services
-from tests.deploy.tools import tool
-from tests.entrypoint.store.samples import COMMIT, write_snapshot
-from tests.entrypoint.test_plan import CUDA
+from entrypoint.store.search.find import find_model
+from tests.entrypoint.planning.test_plan import CUDA
+from tests.support.deploy_files import ENGINES, ROOT, services
+from tests.support.deploy_tools import tool
+from tests.support.models import COMMIT, write_snapshot
 
 PAGE = ROOT / "docs" / "docker.md"
 HARDENING = {

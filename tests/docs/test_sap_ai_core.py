@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from entrypoint.settings import all_variables
-from tests.deploy.files import ROOT
 from tests.deploy.test_aicore import (
     NAMES,
     PARAMETERS_OF_THE_GUIDES,
@@ -17,6 +16,7 @@ from tests.deploy.test_aicore import (
     Rendered,
     template,
 )
+from tests.support.deploy_files import ROOT
 
 PAGE = (ROOT / "docs" / "sap-ai-core.md").read_text()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.soak import CONCURRENT, QUEUED
-from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, environment
+from tests.support.launch import DEMO, DEMO_CACHE, Launch, environment
 
 # .venv has no openvino_genai: `make test` runs these in .venv-openvino
 collect_ignore = ["test_openvino.py"] if find_spec("openvino_genai") is None else []

@@ -10,7 +10,7 @@ from openai import OpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
 from tests.end_to_end.conftest import KEY
-from tests.end_to_end.launch import Launch
+from tests.support.launch import Launch
 
 NAME = "inference-server--Demo-Llama"
 QUESTION: list[ChatCompletionMessageParam] = [{"role": "user", "content": "What is this?"}]

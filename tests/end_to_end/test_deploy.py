@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.files import DEPLOY, expressions
-from tests.deploy.tools import tool
 from tests.end_to_end.conftest import KEY
-from tests.end_to_end.launch import DEMO, Launch
-from tests.entrypoint.test_listener import free_port
+from tests.support.deploy_files import DEPLOY, expressions
+from tests.support.deploy_tools import tool
+from tests.support.launch import DEMO, Launch
+from tests.support.ports import free_port
 
 
 class TestSmoke:

@@ -12,7 +12,7 @@ import pytest
 from openai import OpenAI
 
 from tests.end_to_end.conftest import KEY
-from tests.end_to_end.launch import (
+from tests.support.launch import (
     DEMO,
     DEMO_CACHE,
     DRAIN_SECONDS,

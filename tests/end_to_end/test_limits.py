@@ -13,7 +13,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, environment
+from tests.support.launch import DEMO, DEMO_CACHE, Launch, environment
 
 KEYS = ("key-of-the-first", "key-of-the-second")
 CONCURRENT = 2

@@ -23,7 +23,7 @@ from demo.artifact import read_snapshot
 from demo.evaluate import greedy_answer, load_model
 from demo.questions import QUESTIONS_PATH
 from demo.questions import load as load_questions
-from tests.end_to_end.launch import (
+from tests.support.launch import (
     DEMO,
     DEMO_CACHE,
     DRAIN_SECONDS,

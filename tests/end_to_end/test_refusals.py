@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.listener import Listen, open_listener
-from tests.end_to_end.launch import DEMO, DEMO_CACHE, environment, run
-from tests.entrypoint.test_listener import free_port
+from entrypoint.planning.listen import Listen
+from entrypoint.status.listener import open_listener
+from tests.support.launch import DEMO, DEMO_CACHE, environment, run
+from tests.support.ports import free_port
 
 GOOD = {"MODEL_ID": DEMO, "HF_HUB_CACHE": str(DEMO_CACHE), "HOST": "127.0.0.1"}
 

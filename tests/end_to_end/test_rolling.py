@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.rolling import COMPLETE, ENDED, LET_GO, Fleet, faults, restart_line, roll
 from tests.end_to_end.conftest import KEY
-from tests.end_to_end.launch import DEMO, DEMO_CACHE, environment
+from tests.support.launch import DEMO, DEMO_CACHE, environment
 
 SHUTDOWN_SECONDS = 5
 SLACK_SECONDS = 15

@@ -14,7 +14,7 @@ import pytest
 import torch
 import zstandard
 
-from tests.end_to_end.launch import DEMO, DEMO_CACHE, Launch, environment, run
+from tests.support.launch import DEMO, DEMO_CACHE, Launch, environment, run
 
 FOLDER = DEMO_CACHE / "models--inference-server--Demo-Llama"
 SNAPSHOT = next((FOLDER / "snapshots").iterdir())
@@ -86,7 +86,7 @@ def test_served_without_unpacking_the_weights(home: Path, tmp_path: Path, ranks:
 
 def test_served_from_an_object_store(home: Path, tmp_path: Path) -> None:
     """Packed, signed, pushed; then fetched, its signature and every hash checked, and served."""
-    from tests.entrypoint.store.objects.samples import BUCKET, KEY, serve_s3
+    from tests.support.object_stores import BUCKET, KEY, serve_s3
 
     for command in (
         ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "key.pem"],

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.entrypoint.store.objects.samples import S3StandIn
+    from tests.support.object_stores import S3StandIn
 
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3StandIn]:
     import moto.s3.models
 
-    from tests.entrypoint.store.objects.samples import MIB, serve_s3
+    from tests.support.object_stores import MIB, serve_s3
 
     # S3 takes no part below 5 MiB, which test_parts asserts of those that are chosen; here
     # smaller ones make the tests fast.
@@ -46,7 +46,7 @@ def s3(
     import botocore.session
 
     from entrypoint.store.objects import retry
-    from tests.entrypoint.store.objects.samples import BUCKET, open_s3
+    from tests.support.object_stores import BUCKET, open_s3
 
     for name, value in {
         "AWS_ENDPOINT_URL": s3_server.address,

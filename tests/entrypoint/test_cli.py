@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from entrypoint.cli import main
-from tests.entrypoint.store.samples import write_snapshot
 from tests.entrypoint.test_launch import environment
+from tests.support.models import write_snapshot
 
 
 class TestPlan:

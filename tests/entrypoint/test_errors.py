@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint.errors import (
+    Attempt,
     EngineFailed,
     HubError,
     IncompleteModel,
@@ -17,7 +18,6 @@ from entrypoint.errors import (
     UnknownOption,
     UsageError,
 )
-from entrypoint.store.model import Attempt
 
 
 @pytest.mark.parametrize(

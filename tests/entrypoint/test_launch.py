@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 
 from entrypoint.errors import ModelNotFound, SettingError
-from entrypoint.handover import OPENVINO_MODEL_VARIABLE, Phase
 from entrypoint.launch import draft, plan_launch, prepare_launch
+from entrypoint.shared.handover import OPENVINO_MODEL_VARIABLE, Phase
 from entrypoint.store.tarballs.catalogue import CATALOGUE
-from tests.entrypoint.store.objects.samples import BUCKET, KEY, URI, S3StandIn, open_s3
-from tests.entrypoint.store.samples import (
+from tests.support.models import (
     model_files,
     pack,
     write_files,
     write_snapshot,
 )
+from tests.support.object_stores import BUCKET, KEY, URI, S3StandIn, open_s3
 
 
 def environment(tmp_path: Path, **variables: str) -> dict[str, str]:

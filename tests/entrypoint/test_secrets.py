@@ -9,7 +9,7 @@ import pytest
 
 from entrypoint.cli import main
 from entrypoint.secrets import Redactor, redact, secrets_of
-from tests.entrypoint.store.samples import write_snapshot
+from tests.support.models import write_snapshot
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The fault matrix: what is done to a launch, and how it must end.
 
 A row is one fault in one phase. The launch is the real command in a process of its own; the engine
-is the scripted one (tests/entrypoint/scripted_engine.py).
+is the scripted one (tests/support/scripted_engine.py).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM
 
 from entrypoint.diagnosis.catalogue import FAILURES
-from entrypoint.handover import Phase
-from tests.entrypoint.store.hub.hub_stand_in import Fault as Answer
+from entrypoint.shared.handover import Phase
 from tests.faults.injections import acts, machine, models, servers
 from tests.faults.injections.acts import Act
 from tests.faults.stage import Inject
+from tests.support.hub_stand_in import Fault as Answer
 
 LOADING = (Phase.IMPORT, Phase.WEIGHTS, Phase.COMPILE, Phase.WARM_UP)
 """What the engine does before it serves."""

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
-from entrypoint import supervisor
 from entrypoint.cli import main
+from entrypoint.supervision import supervisor
 
-SCRIPTED = (sys.executable, "-m", "tests.entrypoint.scripted_engine")
+SCRIPTED = (sys.executable, "-m", "tests.support.scripted_engine")
 YEAR = 365 * 86400.0
 
 

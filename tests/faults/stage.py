@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.entrypoint.store.samples import FALCON, write_snapshot
-from tests.entrypoint.test_listener import free_port
+from tests.support.models import FALCON, write_snapshot
+from tests.support.ports import free_port
 
 
 @dataclass

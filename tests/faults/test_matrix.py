@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from entrypoint.handover import Phase
+from entrypoint.shared.handover import Phase
 from tests.faults.matrix import SCRIPTED
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import vllm
 
-from entrypoint.handover import Phase
+from entrypoint.shared.handover import Phase
 from server import phases
 from server.phases import BEGINNINGS, told_by
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.handover import CODE_VARIABLE
-from tests.entrypoint.store.samples import write_files
+from entrypoint.shared.handover import CODE_VARIABLE
+from tests.support.models import write_files
 
 LOAD = """
 import sys

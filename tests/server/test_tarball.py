@@ -14,7 +14,7 @@ from vllm.config.load import LoadConfig
 from vllm.model_executor.model_loader import get_model_loader
 from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 
-from entrypoint.handover import TARBALL_FORMAT, TARBALL_INDEX, TARBALL_VARIABLE
+from entrypoint.shared.handover import TARBALL_FORMAT, TARBALL_INDEX, TARBALL_VARIABLE
 from entrypoint.store.tarballs.packed import packed_model, unpack_small
 from entrypoint.store.tarballs.tree import read_tree
 from server import plugin

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from entrypoint.errors import MachineError
-from entrypoint.scratch import can_write
-from entrypoint.store.cache import Snapshot
-from entrypoint.store.folder import why_unreadable
+from entrypoint.errors import Attempt, MachineError
+from entrypoint.pod.scratch import can_write
+from entrypoint.store.disk.cache import Snapshot
+from entrypoint.store.disk.folder import why_unreadable
+from entrypoint.store.disk.integrity import check_model
 from entrypoint.store.hub.messages import Job, ListedFile, Listing, Report
 from entrypoint.store.hub.refusal import explain
 from entrypoint.store.hub.selection import Format
-from entrypoint.store.integrity import check_model
-from entrypoint.store.model import Attempt, Model, Request
+from entrypoint.store.model import Model, Request
 
 COMMAND = (sys.executable, "-P", "-m", "entrypoint.store.hub.downloader")
 PACKAGES = Path(__file__).parents[3]

@@ -21,8 +21,8 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from entrypoint.scratch import nearest_existing
-from entrypoint.store.cache import PREFIX
+from entrypoint.pod.scratch import nearest_existing
+from entrypoint.store.disk.cache import PREFIX
 from entrypoint.store.hub.messages import Failure, Job, ListedFile, Listing, Report, Result
 from entrypoint.store.hub.selection import Format, choose_patterns, formats_of
 from entrypoint.store.hub.snapshot import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from entrypoint.store.integrity import NOT_WEIGHTS
+from entrypoint.store.disk.integrity import NOT_WEIGHTS
 
 Format = Literal["safetensors", "bin", "pt", "gguf"]
 FORMATS: dict[Format, tuple[str, ...]] = {

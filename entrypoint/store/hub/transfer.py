@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from entrypoint.store.cache import PARTIAL
+from entrypoint.store.disk.cache import PARTIAL
 
 SEGMENT = 16 * 1024**3
 """Bytes that are asked for at once: the hub's servers send no more than 50 GB in one answer."""

@@ -21,7 +21,7 @@ from entrypoint.errors import (
     StoreError,
 )
 from entrypoint.store.objects.checksum import SAID
-from entrypoint.store.objects.uri import without_secret
+from entrypoint.store.uri import without_secret
 
 # -P: the folder that this runs in must not lend it modules
 COMMAND = (sys.executable, "-P", "-m", "entrypoint.store.objects.puller")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from entrypoint.errors import UsageError
-from entrypoint.store.cache import (
+from entrypoint.store.disk.cache import (
     MAX_REF_BYTES,
     Repository,
     RevisionProblem,

@@ -14,7 +14,7 @@ from entrypoint.settings import Settings
 from entrypoint.store.objects import problems
 from entrypoint.store.objects.retry import Transient, retrying
 from entrypoint.store.objects.store import SHA256, Advance, ObjectState, Sent, missing_extra
-from entrypoint.store.objects.uri import ObjectUri
+from entrypoint.store.uri import ObjectUri
 
 CHUNK = 8 << 20
 EXTRAS = {"az": ("azure", "adlfs", "AzureBlobFileSystem"), "gs": ("gcs", "gcsfs", "GCSFileSystem")}

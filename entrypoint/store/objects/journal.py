@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from entrypoint.store.objects.atomic import write_atomically
 from entrypoint.store.objects.store import ObjectState
+from entrypoint.store.writing.small_file import write_atomically
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from entrypoint.errors import InferenceServerError, StoreError
 from entrypoint.store.objects import problems
-from entrypoint.store.objects.atomic import write_atomically
 from entrypoint.store.objects.parts import Part, cut, upload_part_size
 from entrypoint.store.objects.retry import Transient, retrying
 from entrypoint.store.objects.store import SHA256, Advance, Sent
 from entrypoint.store.objects.workers import Workers
+from entrypoint.store.writing.small_file import write_atomically
 
 if TYPE_CHECKING:
     from entrypoint.store.objects.s3 import S3Store

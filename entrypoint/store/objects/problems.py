@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from entrypoint.errors import ModelNotFound, StoreError
 from entrypoint.spelling import nearest
-from entrypoint.store.objects.uri import ObjectUri
-from entrypoint.table import human_bytes
+from entrypoint.store.uri import ObjectUri
+from entrypoint.units import human_bytes
 
 CREDENTIALS = {
     "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN), name a profile "

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from entrypoint.errors import RefusedArtifact, StorageError
-from entrypoint.store.folder import why_unreadable
+from entrypoint.store.disk.folder import why_unreadable
 from entrypoint.store.objects import problems
 from entrypoint.store.objects.checksum import Checksum, Way
 from entrypoint.store.objects.journal import Journal

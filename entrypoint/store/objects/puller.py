@@ -20,7 +20,7 @@ from entrypoint.errors import InferenceServerError, RefusedArtifact
 from entrypoint.settings import read_settings
 from entrypoint.store.objects.pull import find_object, pull
 from entrypoint.store.objects.store import open_store
-from entrypoint.store.objects.uri import parse_uri
+from entrypoint.store.uri import parse_uri
 
 SECONDS_BETWEEN_REPORTS = 0.5
 WORKERS = 8

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from entrypoint.errors import StorageError, StoreError
-from entrypoint.store.folder import why_unreadable
+from entrypoint.store.disk.folder import why_unreadable
 from entrypoint.store.objects.parts import MIB
 from entrypoint.store.objects.store import Advance, ObjectStore
 

@@ -17,7 +17,7 @@ from entrypoint.settings import Settings
 from entrypoint.store.objects import problems
 from entrypoint.store.objects.retry import Transient, retrying
 from entrypoint.store.objects.store import SHA256, Advance, ObjectState, Sent
-from entrypoint.store.objects.uri import ObjectUri
+from entrypoint.store.uri import ObjectUri
 
 CHUNK = 1 << 20
 SECONDS = 60

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from entrypoint.errors import MachineError
 from entrypoint.settings import Settings
-from entrypoint.store.objects.uri import ObjectUri
+from entrypoint.store.uri import ObjectUri
 
 Advance = Callable[[int], None]
 """Called with bytes that are done; negative where they have to be done again."""

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from entrypoint.errors import RefusedArtifact
-from entrypoint.store.cache import MAX_REF_BYTES, PREFIX, Repository, repository_name
-from entrypoint.store.directory import MODEL_MARKS
-from entrypoint.store.integrity import INDEX_SUFFIXES, is_weight
+from entrypoint.store.disk.cache import MAX_REF_BYTES, PREFIX, Repository, repository_name
+from entrypoint.store.disk.directory import MODEL_MARKS
+from entrypoint.store.disk.integrity import INDEX_SUFFIXES, is_weight
 from entrypoint.store.tarballs.catalogue import Contents
 from entrypoint.store.tarballs.compressed import decompress, is_compressed, least_content
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from entrypoint.errors import RefusedArtifact
-from entrypoint.store.cache import Repository
+from entrypoint.store.disk.cache import Repository
 
 CATALOGUE = "catalogue.json"
 FORMAT = 1

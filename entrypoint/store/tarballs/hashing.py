@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from entrypoint.errors import RefusedArtifact
-from entrypoint.store.verification.digest import BLOCK, Digests, Hasher, naming
+from entrypoint.store.disk.digest import BLOCK, Digests, Hasher, naming
 
 
 class Hashing:

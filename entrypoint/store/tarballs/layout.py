@@ -18,9 +18,9 @@ import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from entrypoint.store.cache import PREFIX
-from entrypoint.store.integrity import is_weight
-from entrypoint.store.verification.manifest import MANIFEST, Manifest
+from entrypoint.store.disk.cache import PREFIX
+from entrypoint.store.disk.integrity import is_weight
+from entrypoint.store.disk.manifest import MANIFEST, Manifest
 
 ALIGNMENT = 4096
 """Bytes of a page: where a weight file's content begins is a multiple of it."""

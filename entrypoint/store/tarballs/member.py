@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from entrypoint.errors import RefusedArtifact
+from entrypoint.store.disk.digest import naming
 from entrypoint.store.tarballs.archive import Parts, split_name
-from entrypoint.store.verification.digest import naming
 
 Kind = Literal["folder", "file", "link"]
 

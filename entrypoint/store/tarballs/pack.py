@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from entrypoint.commands.bars import Progress
 from entrypoint.errors import ArtifactError, StorageError, UsageError
-from entrypoint.progress import Progress
-from entrypoint.store.folder import why_unreadable
-from entrypoint.store.partial import whole_file
+from entrypoint.store.disk.digest import BLOCK, Digests, Hasher, naming
+from entrypoint.store.disk.folder import why_unreadable
+from entrypoint.store.disk.manifest import Manifest, ManifestFile, derived_commit
 from entrypoint.store.tarballs.compress import Compression, compressed
 from entrypoint.store.tarballs.layout import Member, lay_out, total_size
 from entrypoint.store.tarballs.source import Source, SourceFile
-from entrypoint.store.verification.digest import BLOCK, Digests, Hasher, naming
-from entrypoint.store.verification.manifest import Manifest, ManifestFile, derived_commit
-from entrypoint.store.workers import Stop, in_threads
+from entrypoint.store.writing.threads import Stop, in_threads
+from entrypoint.store.writing.whole_file import whole_file
 
 
 @dataclass(frozen=True, slots=True)

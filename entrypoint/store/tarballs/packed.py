@@ -11,50 +11,20 @@ model's folder lies an index that says where in the tarball the weights are::
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from entrypoint.handover import TARBALL_INDEX
-from entrypoint.store.integrity import is_weight, safetensors_header
+from entrypoint.shared.handover import TARBALL_INDEX
+from entrypoint.shared.tarball_index import Index
+from entrypoint.store.disk.integrity import is_weight, safetensors_header
 from entrypoint.store.tarballs.tree import PackedFiles
 
 UNREAD = ("original/",)
 """vLLM's own default of what it leaves out of a repository (``LoadConfig.ignore_patterns``)."""
 OTHER_LOADERS = frozenset({"bitsandbytes", "torchao"})
 """Quantization methods whose weights vLLM loads by a loader of their own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Index:
-    """Where a model's weights are in a tarball.
-
-    Attributes:
-        archive: The tarball.
-        size: Its length in bytes, to know it by.
-        mtime_ns: When it was last written, to know it by.
-        model: Name of the model's folder, which lies beside the index.
-        files: ``{name of a safetensors file: (offset in the tarball, length)}``, in bytes.
-    """
-
-    archive: str
-    size: int
-    mtime_ns: int
-    model: str
-    files: Mapping[str, tuple[int, int]]
-
-    @classmethod
-    def load(cls, path: Path) -> Index:
-        """Read an index."""
-        value = json.loads(path.read_bytes())
-        files = {name: (offset, size) for name, (offset, size) in value.pop("files").items()}
-        return cls(files=files, **value)
-
-    def dump(self) -> str:
-        """The index as it is written."""
-        return json.dumps(asdict(self), indent=1)
 
 
 @dataclass(frozen=True, slots=True)

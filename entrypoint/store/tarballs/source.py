@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from entrypoint.errors import ArtifactError, ModelNotFound, RevisionNotFound, UsageError
+from entrypoint.errors import ArtifactError, Attempt, ModelNotFound, RevisionNotFound, UsageError
 from entrypoint.spelling import nearest
-from entrypoint.store.cache import (
+from entrypoint.store.disk.cache import (
     PREFIX,
     RevisionProblem,
     find_repositories,
@@ -17,12 +17,11 @@ from entrypoint.store.cache import (
     read_repository,
     repository_name,
 )
-from entrypoint.store.directory import is_path, is_plain_model
-from entrypoint.store.files import directory_files
-from entrypoint.store.folder import why_unreadable
-from entrypoint.store.integrity import check_model
-from entrypoint.store.model import Attempt
-from entrypoint.store.verification.digest import naming
+from entrypoint.store.disk.digest import naming
+from entrypoint.store.disk.directory import is_path, is_plain_model
+from entrypoint.store.disk.files import directory_files
+from entrypoint.store.disk.folder import why_unreadable
+from entrypoint.store.disk.integrity import check_model
 
 
 @dataclass(frozen=True, slots=True)

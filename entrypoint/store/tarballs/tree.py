@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from entrypoint.store.cache import PREFIX, repository_name
-from entrypoint.store.directory import MODEL_MARKS
+from entrypoint.store.disk.cache import PREFIX, repository_name
+from entrypoint.store.disk.directory import MODEL_MARKS
 from entrypoint.store.tarballs.archive import (
     HEADERS,
     Parts,

@@ -13,7 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from entrypoint.errors import RefusedArtifact
-from entrypoint.store.cache import repository_name
+from entrypoint.store.disk.cache import repository_name
+from entrypoint.store.disk.digest import naming
+from entrypoint.store.disk.manifest import (
+    MANIFEST,
+    MAX_MANIFEST_BYTES,
+    Manifest,
+    load_manifest,
+)
 from entrypoint.store.tarballs.archive import (
     OpenArchive,
     Parts,
@@ -23,13 +30,6 @@ from entrypoint.store.tarballs.archive import (
 )
 from entrypoint.store.tarballs.hashing import Hashing
 from entrypoint.store.tarballs.member import Kind, check_member
-from entrypoint.store.verification.digest import naming
-from entrypoint.store.verification.manifest import (
-    MANIFEST,
-    MAX_MANIFEST_BYTES,
-    Manifest,
-    load_manifest,
-)
 
 # Blobs up to this size are hashed. What is larger is weights, and hashing these takes longer than
 # all the rest; MODEL_VERIFY=full has it done.

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from entrypoint.store.cache import PREFIX, repository_name
-from entrypoint.store.files import directory_files
+from entrypoint.store.disk.cache import PREFIX, repository_name
+from entrypoint.store.disk.digest import BLOCK, Hasher
+from entrypoint.store.disk.files import directory_files
 from entrypoint.store.tarballs.tree import Tree
-from entrypoint.store.verification.digest import BLOCK, Hasher
 
 
 @dataclass(frozen=True, slots=True)

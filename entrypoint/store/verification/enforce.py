@@ -18,14 +18,14 @@ from entrypoint.errors import (
     StorageError,
     UsageError,
 )
-from entrypoint.store.files import directory_files
-from entrypoint.store.folder import why_unreadable
+from entrypoint.store.disk.digest import Digests
+from entrypoint.store.disk.files import directory_files
+from entrypoint.store.disk.folder import why_unreadable
+from entrypoint.store.disk.manifest import MANIFEST
 from entrypoint.store.model import Model
 from entrypoint.store.verification.contents import Content, folder_in_tarball, folder_on_disk
 from entrypoint.store.verification.demand import Demand
-from entrypoint.store.verification.digest import Digests
 from entrypoint.store.verification.judge import ONLY_STRUCTURE, judge
-from entrypoint.store.verification.manifest import MANIFEST
 from entrypoint.store.verification.scan import scan
 from entrypoint.store.verification.signature import Hashes, Trust, check_signature, signature_beside
 from entrypoint.store.verification.subject import (

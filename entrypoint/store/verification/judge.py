@@ -11,16 +11,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from entrypoint.store.cache import Repository, RevisionProblem, choose_commit
-from entrypoint.store.integrity import examine_model
-from entrypoint.store.verification.contents import Content, FilesBelow, Folder
-from entrypoint.store.verification.digest import Digests, naming
-from entrypoint.store.verification.manifest import (
+from entrypoint.store.disk.cache import Repository, RevisionProblem, choose_commit
+from entrypoint.store.disk.digest import Digests, naming
+from entrypoint.store.disk.integrity import examine_model
+from entrypoint.store.disk.manifest import (
     MANIFEST,
     MAX_MANIFEST_BYTES,
     Manifest,
     load_manifest,
 )
+from entrypoint.store.verification.contents import Content, FilesBelow, Folder
 from entrypoint.store.verification.subject import Hashed, Subject, repository_in
 
 ONLY_STRUCTURE = (

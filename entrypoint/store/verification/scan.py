@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from entrypoint.errors import RefusedArtifact
-from entrypoint.store.integrity import MAX_SAFETENSORS_HEADER
+from entrypoint.store.disk.digest import BLOCK, Digests, Hasher, naming
+from entrypoint.store.disk.integrity import MAX_SAFETENSORS_HEADER
 from entrypoint.store.tarballs.archive import (
     CHUNK,
     HEADERS,
@@ -21,7 +22,6 @@ from entrypoint.store.tarballs.compressed import is_compressed
 from entrypoint.store.tarballs.member import Kind, check_member
 from entrypoint.store.tarballs.tree import Entry, Tree
 from entrypoint.store.verification.contents import Content
-from entrypoint.store.verification.digest import BLOCK, Digests, Hasher, naming
 
 KEPT_WHOLE = 16 << 20
 """Bytes up to which a content is kept whole: any configuration, index or manifest."""

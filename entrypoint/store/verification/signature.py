@@ -21,8 +21,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from entrypoint.errors import FailedVerification, MachineError, UsageError
-from entrypoint.store.cache import PREFIX
-from entrypoint.store.partial import partial_file
+from entrypoint.store.disk.cache import PREFIX
+from entrypoint.store.writing.whole_file import partial_file
 
 SUFFIX = ".sig"
 IGNORED = (".cache", ".git", ".gitattributes", ".github", ".gitignore")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from entrypoint.errors import UsageError
-from entrypoint.store.cache import (
+from entrypoint.store.disk.cache import (
     MAX_REF_BYTES,
     PREFIX,
     Repository,
@@ -15,7 +15,9 @@ from entrypoint.store.cache import (
     choose_commit,
     find_repositories,
 )
-from entrypoint.store.directory import is_plain_model
+from entrypoint.store.disk.digest import Digests, Hasher, naming
+from entrypoint.store.disk.directory import is_plain_model
+from entrypoint.store.disk.manifest import Manifest
 from entrypoint.store.tarballs.archive import Parts
 from entrypoint.store.tarballs.layout import VERSION_FILE
 from entrypoint.store.tarballs.tree import Tree
@@ -26,10 +28,8 @@ from entrypoint.store.verification.contents import (
     folder_in_tarball,
     folder_on_disk,
 )
-from entrypoint.store.verification.digest import Digests, Hasher, naming
-from entrypoint.store.verification.manifest import Manifest
 from entrypoint.store.verification.scan import Scan
-from entrypoint.store.workers import Stop, in_threads
+from entrypoint.store.writing.threads import Stop, in_threads
 
 Advance = Callable[[int], None]
 """Called with the number of bytes that were hashed, from any thread."""

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from entrypoint.commands.bars import Progress
 from entrypoint.errors import FailedVerification, ModelNotFound, StorageError, UsageError
-from entrypoint.progress import Progress
-from entrypoint.store.folder import why_unreadable
+from entrypoint.store.disk.folder import why_unreadable
+from entrypoint.store.disk.manifest import Manifest
 from entrypoint.store.verification.contents import FilesBelow
 from entrypoint.store.verification.judge import Finding, judge
-from entrypoint.store.verification.manifest import Manifest
 from entrypoint.store.verification.scan import Scan, scan
 from entrypoint.store.verification.subject import (
     Hashed,

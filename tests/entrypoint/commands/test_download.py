@@ -19,9 +19,9 @@ import pytest
 from entrypoint.cli import main
 from entrypoint.commands.download import Bars
 from entrypoint.errors import ModelNotFound
-from entrypoint.store.find import find_model
-from tests.entrypoint.store.hub.hub_stand_in import Hub, blob_id, serve_hub
-from tests.entrypoint.store.samples import (
+from entrypoint.store.search.find import find_model
+from tests.support.hub_stand_in import Hub, blob_id, serve_hub
+from tests.support.models import (
     COMMIT,
     FALCON,
     a_request,
@@ -258,7 +258,7 @@ class TestRefusals:
 
 class TestBars:
     def test_what_was_there_is_not_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("entrypoint.progress.LINE_SECONDS", 0.0)
+        monkeypatch.setattr("entrypoint.commands.bars.LINE_SECONDS", 0.0)
         lines: list[str] = []
         monkeypatch.setattr("builtins.print", lambda line, **_: lines.append(line))
         with Bars() as bars:
@@ -326,7 +326,7 @@ class Lane:
             "NO_PROXY": "127.0.0.1",
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "entrypoint.cli", "download", FALCON],
+            [sys.executable, "-m", "entrypoint", "download", FALCON],
             env=environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

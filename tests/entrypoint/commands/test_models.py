@@ -9,8 +9,8 @@ import pytest
 
 from entrypoint.cli import main
 from entrypoint.store.tarballs.catalogue import CATALOGUE
-from tests.entrypoint.store.samples import COMMIT, pack, write_snapshot
 from tests.entrypoint.test_launch import environment
+from tests.support.models import COMMIT, pack, write_snapshot
 
 
 def test_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from entrypoint.cli import main
-from tests.entrypoint.store.hub.hub_cache import write_hub_snapshot
-from tests.entrypoint.store.samples import COMMIT, FALCON, model_files, write_files
+from tests.support.hub_cache import write_hub_snapshot
+from tests.support.models import COMMIT, FALCON, model_files, write_files
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ import pytest
 
 from entrypoint.cli import main
 from entrypoint.store.objects.pull import journal_of, partial_of
-from tests.entrypoint.store.objects.samples import (
+from tests.support.object_stores import (
     BUCKET,
     KEY,
     MIB,
@@ -116,7 +116,7 @@ def test_killed_at_random_moments(tmp_path: Path, s3: S3StandIn) -> None:
     assert main(["push", str(source), URI]) == 0
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     target = tmp_path / "pulled" / "a.tar"
-    command = [sys.executable, "-m", "entrypoint.cli", "pull", URI, str(target)]
+    command = [sys.executable, "-m", "entrypoint", "pull", URI, str(target)]
     command += ["--max-workers", str(WORKERS)]
     chance = random.Random(1)
 

@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 from entrypoint.cli import main
-from tests.entrypoint.store.objects.samples import (
+from tests.support.models import (
+    COMPRESSIONS,
+    model_files,
+    pack,
+    write_files,
+    write_snapshot,
+)
+from tests.support.object_stores import (
     BUCKET,
     MIB,
     URI,
@@ -21,13 +28,6 @@ from tests.entrypoint.store.objects.samples import (
     S3StandIn,
     open_s3,
     random_file,
-)
-from tests.entrypoint.store.samples import (
-    COMPRESSIONS,
-    model_files,
-    pack,
-    write_files,
-    write_snapshot,
 )
 
 FILES = model_files() | {"config.json": b'{"model_type": "falcon"}'}
@@ -130,7 +130,7 @@ class TestAnswer:
 def test_a_push_that_was_killed_goes_on(tmp_path: Path, s3: S3StandIn) -> None:
     """Killed when its last part arrives, before the store has it: only that one is sent again."""
     source = random_file(tmp_path / "a.tar", 24 * MIB + 1)
-    command = [sys.executable, "-m", "entrypoint.cli", "push", str(source), URI, "--max-workers=1"]
+    command = [sys.executable, "-m", "entrypoint", "push", str(source), URI, "--max-workers=1"]
     environ = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "scratch")}
     process = subprocess.Popen(command, env=environ)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint.cli import main
-from tests.entrypoint.test_listener import free_port
+from tests.support.ports import free_port
 
 MISSING = {
     "MODEL_ID": "Org/Model",

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from entrypoint.cli import main
-from tests.entrypoint.store.hub.hub_cache import write_hub_snapshot
-from tests.entrypoint.store.hub.hub_stand_in import blob_id
-from tests.entrypoint.store.samples import model_files, write_files
-from tests.entrypoint.store.verification.keys import KeyPair, make_key
+from tests.support.hub_cache import write_hub_snapshot
+from tests.support.hub_stand_in import blob_id
+from tests.support.models import model_files, write_files
+from tests.support.signing_keys import KeyPair, make_key
 
 FOLDER = "models--tiiuae--falcon-7b-instruct"
 FILES = model_files(shards=3)

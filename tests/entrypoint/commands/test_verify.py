@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from entrypoint.cli import main
-from tests.entrypoint.store.hub.hub_cache import write_hub_snapshot
-from tests.entrypoint.store.hub.hub_stand_in import blob_id
-from tests.entrypoint.store.samples import FALCON, model_files, write_files
+from tests.support.hub_cache import write_hub_snapshot
+from tests.support.hub_stand_in import blob_id
+from tests.support.models import FALCON, model_files, write_files
 
 FOLDER = "models--tiiuae--falcon-7b-instruct"
 SHARDS = 24

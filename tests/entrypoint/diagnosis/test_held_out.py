@@ -14,7 +14,7 @@ import pytest
 
 from entrypoint.diagnosis import Ended, diagnose
 from entrypoint.diagnosis.catalogue import FAILURES
-from entrypoint.handover import Phase
+from entrypoint.shared.handover import Phase
 
 LOGS = Path(__file__).parent / "logs"
 HELD_OUT = LOGS / "held_out"

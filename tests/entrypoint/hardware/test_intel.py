@@ -4,7 +4,7 @@ from pathlib import Path
 
 from entrypoint.hardware.hardware import Device
 from entrypoint.hardware.intel import intel_devices, intel_nodes
-from tests.entrypoint.hardware.samples import INTEL_BUS, INTEL_NODES, tree
+from tests.support.hardware import INTEL_BUS, INTEL_NODES, tree
 
 
 def test_by_the_vendor(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint.hardware.nodes import closed, numbered
-from tests.entrypoint.hardware.samples import tree
+from tests.support.hardware import tree
 
 
 def test_numbers_are_in_order_of_size(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from entrypoint.hardware.pci import installed_devices
-from tests.entrypoint.hardware.samples import CUDA_BUS, HPU_BUS, ROCM_BUS, tree
+from tests.support.hardware import CUDA_BUS, HPU_BUS, ROCM_BUS, tree
 
 
 def test_each_maker(tmp_path: Path) -> None:

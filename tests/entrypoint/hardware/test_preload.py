@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from entrypoint.hardware.preload import preload_libraries
-from tests.entrypoint.hardware.samples import tree
+from tests.support.hardware import tree
 
 
 def test_both(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from entrypoint.hardware.hardware import Device
 from entrypoint.hardware.rocm import rocm_devices, rocm_driver, rocm_nodes, target_name
-from tests.entrypoint.hardware.samples import ROCM_BUS, ROCM_NODES, tree
+from tests.support.hardware import ROCM_BUS, ROCM_NODES, tree
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,9 @@ from entrypoint.errors import (
     StorageError,
 )
 from entrypoint.store.fetch import fetch_model
-from entrypoint.store.find import find_model
 from entrypoint.store.model import Model, Request
-from tests.entrypoint.store.samples import (
+from entrypoint.store.search.find import find_model
+from tests.support.models import (
     COMMIT,
     COMPRESSIONS,
     FALCON,
@@ -210,8 +210,8 @@ class TestKilled:
         script = (
             "import sys; from pathlib import Path\n"
             "from entrypoint.store.fetch import fetch_model\n"
-            "from tests.entrypoint.store.samples import a_request\n"
-            "from entrypoint.store.find import find_model\n"
+            "from tests.support.models import a_request\n"
+            "from entrypoint.store.search.find import find_model\n"
             "def progress(done, total):\n"
             "    if done > total / 2:\n"
             "        print('midway', flush=True)\n"
@@ -336,7 +336,7 @@ def test_little_memory_is_used_however_large_the_tarball(tmp_path: Path, compres
     script = (
         "import sys; from pathlib import Path\n"
         "from entrypoint.store.fetch import fetch_model\n"
-        "from entrypoint.store.find import find_model\n"
+        "from entrypoint.store.search.find import find_model\n"
         "from entrypoint.store.model import Request\n"
         "archive = Path(sys.argv[1])\n"
         f"request = Request({FALCON!r}, None, (), archive, True, None, archive.parent / 's')\n"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.store.model import Model, Source
-from tests.entrypoint.store.samples import a_request
+from entrypoint.errors import Source
+from entrypoint.store.model import Model
+from tests.support.models import a_request
 
 
 def a_model(source: Source, path: Path | None, archive: Path | None = None) -> Model:

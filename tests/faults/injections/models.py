@@ -11,8 +11,8 @@ from pathlib import Path
 
 import zstandard
 
-from tests.entrypoint.store.samples import model_files, pack, write_files
 from tests.faults.stage import Inject, Stage
+from tests.support.models import model_files, pack, write_files
 
 WEIGHTS = "model.safetensors"
 

@@ -8,10 +8,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.entrypoint.store.hub.hub_stand_in import Fault, Hub, serve_hub
-from tests.entrypoint.store.samples import model_files
-from tests.entrypoint.test_listener import free_port
 from tests.faults.stage import Inject, Stage
+from tests.support.hub_stand_in import Fault, Hub, serve_hub
+from tests.support.models import model_files
+from tests.support.ports import free_port
 
 LARGE = 1 << 20
 """Bytes of the weights that a hub gives out."""

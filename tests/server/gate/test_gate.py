@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from entrypoint.keys import Keys
 from entrypoint.settings import ADMIN_ROUTES
+from entrypoint.shared.keys import Keys
 from server.gate import gate as gate_module
 from server.gate.admission import Admission
 from server.gate.gate import Gate
 from server.gate.health import Health
 from server.gate.progress import Progress
 from server.gate.routes import DECISIONS, LIVE, READY, Access
-from tests.server.gate.asgi import Request
+from tests.support.asgi import Request
 
 KEY = {"Authorization": "Bearer right"}
 

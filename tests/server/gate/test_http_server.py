@@ -23,7 +23,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 
-from entrypoint.keys import Keys
+from entrypoint.shared.keys import Keys
 from server.gate import http_server
 from server.gate.admission import Admission
 from server.gate.gate import Gate

@@ -18,7 +18,7 @@ import openai
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from entrypoint.keys import Keys
+from entrypoint.shared.keys import Keys
 from server.gate import gate as gate_module
 from server.gate.admission import Admission
 from server.gate.body import SMALL_BYTES
@@ -26,7 +26,7 @@ from server.gate.gate import Gate
 from server.gate.health import Health
 from server.gate.progress import Progress, current_ticket
 from server.gate.protocol import protocol_class
-from tests.server.gate.connections import PATIENCE, Client, Server, serving
+from tests.support.connections import PATIENCE, Client, Server, serving
 
 KEYS = ("alpha", "beta", "gamma")
 MODEL = "model"

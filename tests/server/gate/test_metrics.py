@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY, generate_latest
 
-from entrypoint.handover import RUN_DIRECTORY_VARIABLE, STATUS
-from entrypoint.timeline import Timeline
+from entrypoint.shared.handover import RUN_DIRECTORY_VARIABLE, STATUS
+from entrypoint.status.timeline import Timeline
 from server.gate import metrics
 
 

@@ -21,7 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 from server.gate import protocol
 from server.gate.body import BodyError, Room, read_body
 from server.gate.protocol import Bounds, most_connections, protocol_class
-from tests.server.gate.connections import Client, Server, serving
+from tests.support.connections import Client, Server, serving
 
 SHORT = 0.3
 """Seconds, in the place of those that clients get."""

@@ -9,7 +9,7 @@ import pytest
 
 from demo import files
 from demo.artifact import read_snapshot
-from tests.openvino_demo import converted
+from tests.support.openvino_demo import converted
 
 # .venv has no openvino_genai: `make test` runs these in .venv-openvino
 collect_ignore_glob = ["test_*.py"] if find_spec("openvino_genai") is None else []

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from entrypoint.handover import OPENVINO_MODEL_VARIABLE
+from entrypoint.shared.handover import OPENVINO_MODEL_VARIABLE
 from server.openvino.settings import PipelineSettings, take_settings
 
 

@@ -25,17 +25,17 @@ from entrypoint.errors import (
     RevisionNotFound,
     StorageError,
 )
-from entrypoint.store.cache import PARTIAL
+from entrypoint.store.disk.cache import PARTIAL
 from entrypoint.store.fetch import fetch_model
-from entrypoint.store.find import find_model
 from entrypoint.store.hub import client as client
 from entrypoint.store.hub import downloader
 from entrypoint.store.hub.client import Fetched, Order, fetch
 from entrypoint.store.hub.messages import Job, Report
 from entrypoint.store.model import Model, Request
-from tests.end_to_end.launch import descendants
-from tests.entrypoint.store.hub.hub_stand_in import Fault, Hub, HubHandler, blob_id, serve_hub
-from tests.entrypoint.store.samples import (
+from entrypoint.store.search.find import find_model
+from tests.support.hub_stand_in import Fault, Hub, HubHandler, blob_id, serve_hub
+from tests.support.launch import descendants
+from tests.support.models import (
     COMMIT,
     FALCON,
     OTHER_COMMIT,

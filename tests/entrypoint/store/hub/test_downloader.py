@@ -13,8 +13,8 @@ from entrypoint.store.hub.client import COMMAND
 from entrypoint.store.hub.downloader import NoRoom, NoSuchFormat, failure
 from entrypoint.store.hub.messages import Job
 from entrypoint.store.hub.transfer import Damaged
-from tests.entrypoint.store.hub.hub_stand_in import Hub, serve_hub
-from tests.entrypoint.store.samples import FALCON, model_files
+from tests.support.hub_stand_in import Hub, serve_hub
+from tests.support.models import FALCON, model_files
 
 
 @pytest.mark.parametrize(

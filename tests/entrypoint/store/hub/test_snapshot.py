@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint.store.hub.snapshot import check_name, has_size, place_files, write_refs
-from tests.entrypoint.store.samples import COMMIT, OTHER_COMMIT
+from tests.support.models import COMMIT, OTHER_COMMIT
 
 FILES = {"config.json": "a" * 40, "model.safetensors": "b" * 64, "onnx/copy.safetensors": "b" * 64}
 

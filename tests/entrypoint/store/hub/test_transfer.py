@@ -23,8 +23,8 @@ from entrypoint.store.hub.transfer import (
     locked,
     partial_path,
 )
-from tests.entrypoint.store.hub.hub_stand_in import Fault, Hub, git_blob, serve_hub
-from tests.entrypoint.store.samples import COMMIT, sha256
+from tests.support.hub_stand_in import Fault, Hub, git_blob, serve_hub
+from tests.support.models import COMMIT, sha256
 
 LARGE = bytes(range(256)) * 200
 SMALL = b'{"a": 1}'

@@ -14,9 +14,9 @@ import pytest
 from entrypoint.errors import InferenceServerError, MachineError, StoreError
 from entrypoint.store.objects import child
 from entrypoint.store.objects.child import pull_in_child
-from tests.end_to_end.launch import descendants
-from tests.entrypoint.store.objects.samples import BUCKET, KEY, MIB, URI, Asked, S3StandIn, open_s3
-from tests.entrypoint.store.samples import ignore_progress
+from tests.support.launch import descendants
+from tests.support.models import ignore_progress
+from tests.support.object_stores import BUCKET, KEY, MIB, URI, Asked, S3StandIn, open_s3
 
 
 def put(content: bytes) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from entrypoint.errors import RefusedArtifact, UsageError
 from entrypoint.store.objects.convention import Described, describe
-from tests.entrypoint.store.samples import (
+from tests.support.models import (
     COMMIT,
     COMPRESSIONS,
     FALCON,

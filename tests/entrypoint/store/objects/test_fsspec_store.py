@@ -27,8 +27,8 @@ from entrypoint.store.objects.fsspec_store import FilesystemStore
 from entrypoint.store.objects.pull import find_object, pull
 from entrypoint.store.objects.push import Pushed, hash_file, push
 from entrypoint.store.objects.store import open_store
-from entrypoint.store.objects.uri import parse_uri
-from tests.entrypoint.store.objects.samples import MIB, Told, random_file, settings
+from entrypoint.store.uri import parse_uri
+from tests.support.object_stores import MIB, Told, random_file, settings
 
 URI = "az://bucket/models/a.tar"
 SIZE = 3 * MIB + 5

@@ -23,7 +23,7 @@ from entrypoint.errors import (
 from entrypoint.store.objects import retry
 from entrypoint.store.objects.pull import Pulled, find_object, journal_of, partial_of, pull
 from entrypoint.store.objects.push import hash_file, push
-from tests.entrypoint.store.objects.samples import (
+from tests.support.object_stores import (
     BUCKET,
     KEY,
     MIB,

@@ -13,7 +13,7 @@ from entrypoint.errors import ModelNotFound, StorageError, StoreError
 from entrypoint.store.objects import multipart, retry
 from entrypoint.store.objects.pull import find_object, pull
 from entrypoint.store.objects.push import Pushed, hash_file, push
-from tests.entrypoint.store.objects.samples import (
+from tests.support.object_stores import (
     BUCKET,
     KEY,
     MIB,

@@ -10,7 +10,7 @@ import pytest
 from entrypoint.errors import RefusedArtifact
 from entrypoint.store.tarballs import archive as archive_module
 from entrypoint.store.tarballs.archive import MAX_METADATA, Parts, open_archive, peek, repository_of
-from tests.entrypoint.store.samples import (
+from tests.support.models import (
     COMMIT,
     COMPRESSIONS,
     FALCON,

@@ -12,10 +12,10 @@ import pytest
 
 from entrypoint.errors import RefusedArtifact, RevisionNotFound
 from entrypoint.store.fetch import fetch_model
-from entrypoint.store.find import find_model
+from entrypoint.store.search.find import find_model
 from entrypoint.store.tarballs import archive as archive_module
 from entrypoint.store.tarballs.catalogue import CATALOGUE, Catalogue
-from tests.entrypoint.store.samples import (
+from tests.support.models import (
     COMMIT,
     COMPRESSIONS,
     FALCON,
@@ -236,7 +236,7 @@ def test_known_tarballs_do_not_cost_the_import_of_tarfile(tmp_path: Path, scratc
     script = (
         "import sys; from pathlib import Path\n"
         "from entrypoint.errors import ModelNotFound\n"
-        "from entrypoint.store.find import find_model\n"
+        "from entrypoint.store.search.find import find_model\n"
         "from entrypoint.store.model import Request\n"
         "folder = Path(sys.argv[1])\n"
         "many, scratch = folder / 'many', folder / 'scratch'\n"

@@ -19,10 +19,10 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from entrypoint.errors import RefusedArtifact
-from entrypoint.store.files import directory_files
+from entrypoint.store.disk.files import directory_files
 from entrypoint.store.tarballs.tree import read_tree
 from entrypoint.store.tarballs.unpack import unpack
-from tests.entrypoint.store.samples import (
+from tests.support.models import (
     COMPRESSIONS,
     FALCON,
     compress,

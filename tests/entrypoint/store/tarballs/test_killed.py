@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from entrypoint.store.fetch import fetch_model
-from entrypoint.store.find import find_model
 from entrypoint.store.model import Request
-from tests.entrypoint.store.samples import (
+from entrypoint.store.search.find import find_model
+from tests.support.models import (
     COMPRESSIONS,
     a_request,
     ignore_progress,
@@ -32,8 +32,8 @@ from pathlib import Path
 import zstandard
 from entrypoint.store.tarballs import unpack
 from entrypoint.store.fetch import fetch_model
-from entrypoint.store.find import find_model
-from tests.entrypoint.store.samples import a_request
+from entrypoint.store.search.find import find_model
+from tests.support.models import a_request
 request = a_request(Path(sys.argv[1]), tarball=Path(sys.argv[2]))
 print("begins", flush=True)
 print(fetch_model(find_model(request), request, lambda done, total: None).path)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from entrypoint.store.disk.manifest import Manifest, ManifestFile
 from entrypoint.store.tarballs.layout import ALIGNMENT, Member, header_of, lay_out, total_size
 from entrypoint.store.tarballs.tree import read_tree
-from entrypoint.store.verification.manifest import Manifest, ManifestFile
 
 GIB = 1 << 30
 SHARDS = tuple(

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from entrypoint.errors import ArtifactError, StorageError, UsageError
-from entrypoint.store.integrity import check_files
-from entrypoint.store.partial import partial_file
+from entrypoint.store.disk.integrity import check_files
+from entrypoint.store.disk.manifest import derived_commit, load_manifest
 from entrypoint.store.tarballs.archive import peek
 from entrypoint.store.tarballs.compress import SUFFIX, Compression
 from entrypoint.store.tarballs.layout import ALIGNMENT, Member, lay_out
@@ -26,10 +26,10 @@ from entrypoint.store.tarballs.source import find_source
 from entrypoint.store.tarballs.tarball import find_tarballs
 from entrypoint.store.tarballs.tree import read_tree
 from entrypoint.store.tarballs.unpack import unpack
-from entrypoint.store.verification.manifest import derived_commit, load_manifest
-from tests.entrypoint.store.hub.hub_cache import contents_of, extract, write_hub_snapshot
-from tests.entrypoint.store.hub.hub_stand_in import blob_id
-from tests.entrypoint.store.samples import (
+from entrypoint.store.writing.whole_file import partial_file
+from tests.support.hub_cache import contents_of, extract, write_hub_snapshot
+from tests.support.hub_stand_in import blob_id
+from tests.support.models import (
     COMMIT,
     FALCON,
     OTHER_COMMIT,
@@ -283,7 +283,7 @@ def test_killed_at_any_moment_there_is_no_tarball_or_the_whole(
     (tmp_path / "out").mkdir()
     target = tmp_path / "out" / f"a{SUFFIX[compression]}"
     command = [
-        sys.executable, "-m", "entrypoint.cli", "pack", str(tmp_path / "cache"),
+        sys.executable, "-m", "entrypoint", "pack", str(tmp_path / "cache"),
         "-o", str(target), *({"none": [], "zstd": ["--zstd"], "gzip": ["--gzip"]}[compression]),
     ]  # fmt: skip
     moments = random.Random(4)

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from entrypoint.errors import IncompleteModel, RefusedArtifact
-from entrypoint.handover import TARBALL_INDEX
+from entrypoint.shared.handover import TARBALL_INDEX
+from entrypoint.shared.tarball_index import Index
+from entrypoint.store.disk.integrity import check_model
 from entrypoint.store.fetch import fetch_model
-from entrypoint.store.find import find_model
-from entrypoint.store.integrity import check_model
 from entrypoint.store.model import Model, Request
-from entrypoint.store.tarballs.packed import Index
-from tests.entrypoint.store.samples import (
+from entrypoint.store.search.find import find_model
+from tests.support.models import (
     COMMIT,
     FALCON,
     OTHER_COMMIT,

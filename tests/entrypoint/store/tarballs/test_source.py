@@ -15,9 +15,9 @@ from entrypoint.errors import (
     UsageError,
 )
 from entrypoint.store.tarballs.source import find_source
-from tests.entrypoint.store.hub.hub_cache import write_hub_snapshot
-from tests.entrypoint.store.hub.hub_stand_in import blob_id
-from tests.entrypoint.store.samples import (
+from tests.support.hub_cache import write_hub_snapshot
+from tests.support.hub_stand_in import blob_id
+from tests.support.models import (
     COMMIT,
     FALCON,
     OTHER_COMMIT,

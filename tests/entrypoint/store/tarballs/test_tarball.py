@@ -16,7 +16,7 @@ from entrypoint.store.tarballs.tarball import (
     stem,
     unpack_target,
 )
-from tests.entrypoint.store.samples import FALCON
+from tests.support.models import FALCON
 
 
 def test_each_kind_is_found_in_the_folder_itself(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from entrypoint.errors import RefusedArtifact
-from entrypoint.store.files import directory_files
-from entrypoint.store.integrity import check_files, examine_model
+from entrypoint.store.disk.files import directory_files
+from entrypoint.store.disk.integrity import check_files, examine_model
 from entrypoint.store.tarballs.tree import PackedFiles, Tree, read_tree
-from tests.entrypoint.store.samples import (
+from tests.support.models import (
     COMMIT,
     FALCON,
     model_files,

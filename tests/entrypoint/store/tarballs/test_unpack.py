@@ -27,7 +27,7 @@ from entrypoint.store.tarballs.compress import SUFFIX, Compression
 from entrypoint.store.tarballs.pack import pack_model
 from entrypoint.store.tarballs.source import find_source
 from entrypoint.store.tarballs.unpack import unpack
-from tests.entrypoint.store.samples import (
+from tests.support.models import (
     COMPRESSIONS,
     FALCON,
     compress,

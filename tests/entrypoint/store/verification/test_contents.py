@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.store.files import directory_files
-from entrypoint.store.integrity import examine_model
+from entrypoint.store.disk.digest import BLOCK
+from entrypoint.store.disk.files import directory_files
+from entrypoint.store.disk.integrity import examine_model
 from entrypoint.store.verification.contents import Content, FilesBelow, folder_on_disk
-from entrypoint.store.verification.digest import BLOCK
-from tests.entrypoint.store.hub.hub_cache import write_hub_snapshot
-from tests.entrypoint.store.hub.hub_stand_in import blob_id
-from tests.entrypoint.store.samples import COMMIT, FALCON, model_files, sha256, write_files
+from tests.support.hub_cache import write_hub_snapshot
+from tests.support.hub_stand_in import blob_id
+from tests.support.models import COMMIT, FALCON, model_files, sha256, write_files
 
 
 class TestContent:

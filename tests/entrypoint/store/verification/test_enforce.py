@@ -14,18 +14,18 @@ from entrypoint.errors import (
     InferenceServerError,
     SettingError,
 )
-from entrypoint.handover import Phase
 from entrypoint.launch import draft, prepare_launch
-from entrypoint.plan import LaunchPlan
+from entrypoint.planning.plan import LaunchPlan
+from entrypoint.shared.handover import Phase
+from entrypoint.store.disk.manifest import MANIFEST
 from entrypoint.store.tarballs.compress import SUFFIX, Compression
 from entrypoint.store.tarballs.pack import pack_model
 from entrypoint.store.tarballs.source import find_source
-from entrypoint.store.verification.manifest import MANIFEST
 from entrypoint.store.verification.signature import Signer, sign
-from tests.entrypoint.store.hub.hub_cache import write_hub_snapshot
-from tests.entrypoint.store.hub.hub_stand_in import blob_id
-from tests.entrypoint.store.samples import COMMIT, model_files, sha256, write_files
-from tests.entrypoint.store.verification.keys import KeyPair, make_key
+from tests.support.hub_cache import write_hub_snapshot
+from tests.support.hub_stand_in import blob_id
+from tests.support.models import COMMIT, model_files, sha256, write_files
+from tests.support.signing_keys import KeyPair, make_key
 
 NAME = "Org/Model"
 FOLDER = "models--Org--Model"

@@ -19,8 +19,8 @@ from entrypoint.store.verification.signature import (
     sign,
     signature_beside,
 )
-from tests.entrypoint.store.samples import model_files, sha256, write_files
-from tests.entrypoint.store.verification.keys import KeyPair, make_certificate, make_key
+from tests.support.models import model_files, sha256, write_files
+from tests.support.signing_keys import KeyPair, make_certificate, make_key
 
 FILES = {**model_files(), "sub/ü.py": b"print()"}
 HASHES = {name: sha256(content) for name, content in FILES.items()}

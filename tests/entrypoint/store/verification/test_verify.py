@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from entrypoint.errors import FailedVerification, ModelNotFound, RefusedArtifact, UsageError
+from entrypoint.store.disk.manifest import MANIFEST, Manifest, load_manifest
 from entrypoint.store.tarballs.pack import pack_model
 from entrypoint.store.tarballs.source import find_source
-from entrypoint.store.verification.manifest import MANIFEST, Manifest, load_manifest
 from entrypoint.store.verification.scan import scan
 from entrypoint.store.verification.verify import Verification, verify
-from tests.entrypoint.store.hub.hub_cache import write_hub_snapshot
-from tests.entrypoint.store.hub.hub_stand_in import blob_id, git_blob
-from tests.entrypoint.store.samples import (
+from tests.support.hub_cache import write_hub_snapshot
+from tests.support.hub_stand_in import blob_id, git_blob
+from tests.support.models import (
     COMMIT,
     COMPRESSIONS,
     FALCON,

@@ -1,0 +1,1 @@
+"""What is logged: records, their formats, and the writer."""

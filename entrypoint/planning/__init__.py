@@ -1,0 +1,1 @@
+"""From what was asked and what is there to a launch plan."""

@@ -1,0 +1,220 @@
+"""Python code that comes with a model: what would run, whether it may, and where it lies.
+
+A model's configurations name such code in ``auto_map``, as ``module.Class`` for a file beside
+them, and as ``org/name--module.Class`` for one of another repository. What is named here is what
+transformers looks for; :mod:`server.remote_code` holds the engine to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from entrypoint.errors import RefusedCode
+from entrypoint.note import Level, Note
+from entrypoint.planning.plan import LaunchPlan, PlannedOption
+from entrypoint.shared.handover import CODE_VARIABLE
+from entrypoint.store.model import Model
+
+CONFIGURATIONS = "*config*.json"
+"""``config.json``, and those of the tokenizer and the processors."""
+SWITCHES = {"--trust-remote-code": True, "--no-trust-remote-code": False}
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_RELATIVE_IMPORT = re.compile(r"^\s*(?:import\s+\.(\S+)\s*$|from\s+\.(\S+)\s+import)", re.MULTILINE)
+"""Which files transformers takes along with a module (``get_relative_imports``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One class that a configuration names.
+
+    Attributes:
+        configuration: The file that names it.
+        purpose: What it is to be used as: ``AutoConfig``.
+        name: As it is written there.
+    """
+
+    configuration: str
+    purpose: str
+    name: str
+
+    @property
+    def module(self) -> str:
+        """Path of the module's file."""
+        return self.name.rpartition(".")[0] + ".py"
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the code lies anywhere but beside the configuration."""
+        path = PurePosixPath(self.module)
+        return "--" in self.name or path.is_absolute() or ".." in path.parts
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The code of one model, or of one tokenizer.
+
+    Attributes:
+        references: The classes that its configurations name.
+        files: ``{name: SHA-256}`` of the files that they are in, and of what those import.
+        missing: Files that are named and are not there.
+    """
+
+    references: tuple[Reference, ...]
+    files: Mapping[str, str]
+    missing: tuple[str, ...]
+
+
+def read_code(directory: Path) -> Code:
+    """Find the code that a model's configurations name."""
+    references = tuple(
+        reference
+        for path in sorted(directory.glob(CONFIGURATIONS))
+        for reference in _references(path)
+    )
+    files: dict[str, str] = {}
+    missing: list[str] = []
+    wanted = [reference.module for reference in references if not reference.foreign]
+    while wanted:
+        name = wanted.pop(0)
+        if name in files or name in missing:
+            continue
+        try:
+            content = (directory / name).read_bytes()
+        except OSError:
+            missing.append(name)
+            continue
+        files[name] = hashlib.sha256(content).hexdigest()
+        imported = _RELATIVE_IMPORT.findall(content.decode(errors="replace"))
+        wanted += [
+            str(PurePosixPath(name).parent / f"{one or other}.py") for one, other in imported
+        ]
+    return Code(references, dict(sorted(files.items())), tuple(sorted(missing)))
+
+
+def _references(path: Path) -> Iterator[Reference]:
+    try:
+        named = list(_named(json.loads(path.read_bytes())))
+    except (OSError, ValueError, RecursionError):
+        return  # not one that transformers can read either
+    for purpose, name in named:
+        yield Reference(path.name, purpose, name)
+
+
+def _named(document: Any) -> Iterator[tuple[str, str]]:
+    """Yield each class that an ``auto_map`` names, at any depth: models have parts."""
+    if isinstance(document, list):
+        for each in document:
+            yield from _named(each)
+    elif isinstance(document, dict):
+        for key, value in document.items():
+            if key == "auto_map" and isinstance(value, dict):
+                yield from (
+                    (str(use), name) for use, given in value.items() for name in _words(given)
+                )
+            else:
+                yield from _named(value)
+
+
+def _words(value: Any) -> Iterator[str]:
+    """A class, or several: the slow and the fast tokenizer, one for each backend."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _words(each)
+
+
+def is_trusted(argv: tuple[str, ...]) -> bool:
+    """Whether a command line lets the model's code run; the last word on it counts."""
+    return next((SWITCHES[word] for word in reversed(argv) if word in SWITCHES), False)
+
+
+def guard(plan: LaunchPlan, tokenizer: Path | None, signed: bool) -> LaunchPlan:
+    """Return the plan of a model on the disk with what it says about code, and where that may lie.
+
+    Args:
+        plan: The launch so far.
+        tokenizer: The directory of a tokenizer that is not the model's own.
+        signed: Whether the model's signature is checked.
+
+    Raises:
+        RefusedCode: Code may run, and a configuration names some that is not beside it.
+    """
+    assert plan.model.path is not None
+    places = [plan.model.path, *([tokenizer] if tokenizer else [])]
+    codes = {place: read_code(place) for place in places}
+    trusted = is_trusted(plan.argv)
+    if trusted:
+        for place, code in codes.items():
+            foreign = [reference for reference in code.references if reference.foreign]
+            if foreign:
+                raise RefusedCode(place, [(f.configuration, f.purpose, f.name) for f in foreign])
+    allowed = json.dumps([str(place) for place in places] if trusted else [])
+    return replace(
+        plan,
+        env={**plan.env, CODE_VARIABLE: allowed},
+        options=(*plan.options, PlannedOption(CODE_VARIABLE, allowed, "default", None)),
+        notes=(*plan.notes, *_notes(plan.model, codes, trusted, signed)),
+    )
+
+
+def _notes(model: Model, codes: Mapping[Path, Code], trusted: bool, signed: bool) -> Iterator[Note]:
+    if trusted and not signed and not is_pinned(model):
+        yield Note("warning", "TRUST_REMOTE_CODE", _unpinned(model))
+    for place, code in codes.items():
+        if trusted and code.files:
+            listed = ", ".join(f"{name} (SHA-256 {digest})" for name, digest in code.files.items())
+            text = f"TRUST_REMOTE_CODE is on: code in {place} may run: {listed}."
+            if place != model.path:
+                text += " It is not the model's, and is not verified with it."
+            level: Level = "info" if place == model.path else "warning"
+            yield Note(level, "TRUST_REMOTE_CODE", text)
+        if trusted and code.missing:
+            text = f"Code that is named in {place} is not there: {', '.join(code.missing)}."
+            yield Note("warning", "TRUST_REMOTE_CODE", text)
+        if not trusted and code.references:
+            named = sorted({reference.name for reference in code.references})
+            yield Note(
+                "info",
+                "TRUST_REMOTE_CODE",
+                f"{place} names code of its own ({', '.join(named)}), which does not run: "
+                "TRUST_REMOTE_CODE is off. Where vLLM does not know the model by itself, its start "
+                "fails.",
+            )
+    if trusted and not any(code.references for code in codes.values()):
+        text = "TRUST_REMOTE_CODE is on, and this model has no code of its own: leave it out."
+        yield Note("info", "TRUST_REMOTE_CODE", text)
+
+
+def is_pinned(model: Model) -> bool:
+    """Whether REVISION says which commit runs: the hub gives out no other files under its name.
+
+    A tarball can be called by any commit.
+    """
+    asked = (model.requested_revision or "").lower()
+    return (
+        model.source in ("cache", "hub")
+        and _COMMIT.fullmatch(asked) is not None
+        and model.revision == asked
+    )
+
+
+def _unpinned(model: Model) -> str:
+    text = "TRUST_REMOTE_CODE is on, and nothing says which code: "
+    if model.source in ("cache", "hub"):
+        commit = f"REVISION={model.revision}" if model.revision else "the full commit in REVISION"
+        text += (
+            f"REVISION={model.requested_revision} may move. Pin it with {commit}"
+            if model.requested_revision
+            else f"there is no REVISION. Pin it with {commit}"
+        )
+        text += ", or have its signature checked with MODEL_SIGNATURE_KEY."
+    else:
+        text += f"this model is a {model.source}. Have its signature checked: MODEL_SIGNATURE_KEY."
+    return f"{text} MODEL_VERIFY=full finds damage only: the hashes come with the model."

@@ -1,0 +1,1 @@
+"""What the pod gives the engine: writable places, shared memory, service links."""

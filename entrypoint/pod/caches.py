@@ -1,0 +1,69 @@
+"""Where the engine's libraries keep what they compile and fetch: in the scratch directory.
+
+Left alone, each of them chooses a folder of its own in a home that a pod often does not have.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Mapping
+from pathlib import Path
+
+from entrypoint.errors import MachineError
+from entrypoint.pod.scratch import can_write
+
+REDIRECTED = {
+    "VLLM_CACHE_ROOT": "vllm",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "TRITON_CACHE_DIR": "triton",
+    "NUMBA_CACHE_DIR": "numba",
+}
+"""The variable of each cache, and its folder in the scratch directory."""
+
+HOMES = {"HOME": "home", "XDG_CACHE_HOME": "home/.cache", "XDG_CONFIG_HOME": "home/.config"}
+"""What is only redirected where it cannot be written to: a user's home may hold what they want
+read."""
+
+
+def cache_environment(environ: Mapping[str, str], scratch: Path) -> dict[str, str]:
+    """Return the variables that send every cache to ``scratch``, without those that the user set.
+
+    Args:
+        environ: The environment.
+        scratch: The scratch directory, which need not exist yet.
+
+    Raises:
+        MachineError: A cache's variable names a place that cannot be written to.
+    """
+    redirected = {}
+    for name, folder in REDIRECTED.items():
+        chosen = environ.get(name)
+        if not chosen:
+            redirected[name] = str(scratch / folder)
+        elif not can_write(Path(chosen).expanduser()):
+            raise MachineError(
+                f"{name}={chosen!r} cannot be written to by uid {os.getuid()}.",
+                variable=name,
+                hint="Leave it out to have it in the scratch directory, or mount a writable volume "
+                "there.",
+            )
+    home = environ.get("HOME")
+    if not home or not can_write(Path(home)):
+        redirected["HOME"] = str(scratch / HOMES["HOME"])
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        # unset, they follow HOME
+        if environ.get(name) and not can_write(Path(environ[name])):
+            redirected[name] = str(scratch / HOMES[name])
+    if not (environ.get("LOGNAME") or environ.get("USER") or _has_passwd_entry()):
+        # getpass.getuser() fails without either
+        redirected["LOGNAME"] = f"uid-{os.getuid()}"
+    return redirected
+
+
+def _has_passwd_entry() -> bool:
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        return False
+    return True

@@ -1,0 +1,61 @@
+"""Asks the server that runs beside this process for its health: what HEALTHCHECK runs."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+
+from entrypoint.planning.listen import Listen
+
+TIMEOUT_SECONDS = 5.0
+"""How long the server may take to answer."""
+
+ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Addresses that a server listens on and nobody can call, and those to call instead."""
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _connection(listen: Listen, timeout: float) -> http.client.HTTPConnection:
+    if listen.uds:
+        return _UnixConnection(listen.uds, timeout)
+    host = ANY.get(listen.host, listen.host)
+    if listen.tls_certificate is None:
+        return http.client.HTTPConnection(host, listen.port, timeout=timeout)
+    # the certificate is made out to the name that clients use, not to this address
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, listen.port, timeout=timeout, context=context)
+
+
+def ask_health(listen: Listen, timeout: float = TIMEOUT_SECONDS) -> tuple[bool, str]:
+    """Ask ``/health``.
+
+    Args:
+        listen: Where the server listens.
+        timeout: Seconds for each step of the exchange.
+
+    Returns:
+        Whether the answer is 200, and one line that says what came back.
+    """
+    connection = _connection(listen, timeout)
+    try:
+        connection.request("GET", "/health")
+        answer = connection.getresponse()
+        answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        return False, f"{listen}/health did not answer: {error}."
+    finally:
+        connection.close()
+    return answer.status == 200, f"{listen}/health answers {answer.status} {answer.reason}."

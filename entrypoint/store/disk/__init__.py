@@ -1,0 +1,1 @@
+"""Models as files on the disk: caches, directories, digests, manifests."""

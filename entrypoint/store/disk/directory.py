@@ -1,0 +1,89 @@
+"""A model in a plain directory: named by MODEL_ID, or unpacked into a cache root by KServe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from entrypoint.store.disk.cache import (
+    PREFIX,
+    RevisionProblem,
+    Snapshot,
+    find_repositories,
+    open_snapshot,
+)
+from entrypoint.store.disk.folder import subfolders
+from entrypoint.store.disk.integrity import check_model
+
+MODEL_MARKS = ("config.json", "params.json")
+
+
+def is_path(model_id: str) -> bool:
+    """Whether MODEL_ID means a directory: it is written as a path, or there is one of its name."""
+    return model_id.startswith(("/", "./", "../", "~")) or os.path.isdir(model_id)
+
+
+def folder_names(model_id: str) -> tuple[str, ...]:
+    """What a folder or tarball of a repository is called: ``org--name`` or ``name``."""
+    return tuple(dict.fromkeys((model_id.replace("/", "--"), model_id.rpartition("/")[2])))
+
+
+def is_plain_model(folder: Path) -> bool:
+    """Whether a folder looks like a model: it has the file that each model has."""
+    return any(os.path.lexists(folder / mark) for mark in MODEL_MARKS)
+
+
+def find_plain_model(root: Path, names: Iterable[str] | None) -> Path | None:
+    """The model directory that ``root`` is, or that is right below it.
+
+    Args:
+        root: Where to look.
+        names: What a folder below ``root`` may be called; None for anything, if it is only one.
+
+    Raises:
+        OSError: ``root`` cannot be listed.
+    """
+    if is_plain_model(root):
+        return root
+    folders = [name for name in subfolders(root) if names is None or name in names]
+    models = [root / name for name in folders if is_plain_model(root / name)]
+    return models[0] if len(models) == 1 else None
+
+
+def open_directory(path: Path, revision: str | None) -> Snapshot | RevisionProblem | list[str]:
+    """The model that a directory holds: itself, or in the layout of the cache.
+
+    Returns:
+        The model; why its revision could not be chosen; or, of a cache that holds several models,
+        their repository ids.
+
+    Raises:
+        UnreadableModel: Files of the model may not be read by this user.
+        IncompleteModel: Files of the model are missing, empty, dangling or cut short.
+        OSError: The directory cannot be read.
+    """
+    if path.name.startswith(PREFIX) and (path / "snapshots").is_dir():
+        return open_snapshot(path, revision)
+    if not is_plain_model(path):
+        repositories = find_repositories(path)
+        if len(repositories) > 1:
+            return sorted(repositories)
+        for folder in repositories.values():
+            return open_snapshot(folder, revision)
+    return Snapshot(path, None, None, check_model(path))
+
+
+def open_tree(root: Path, model_id: str, revision: str | None) -> Snapshot | RevisionProblem | None:
+    """The wanted model in what a tarball was unpacked to: the cache's layout, or a plain model.
+
+    Raises:
+        UnreadableModel: Files of the model may not be read by this user.
+        IncompleteModel: Files of the model are missing, empty, dangling or cut short.
+        OSError: The directory cannot be read.
+    """
+    repositories = find_repositories(root)
+    if model_id in repositories:
+        return open_snapshot(repositories[model_id], revision)
+    plain = None if repositories else find_plain_model(root, None)
+    return Snapshot(plain, None, None, check_model(plain)) if plain else None

@@ -1,0 +1,77 @@
+"""The files of one model, wherever they lie: in a directory, or inside a tarball."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from entrypoint.store.disk.folder import permission_denied, why_unreadable
+
+
+class ModelFiles(Protocol):
+    """The files of one model. Names are relative to its folder, with ``/``."""
+
+    @property
+    def place(self) -> Path:
+        """Where the model is, for messages."""
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """``{name: bytes}`` of all files, links followed; 0 for a link that leads nowhere."""
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """``{name: what is wrong}`` of the files that are there and cannot be read."""
+
+    def read(self, name: str, count: int = -1, offset: int = 0) -> bytes:
+        """The content of a file: ``count`` bytes (-1 for all that follow) from ``offset``.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryFiles:
+    """The files of a model directory."""
+
+    place: Path
+    sizes: Mapping[str, int]
+    problems: Mapping[str, str]
+
+    def read(self, name: str, count: int = -1, offset: int = 0) -> bytes:
+        """The content of a file."""
+        with (self.place / name).open("rb", buffering=0) as file:
+            file.seek(offset)
+            return file.read(count)
+
+
+def directory_files(directory: Path) -> DirectoryFiles:
+    """List the files of a model directory."""
+    sizes: dict[str, int] = {}
+    problems: dict[str, str] = {}
+
+    def unlistable(error: OSError) -> None:
+        problems[os.path.relpath(error.filename, directory)] = why_unreadable(error)
+
+    for place, folders, files in os.walk(directory, onerror=unlistable):
+        # .git and .cache hold copies and notes of the tools that fetched the model.
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for file in sorted(files):
+            path = os.path.join(place, file)
+            name = os.path.relpath(path, directory)
+            try:
+                sizes[name] = os.stat(path).st_size
+            except OSError as error:
+                sizes[name] = 0
+                dangling = isinstance(error, FileNotFoundError) and os.path.islink(path)
+                problems[name] = (
+                    f"dangling link to {os.readlink(path)}" if dangling else why_unreadable(error)
+                )
+                continue
+            if not os.access(path, os.R_OK):
+                problems[name] = permission_denied()
+    return DirectoryFiles(directory, sizes, problems)

@@ -1,0 +1,40 @@
+"""Which of a model's files hold the weights that the engine loads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from entrypoint.store.disk.files import ModelFiles
+from entrypoint.store.disk.integrity import is_weight
+
+INDEX = "model.safetensors.index.json"
+ONE_FORMAT = (".safetensors", ".bin", ".pt")
+"""vLLM loads one of these, the first that is there (``DefaultModelLoader`` of vLLM)."""
+
+
+def weight_bytes(files: ModelFiles) -> int:
+    """Return the bytes of the weights in a model's folder, 0 where it is not clear which count.
+
+    A repository often holds the same weights twice: as safetensors and as pickles, or in shards
+    and consolidated.
+    """
+    names = [name for name in files.sizes if "/" not in name and is_weight(name)]
+    for suffix in ONE_FORMAT:
+        found = [name for name in names if name.endswith(suffix)]
+        if found:
+            return _total(files, _indexed(files, found))
+    return 0
+
+
+def _indexed(files: ModelFiles, names: list[str]) -> list[str]:
+    """Return the names that the index lists; all of them without an index."""
+    try:
+        listed = set(json.loads(files.read(INDEX))["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return names
+    return [name for name in names if name in listed] or names
+
+
+def _total(files: ModelFiles, names: Iterable[str]) -> int:
+    return sum(files.sizes[name] for name in names)

@@ -1,0 +1,1 @@
+"""The engine as a process tree: its start, its output, its end."""

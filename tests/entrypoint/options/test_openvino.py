@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+
+from entrypoint.errors import SettingError
+from entrypoint.options.catalogue import load_catalogue
+from entrypoint.options.openvino import (
+    FRONT_END,
+    REFUSED,
+    UNDERSTOOD,
+    check_one_rank,
+    check_options,
+)
+from entrypoint.planning.shards import Cut
+from entrypoint.settings import read_settings
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        "arg",
+        [
+            "--quantization awq",
+            "--enable-lora",
+            "--kv-cache-dtype fp8",
+            "--scheduling-policy priority",
+            "--api-server-count 2",
+            "--hf-overrides '{}'",
+        ],
+    )
+    def test_what_would_change_the_answers(self, arg: str) -> None:
+        with pytest.raises(SettingError, match=arg.split()[0]) as raised:
+            check_options(read_settings({"ARG": arg}))
+        assert raised.value.variable == "ARG"
+        assert "ACCELERATOR=cpu" in (raised.value.hint or "")
+
+    @pytest.mark.parametrize(
+        "arg", ["--kv-cache-dtype auto", "--scheduling-policy fcfs", "--api-server-count 1"]
+    )
+    def test_not_where_it_is_the_default(self, arg: str) -> None:
+        assert check_options(read_settings({"ARG": arg})) == ()
+
+
+class TestNotes:
+    @pytest.mark.parametrize("arg", ["--enforce-eager", "--block-size 16", "--seed 3"])
+    def test_what_has_no_effect(self, arg: str) -> None:
+        (note,) = check_options(read_settings({"ARG": arg}))
+        assert arg.split()[0] in note.message
+        assert note.level == "warning"
+
+    @pytest.mark.parametrize(
+        "arg",
+        [
+            "",
+            "--max-model-len 1024 --max-num-seqs 4 --no-enable-prefix-caching --dtype float32",
+            "--enable-auto-tool-choice --tool-call-parser hermes --uvicorn-log-level warning",
+            "--reasoning-parser qwen3 --disable-log-stats",
+        ],
+    )
+    def test_nothing_of_what_works(self, arg: str) -> None:
+        assert check_options(read_settings({"ARG": arg})) == ()
+
+
+def test_every_option_named_here_is_vllms() -> None:
+    known = {option.name: option.group for option in load_catalogue().options}
+    assert set(REFUSED) | UNDERSTOOD <= set(known)
+    assert set(FRONT_END) <= set(known.values())
+    assert not set(REFUSED) & UNDERSTOOD
+
+
+def test_one_rank() -> None:
+    check_one_rank(Cut(1, 1, "NUM_SHARD", ""))
+    with pytest.raises(SettingError, match=r"NUM_SHARD=2.*no tensor") as raised:
+        check_one_rank(Cut(2, 2, "NUM_SHARD", "NUM_SHARD=2"))
+    assert raised.value.variable == "NUM_SHARD"

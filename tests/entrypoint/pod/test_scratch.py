@@ -1,0 +1,88 @@
+"""Where the runtime may write."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from entrypoint.errors import MachineError, StorageError
+from entrypoint.pod.scratch import make_scratch, scratch_directory
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> set[Path]:
+    """Directories that count as not writable; root may write everywhere."""
+    closed: set[Path] = set()
+    may = os.access
+
+    def access(path: Path, mode: int) -> bool:
+        return Path(path) not in closed and may(path, mode)
+
+    monkeypatch.setattr("os.access", access)
+    return closed
+
+
+def test_the_users_cache_comes_first(tmp_path: Path) -> None:
+    found = scratch_directory({"XDG_CACHE_HOME": str(tmp_path / "cache")})
+    assert found == tmp_path / "cache" / "inference-server"
+    assert not found.exists()
+
+
+def test_home_without_xdg(tmp_path: Path) -> None:
+    assert scratch_directory({"HOME": str(tmp_path)}) == tmp_path / ".cache" / "inference-server"
+
+
+def test_no_home_at_all(tmp_path: Path) -> None:
+    found = scratch_directory({"TMPDIR": str(tmp_path)})
+    assert found == tmp_path / f"inference-server-{os.getuid()}"
+
+
+def test_a_private_folder_where_the_home_cannot_be_written(
+    tmp_path: Path, refused: set[Path]
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    refused.add(home)
+    found = scratch_directory({"HOME": str(home), "TMPDIR": str(tmp_path)})
+    assert found == tmp_path / f"inference-server-{os.getuid()}"
+
+
+def test_no_place_at_all_names_the_variables(tmp_path: Path, refused: set[Path]) -> None:
+    refused.add(tmp_path)
+    environ = {"XDG_CACHE_HOME": str(tmp_path / "x"), "TMPDIR": str(tmp_path)}
+    with pytest.raises(MachineError) as raised:
+        scratch_directory(environ)
+    assert "XDG_CACHE_HOME" in str(raised.value.hint)
+    assert raised.value.variable == "TMPDIR"
+
+
+def test_no_place_at_all_and_no_variables(refused: set[Path]) -> None:
+    """As in a container with a read-only root and nothing mounted on /tmp."""
+    refused.update({Path("/"), Path("/tmp")})
+    with pytest.raises(MachineError) as raised:
+        scratch_directory({"HOME": "/nonexistent"})
+    assert "/tmp" in raised.value.message
+    assert "--tmpfs" in str(raised.value.hint)
+
+
+def test_a_folder_planted_by_a_link_is_refused(tmp_path: Path, refused: set[Path]) -> None:
+    home = tmp_path / "home"
+    elsewhere = tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    refused.add(home)
+    (tmp_path / f"inference-server-{os.getuid()}").symlink_to(elsewhere)
+    with pytest.raises(MachineError, match="another user"):
+        scratch_directory({"HOME": str(home), "TMPDIR": str(tmp_path)})
+
+
+def test_it_is_made_for_this_user_only(tmp_path: Path) -> None:
+    make_scratch(tmp_path / "a" / "scratch")
+    assert (tmp_path / "a" / "scratch").stat().st_mode & 0o777 == 0o700
+    make_scratch(tmp_path / "a" / "scratch")
+
+
+def test_one_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="cannot be made: Not a directory"):
+        make_scratch(tmp_path / "file" / "scratch")

@@ -1,0 +1,91 @@
+"""The listening socket, and what is said where it cannot be had."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from entrypoint.errors import MachineError, SettingError
+from entrypoint.planning.listen import Listen
+from entrypoint.status.listener import check_certificate, open_listener
+from tests.support.ports import free_port
+
+
+def test_it_listens_at_once() -> None:
+    port = free_port()
+    with (
+        open_listener(Listen("127.0.0.1", port)),
+        socket.create_connection(("127.0.0.1", port), timeout=5),
+    ):
+        pass
+
+
+def test_ipv6() -> None:
+    port = free_port()
+    with (
+        open_listener(Listen("::1", port)),
+        socket.create_connection(("::1", port), timeout=5),
+    ):
+        pass
+
+
+def test_a_port_that_is_taken() -> None:
+    port = free_port()
+    with open_listener(Listen("127.0.0.1", port)), pytest.raises(MachineError) as raised:
+        open_listener(Listen("127.0.0.1", port))
+    assert raised.value.variable == "PORT"
+    assert f":{port}" in raised.value.message
+
+
+@pytest.mark.parametrize("host", ["not a name", "192.0.2.1"])
+def test_a_host_that_is_not_ours(host: str) -> None:
+    with pytest.raises(SettingError) as raised:
+        open_listener(Listen(host, free_port()))
+    assert raised.value.variable == "HOST"
+    assert host in raised.value.message
+
+
+def test_a_unix_socket_replaces_a_stale_one(tmp_path: Path) -> None:
+    listen = Listen("", 0, uds=str(tmp_path / "s"))
+    open_listener(listen).close()
+    with open_listener(listen), socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(tmp_path / "s"))
+
+
+def test_a_unix_socket_in_use_stays(tmp_path: Path) -> None:
+    listen = Listen("", 0, uds=str(tmp_path / "s"))
+    with open_listener(listen), pytest.raises(MachineError, match="already listens"):
+        open_listener(listen)
+
+
+@pytest.mark.parametrize(
+    ("listen", "text"),
+    [
+        (Listen("0.0.0.0", 8000), "http://0.0.0.0:8000"),
+        (Listen("::", 80), "http://[::]:80"),
+        (Listen("h", 443, tls_certificate="c"), "https://h:443"),
+        (Listen("h", 1, uds="/run/s"), "unix:/run/s"),
+    ],
+)
+def test_in_words(listen: Listen, text: str) -> None:
+    assert str(listen) == text
+
+
+class TestCertificate:
+    def test_none(self) -> None:
+        check_certificate(Listen("h", 1))
+
+    def test_not_a_certificate(self, tmp_path: Path) -> None:
+        (tmp_path / "c.pem").write_text("nothing")
+        with pytest.raises(SettingError) as raised:
+            check_certificate(Listen("h", 1, tls_certificate=str(tmp_path / "c.pem")))
+        assert raised.value.variable == "ARG"
+        assert "c.pem" in raised.value.message
+        assert "--ssl-certfile" in str(raised.value.hint)
+
+    def test_of_the_variables(self, tmp_path: Path) -> None:
+        listen = Listen("h", 1, None, str(tmp_path / "c.pem"), "k.pem", "TLS_CERT_FILE")
+        with pytest.raises(SettingError) as raised:
+            check_certificate(listen)
+        assert raised.value.variable == "TLS_CERT_FILE"
+        assert "TLS_KEY_FILE" in str(raised.value.hint)

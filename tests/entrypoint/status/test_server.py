@@ -1,0 +1,287 @@
+"""What clients see while the model loads, and that the hand-over loses none of them."""
+
+import asyncio
+import contextlib
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entrypoint.planning.listen import Listen
+from entrypoint.shared.keys import Keys
+from entrypoint.status.listener import open_listener
+from entrypoint.status.server import OPEN, Guard, StatusServer, loading_error
+from tests.support.ports import free_port
+
+STATUS = {
+    "phase": "weights",
+    "seconds": 12.0,
+    "seconds_in_phase": 3.0,
+    "remaining_seconds": None,
+    "phases": {"resolve": 9.0, "weights": 3.0},
+    "bytes": {"done": 10, "total": 10, "per_second": None},
+}
+
+
+@contextmanager
+def serving(port: int, guard: Guard = OPEN) -> Iterator[tuple[socket.socket, StatusServer]]:
+    """A status server in a thread of its own, and the socket that it would hand over."""
+    listen = Listen("127.0.0.1", port)
+    listener = open_listener(listen)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def make() -> StatusServer:
+        server = StatusServer(listener, listen, lambda: STATUS, guard)
+        server.start()
+        return server
+
+    server = asyncio.run_coroutine_threadsafe(make(), loop).result(10)
+    try:
+        yield listener, server
+    finally:
+        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+        listener.close()
+
+
+def ask(
+    port: int, method: str, path: str, body: bytes | None = None, key: str | None = None
+) -> tuple[http.client.HTTPResponse, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        return response, response.read()
+    finally:
+        connection.close()
+
+
+class TestAnswers:
+    @pytest.mark.parametrize("path", ["/health/live", "/v1/health/live"])
+    def test_alive(self, path: str) -> None:
+        port = free_port()
+        with serving(port):
+            response, body = ask(port, "GET", path)
+        assert response.status == 200
+        assert json.loads(body) == {"status": "alive"}
+
+    def test_status(self) -> None:
+        port = free_port()
+        with serving(port):
+            response, body = ask(port, "GET", "/v1/status")
+        assert response.status == 200
+        assert json.loads(body) == STATUS
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "/health"),
+            ("GET", "/health/ready"),
+            ("GET", "/v1/health/ready"),
+            ("GET", "/v1/models"),
+            ("POST", "/v1/chat/completions"),
+            ("GET", "/anything"),
+        ],
+    )
+    def test_the_rest_is_503_with_the_phase(self, method: str, path: str) -> None:
+        port = free_port()
+        with serving(port):
+            response, body = ask(port, method, path, b"{}" if method == "POST" else None)
+        assert response.status == 503
+        assert int(response.headers["retry-after"]) > 0
+        assert response.headers["connection"] == "close"
+        error = json.loads(body)["error"]
+        assert error["phase"] == "weights"
+        assert "weights" in error["message"]
+
+    def test_a_large_body_gets_its_answer_too(self) -> None:
+        port = free_port()
+        with serving(port):
+            response, _ = ask(port, "POST", "/v1/chat/completions", b"x" * 900_000)
+        assert response.status == 503
+
+    def test_head_has_no_body(self) -> None:
+        port = free_port()
+        with serving(port):
+            response, body = ask(port, "HEAD", "/health/live")
+        assert (response.status, body) == (200, b"")
+
+    @pytest.mark.parametrize("path", ["/health/live", "/v1/status", "/metrics"])
+    def test_what_can_only_be_read(self, path: str) -> None:
+        port = free_port()
+        with serving(port):
+            response, body = ask(port, "DELETE", path)
+        assert response.status == 405
+        assert response.headers["allow"] == "GET, HEAD"
+        assert "DELETE" in json.loads(body)["error"]["message"]
+
+    def test_metrics(self) -> None:
+        port = free_port()
+        with serving(port):
+            response, body = ask(port, "GET", "/metrics")
+        assert response.status == 200
+        assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+        assert b'inference_server_phase{phase="weights"} 1\n' in body
+
+
+class TestGuard:
+    GUARDED = ("/v1/status", "/metrics")
+
+    def test_the_status_needs_a_key(self) -> None:
+        port = free_port()
+        with serving(port, Guard(Keys(["right"]))):
+            for path in self.GUARDED:
+                for key in (None, "wrong"):
+                    response, body = ask(port, "GET", path, key=key)
+                    assert response.status == 401
+                    assert response.headers["www-authenticate"] == "Bearer"
+                    assert b"phase" not in body
+                assert ask(port, "GET", path, key="right")[0].status == 200
+
+    def test_probes_and_503s_need_none(self) -> None:
+        port = free_port()
+        with serving(port, Guard(Keys(["right"]))):
+            assert ask(port, "GET", "/health/live")[0].status == 200
+            assert ask(port, "GET", "/health/ready")[0].status == 503
+            assert ask(port, "GET", "/v1/models")[0].status == 503
+
+    def test_public_metrics(self) -> None:
+        port = free_port()
+        with serving(port, Guard(Keys(["right"]), metrics_public=True)):
+            assert ask(port, "GET", "/metrics")[0].status == 200
+            assert ask(port, "GET", "/v1/status")[0].status == 401
+
+    def test_a_key_that_is_added(self, tmp_path: Path) -> None:
+        (tmp_path / "keys").write_text("old\n")
+        port = free_port()
+        with serving(port, Guard(Keys((), tmp_path / "keys"))):
+            assert ask(port, "GET", "/v1/status", key="newer")[0].status == 401
+            (tmp_path / "keys").write_text("old\nnewer\n")
+            assert ask(port, "GET", "/v1/status", key="newer")[0].status == 200
+
+
+class TestHostileClients:
+    @pytest.fixture(autouse=True)
+    def short(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("entrypoint.status.server.REQUEST_SECONDS", 0.2)
+
+    @pytest.mark.parametrize("begun", [b"", b"GET /health/live HTT", b"GET / HTTP/1.1\r\nX: y"])
+    def test_one_that_does_not_say_what_it_wants(self, begun: bytes) -> None:
+        """Its connection is closed, and meanwhile others are answered."""
+        port = free_port()
+        with serving(port), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(begun)
+            assert ask(port, "GET", "/health/live")[0].status == 200
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(64) == b""
+
+    def test_one_that_does_not_send_its_body(self) -> None:
+        port = free_port()
+        with serving(port), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(b"POST /v1/models HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n")
+            assert client.recv(64).startswith(b"HTTP/1.1 503")
+
+    def test_an_endless_body(self) -> None:
+        """It is answered once enough is read, and the connection closed."""
+        port = free_port()
+        with serving(port), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                while True:  # until it is closed
+                    client.sendall(b"x" * 65536)
+            assert ask(port, "GET", "/health/live")[0].status == 200
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            b"\x16\x03\x01\x02\x00\x01\xff\xff\r\n\r\n",
+            b"GET /\x00 HTTP/1.1\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n",
+            b"GET / HTTP/9.9\r\nHost: h\r\n\r\n",
+            b"A" * 100_000,
+        ],
+    )
+    def test_garbage(self, said: bytes) -> None:
+        port = free_port()
+        with serving(port), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            with contextlib.suppress(OSError):
+                client.sendall(said)
+                client.recv(64)
+            assert ask(port, "GET", "/health/live")[0].status == 200
+
+    def test_a_stop_waits_for_none_of_them(self) -> None:
+        """1. A client begins a body and stays. 2. The server is stopped without patience."""
+        port = free_port()
+        with (
+            serving(port) as (_, server),
+            socket.create_connection(("127.0.0.1", port), timeout=10) as client,
+        ):
+            client.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nx")
+            assert ask(port, "GET", "/health/live")[0].status == 200
+            assert server._task is not None
+            loop = server._task.get_loop()
+            asyncio.run_coroutine_threadsafe(server.stop(linger=0), loop).result(10)
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(64) == b""
+
+
+class TestRetryAfter:
+    @pytest.mark.parametrize(
+        ("remaining", "seconds"), [(None, 5), (0.2, 1), (7.5, 8), (4000.0, 30)]
+    )
+    def test_seconds(self, remaining: float | None, seconds: int) -> None:
+        assert loading_error({**STATUS, "remaining_seconds": remaining})[0] == seconds
+
+    def test_the_estimate_is_told(self) -> None:
+        _, body = loading_error({**STATUS, "remaining_seconds": 7.5})
+        assert "about 8 s left" in body["error"]["message"]
+
+    @pytest.mark.parametrize("phase", ["ready", "stopping"])
+    def test_a_server_that_has_served(self, phase: str) -> None:
+        seconds, body = loading_error({**STATUS, "phase": phase})
+        assert seconds == 5
+        assert body["error"]["message"].startswith("The server is stopping.")
+
+
+class TestHandOver:
+    def stop(self, server: StatusServer, task_of: Any) -> None:
+        asyncio.run_coroutine_threadsafe(server.stop(), task_of).result(10)
+
+    def test_connections_after_the_stop_wait_for_the_engine(self) -> None:
+        """1. Stop. 2. A client connects: it is queued. 3. The new owner accepts it."""
+        port = free_port()
+        with serving(port) as (handed_over, server):
+            loop = server._task.get_loop() if server._task else None
+            assert loop is not None
+            self.stop(server, loop)
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+                handed_over.settimeout(5)
+                accepted, _ = handed_over.accept()
+                with accepted:
+                    accepted.sendall(b"from the engine")
+                    assert client.recv(64) == b"from the engine"
+
+    def test_a_connection_from_before_the_stop_is_answered(self) -> None:
+        """1. A client connects and says nothing. 2. Stop. 3. It asks: it gets its 503."""
+        port = free_port()
+        with serving(port) as (_, server):
+            loop = server._task.get_loop() if server._task else None
+            assert loop is not None
+            ask(port, "GET", "/health/live")
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+                ask(port, "GET", "/health/live")  # the first connection has been accepted by now
+                stopping = asyncio.run_coroutine_threadsafe(server.stop(), loop)
+                client.sendall(b"GET /v1/models HTTP/1.1\r\nHost: h\r\n\r\n")
+                assert client.recv(64).startswith(b"HTTP/1.1 503")
+            stopping.result(10)

@@ -1,0 +1,103 @@
+"""A model in a plain directory, or in what a tarball was unpacked to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from entrypoint.errors import IncompleteModel
+from entrypoint.store.disk.cache import RevisionProblem, Snapshot
+from entrypoint.store.disk.directory import (
+    find_plain_model,
+    folder_names,
+    is_path,
+    open_directory,
+    open_tree,
+)
+from tests.support.models import COMMIT, FALCON, model_files, write_files, write_snapshot
+
+SIZE = sum(map(len, model_files().values()))
+
+
+class TestIsPath:
+    @pytest.mark.parametrize("model_id", ["/m", "./m", "../m", "~/m", "~"])
+    def test_what_is_written_as_a_path(self, model_id: str) -> None:
+        assert is_path(model_id)
+
+    def test_a_directory_that_exists(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        assert not is_path(FALCON)
+        (tmp_path / FALCON).mkdir(parents=True)
+        assert is_path(FALCON)
+
+
+def test_a_folder_is_called_like_the_guides_call_their_tarballs() -> None:
+    assert folder_names(FALCON) == ("tiiuae--falcon-7b-instruct", "falcon-7b-instruct")
+    assert folder_names("gpt2") == ("gpt2",)
+
+
+class TestFindPlainModel:
+    def test_the_root_itself(self, tmp_path: Path) -> None:
+        write_files(tmp_path, model_files())
+        assert find_plain_model(tmp_path, ("other",)) == tmp_path
+
+    def test_a_folder_of_the_name(self, tmp_path: Path) -> None:
+        write_files(tmp_path / "falcon-7b-instruct", model_files())
+        write_files(tmp_path / "other", model_files())
+        assert find_plain_model(tmp_path, folder_names(FALCON)) == tmp_path / "falcon-7b-instruct"
+
+    def test_the_only_folder_whatever_its_name(self, tmp_path: Path) -> None:
+        write_files(tmp_path / "one", model_files())
+        assert find_plain_model(tmp_path, None) == tmp_path / "one"
+
+    def test_not_one_of_several(self, tmp_path: Path) -> None:
+        write_files(tmp_path / "one", model_files())
+        write_files(tmp_path / "two", model_files())
+        assert find_plain_model(tmp_path, None) is None
+
+
+class TestOpenDirectory:
+    def test_a_plain_model(self, tmp_path: Path) -> None:
+        write_files(tmp_path, model_files())
+        assert open_directory(tmp_path, None) == Snapshot(tmp_path, None, None, SIZE)
+
+    def test_a_snapshot_folder(self, tmp_path: Path) -> None:
+        path = write_snapshot(tmp_path)
+        assert open_directory(path, None) == Snapshot(path, None, None, SIZE)
+
+    @pytest.mark.parametrize("folder", [".", "models--tiiuae--falcon-7b-instruct"])
+    def test_the_only_model_of_a_cache_and_its_folder(self, tmp_path: Path, folder: str) -> None:
+        path = write_snapshot(tmp_path)
+        found = open_directory(tmp_path / folder, COMMIT[:7])
+        assert found == Snapshot(path, FALCON, COMMIT, SIZE)
+
+    def test_a_revision_that_is_not_there(self, tmp_path: Path) -> None:
+        write_snapshot(tmp_path)
+        assert isinstance(open_directory(tmp_path, "v2"), RevisionProblem)
+
+    def test_a_cache_with_several_models(self, tmp_path: Path) -> None:
+        write_snapshot(tmp_path)
+        write_snapshot(tmp_path, "a/b")
+        assert open_directory(tmp_path, None) == ["a/b", FALCON]
+
+    def test_something_else(self, tmp_path: Path) -> None:
+        (tmp_path / "notes.txt").touch()
+        with pytest.raises(IncompleteModel, match=r"config\.json"):
+            open_directory(tmp_path, None)
+
+
+class TestOpenTree:
+    def test_the_wanted_repository(self, tmp_path: Path) -> None:
+        path = write_snapshot(tmp_path / "top")
+        write_snapshot(tmp_path / "top", "a/b")
+        assert open_tree(tmp_path, FALCON, None) == Snapshot(path, FALCON, COMMIT, SIZE)
+
+    def test_a_plain_model_in_a_folder(self, tmp_path: Path) -> None:
+        path = write_files(tmp_path / "checkpoint-100", model_files())
+        assert open_tree(tmp_path, FALCON, None) == Snapshot(path, None, None, SIZE)
+
+    def test_another_repository_is_not_the_wanted_one(self, tmp_path: Path) -> None:
+        write_snapshot(tmp_path, "a/b")
+        write_files(tmp_path, model_files())
+        assert open_tree(tmp_path, FALCON, None) is None

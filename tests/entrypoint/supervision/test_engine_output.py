@@ -1,0 +1,193 @@
+"""What becomes of the engine's output. The engines here are small scripts."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from entrypoint.logs.writer import LogWriter
+from entrypoint.secrets import Redactor
+from entrypoint.supervision.engine_output import LONGEST_BYTES, EngineOutput, LineBuffer
+from entrypoint.supervision.tail import LINE_BYTES
+
+SECRET = "hunter2-hunter2"
+
+
+def play(script: str, as_json: bool = False, **variables: str) -> EngineOutput:
+    """Run a script as the engine, to the end of its output."""
+    writer = LogWriter()
+    output = EngineOutput(writer, Redactor(variables), as_json)
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=output.stdout, stderr=output.stderr
+    ) as process:
+        output.start()
+        process.wait(30)
+        output.finish(30)
+    writer.close()
+    return output
+
+
+class TestWrittenOn:
+    def test_each_stream_to_its_own(self, capfd: pytest.CaptureFixture[str]) -> None:
+        play("import sys; print('to out'); print('to err', file=sys.stderr)")
+        assert capfd.readouterr() == ("to out\n", "to err\n")
+
+    def test_a_last_line_without_an_end(self, capfd: pytest.CaptureFixture[str]) -> None:
+        output = play("import os; os.write(1, b'last words'); os.kill(os.getpid(), 9)")
+        assert capfd.readouterr().out == "last words\n"
+        assert output.tail.lines() == ["last words"]
+
+    def test_bytes_that_are_no_text(self, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+        output = play(r"import os; os.write(1, b'a\xff\xfe\x00b\n')")
+        assert capfdbinary.readouterr().out == b"a\xff\xfe\x00b\n"
+        assert output.tail.lines() == ["a\ufffd\ufffd\0b"]
+
+    def test_no_secret(self, capfd: pytest.CaptureFixture[str]) -> None:
+        output = play(f"print('key={SECRET}!')", HF_TOKEN=SECRET)
+        assert capfd.readouterr().out == "key=***!\n"
+        assert output.tail.lines() == ["key=***!"]
+
+    def test_an_endless_line(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """Whole to the reader, its beginning in the tail, and what came before is still there."""
+        output = play("print('before'); print('x' * 5_000_000); print('after')")
+        assert capfd.readouterr().out == f"before\n{'x' * 5_000_000}\nafter\n"
+        assert output.tail.lines() == ["before", "x" * LINE_BYTES, "after"]
+
+    def test_a_progress_bar(self, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+        output = play(
+            r"import os; [os.write(2, b'\r%d %%' % n) for n in range(101)]; os.write(2, b'\n')"
+        )
+        assert capfdbinary.readouterr().err.count(b"\r") == 101
+        assert output.tail.lines() == ["100 %"]
+
+    def test_the_engine_sees_no_terminal(self, capfd: pytest.CaptureFixture[str]) -> None:
+        play("import os; print(os.isatty(1), os.isatty(2))")
+        assert capfd.readouterr().out == "False False\n"
+
+
+class TestJson:
+    def records(
+        self, script: str, capfd: pytest.CaptureFixture[str], **variables: str
+    ) -> list[dict[str, Any]]:
+        play(script, as_json=True, **variables)
+        return [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+
+    def test_each_line_is_a_record(self, capfd: pytest.CaptureFixture[str]) -> None:
+        script = "print('(EngineCore pid=1) INFO 11-21 06:00:00 [core.py:1] a'); print('b')"
+        first, second = self.records(script, capfd)
+        assert (first["process"], first["message"]) == ("EngineCore", "a")
+        assert (second["level"], second["message"]) == ("info", "b")
+
+    def test_a_traceback_is_one(self, capfd: pytest.CaptureFixture[str]) -> None:
+        script = "import os; os.dup2(1, 2); print('a', flush=True); int('x')"
+        first, second = self.records(script, capfd)
+        assert first["message"] == "a"
+        assert second["message"].startswith("Traceback (most recent call last):")
+        assert second["message"].endswith("invalid literal for int() with base 10: 'x'")
+
+    def test_a_traceback_at_rest_is_not_waited_for(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """1. A process writes one and says no more. 2. It is written on, while the process runs."""
+        writer = LogWriter()
+        output = EngineOutput(writer, Redactor({}), as_json=True)
+        script = (
+            "import sys; print('Traceback (most recent call last):', flush=True); sys.stdin.read()"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=output.stdout,
+            stderr=output.stderr,
+        ) as process:
+            output.start()
+            said = ""
+            deadline = time.monotonic() + 30
+            while not said:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+                said = capfd.readouterr().out
+            assert json.loads(said)["level"] == "error"
+            assert process.stdin is not None
+            process.stdin.close()
+            output.finish(30)
+        writer.close()
+
+    def test_of_a_progress_bar_the_end(self, capfd: pytest.CaptureFixture[str]) -> None:
+        script = r"import os; [os.write(1, b'\r%d %%' % n) for n in range(101)]; os.write(1, b'\n')"
+        assert [record["message"] for record in self.records(script, capfd)] == ["100 %"]
+
+    def test_garbage(self, capfd: pytest.CaptureFixture[str]) -> None:
+        script = r"import os; os.write(1, bytes(range(256)) * 1000)"
+        records = self.records(script, capfd)
+        assert len(records) > 1000
+        assert all(set(record) == {"time", "level", "message"} for record in records)
+
+    def test_no_secret(self, capfd: pytest.CaptureFixture[str]) -> None:
+        (record,) = self.records(f"print('key={SECRET}!')", capfd, HF_TOKEN=SECRET)
+        assert record["message"] == "key=***!"
+
+
+class TestLastLine:
+    def test_none(self) -> None:
+        assert play("").last_line() is None
+
+    def test_blank_lines_say_nothing(self) -> None:
+        assert play(r"print('something\n\n  ')").last_line() == "something"
+
+    def test_a_progress_bar_that_stands(self) -> None:
+        assert play(r"print('a'); print('\r10 %\r20 %\r30 %', end='\r\r')").last_line() == "30 %"
+
+
+def test_a_process_that_holds_the_pipe(capfd: pytest.CaptureFixture[str]) -> None:
+    """1. The engine ends; its orphan keeps the pipe. 2. What was written is there in time."""
+    writer = LogWriter()
+    output = EngineOutput(writer, Redactor({}))
+    read, write = os.pipe()
+    script = f"import os; os.fork() or os.read({read}, 1) or os._exit(0); print('said')"
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=output.stdout,
+        stderr=output.stderr,
+        pass_fds=[read],
+    ) as process:
+        output.start()
+        process.wait(30)
+        output.finish(0.2)
+        assert output.tail.lines() == ["said"]
+        os.close(write)
+        output.finish(30)
+    os.close(read)
+    writer.close()
+
+
+class TestLineBuffer:
+    @given(st.lists(st.text("ab\r\n" + SECRET[:3]).map(str.encode)))
+    def test_nothing_is_lost(self, parts: list[bytes]) -> None:
+        buffer = LineBuffer(Redactor({}))
+        pieces = [buffer.feed(part) for part in parts]
+        written = b"".join([*pieces, buffer.end()])
+        assert written in (b"".join(parts), b"".join(parts) + b"\n")
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+    def test_a_line_goes_on_at_once(self, end: str) -> None:
+        buffer = LineBuffer(Redactor({}))
+        line = f"line{end}".encode()
+        assert buffer.feed(line + b"next") == line
+
+    @pytest.mark.parametrize("before", range(0, 2 * len(SECRET)))
+    def test_no_cut_through_a_secret(self, before: int) -> None:
+        """Wherever a long line is cut."""
+        buffer = LineBuffer(Redactor({"HF_TOKEN": SECRET}))
+        line = b"x" * (LONGEST_BYTES - before) + SECRET.encode() * 3
+        written = b"".join(
+            [
+                *(buffer.feed(line[at : at + 1000]) for at in range(0, len(line), 1000)),
+                buffer.end(),
+            ]
+        )
+        assert written.strip() == b"x" * (LONGEST_BYTES - before) + b"***" * 3

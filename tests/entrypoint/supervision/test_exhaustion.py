@@ -1,0 +1,38 @@
+"""Limits of the kernel, by the exceptions that tell of them; tests/faults reaches them."""
+
+import errno
+import os
+
+import pytest
+
+from entrypoint.errors import MachineError
+from entrypoint.supervision.exhaustion import exhaustion, limits_named
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("can't start new thread"), "thread or process"),
+        (BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)), "thread or process"),
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "file or connection"),
+        (OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), "memory"),
+        (MemoryError(), "memory"),
+    ],
+)
+def test_a_limit(error: Exception, words: str) -> None:
+    found = exhaustion(error)
+    assert found is not None
+    assert words in found.message
+    assert found.exit_code == 71
+
+
+@pytest.mark.parametrize("error", [RuntimeError("other"), OSError(errno.EACCES, "no"), OSError()])
+def test_another_error(error: Exception) -> None:
+    assert exhaustion(error) is None
+
+
+def test_they_are_named_within() -> None:
+    with pytest.raises(MachineError, match="file or connection"), limits_named():
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    with pytest.raises(KeyError), limits_named():
+        raise KeyError

@@ -1,0 +1,30 @@
+"""Whether memory ran out."""
+
+from pathlib import Path
+
+from entrypoint.supervision.memory_watch import MemoryWatch
+from tests.entrypoint.hardware.test_cgroup import ROOT_2, V2
+from tests.support.hardware import tree
+
+
+def machine(root: Path, kills: int, limit: str = "max") -> Path:
+    events = {f"{ROOT_2}/memory.events": f"oom_kill {kills}\n", f"{ROOT_2}/memory.max": limit}
+    return tree(root, V2, events)
+
+
+class TestWatch:
+    def test_no_process_was_killed(self, tmp_path: Path) -> None:
+        assert MemoryWatch(machine(tmp_path, 3)).cause() is None
+
+    def test_one_was(self, tmp_path: Path) -> None:
+        watch = MemoryWatch(machine(tmp_path, 3, str(6 << 30)))
+        machine(tmp_path, 4, str(6 << 30))
+        assert watch.cause() == "the memory limit of 6.0 GiB was reached"
+
+    def test_without_a_limit_it_was_the_machine(self, tmp_path: Path) -> None:
+        watch = MemoryWatch(machine(tmp_path, 0))
+        machine(tmp_path, 1)
+        assert watch.cause() == "the machine ran out of memory"
+
+    def test_without_a_counter_nothing_is_said(self, tmp_path: Path) -> None:
+        assert MemoryWatch(tmp_path).cause() is None

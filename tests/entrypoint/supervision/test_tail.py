@@ -1,0 +1,60 @@
+"""What is kept of an output."""
+
+from __future__ import annotations
+
+import pytest
+
+from entrypoint.supervision.tail import BYTES, LINE_BYTES, LINES, Tail
+
+
+def test_lines_in_order() -> None:
+    tail = Tail()
+    tail.add(b"one")
+    tail.add(b"")
+    tail.add(b"two")
+    assert tail.lines() == ["one", "", "two"]
+
+
+def test_nothing_was_said() -> None:
+    assert Tail().lines() == []
+
+
+def test_the_number_of_lines_is_bounded() -> None:
+    tail = Tail()
+    for number in range(LINES + 3):
+        tail.add(b"%d" % number)
+    assert tail.lines()[0] == "3"
+    assert len(tail.lines()) == LINES
+
+
+@pytest.mark.parametrize("size", [300, 1000, 1023, 1024, 4095, LINE_BYTES])
+@pytest.mark.parametrize("more", [0, 1, 2])
+def test_the_bytes_are_bounded(size: int, more: int) -> None:
+    """Wherever the end of the room falls, what is kept are whole lines, and the last ones."""
+    tail = Tail()
+    count = BYTES // (size + 1) + more
+    for number in range(count):
+        tail.add((b"%d " % number).ljust(size, b"x")[:size])
+    lines = tail.lines()
+    assert sum(len(line) + 1 for line in lines) <= BYTES
+    assert {len(line) for line in lines} == {size}
+    assert lines[-1] == f"{count - 1} ".ljust(size, "x")[:size]
+
+
+def test_the_room_is_filled_to_the_last_byte() -> None:
+    tail = Tail()
+    for _ in range(BYTES // 1024):
+        tail.add(b"x" * 1023)
+    assert len(tail.lines()) == BYTES // 1024
+
+
+def test_a_long_line_is_cut() -> None:
+    tail = Tail()
+    tail.add(b"x" * (LINE_BYTES + 1))
+    assert tail.lines() == ["x" * LINE_BYTES]
+
+
+def test_bytes_that_are_no_text() -> None:
+    tail = Tail()
+    tail.add(b"a\xffb")
+    assert tail.lines() == ["a\ufffdb"]

@@ -245,6 +245,11 @@ class Settings(BaseSettings):
         validation_alias=_names("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN"),
         description="Token for gated and private repositories.",
     )
+    hf_endpoint: str | None = Field(
+        None,
+        validation_alias=_names("HF_ENDPOINT"),
+        description="URL of a Hugging Face mirror. Without it: `https://huggingface.co`.",
+    )
     hf_hub_offline: Boolean = Field(
         False,
         validation_alias=_names("HF_HUB_OFFLINE"),

@@ -19,10 +19,10 @@ from entrypoint.launch import draft, plan_launch
 from entrypoint.planning.plan import LaunchPlan
 from entrypoint.settings import all_variables, read_settings
 from entrypoint.store.search.find import find_model
-from tests.entrypoint.planning.test_plan import CUDA
 from tests.support.deploy_files import ENGINES, ROOT, services
 from tests.support.deploy_tools import tool
 from tests.support.models import COMMIT, write_snapshot
+from tests.support.samples import CUDA
 
 PAGE = ROOT / "docs" / "docker.md"
 HARDENING = {

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from entrypoint.settings import all_variables
-from tests.deploy.test_aicore import (
+from tests.support.aicore import (
     NAMES,
     PARAMETERS_OF_THE_GUIDES,
     RESERVED_PORTS,

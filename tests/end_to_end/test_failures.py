@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.test_launch import running
 from tests.support.launch import DEMO, DEMO_CACHE, Launch, descendants, environment
+from tests.support.processes import running
 
 SNAPSHOT = next((DEMO_CACHE / "models--inference-server--Demo-Llama" / "snapshots").iterdir())
 

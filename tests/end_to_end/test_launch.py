@@ -20,6 +20,7 @@ from tests.support.launch import (
     descendants,
     environment,
 )
+from tests.support.processes import running
 
 ENTRYPOINT_BYTES = 80 * 10**6
 
@@ -29,15 +30,6 @@ def peak_bytes(pid: int) -> int:
     match = re.search(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.M)
     assert match is not None
     return int(match[1]) * 1024
-
-
-def running(pid: int) -> bool:
-    """Whether a process is there and has not ended."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def test_it_answers_while_the_model_loads(home: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint.cli import main
-from tests.entrypoint.test_launch import environment
+from tests.support.environments import environment
 from tests.support.models import write_snapshot
 
 

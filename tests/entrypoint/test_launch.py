@@ -8,6 +8,7 @@ from entrypoint.errors import ModelNotFound, SettingError
 from entrypoint.launch import draft, plan_launch, prepare_launch
 from entrypoint.shared.handover import OPENVINO_MODEL_VARIABLE, Phase
 from entrypoint.store.tarballs.catalogue import CATALOGUE
+from tests.support.environments import environment
 from tests.support.models import (
     model_files,
     pack,
@@ -15,16 +16,6 @@ from tests.support.models import (
     write_snapshot,
 )
 from tests.support.object_stores import BUCKET, KEY, URI, S3StandIn, open_s3
-
-
-def environment(tmp_path: Path, **variables: str) -> dict[str, str]:
-    return {
-        "MODEL_ID": "Org/Model",
-        "HF_HUB_CACHE": str(tmp_path / "cache"),
-        "HF_HUB_OFFLINE": "1",
-        "XDG_CACHE_HOME": str(tmp_path / "scratch"),
-        **variables,
-    }
 
 
 class TestModelId:

@@ -9,24 +9,7 @@ from pathlib import Path
 import pytest
 
 from server.parent import die_with
-
-END_SECONDS = 30
-
-
-def until_dead(pid: int) -> None:
-    deadline = time.monotonic() + END_SECONDS
-    while _runs(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def _runs(pid: int) -> bool:
-    """Whether a process runs; one that has ended may wait for an init that collects nothing."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
+from tests.support.processes import END_SECONDS, running, wait_until_ended
 
 
 def test_it_does_not_start_without_its_parent() -> None:
@@ -63,12 +46,12 @@ elif __name__ == "__mp_main__":
     try:
         pids = [int(_wait_for(tmp_path / str(depth))) for depth in (2, 1, 0)]
         assert pids[0] == parent.pid
-        assert all(map(_runs, pids))
+        assert all(map(running, pids))
     finally:
         parent.kill()
         parent.wait(END_SECONDS)
     for pid in pids[1:]:
-        until_dead(pid)
+        wait_until_ended(pid)
 
 
 def _wait_for(path: Path) -> str:

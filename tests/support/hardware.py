@@ -77,6 +77,12 @@ INTEL_BUS = {
     "sys/class/drm/renderD129/device/vendor": "0x8086\n",
 }
 
+CGROUP_2 = {
+    "proc/self/mountinfo": "31 23 0:28 / /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw,nsdelegate\n",
+    "proc/self/cgroup": "0::/\n",
+}
+CGROUP_2_ROOT = "sys/fs/cgroup"
+
 
 def tree(root: Path, *parts: Mapping[str, str]) -> Path:
     """Write files below a root; later parts win."""

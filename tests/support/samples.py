@@ -1,4 +1,4 @@
-"""A plan to launch, and a pod that has room for it."""
+"""Sample values: a plan, a pod with room, a machine with four GPUs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from entrypoint.store.model import Model
 
 ROOMY = Place(Path("/scratch"), free_bytes=64 << 30, writable=True, executable=True)
 POD = Pod(scratch=ROOMY, shm=ROOMY, environment={}, injected=())
+CUDA = Hardware("cuda", 4, None, (0, 1), "0.32.0")
 
 
 def a_plan(listen: Listen, shutdown_timeout: int = 5) -> LaunchPlan:
@@ -28,3 +29,10 @@ def a_plan(listen: Listen, shutdown_timeout: int = 5) -> LaunchPlan:
         shutdown_timeout=shutdown_timeout,
         engine_binds=False,
     )
+
+
+def value_of(plan: LaunchPlan, option: str) -> list[str]:
+    """Return the words that follow an option in a plan's argv."""
+    rest = list(plan.argv[plan.argv.index(option) + 1 :])
+    ends = [i for i, word in enumerate(rest) if word.startswith("--")]
+    return rest[: ends[0]] if ends else rest

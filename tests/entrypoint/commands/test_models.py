@@ -9,7 +9,7 @@ import pytest
 
 from entrypoint.cli import main
 from entrypoint.store.tarballs.catalogue import CATALOGUE
-from tests.entrypoint.test_launch import environment
+from tests.support.environments import environment
 from tests.support.models import COMMIT, pack, write_snapshot
 
 

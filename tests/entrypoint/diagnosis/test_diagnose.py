@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from entrypoint.diagnosis import Ended, diagnose
 from entrypoint.errors import EngineFailed
 from entrypoint.shared.handover import Phase
-from tests.entrypoint.diagnosis.test_exceptions import OTHER, WORKER, traceback
+from tests.support.tracebacks import OTHER, WORKER, traceback
 
 CORE = "(EngineCore pid=9) ERROR 11-21 06:00:01 [core.py:1510] "
 CONSEQUENCES = [

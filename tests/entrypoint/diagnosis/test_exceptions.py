@@ -2,19 +2,11 @@
 
 from entrypoint.diagnosis.exceptions import Gravity, Raised, find_exceptions
 from entrypoint.diagnosis.lines import read_lines
-
-WORKER = "(Worker_TP0 pid=12) ERROR 11-21 06:00:00 [multiproc_executor.py:953] "
-OTHER = "(Worker_TP1 pid=13) ERROR 11-21 06:00:00 [multiproc_executor.py:953] "
-HEADER = "Traceback (most recent call last):"
+from tests.support.tracebacks import OTHER, WORKER, traceback
 
 
 def found(*lines: str) -> list[Raised]:
     return find_exceptions(read_lines(list(lines)))
-
-
-def traceback(prefix: str, raised: str) -> list[str]:
-    frames = ['  File "a.py", line 1, in work', "    work()", "    ^^^^^^"]
-    return [f"{prefix}{line}" for line in (HEADER, *frames, raised)]
 
 
 class TestStreams:

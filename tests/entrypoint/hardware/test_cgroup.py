@@ -5,12 +5,8 @@ from pathlib import Path
 import pytest
 
 from entrypoint.hardware.cgroup import cpu_quota, memory_left, memory_limit, oom_kills
-from tests.support.hardware import tree
+from tests.support.hardware import CGROUP_2, CGROUP_2_ROOT, tree
 
-V2 = {
-    "proc/self/mountinfo": "31 23 0:28 / /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw,nsdelegate\n",
-    "proc/self/cgroup": "0::/\n",
-}
 # Docker without a cgroup namespace: the paths are the host's, the mounts show this part of them
 V1 = {
     "proc/self/mountinfo": (
@@ -21,15 +17,18 @@ V1 = {
     ),
     "proc/self/cgroup": "4:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\n0::/docker/abc\n",
 }
-ROOT_2, MEMORY_1, CPU_1 = "sys/fs/cgroup", "sys/fs/cgroup/memory", "sys/fs/cgroup/cpu,cpuacct"
+MEMORY_1, CPU_1 = "sys/fs/cgroup/memory", "sys/fs/cgroup/cpu,cpuacct"
 STAT = "anon 1\ninactive_file 400\ntotal_inactive_file 400\n"
 NO_LIMIT_1 = "9223372036854771712\n"
 
 
 class TestMemory:
     def test_version_2(self, tmp_path: Path) -> None:
-        files = {f"{ROOT_2}/memory.max": "3000\n", f"{ROOT_2}/memory.current": "1000\n"}
-        root = tree(tmp_path, V2, files)
+        files = {
+            f"{CGROUP_2_ROOT}/memory.max": "3000\n",
+            f"{CGROUP_2_ROOT}/memory.current": "1000\n",
+        }
+        root = tree(tmp_path, CGROUP_2, files)
         assert (memory_limit(root), memory_left(root)) == (3000, 2000)
 
     def test_version_1(self, tmp_path: Path) -> None:
@@ -43,7 +42,11 @@ class TestMemory:
     @pytest.mark.parametrize(
         "files",
         [
-            {**V2, f"{ROOT_2}/memory.max": "max\n", f"{ROOT_2}/memory.current": "1000\n"},
+            {
+                **CGROUP_2,
+                f"{CGROUP_2_ROOT}/memory.max": "max\n",
+                f"{CGROUP_2_ROOT}/memory.current": "1000\n",
+            },
             {**V1, f"{MEMORY_1}/memory.limit_in_bytes": NO_LIMIT_1},
             {},
         ],
@@ -56,7 +59,7 @@ class TestMemory:
     @pytest.mark.parametrize(
         ("base", "folder", "limit", "usage"),
         [
-            (V2, ROOT_2, "memory.max", "memory.current"),
+            (CGROUP_2, CGROUP_2_ROOT, "memory.max", "memory.current"),
             (V1, MEMORY_1, "memory.limit_in_bytes", "memory.usage_in_bytes"),
         ],
         ids=["version 2", "version 1"],
@@ -76,23 +79,26 @@ class TestMemory:
         """A systemd service, or a pod whose limit stands above its container's."""
         files = {
             "proc/self/cgroup": "0::/pod/box\n",
-            f"{ROOT_2}/pod/box/memory.max": "max\n",
-            f"{ROOT_2}/pod/memory.max": "2000\n",
-            f"{ROOT_2}/pod/memory.current": "500\n",
-            f"{ROOT_2}/memory.max": "9000\n",
+            f"{CGROUP_2_ROOT}/pod/box/memory.max": "max\n",
+            f"{CGROUP_2_ROOT}/pod/memory.max": "2000\n",
+            f"{CGROUP_2_ROOT}/pod/memory.current": "500\n",
+            f"{CGROUP_2_ROOT}/memory.max": "9000\n",
         }
-        root = tree(tmp_path, V2, files)
+        root = tree(tmp_path, CGROUP_2, files)
         assert (memory_limit(root), memory_left(root)) == (2000, 1500)
 
     def test_never_less_than_nothing(self, tmp_path: Path) -> None:
-        files = {f"{ROOT_2}/memory.max": "1000\n", f"{ROOT_2}/memory.current": "1500\n"}
-        assert memory_left(tree(tmp_path, V2, files)) == 0
+        files = {
+            f"{CGROUP_2_ROOT}/memory.max": "1000\n",
+            f"{CGROUP_2_ROOT}/memory.current": "1500\n",
+        }
+        assert memory_left(tree(tmp_path, CGROUP_2, files)) == 0
 
 
 class TestQuota:
     @pytest.mark.parametrize(("text", "quota"), [("250000 100000", 2.5), ("max 100000", None)])
     def test_version_2(self, tmp_path: Path, text: str, quota: float | None) -> None:
-        assert cpu_quota(tree(tmp_path, V2, {f"{ROOT_2}/cpu.max": text})) == quota
+        assert cpu_quota(tree(tmp_path, CGROUP_2, {f"{CGROUP_2_ROOT}/cpu.max": text})) == quota
 
     @pytest.mark.parametrize(("text", "quota"), [("50000", 0.5), ("-1", None)])
     def test_version_1(self, tmp_path: Path, text: str, quota: float | None) -> None:
@@ -102,8 +108,8 @@ class TestQuota:
 
 class TestKilled:
     def test_version_2(self, tmp_path: Path) -> None:
-        events = {f"{ROOT_2}/memory.events": "low 0\nhigh 0\nmax 9\noom 3\noom_kill 2\n"}
-        assert oom_kills(tree(tmp_path, V2, events)) == 2
+        events = {f"{CGROUP_2_ROOT}/memory.events": "low 0\nhigh 0\nmax 9\noom 3\noom_kill 2\n"}
+        assert oom_kills(tree(tmp_path, CGROUP_2, events)) == 2
 
     def test_version_1(self, tmp_path: Path) -> None:
         events = {f"{MEMORY_1}/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n"}

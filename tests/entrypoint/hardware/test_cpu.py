@@ -11,8 +11,7 @@ from entrypoint.hardware.cpu import (
     parse_list,
     read_processor,
 )
-from tests.entrypoint.hardware.test_cgroup import ROOT_2, V2
-from tests.support.hardware import MACHINE, tree
+from tests.support.hardware import CGROUP_2, CGROUP_2_ROOT, MACHINE, tree
 
 
 @pytest.mark.parametrize(
@@ -70,14 +69,14 @@ class TestMemory:
         assert (processor.memory_limit, processor.memory_limited) == (16_000_000 * 1024, False)
 
     def test_the_cgroups_where_it_is_less(self, tmp_path: Path) -> None:
-        files = {f"{ROOT_2}/memory.max": "3000", f"{ROOT_2}/memory.current": "1000"}
-        root = tree(tmp_path, MACHINE, V2, files)
+        files = {f"{CGROUP_2_ROOT}/memory.max": "3000", f"{CGROUP_2_ROOT}/memory.current": "1000"}
+        root = tree(tmp_path, MACHINE, CGROUP_2, files)
         assert available_memory(root) == 2000
         processor = read_processor(root, (0,))
         assert (processor.memory_limit, processor.memory_limited) == (3000, True)
 
     def test_a_limit_that_the_machine_does_not_reach(self, tmp_path: Path) -> None:
-        root = tree(tmp_path, MACHINE, V2, {f"{ROOT_2}/memory.max": str(1 << 40)})
+        root = tree(tmp_path, MACHINE, CGROUP_2, {f"{CGROUP_2_ROOT}/memory.max": str(1 << 40)})
         assert read_processor(root, (0,)).memory_limited is False
 
     def test_unknown(self, tmp_path: Path) -> None:

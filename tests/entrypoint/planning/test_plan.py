@@ -22,12 +22,11 @@ from entrypoint.shared.handover import TARBALL_VARIABLE
 from entrypoint.store.model import Model
 from entrypoint.store.tarballs.packed import Packed
 from entrypoint.store.tarballs.tree import PackedFiles
-from tests.support.samples import POD
+from tests.support.samples import CUDA, POD, value_of
 
 PATH = Path("/cache/models--Meta--Llama/snapshots/abc")
 MODEL = Model("cache", PATH, "Meta/Llama", "abc", None, 6 << 30, ())
 CPU = Hardware("cpu", 1, 24 << 30, (0, 1, 2, 3), "0.32.0")
-CUDA = Hardware("cuda", 4, None, (0, 1), "0.32.0")
 
 
 def plan_of(model: Model, hardware: Hardware, pod: Pod = POD, /, **variables: str) -> LaunchPlan:
@@ -37,13 +36,6 @@ def plan_of(model: Model, hardware: Hardware, pod: Pod = POD, /, **variables: st
 
 def plan(**variables: str) -> LaunchPlan:
     return plan_of(MODEL, CUDA, POD, **variables)
-
-
-def value_of(made: LaunchPlan, option: str) -> list[str]:
-    """The words that follow an option in argv."""
-    rest = list(made.argv[made.argv.index(option) + 1 :])
-    ends = [i for i, word in enumerate(rest) if word.startswith("--")]
-    return rest[: ends[0]] if ends else rest
 
 
 def option_of(made: LaunchPlan, option: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 
 from entrypoint.shared.handover import RUN_DIRECTORY_VARIABLE, Orders
 from entrypoint.supervision.engine_process import EngineProcess, adopt_orphans, engine_environment
+from tests.support.processes import exists
 
 
 def run_with(script: str, use: Callable[[EngineProcess], Awaitable[None]]) -> int:
@@ -29,14 +30,6 @@ def run_with(script: str, use: Callable[[EngineProcess], Awaitable[None]]) -> in
         return await asyncio.wait_for(engine.exited, 30)
 
     return asyncio.run(run())
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 async def until(path: Path) -> str:
@@ -133,7 +126,7 @@ open({str(tmp_path / "pid")!r}, "w").write(f"{{worker.pid}}\\n")
 os.kill(os.getpid(), 9)
 """
     run_with(script, _nothing)
-    assert not alive(int((tmp_path / "pid").read_text()))
+    assert not exists(int((tmp_path / "pid").read_text()))
 
 
 def test_its_environment(tmp_path: Path) -> None:

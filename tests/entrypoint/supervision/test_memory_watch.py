@@ -3,13 +3,15 @@
 from pathlib import Path
 
 from entrypoint.supervision.memory_watch import MemoryWatch
-from tests.entrypoint.hardware.test_cgroup import ROOT_2, V2
-from tests.support.hardware import tree
+from tests.support.hardware import CGROUP_2, CGROUP_2_ROOT, tree
 
 
 def machine(root: Path, kills: int, limit: str = "max") -> Path:
-    events = {f"{ROOT_2}/memory.events": f"oom_kill {kills}\n", f"{ROOT_2}/memory.max": limit}
-    return tree(root, V2, events)
+    events = {
+        f"{CGROUP_2_ROOT}/memory.events": f"oom_kill {kills}\n",
+        f"{CGROUP_2_ROOT}/memory.max": limit,
+    }
+    return tree(root, CGROUP_2, events)
 
 
 class TestWatch:

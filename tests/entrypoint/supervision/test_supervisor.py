@@ -31,11 +31,9 @@ from entrypoint.status.listener import open_listener
 from entrypoint.status.timings import expected_seconds, launch_key
 from entrypoint.supervision import supervisor
 from entrypoint.supervision.supervisor import Progress, Supervisor
-from tests.entrypoint.hardware.test_cgroup import ROOT_2, V2
-from tests.entrypoint.supervision.test_engine_process import alive
-from tests.server.test_parent import until_dead
-from tests.support.hardware import tree
+from tests.support.hardware import CGROUP_2, CGROUP_2_ROOT, tree
 from tests.support.ports import free_port
+from tests.support.processes import exists, wait_until_ended
 from tests.support.samples import a_plan
 
 COMMAND = (sys.executable, "-m", "tests.support.scripted_engine")
@@ -261,9 +259,12 @@ class TestFailure:
     @pytest.mark.parametrize("end", ["exit=1", "kill=9"])
     def test_memory_that_ran_out(self, tmp_path: Path, end: str) -> None:
         """Whether the engine itself was killed, or ended because one of its processes was."""
-        limit = {f"{ROOT_2}/memory.max": f"{6 << 30}\n", f"{ROOT_2}/memory.events": "oom_kill 0\n"}
-        root = tree(tmp_path / "machine", V2, limit)
-        events = root / ROOT_2 / "memory.events"
+        limit = {
+            f"{CGROUP_2_ROOT}/memory.max": f"{6 << 30}\n",
+            f"{CGROUP_2_ROOT}/memory.events": "oom_kill 0\n",
+        }
+        root = tree(tmp_path / "machine", CGROUP_2, limit)
+        events = root / CGROUP_2_ROOT / "memory.events"
         error = self.failure(Launch(f"weights oom={events} {end}", tmp_path, root=root))
         assert "limit of 6.0 GiB" in error.message
         assert "resources.limits.memory" in str(error.hint)
@@ -329,7 +330,7 @@ class TestProcesses:
         with pytest.raises(EngineFailed) as raised:
             launch.run()
         assert raised.value.exit_code == (137 if role == "main" else 70)
-        assert not any(map(alive, pids))
+        assert not any(map(exists, pids))
         with pytest.raises(ChildProcessError):  # no zombie either
             os.waitpid(-1, os.WNOHANG)
 
@@ -353,7 +354,7 @@ class TestProcesses:
             **scripts,
         )
         assert launch.run() == 0
-        assert not any(alive(self.pid(tmp_path, each)) for each in self.ROLES)
+        assert not any(exists(self.pid(tmp_path, each)) for each in self.ROLES)
 
     @pytest.mark.parametrize("killed", [("entrypoint",), ("entrypoint", "main")])
     def test_the_entrypoint_is_killed(self, tmp_path: Path, killed: tuple[str, ...]) -> None:
@@ -370,7 +371,7 @@ class TestProcesses:
             for name in killed:
                 os.kill(pids.get(name, entrypoint.pid), signal.SIGKILL)
         for pid in pids.values():
-            until_dead(pid)
+            wait_until_ended(pid)
 
 
 class TestStartTimeout:
@@ -390,7 +391,7 @@ class TestStartTimeout:
         assert "START_TIMEOUT=1.5 s: phase weights" in raised.value.message
         assert raised.value.exit_code == 70
         for role in ("main", "core"):
-            assert not alive(int((tmp_path / role).read_text()))
+            assert not exists(int((tmp_path / role).read_text()))
 
     def test_a_preparation_that_hangs(self, tmp_path: Path) -> None:
         release = threading.Event()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, FastAPI
 
 from entrypoint.settings import read_settings
-from entrypoint.shared.handover import Phase, read_status, report
+from entrypoint.shared.handover import Phase, read_status, report_phase
 from entrypoint.shared.keys import Keys
 from server.gate.admission import Admission
 from server.gate.gate import Gate
@@ -91,4 +91,4 @@ class Endpoints:
         if engine_client is not None:
             self._progress.watch(engine_client)
             self._health.attend(engine_client)
-        report(Phase.READY)
+        report_phase(Phase.READY)

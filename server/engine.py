@@ -1,6 +1,6 @@
 """The engine's main process: vLLM's own ``vllm serve``, on a socket that already listens.
 
-Started by the entrypoint with its orders on standard input; see :mod:`entrypoint.shared.handover`.
+The entrypoint starts it with a :class:`~entrypoint.shared.handover.StartRequest` on standard input.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 
-from entrypoint.shared.handover import Orders
+from entrypoint.shared.handover import StartRequest
 from server.openvino.settings import take_settings
 from server.parent import die_with, end_with
 
@@ -51,8 +51,8 @@ def take_over(descriptor: int) -> None:
     launcher.create_server_unix_socket = inherited
 
 
-def serve(orders: Orders) -> None:
-    """Do what ``vllm serve`` does with the orders' options; return when it has stopped."""
+def serve(request: StartRequest) -> None:
+    """Do what ``vllm serve`` does with the request's options; return when it has stopped."""
     os.environ["VLLM_PLUGINS"] = allowed_plugins(os.environ)
     pipeline = take_settings(os.environ)
 
@@ -62,11 +62,11 @@ def serve(orders: Orders) -> None:
     from vllm.logger import configure_logging_from_args
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    if orders.listener is not None:
-        take_over(orders.listener)
+    if request.listener is not None:
+        take_over(request.listener)
     cli_env_setup()
     parser = make_arg_parser(FlexibleArgumentParser(prog="vllm serve"))
-    args = parser.parse_args(orders.argv)
+    args = parser.parse_args(request.argv)
     args.subparser = ServeSubcommand.name  # what `vllm serve` sets, and validation asks for
     configure_logging_from_args(args)
     if pipeline is not None:
@@ -79,12 +79,12 @@ def serve(orders: Orders) -> None:
 
 
 def main() -> None:
-    """Read the orders and serve."""
-    orders = Orders.load(sys.stdin.buffer.read())
-    die_with(orders.parent, orders.grace)
+    """Read the request and serve."""
+    request = StartRequest.load(sys.stdin.buffer.read())
+    die_with(request.parent, request.grace)
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), sys.stdin.fileno())
-    serve(orders)
+    serve(request)
 
 
 if __name__ == "__main__":

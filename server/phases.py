@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from entrypoint.shared.handover import Phase, report
+from entrypoint.shared.handover import Phase, report_phase
 
 BEGINNINGS: dict[str, Phase] = {
     "Starting to load model": Phase.WEIGHTS,
@@ -39,7 +39,7 @@ class _ReportingFactory:
         if record.name.startswith("vllm."):
             phase = told_by(str(record.msg))
             if phase is not None:
-                report(phase)
+                report_phase(phase)
         return record
 
 

@@ -1,1 +1,1 @@
-"""Plain data that the entrypoint and the engine share, on the standard library alone."""
+"""What the entrypoint and the engine's processes share. Imports only the standard library."""

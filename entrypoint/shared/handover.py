@@ -1,12 +1,12 @@
-"""What the light process and the engine's processes tell each other. Plain data only.
+"""The messages between the entrypoint and the engine's processes.
 
-Down, once, on the engine's standard input: :class:`Orders`. There, and not on its command line,
-because options may hold keys and a command line can be read by everyone on the machine.
-
-Up, from each of the engine's processes: one datagram a :class:`Phase`, and from each API server
-:data:`ANSWERED`, to the socket ``events`` in the run directory, whose path every process inherits
-in the environment. Beside it lies ``status.json``, which the engine's server shows as
-``/v1/status``.
+- The entrypoint sends one :class:`StartRequest` to the engine, on its standard input: options may
+  contain keys, and every user of the machine can read a command line.
+- Each of the engine's processes reports each :class:`Phase`, and each API server reports
+  :data:`DRAINED`, as one datagram to the socket :data:`EVENTS` in the run directory. All processes
+  inherit the directory's path in :data:`RUN_DIRECTORY_VARIABLE`.
+- The entrypoint keeps :data:`STATUS` up to date in the same directory. The engine's server shows it
+  as ``/v1/status``.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from typing import Any
 
 RUN_DIRECTORY_VARIABLE = "INFERENCE_SERVER_RUN_DIRECTORY"
 OPENVINO_MODEL_VARIABLE = "INFERENCE_SERVER_OPENVINO_MODEL"
-"""Directory of the OpenVINO model; with it the engine is OpenVINO's, without it vLLM's own."""
+"""Directory of the OpenVINO model. If it is set, OpenVINO's engine runs instead of vLLM's."""
 TARBALL_VARIABLE = "INFERENCE_SERVER_TARBALL"
-"""Path of the index of a tarball that the weights are loaded out of; see
-:mod:`entrypoint.store.tarballs.packed`."""
+"""Path of the index of the tarball to load the weights from; see
+:mod:`entrypoint.shared.tarball_index`."""
 TARBALL_INDEX = "tarball.json"
-"""What that index is called."""
+"""File name of that index."""
 TARBALL_FORMAT = "tarball"
-"""The load format that does so (server.tarball)."""
+"""The load format that reads it (:mod:`server.tarball`)."""
 CODE_VARIABLE = "INFERENCE_SERVER_CODE_FROM"
-"""The directories that Python code of a model may come from, as a JSON list; see
+"""The directories that a model's Python code may come from, as a JSON list; see
 :mod:`server.remote_code`."""
 MODULES = "modules"
-"""Folder in the run directory that transformers copies such code to, and runs it from: an older
-one's could hold anything."""
+"""Folder in the run directory that transformers copies such code to and imports it from. A folder
+of an earlier launch could contain anything."""
 EVENTS = "events"
 STATUS = "status.json"
-ANSWERED = "answered"
-"""What an API server that stops says once each of its answers has ended."""
+DRAINED = "drained"
+"""What an API server reports during a stop, once it has finished all its responses."""
 SEND_SECONDS = 2.0
-"""How long a report waits for room in the queue."""
+"""How long a report waits for room in the socket's queue."""
 
 
 class Phase(StrEnum):
-    """Where a launch is, in the order of time."""
+    """The phases of a launch, in order."""
 
     RESOLVE = "resolve"
     DOWNLOAD = "download"
@@ -62,19 +62,18 @@ class Phase(StrEnum):
 
     @property
     def rank(self) -> int:
-        """Position in time, 0 first."""
+        """Position in the order, from 0."""
         return list(Phase).index(self)
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
-    """What the engine is to do.
+class StartRequest:
+    """What the engine is asked to run.
 
     Attributes:
-        argv: vLLM's options, what follows ``vllm serve``.
-        listener: Number of the inherited file descriptor of the listening socket; None where
-            vLLM has to bind by itself.
-        parent: Process id of the light process, without which the engine must not run.
+        argv: vLLM's options, as after ``vllm serve``.
+        listener: Inherited file descriptor of the listening socket; None if vLLM binds itself.
+        parent: Process id of the entrypoint. The engine ends if the entrypoint does.
         grace: Seconds that the engine gets to stop once its parent has died.
     """
 
@@ -87,61 +86,57 @@ class Orders:
         return json.dumps(asdict(self)).encode()
 
     @classmethod
-    def load(cls, data: bytes) -> Orders:
+    def load(cls, data: bytes) -> StartRequest:
         return cls(**json.loads(data))
 
 
-def report(phase: Phase) -> None:
-    """Tell the light process that this process has reached a phase.
+def report_phase(phase: Phase) -> None:
+    """Report to the entrypoint that this process has reached a phase.
 
-    Does nothing outside a launch, and never fails: where nobody reads, there is nobody to tell.
-    READY is waited for until the light process accepts no more connections, lest the two take
-    turns in answering.
+    Does nothing outside a launch, and never fails. After READY it returns once the entrypoint has
+    stopped accepting connections, so that only one of the two answers.
     """
     sent = _send(phase.value)
     deadline = time.monotonic() + SEND_SECONDS
     while sent and phase is Phase.READY and time.monotonic() < deadline:
-        if _ready(read_status()):
+        status = read_status()
+        if status is not None and Phase(status["phase"]).rank >= Phase.READY.rank:
             break
         time.sleep(0.005)
 
 
-def report_answered() -> None:
-    """Tell the light process that each answer of this API server has ended: it may be killed."""
-    _send(ANSWERED)
+def report_drained() -> None:
+    """Report to the entrypoint that this API server has finished its responses."""
+    _send(DRAINED)
 
 
-def _send(word: str) -> bool:
+def _send(report: str) -> bool:
     directory = os.environ.get(RUN_DIRECTORY_VARIABLE)
     if directory is None:
         return False
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        # not at once: the queue holds few, and READY is what the hand-over waits for
+        # the queue is short, and the hand-over depends on READY: wait for room
         sender.settimeout(SEND_SECONDS)
-        sender.sendto(word.encode(), str(Path(directory) / EVENTS))
+        sender.sendto(report.encode(), str(Path(directory) / EVENTS))
         return True
     return False
 
 
-def _ready(status: dict[str, Any] | None) -> bool:
-    return status is not None and Phase(status["phase"]).rank >= Phase.READY.rank
-
-
 def stopping_seconds() -> float:
-    """Return for how long the launch has been stopping, 0 if it is not or there is none.
+    """Return how long the launch has been stopping; 0 if it is not, or outside a launch.
 
-    The engine's processes hear of a stop only after the light process has.
+    The entrypoint receives the signal before the engine's processes do.
     """
     status = read_status()
-    if status is None or status["phase"] != Phase.STOPPING:
+    if status is None or Phase(status["phase"]) is not Phase.STOPPING:
         return 0.0
     return float(status["seconds_in_phase"])
 
 
 def read_status() -> dict[str, Any] | None:
-    """Return the launch's status as it is now, None outside a launch.
+    """Return the launch's current status, None outside a launch.
 
-    The file was written when the phase began; its seconds are moved on to now. Both processes
+    The file is written at the start of each phase, so its seconds are advanced to now. Both sides
     read the same clock: ``CLOCK_MONOTONIC`` counts from the machine's start.
     """
     directory = os.environ.get(RUN_DIRECTORY_VARIABLE)

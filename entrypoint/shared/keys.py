@@ -1,4 +1,4 @@
-"""The keys that callers show: from API_KEY, from ARG, and from a file that may change."""
+"""API keys: from API_KEY, from ARG, and from a file that may change."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 log = logging.getLogger("inference-server")
 
 NAME_CHARACTERS = 8
-"""Of a key's hash, for logs and limits: enough to tell keys apart, and nothing of the key."""
+"""Length of a key's name in logs and limits: a prefix of its hash, which does not reveal it."""
 
 
 def read_keys(path: Path) -> tuple[str, ...]:
-    """Return the keys in a file, one a line.
+    """Return the keys in a file, one per line.
 
     Raises:
-        ValueError: The file cannot be read, or holds no key.
+        ValueError: The file cannot be read, or contains no key.
     """
     try:
         lines = path.expanduser().read_text().splitlines()
@@ -27,19 +27,19 @@ def read_keys(path: Path) -> tuple[str, ...]:
         raise ValueError(f"the file cannot be read: {error}") from None
     keys = tuple(line.strip() for line in lines if line.strip())
     if not keys:
-        raise ValueError("the file holds no key")
+        raise ValueError("the file contains no key")
     return keys
 
 
 class Keys:
-    """Which keys are let in.
+    """The accepted API keys.
 
     Args:
         fixed: Keys that do not change.
-        path: File with further ones; see :meth:`reload`.
+        path: File with more keys; see :meth:`reload`.
 
     Raises:
-        ValueError: The file cannot be read, or holds no key.
+        ValueError: The file cannot be read, or contains no key.
     """
 
     def __init__(self, fixed: Iterable[str], path: Path | None = None):
@@ -52,13 +52,14 @@ class Keys:
             self._read = _hashes(read_keys(path))
 
     def __bool__(self) -> bool:
-        """Whether a key is needed at all."""
+        """Whether requests need a key."""
         return bool(self._fixed or self._path)
 
     def name_of(self, authorization: str) -> str | None:
-        """Return the name of the key in an ``Authorization`` header, None if it is not let in.
+        """Return the name of the key in an ``Authorization`` header, None if it is not accepted.
 
-        Takes as long for every key of the same length: each known one is compared, by its hash.
+        Takes the same time for every key of the same length: the hash is compared with the hash of
+        each accepted key.
         """
         scheme, _, shown = authorization.partition(" ")
         if scheme.casefold() != "bearer":
@@ -71,17 +72,16 @@ class Keys:
         return found
 
     def reload(self) -> None:
-        """Read the file again if it has changed; one that cannot be used leaves the keys as they
-        are, and says so."""
+        """Reload the file if it has changed. If it cannot be used, keep the keys and log why."""
         if self._path is None or (now := stamp(self._path)) == self._stamp:
             return
         self._stamp = now
         try:
             self._read = _hashes(read_keys(self._path))
         except ValueError as error:
-            log.error("API_KEY_FILE=%s: %s; the keys stay as they were", self._path, error)
+            log.error("API_KEY_FILE=%s: %s; keeping the previous keys", self._path, error)
         else:
-            log.info("API_KEY_FILE=%s: read again, %d keys", self._path, len(self._read))
+            log.info("API_KEY_FILE=%s has changed: loaded %d keys", self._path, len(self._read))
 
 
 def _hashes(keys: Iterable[str]) -> dict[bytes, str]:
@@ -90,7 +90,7 @@ def _hashes(keys: Iterable[str]) -> dict[bytes, str]:
 
 
 def stamp(path: Path) -> object:
-    """Return what changes with a file; Kubernetes swaps a link to a mounted secret's folder."""
+    """Return a value that changes when the file does, or when Kubernetes swaps the link to it."""
     try:
         state = os.stat(path.expanduser())
     except OSError:

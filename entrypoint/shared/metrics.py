@@ -1,4 +1,4 @@
-"""A launch's status in Prometheus' text format, for whoever scrapes while the model loads."""
+"""A launch's status in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -14,30 +14,35 @@ def metrics_text(status: dict[str, Any]) -> str:
     """Return the metrics of a launch.
 
     Args:
-        status: What ``/v1/status`` shows; all of it is seconds and bytes already.
+        status: The document of ``/v1/status``.
     """
     return "".join(f"{line}\n" for line in _lines(status))
 
 
 def _lines(status: dict[str, Any]) -> Iterator[str]:
-    yield from _head("phase", "1 for the phase that the launch is in, 0 for the others.")
+    current = Phase(status["phase"])
+    yield from _head("phase", "1 for the launch's current phase, 0 for the others.")
     for phase in Phase:
-        yield f'inference_server_phase{{phase="{phase}"}} {int(phase == status["phase"])}'
+        yield f'inference_server_phase{{phase="{phase}"}} {int(phase is current)}'
     yield from _head("phase_seconds", "Seconds spent in each phase of the launch so far.")
     for name, seconds in status["phases"].items():
         yield f'inference_server_phase_seconds{{phase="{name}"}} {seconds}'
     size = status["bytes"]
-    yield from _gauge("start_seconds", "Seconds since the launch began.", status["seconds"])
+    yield from _gauge("start_seconds", "Seconds since the launch started.", status["seconds"])
     yield from _gauge("model_bytes", "Bytes of the model, 0 until they are known.", size["total"])
-    yield from _gauge("model_bytes_done", "Bytes of it that the phase has passed.", size["done"])
+    yield from _gauge(
+        "model_bytes_done", "Bytes of the model that the phase has processed.", size["done"]
+    )
     if size["per_second"] is not None:
         yield from _gauge(
-            "model_bytes_per_second", "How fast they pass at present.", size["per_second"]
+            "model_bytes_per_second",
+            "Bytes that the phase processes per second, at present.",
+            size["per_second"],
         )
     if status["remaining_seconds"] is not None:
         yield from _gauge(
             "remaining_seconds",
-            "Seconds until the model is ready, by what the last start took.",
+            "Seconds until the model is ready, estimated from the last start.",
             status["remaining_seconds"],
         )
 

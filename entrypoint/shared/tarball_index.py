@@ -1,4 +1,4 @@
-"""Where in a tarball a model's weights are: what the engine's loader reads."""
+"""The index by which the engine's loader finds a model's weights in a tarball."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Where a model's weights are in a tarball.
+    """The positions of a model's weights in a tarball.
 
     Attributes:
         archive: The tarball.
-        size: Its length in bytes, to know it by.
-        mtime_ns: When it was last written, to know it by.
-        model: Name of the model's folder, which lies beside the index.
+        size: Its length in bytes. A change of it, or of ``mtime_ns``, makes the index invalid.
+        mtime_ns: When it was last written.
+        model: Name of the model's folder, next to the index.
         files: ``{name of a safetensors file: (offset in the tarball, length)}``, in bytes.
     """
 
@@ -34,5 +34,5 @@ class Index:
         return cls(files=files, **value)
 
     def dump(self) -> str:
-        """The index as it is written."""
+        """Return the index as JSON."""
         return json.dumps(asdict(self), indent=1)

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from entrypoint.shared.handover import MODULES, RUN_DIRECTORY_VARIABLE, Orders
+from entrypoint.shared.handover import MODULES, RUN_DIRECTORY_VARIABLE, StartRequest
 
 COMMAND = (sys.executable, "-P", "-m", "server.engine")
 """The engine's command line. It says nothing about the launch: that goes by the orders. Without
@@ -78,7 +78,7 @@ class EngineProcess:
 
     def __init__(
         self,
-        orders: Orders,
+        orders: StartRequest,
         env: Mapping[str, str],
         listener: socket.socket | None,
         command: Sequence[str] = COMMAND,

@@ -22,7 +22,7 @@ from entrypoint.logs.writer import LogWriter
 from entrypoint.planning.listen import Listen
 from entrypoint.planning.plan import LaunchPlan
 from entrypoint.secrets import Redactor
-from entrypoint.shared.handover import ANSWERED, EVENTS, STATUS, Orders, Phase
+from entrypoint.shared.handover import DRAINED, EVENTS, STATUS, Phase, StartRequest
 from entrypoint.status.document import status_document
 from entrypoint.status.server import OPEN, Guard, StatusServer
 from entrypoint.status.timeline import Timeline
@@ -240,7 +240,7 @@ class Supervisor:
         output = self._output = EngineOutput(self._writer, self._redact, self._as_json)
         grace = plan.shutdown_timeout + DRAIN_MARGIN_SECONDS
         engine = self._engine = EngineProcess(
-            Orders(
+            StartRequest(
                 list(plan.argv),
                 None if plan.engine_binds else self._listener.fileno(),
                 os.getpid(),
@@ -418,7 +418,7 @@ class Supervisor:
 
     def _hear(self, word: str) -> None:
         """Take what a process of the engine reports."""
-        if word == ANSWERED:
+        if word == DRAINED:
             self._answering -= 1
             if self._answering <= 0:
                 self._answered.set()

@@ -20,7 +20,7 @@ from fastapi import FastAPI
 from vllm.entrypoints.launchers.launcher import NoSignalServer
 from vllm.logger import init_logger
 
-from entrypoint.shared.handover import report_answered, stopping_seconds
+from entrypoint.shared.handover import report_drained, stopping_seconds
 from entrypoint.shared.keys import stamp
 from server.gate.gate import Gate
 from server.gate.protocol import HEAD_BYTES, HEADERS, Bounds, protocol_class
@@ -150,7 +150,7 @@ async def serve(
         await gate.end()
     server.should_exit = True
     await serving
-    report_answered()
+    report_drained()
     watch.cancel()
     stop.cancel()
     return _nothing()

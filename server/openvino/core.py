@@ -30,7 +30,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from vllm.v1.metrics.stats import PrefillStats, SchedulerStats
 from vllm.v1.outputs import LogprobsLists
 
-from entrypoint.shared.handover import Phase, report
+from entrypoint.shared.handover import Phase, report_phase
 from server.openvino.messages import (
     LENGTH,
     Cancel,
@@ -171,7 +171,7 @@ class PipelineCore(EngineCoreClient):  # type: ignore[misc]  # vLLM ships no typ
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
-        report(Phase.WEIGHTS)
+        report_phase(Phase.WEIGHTS)
         logger.info("OpenVINO: loading %s on %s", load.model, load.device)
         started = time.monotonic()
         try:

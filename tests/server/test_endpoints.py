@@ -58,7 +58,7 @@ def test_status_of_a_launch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_state_is_the_last_step_before_serving(monkeypatch: pytest.MonkeyPatch) -> None:
     reported: list[str] = []
-    monkeypatch.setattr(endpoints, "report", reported.append)
+    monkeypatch.setattr(endpoints, "report_phase", reported.append)
     asyncio.run(Endpoints().init_state(None, State(), Namespace()))
     assert reported == ["ready"]
 

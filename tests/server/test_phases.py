@@ -42,7 +42,7 @@ def test_vllm_still_logs_these_lines() -> None:
 
 def test_watching_twice_reports_once(monkeypatch: pytest.MonkeyPatch) -> None:
     reported: list[Phase] = []
-    monkeypatch.setattr(phases, "report", reported.append)
+    monkeypatch.setattr(phases, "report_phase", reported.append)
     # vLLM loads plugins where its application is built, as another test does
     monkeypatch.setattr(phases, "_watching", False)
     factory = logging.getLogRecordFactory()

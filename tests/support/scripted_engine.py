@@ -44,7 +44,7 @@ import threading
 import time
 from pathlib import Path
 
-from entrypoint.shared.handover import Orders, Phase, report, report_answered
+from entrypoint.shared.handover import Phase, StartRequest, report_drained, report_phase
 from server.parent import die_with, end_with
 
 ROLE_VARIABLE = "SCRIPT_ROLE_NAME"
@@ -98,7 +98,7 @@ def _end_answers(seconds: float) -> None:
     def on_sigterm(*_: object) -> None:
         time.sleep(seconds)
         _answered.set()
-        report_answered()
+        report_drained()
 
     signal.signal(signal.SIGTERM, on_sigterm)
 
@@ -110,7 +110,7 @@ def _tell_pid(role: str) -> None:
         partial.replace(Path(directory, role))
 
 
-def play(script: str, orders: Orders | None) -> None:
+def play(script: str, orders: StartRequest | None) -> None:
     """Play a script.
 
     Args:
@@ -151,7 +151,7 @@ def play(script: str, orders: Orders | None) -> None:
                 assert orders is not None
                 assert orders.listener is not None
                 listener = socket.socket(fileno=orders.listener)
-                report(Phase.READY)
+                report_phase(Phase.READY)
                 threading.Thread(target=_answer, args=[listener], daemon=True).start()
             case "hang":
                 while True:
@@ -161,7 +161,7 @@ def play(script: str, orders: Orders | None) -> None:
             case "kill":
                 os.kill(os.getpid(), int(value))
             case _:
-                report(Phase(name))
+                report_phase(Phase(name))
 
 
 def main() -> None:
@@ -169,7 +169,7 @@ def main() -> None:
     role = os.environ.get(ROLE_VARIABLE, "main")
     orders = None
     if role == "main":
-        orders = Orders.load(sys.stdin.buffer.read())
+        orders = StartRequest.load(sys.stdin.buffer.read())
         die_with(orders.parent, orders.grace)
     else:
         end_with(os.getppid())

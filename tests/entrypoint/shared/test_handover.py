@@ -1,4 +1,4 @@
-"""What the two halves say to each other."""
+"""The messages between the entrypoint and the engine's processes."""
 
 import json
 import socket
@@ -9,31 +9,33 @@ from pathlib import Path
 import pytest
 
 from entrypoint.shared.handover import (
-    ANSWERED,
+    DRAINED,
     EVENTS,
     RUN_DIRECTORY_VARIABLE,
     STATUS,
-    Orders,
     Phase,
+    StartRequest,
     read_status,
-    report,
-    report_answered,
+    report_drained,
+    report_phase,
     stopping_seconds,
 )
 
 
-def test_orders_survive_the_way() -> None:
-    orders = Orders(["/m", "--chat-template", "{{ 'ü' }}\n"], 7, 1, 27.0)
-    assert Orders.load(orders.dump()) == orders
-    assert Orders.load(Orders([], None, 1, 0.0).dump()) == Orders([], None, 1, 0.0)
+def test_a_start_request_arrives_as_it_was_sent() -> None:
+    request = StartRequest(["/m", "--chat-template", "{{ 'ü' }}\n"], 7, 1, 27.0)
+    assert StartRequest.load(request.dump()) == request
+    assert StartRequest.load(StartRequest([], None, 1, 0.0).dump()) == StartRequest(
+        [], None, 1, 0.0
+    )
 
 
-def test_phases_are_in_the_order_of_time() -> None:
+def test_phases_are_ordered_in_time() -> None:
     assert Phase.RESOLVE.rank < Phase.UNPACK.rank < Phase.IMPORT.rank < Phase.READY.rank
 
 
 @pytest.mark.parametrize(("phase", "seconds"), [("ready", 0), ("stopping", 7)])
-def test_how_long_it_has_been_stopping(
+def test_stopping_seconds_count_from_the_start_of_the_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str, seconds: int
 ) -> None:
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
@@ -43,25 +45,25 @@ def test_how_long_it_has_been_stopping(
 
 
 class TestReport:
-    def test_it_arrives(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as events:
-            events.bind(str(tmp_path / EVENTS))
-            events.settimeout(5)
-            report(Phase.WEIGHTS)
-            assert events.recv(64) == b"weights"
-
-    def test_the_end_of_the_answers_does_too(
+    def test_a_phase_arrives_as_its_name(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as events:
             events.bind(str(tmp_path / EVENTS))
             events.settimeout(5)
-            report_answered()
-            assert events.recv(64) == ANSWERED.encode()
+            report_phase(Phase.WEIGHTS)
+            assert events.recv(64) == b"weights"
 
-    def test_ready_waits_until_the_other_side_accepts_no_more(
+    def test_drained_arrives(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as events:
+            events.bind(str(tmp_path / EVENTS))
+            events.settimeout(5)
+            report_drained()
+            assert events.recv(64) == DRAINED.encode()
+
+    def test_ready_returns_once_the_entrypoint_has_stopped_accepting(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
@@ -69,7 +71,7 @@ class TestReport:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as events:
             events.bind(str(tmp_path / EVENTS))
             events.settimeout(5)
-            reporting = threading.Thread(target=report, args=[Phase.READY])
+            reporting = threading.Thread(target=report_phase, args=[Phase.READY])
             reporting.start()
             assert events.recv(64) == b"ready"
             assert reporting.is_alive()
@@ -78,27 +80,33 @@ class TestReport:
             reporting.join(30)
             assert not reporting.is_alive()
 
-    def test_outside_a_launch_nothing_happens(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_report_outside_a_launch_does_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(RUN_DIRECTORY_VARIABLE, raising=False)
-        report(Phase.WEIGHTS)
-        report_answered()
+        report_phase(Phase.WEIGHTS)
+        report_drained()
         assert stopping_seconds() == 0
 
-    def test_nobody_listens(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_report_without_a_receiver_does_not_fail(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
-        report(Phase.WEIGHTS)
+        report_phase(Phase.WEIGHTS)
 
 
 class TestStatus:
-    def test_none_outside_a_launch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_there_is_no_status_outside_a_launch(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(RUN_DIRECTORY_VARIABLE, raising=False)
         assert read_status() is None
 
-    def test_none_without_a_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_there_is_no_status_without_a_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
         assert read_status() is None
 
-    def test_seconds_move_on(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_seconds_advance_after_the_file_was_written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
         written = {
             "phase": "ready",

@@ -1,4 +1,4 @@
-"""Which keys are let in, and that a changed file counts."""
+"""Which keys are accepted, also after the file has changed."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from entrypoint.shared.keys import Keys, read_keys
 
 
 def written(path: Path, text: str) -> Path:
-    """Write a file as Kubernetes updates one: a new file, put in its place."""
+    """Write a file as Kubernetes updates one: write a new file and rename it."""
     new = path.with_suffix(".new")
     new.write_text(text)
     os.replace(new, path)
@@ -17,7 +17,7 @@ def written(path: Path, text: str) -> Path:
 
 
 class TestNames:
-    def test_a_known_key(self) -> None:
+    def test_each_accepted_key_has_its_own_name(self) -> None:
         keys = Keys(["first", "second"])
         name = keys.name_of("Bearer second")
         assert name
@@ -27,28 +27,28 @@ class TestNames:
     @pytest.mark.parametrize(
         "header", ["", "first", "Basic first", "Bearer", "Bearer ", "Bearer firs", "Bearer first1"]
     )
-    def test_what_is_not_let_in(self, header: str) -> None:
+    def test_a_wrong_header_is_not_accepted(self, header: str) -> None:
         assert Keys(["first"]).name_of(header) is None
 
     @pytest.mark.parametrize("header", ["bearer first", "BEARER first", "Bearer  first "])
-    def test_how_the_scheme_is_spelled_does_not_matter(self, header: str) -> None:
+    def test_the_case_of_the_scheme_and_extra_blanks_do_not_matter(self, header: str) -> None:
         assert Keys(["first"]).name_of(header)
 
-    def test_characters_outside_ascii(self) -> None:
+    def test_a_key_may_contain_characters_outside_ascii(self) -> None:
         assert Keys(["schlüssel"]).name_of("Bearer schlüssel")
 
 
-def test_no_key_is_needed_where_there_is_none() -> None:
+def test_requests_need_a_key_only_if_one_is_set() -> None:
     assert not Keys([])
     assert Keys(["first"])
 
 
 class TestFile:
-    def test_keys_of_both(self, tmp_path: Path) -> None:
+    def test_fixed_keys_and_those_of_the_file_are_accepted(self, tmp_path: Path) -> None:
         keys = Keys(["fixed"], written(tmp_path / "keys", "one\n\n  two  \n"))
         assert all(keys.name_of(f"Bearer {key}") for key in ("fixed", "one", "two"))
 
-    def test_a_change_counts(self, tmp_path: Path) -> None:
+    def test_a_changed_file_replaces_its_keys_only(self, tmp_path: Path) -> None:
         path = written(tmp_path / "keys", "old\n")
         keys = Keys(["fixed"], path)
         keys.reload()
@@ -60,10 +60,10 @@ class TestFile:
         assert keys.name_of("Bearer old") is None
 
     @pytest.mark.parametrize("text", ["", " \n", None])
-    def test_a_change_for_the_worse_leaves_the_keys(
+    def test_an_unusable_new_file_leaves_the_previous_keys(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str | None
     ) -> None:
-        """Nobody is locked out, and nobody let in, by a file that is half-way through a change."""
+        """A file in the middle of an update neither locks clients out nor opens the server."""
         path = written(tmp_path / "keys", "old\n")
         keys = Keys([], path)
         if text is None:
@@ -75,6 +75,6 @@ class TestFile:
         assert keys
         assert "API_KEY_FILE" in caplog.text
 
-    def test_a_missing_one(self, tmp_path: Path) -> None:
+    def test_a_missing_file_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="cannot be read"):
             read_keys(tmp_path / "keys")

@@ -1,4 +1,4 @@
-"""The status as Prometheus reads it, by its own parser."""
+"""The launch's metrics, read with Prometheus' own parser."""
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -16,7 +16,7 @@ def read(text: str) -> dict[tuple[str, str], float]:
     }
 
 
-def test_while_bytes_pass() -> None:
+def test_an_unpacking_shows_phase_seconds_bytes_and_rate() -> None:
     timeline = Timeline(started=0.0, expected={Phase.UNPACK: 10.0, Phase.IMPORT: 5.0})
     timeline.enter(Phase.UNPACK, 2.0)
     timeline.pass_bytes(0, 1000, 2.0)
@@ -34,13 +34,13 @@ def test_while_bytes_pass() -> None:
     assert found["inference_server_remaining_seconds", ""] == 6 + 5
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_unknown_values_are_left_out() -> None:
     names = {name for name, _ in read(metrics_text(Timeline(started=0.0).as_dict(1.0)))}
     assert "inference_server_remaining_seconds" not in names
     assert "inference_server_model_bytes_per_second" not in names
 
 
-def test_each_is_described() -> None:
+def test_each_metric_is_a_gauge_with_a_description() -> None:
     for family in text_string_to_metric_families(metrics_text(Timeline(started=0.0).as_dict(1.0))):
         assert family.type == "gauge"
         assert family.documentation.endswith(".")

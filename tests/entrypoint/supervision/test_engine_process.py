@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.shared.handover import RUN_DIRECTORY_VARIABLE, Orders
+from entrypoint.shared.handover import RUN_DIRECTORY_VARIABLE, StartRequest
 from entrypoint.supervision.engine_process import EngineProcess, adopt_orphans, engine_environment
 from tests.support.processes import exists
 
@@ -22,7 +22,7 @@ def run_with(script: str, use: Callable[[EngineProcess], Awaitable[None]]) -> in
         adopt_orphans()
         loop = asyncio.get_running_loop()
         engine = EngineProcess(
-            Orders(["model"], None, 1, 0.0), os.environ, None, (sys.executable, "-c", script)
+            StartRequest(["model"], None, 1, 0.0), os.environ, None, (sys.executable, "-c", script)
         )
         loop.add_signal_handler(signal.SIGCHLD, engine.reap)
         engine.reap()
@@ -56,7 +56,7 @@ def test_the_signal_that_killed_it_is_known() -> None:
 def test_it_gets_its_orders_on_standard_input(tmp_path: Path) -> None:
     script = f"import sys; open({str(tmp_path / 'o')!r}, 'w').write(sys.stdin.read())"
     assert run_with(script, _nothing) == 0
-    assert Orders.load((tmp_path / "o").read_bytes()) == Orders(["model"], None, 1, 0.0)
+    assert StartRequest.load((tmp_path / "o").read_bytes()) == StartRequest(["model"], None, 1, 0.0)
 
 
 def test_a_stop_is_asked_for_politely(tmp_path: Path) -> None:

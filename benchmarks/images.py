@@ -12,8 +12,7 @@ import statistics
 
 from images.build import tag
 from images.engine import Engine
-from tests.container.conftest import container_engine
-from tests.support.containers import Pod
+from tests.support.containers import Pod, container_engine
 
 STARTS: dict[str, tuple[str, dict[str, str]]] = {
     "cpu": ("cpu", {}),

@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.soak import CONCURRENT, QUEUED
-from tests.support.launch import DEMO, DEMO_CACHE, Launch, environment
+from tests.support.launch import DEMO, DEMO_CACHE, KEY, Launch, environment
 
 # .venv has no openvino_genai: `make test` runs these in .venv-openvino
 collect_ignore = ["test_openvino.py"] if find_spec("openvino_genai") is None else []
-
-KEY = "key-that-nobody-may-see"
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,7 @@ import pytest
 from openai import OpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
-from tests.end_to_end.conftest import KEY
-from tests.support.launch import Launch
+from tests.support.launch import KEY, Launch
 
 NAME = "inference-server--Demo-Llama"
 QUESTION: list[ChatCompletionMessageParam] = [{"role": "user", "content": "What is this?"}]

@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.end_to_end.conftest import KEY
 from tests.support.deploy_files import DEPLOY, expressions
 from tests.support.deploy_tools import tool
-from tests.support.launch import DEMO, Launch
+from tests.support.launch import DEMO, KEY, Launch
 from tests.support.ports import free_port
 
 

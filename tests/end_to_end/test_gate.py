@@ -17,8 +17,7 @@ import pytest
 from openai import OpenAI
 
 from server.gate.page import OUTPUT
-from tests.end_to_end.conftest import KEY
-from tests.support.launch import DEMO, DEMO_CACHE, Launch, descendants, environment
+from tests.support.launch import DEMO, DEMO_CACHE, KEY, Launch, descendants, environment
 
 ROUTES = re.findall(r"^\| `(\w+) (\S+)` \| (.*?) \|", OUTPUT.read_text(), re.M)
 """Method, path and who may call it, of each route on the page."""

@@ -6,8 +6,7 @@ import asyncio
 
 from benchmarks.hostile.__main__ import report_text, tell
 from benchmarks.hostile.run import run
-from tests.end_to_end.conftest import KEY
-from tests.support.launch import Launch
+from tests.support.launch import KEY, Launch
 
 
 def test_the_server_lives_and_lets_nobody_in(server: Launch) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from openai import OpenAI
 
-from tests.end_to_end.conftest import KEY
 from tests.support.launch import (
     DEMO,
     DEMO_CACHE,
     DRAIN_SECONDS,
+    KEY,
     Launch,
     descendants,
     environment,

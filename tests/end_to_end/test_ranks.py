@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import KEY
-from tests.support.launch import DEMO, DEMO_CACHE, Launch, environment
+from tests.support.launch import DEMO, DEMO_CACHE, KEY, Launch, environment
 
 QUESTIONS = [
     "What is this?",

@@ -6,8 +6,7 @@ import asyncio
 from pathlib import Path
 
 from benchmarks.rolling import COMPLETE, ENDED, LET_GO, Fleet, faults, restart_line, roll
-from tests.end_to_end.conftest import KEY
-from tests.support.launch import DEMO, DEMO_CACHE, environment
+from tests.support.launch import DEMO, DEMO_CACHE, KEY, environment
 
 SHUTDOWN_SECONDS = 5
 SLACK_SECONDS = 15

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from benchmarks.mixed_load import KINDS
 from benchmarks.soak import report_text, soak
-from tests.end_to_end.conftest import KEY
-from tests.support.launch import Launch
+from tests.support.launch import KEY, Launch
 
 
 def test_a_minute_of_mixed_load(server: Launch, tmp_path: Path) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import shutil
 import subprocess
 import time
 import uuid
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from images.engine import Engine
+from images.engine import Engine, find_engine, private_podman
 from tests.support.launch import DEMO, DEMO_CACHE, START_SECONDS
 from tests.support.ports import free_port
 
@@ -23,6 +26,31 @@ ARBITRARY = "1000680000:0"
 
 TMP = "/tmp:rw,exec,nosuid,nodev,size=4g,mode=1777"
 MODELS = f"{DEMO_CACHE}:/mnt/models:ro"
+
+STORE = Path("/var/tmp/inference-server-containers")
+RUN = Path("/run/inference-server-containers")
+LEAST_FREE = 12 << 30
+"""Bytes of disk that the images of a run need at most; with less, old layers are dropped."""
+
+
+def container_engine() -> Engine:
+    """Return Docker where it runs, else a private podman, free of what an interrupted run left.
+
+    Raises:
+        NoEngine: No container can be run here.
+    """
+    if os.geteuid() != 0 or Engine("docker").problem() is None:
+        return find_engine()
+    podman = private_podman(STORE, RUN)
+    named = ("--filter", f"name=^{NAME}-")
+    left = podman.run("ps", "--all", "--quiet", *named).stdout.split()
+    if left:
+        podman.run("rm", "--force", "--time", "0", *left)
+    # layers that no image uses, but those that a build of today may take up again
+    podman.run("image", "prune", "--force", "--filter", "until=24h")
+    if shutil.disk_usage(STORE).free < LEAST_FREE:
+        podman.run("system", "prune", "--all", "--force")
+    return podman
 
 
 def health_check(engine: Engine, image: str) -> list[str]:

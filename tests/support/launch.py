@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).with_name("inference-server")
 DEMO_CACHE = ROOT / "demo" / "cache"
 DEMO = "inference-server/Demo-Llama"
+KEY = "key-that-nobody-may-see"
+"""The API key of the server that the end-to-end tests share."""
 START_SECONDS = 600
 """The most that a start may take on a slow machine before the test gives up."""
 DRAIN_SECONDS = "120"

@@ -1,0 +1,317 @@
+"""The rules of this suite: a test module for each module, no imports between them, names."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TESTS = ROOT / "tests"
+CODE = ("entrypoint", "server")
+
+WITHOUT_TESTS: dict[str, str] = {}
+"""Modules that need no test module, each with its reason."""
+
+TESTS_OF_SEVERAL: dict[str, str] = {}
+"""Test modules about more than one module, each with what they hold together."""
+
+ARTICLES = {"a", "an", "the", "no", "not", "and", "or"}
+"""Words that do not count in a name."""
+
+# to be removed, as each area gets its tests and names
+WITHOUT_TESTS_YET: set[str] = {
+    "entrypoint/__main__.py",
+    "entrypoint/commands/arguments.py",
+    "entrypoint/commands/health.py",
+    "entrypoint/commands/options.py",
+    "entrypoint/commands/plan.py",
+    "entrypoint/diagnosis/catalogue/artifact.py",
+    "entrypoint/diagnosis/catalogue/devices.py",
+    "entrypoint/diagnosis/catalogue/failure.py",
+    "entrypoint/diagnosis/catalogue/killed.py",
+    "entrypoint/diagnosis/catalogue/machine.py",
+    "entrypoint/diagnosis/catalogue/memory.py",
+    "entrypoint/diagnosis/catalogue/settings.py",
+    "entrypoint/hardware/hardware.py",
+    "entrypoint/hardware/kinds.py",
+    "entrypoint/note.py",
+    "entrypoint/planning/defaults/defaults.py",
+    "entrypoint/planning/listen.py",
+    "entrypoint/shared/tarball_index.py",
+    "entrypoint/store/disk/files.py",
+    "entrypoint/store/hub/messages.py",
+    "entrypoint/store/hub/refusal.py",
+    "entrypoint/store/objects/checksum.py",
+    "entrypoint/store/objects/journal.py",
+    "entrypoint/store/objects/multipart.py",
+    "entrypoint/store/objects/problems.py",
+    "entrypoint/store/objects/puller.py",
+    "entrypoint/store/objects/retry.py",
+    "entrypoint/store/objects/s3.py",
+    "entrypoint/store/objects/store.py",
+    "entrypoint/store/objects/workers.py",
+    "entrypoint/store/search/tarballs.py",
+    "entrypoint/store/tarballs/member.py",
+    "entrypoint/store/verification/demand.py",
+    "entrypoint/store/verification/judge.py",
+    "entrypoint/store/verification/scan.py",
+    "entrypoint/store/verification/subject.py",
+    "entrypoint/store/writing/small_file.py",
+    "entrypoint/units.py",
+    "server/gate/exchange.py",
+    "server/gate/refusal.py",
+    "server/gate/routes.py",
+}
+REPEATED_YET = {"test_a_plain_model", "test_round_trip", "test_several_models"}
+UNNAMED_YET: set[str] = {
+    "tests/benchmarks/test_hostile.py",
+    "tests/benchmarks/test_memory.py",
+    "tests/benchmarks/test_rolling.py",
+    "tests/container/test_contents.py",
+    "tests/container/test_hardened.py",
+    "tests/container/test_refusals.py",
+    "tests/demo/test_artifact.py",
+    "tests/deploy/test_aicore.py",
+    "tests/deploy/test_compose.py",
+    "tests/deploy/test_smoke.py",
+    "tests/docs/test_docker.py",
+    "tests/end_to_end/test_chat.py",
+    "tests/end_to_end/test_openvino.py",
+    "tests/end_to_end/test_tarball.py",
+    "tests/entrypoint/commands/test_download.py",
+    "tests/entrypoint/commands/test_models.py",
+    "tests/entrypoint/commands/test_pack.py",
+    "tests/entrypoint/commands/test_pull.py",
+    "tests/entrypoint/commands/test_push.py",
+    "tests/entrypoint/commands/test_table.py",
+    "tests/entrypoint/commands/test_verify.py",
+    "tests/entrypoint/diagnosis/test_diagnose.py",
+    "tests/entrypoint/diagnosis/test_exceptions.py",
+    "tests/entrypoint/diagnosis/test_lines.py",
+    "tests/entrypoint/diagnosis/test_remarks.py",
+    "tests/entrypoint/hardware/test_build.py",
+    "tests/entrypoint/hardware/test_cgroup.py",
+    "tests/entrypoint/hardware/test_cpu.py",
+    "tests/entrypoint/hardware/test_detect.py",
+    "tests/entrypoint/hardware/test_nodes.py",
+    "tests/entrypoint/hardware/test_pci.py",
+    "tests/entrypoint/hardware/test_preload.py",
+    "tests/entrypoint/logs/test_format.py",
+    "tests/entrypoint/openvino/test_convert.py",
+    "tests/entrypoint/openvino/test_weights.py",
+    "tests/entrypoint/options/test_arguments.py",
+    "tests/entrypoint/options/test_catalogue.py",
+    "tests/entrypoint/options/test_history.py",
+    "tests/entrypoint/options/test_listing.py",
+    "tests/entrypoint/options/test_values.py",
+    "tests/entrypoint/planning/defaults/test_accelerator.py",
+    "tests/entrypoint/planning/defaults/test_cpu.py",
+    "tests/entrypoint/planning/defaults/test_hpu.py",
+    "tests/entrypoint/planning/defaults/test_openvino.py",
+    "tests/entrypoint/planning/test_access.py",
+    "tests/entrypoint/planning/test_plan.py",
+    "tests/entrypoint/planning/test_remote_code.py",
+    "tests/entrypoint/planning/test_shards.py",
+    "tests/entrypoint/planning/test_sizing.py",
+    "tests/entrypoint/pod/test_pod.py",
+    "tests/entrypoint/status/test_health.py",
+    "tests/entrypoint/status/test_listener.py",
+    "tests/entrypoint/status/test_server.py",
+    "tests/entrypoint/status/test_timeline.py",
+    "tests/entrypoint/store/disk/test_integrity.py",
+    "tests/entrypoint/store/hub/test_client.py",
+    "tests/entrypoint/store/hub/test_snapshot.py",
+    "tests/entrypoint/store/hub/test_transfer.py",
+    "tests/entrypoint/store/objects/test_convention.py",
+    "tests/entrypoint/store/objects/test_fsspec_store.py",
+    "tests/entrypoint/store/objects/test_parts.py",
+    "tests/entrypoint/store/objects/test_pull.py",
+    "tests/entrypoint/store/search/test_artifact.py",
+    "tests/entrypoint/store/search/test_inventory.py",
+    "tests/entrypoint/store/tarballs/test_formats.py",
+    "tests/entrypoint/store/tarballs/test_pack.py",
+    "tests/entrypoint/store/tarballs/test_source.py",
+    "tests/entrypoint/store/tarballs/test_tree.py",
+    "tests/entrypoint/store/verification/test_contents.py",
+    "tests/entrypoint/store/verification/test_enforce.py",
+    "tests/entrypoint/store/verification/test_signature.py",
+    "tests/entrypoint/store/verification/test_verify.py",
+    "tests/entrypoint/store/writing/test_threads.py",
+    "tests/entrypoint/supervision/test_engine_output.py",
+    "tests/entrypoint/supervision/test_exhaustion.py",
+    "tests/entrypoint/supervision/test_supervisor.py",
+    "tests/entrypoint/supervision/test_termination.py",
+    "tests/entrypoint/test_cli.py",
+    "tests/entrypoint/test_launch.py",
+    "tests/entrypoint/test_secrets.py",
+    "tests/entrypoint/test_settings.py",
+    "tests/entrypoint/test_spelling.py",
+    "tests/faults/test_scripted.py",
+    "tests/images/test_build.py",
+    "tests/images/test_environment.py",
+    "tests/images/test_sbom.py",
+    "tests/server/gate/test_body.py",
+    "tests/server/gate/test_content.py",
+    "tests/server/gate/test_health.py",
+    "tests/server/gate/test_limits.py",
+    "tests/server/gate/test_protocol.py",
+    "tests/server/openvino/test_core.py",
+    "tests/server/openvino/test_grammar.py",
+    "tests/server/openvino/test_process.py",
+    "tests/server/openvino/test_sampling.py",
+    "tests/server/openvino/test_settings.py",
+    "tests/server/test_catalogue.py",
+    "tests/server/test_endpoints.py",
+    "tests/server/test_tarball.py",
+}
+NESTED_YET: set[str] = {
+    "tests/benchmarks/test_balancer.py",
+    "tests/benchmarks/test_hostile.py",
+    "tests/benchmarks/test_mixed_load.py",
+    "tests/server/gate/test_gate.py",
+    "tests/server/gate/test_health.py",
+    "tests/server/gate/test_http_server.py",
+    "tests/server/gate/test_progress.py",
+}
+ALONE_YET: set[str] = {
+    "tests/entrypoint/diagnosis/test_corpus.py",
+    "tests/entrypoint/diagnosis/test_held_out.py",
+    "tests/entrypoint/store/tarballs/test_formats.py",
+    "tests/entrypoint/store/tarballs/test_killed.py",
+    "tests/server/gate/test_limits.py",
+}
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def python_files(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+@cache
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+def mirror(module: Path) -> Path:
+    """Return where the tests of a module belong."""
+    name = module.stem.strip("_")
+    return TESTS / module.relative_to(ROOT).with_name(f"test_{name}.py")
+
+
+def modules() -> list[Path]:
+    return [path for path in python_files(*CODE) if path.name != "__init__.py"]
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Yield the dotted names that a module imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def belongs_to_pytest(dotted: str) -> bool:
+    """Return whether a dotted name is a test module or a conftest of this suite."""
+    parts = dotted.split(".")
+    path = ROOT.joinpath(*parts).with_suffix(".py")
+    return (
+        parts[0] == "tests"
+        and path.is_file()
+        and (path.name == "conftest.py" or path.name.startswith("test_"))
+    )
+
+
+def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def claims(name: str) -> bool:
+    """Return whether a test's name says more than what it is about."""
+    return len([word for word in name.split("_")[1:] if word not in ARTICLES]) > 1
+
+
+def test_no_module_imports_from_a_test_module() -> None:
+    wrong = [
+        f"{relative(path)}: {name}"
+        for path in python_files("tests", "benchmarks", *CODE)
+        for name in imported(parse(path))
+        if belongs_to_pytest(name)
+    ]
+    assert not wrong, "move what they share to tests/support"
+
+
+def test_every_module_has_its_test_module() -> None:
+    missing = {relative(path) for path in modules() if not mirror(path).is_file()}
+    assert missing - WITHOUT_TESTS_YET == set(WITHOUT_TESTS)
+
+
+def test_every_test_module_belongs_to_a_module() -> None:
+    mirrors = {mirror(path) for path in modules()}
+    mirrors |= {mirror(path.parent) for path in python_files(*CODE) if path.name == "__init__.py"}
+    alone = {
+        relative(path)
+        for folder in CODE
+        for path in (TESTS / folder).rglob("test_*.py")
+        if path not in mirrors
+    }
+    assert alone - ALONE_YET == set(TESTS_OF_SEVERAL)
+
+
+def test_no_coroutine_called_scenario_is_hidden_in_a_test() -> None:
+    nested = {
+        relative(path)
+        for path in python_files("tests")
+        for outer in functions(parse(path))
+        for node in ast.walk(outer)
+        if node is not outer and isinstance(node, ast.AsyncFunctionDef) and node.name == "scenario"
+    }
+    assert not nested - NESTED_YET, "write `async def test_...` or a helper that takes a coroutine"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("test_json", False),
+        ("test_a_cache", False),
+        ("test_no_secret", False),
+        ("test_arg_wins", True),
+        ("test_a_dangling_link_is_refused", True),
+    ],
+)
+def test_a_name_of_one_word_claims_nothing(name: str, expected: bool) -> None:
+    assert claims(name) is expected
+
+
+def test_every_test_name_claims_something() -> None:
+    wrong = [
+        f"{relative(path)}: {function.name}"
+        for path in python_files("tests")
+        if path.name.startswith("test_") and relative(path) not in UNNAMED_YET
+        for function in functions(parse(path))
+        if function.name.startswith("test_") and not claims(function.name)
+    ]
+    assert not wrong
+
+
+def test_no_test_name_is_used_more_than_twice() -> None:
+    """A name that fits in three places says too little."""
+    names = Counter(
+        function.name
+        for path in python_files("tests")
+        if path.name.startswith("test_") and relative(path) not in UNNAMED_YET
+        for function in functions(parse(path))
+        if function.name.startswith("test_")
+    )
+    assert [name for name, count in names.items() if count > 2 and name not in REPEATED_YET] == []

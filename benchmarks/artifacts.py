@@ -60,7 +60,7 @@ from server.tarball import TarballLoader
 begin = time.perf_counter()
 if side == "tarball":
     request = Request("Synthetic/Two-GB", None, (), Path(archive), True, None, Path(into), True)
-    model = fetch_model(find_model(request), request, lambda done, total: None)
+    model = fetch_model(find_model(request), request, lambda progress: None)
     path = model.path
     os.environ[TARBALL_VARIABLE] = str(path.parent / TARBALL_INDEX)
     loader = TarballLoader(LoadConfig(load_format=TARBALL_FORMAT))
@@ -83,7 +83,7 @@ from entrypoint.store.model import Request
 archive, into = map(Path, sys.argv[1:])
 request = Request("Synthetic/Two-GB", None, (), archive, True, None, into)
 begin = time.perf_counter()
-fetch_model(find_model(request), request, lambda done, total: None)
+fetch_model(find_model(request), request, lambda progress: None)
 print(time.perf_counter() - begin)
 """
 FIND = """\

@@ -29,6 +29,7 @@ from entrypoint.settings import KSERVE_MOUNT, Settings, cache_roots, near_misses
 from entrypoint.shared.handover import Phase
 from entrypoint.status.listener import check_certificate
 from entrypoint.store.model import Model, Request
+from entrypoint.store.progress import OnProgress
 from entrypoint.store.search.find import find_model
 from entrypoint.store.verification.demand import Demand, check_demand
 
@@ -158,7 +159,7 @@ def plan_launch(environ: Mapping[str, str]) -> LaunchPlan:
 def prepare_launch(
     drafted: Draft,
     enter: Callable[[Phase], None],
-    progress: Callable[[int, int], None],
+    on_progress: OnProgress,
     planned: Callable[[LaunchPlan], None] = lambda plan: None,
 ) -> LaunchPlan:
     """Return the plan of a launch whose model is on the disk and has passed what it must.
@@ -168,7 +169,7 @@ def prepare_launch(
     Args:
         drafted: The launch so far.
         enter: Called with the phase, if the model has to be fetched, hashed or converted.
-        progress: Called with the bytes that are there, and their total.
+        on_progress: Called with each change of the bytes done in a phase.
         planned: Called with the plan as it is before anything is fetched.
 
     Raises:
@@ -182,13 +183,13 @@ def prepare_launch(
         from entrypoint.store.search.artifact import pull_artifact
 
         enter(Phase.DOWNLOAD)
-        model = pull_artifact(model, drafted.request, progress)
+        model = pull_artifact(model, drafted.request, on_progress)
         plan = drafted.plan(model)
     if not model.on_disk:
         from entrypoint.store.fetch import fetch_model
 
         enter(Phase.DOWNLOAD if model.path is None else Phase.UNPACK)
-        model = fetch_model(model, drafted.request, progress)
+        model = fetch_model(model, drafted.request, on_progress)
         plan = drafted.plan(model)
     if drafted.demand.anything:
         from entrypoint.store.verification.enforce import verify_model
@@ -196,7 +197,7 @@ def prepare_launch(
 
         if drafted.demand.hashes:
             enter(Phase.VERIFY)
-        verify_model(model, drafted.demand, processors(), progress)
+        verify_model(model, drafted.demand, processors(), on_progress)
     weights = drafted.openvino_weights(model)
     if weights is not None and not weights.whole:
         from entrypoint.openvino.convert import convert, converter_environment, find_converter

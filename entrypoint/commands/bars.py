@@ -1,43 +1,45 @@
-"""The progress of long work, on standard error: bars on a terminal, else a line now and then."""
+"""Progress on standard error: bars on a terminal, elsewhere a line every few seconds."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import IO, Any
 
+from entrypoint.store.progress import Progress
 from entrypoint.units import human_bytes
 
 LINE_SECONDS = 10.0
-"""How often a line is printed where there is no terminal."""
+"""Seconds between two lines, where there is no terminal."""
 
 
-class Progress:
-    """Shows how many bytes are done, in all and of each file. Safe to call from any thread.
+class ProgressBar:
+    """Shows the progress of long work: call it with each :class:`Progress`, from any thread.
 
-    A context manager. Work that ends within :data:`LINE_SECONDS` prints no line.
+    A context manager. Bytes that were done before the first call do not count. Work that ends
+    within :data:`LINE_SECONDS` prints no line.
 
     Args:
-        what: The verb, as ``"pack"``.
-        total: Bytes in all.
-        stream: Where to; bars if it is a terminal.
+        verb: The work, such as ``"pack"``.
+        stream: Where to write; bars appear if it is a terminal.
     """
 
-    def __init__(self, what: str, total: int, stream: IO[str] | None = None):
-        self.done = 0
-        self.total = total
-        self._what = what
+    def __init__(self, verb: str, stream: IO[str] | None = None):
+        self._verb = verb
         self._stream = stream or sys.stderr
+        self._draws = self._stream.isatty()
         self._lock = threading.Lock()
-        self._started = self._told = time.monotonic()
+        self._started = self._printed = time.monotonic()
+        self._total: int | None = None
+        self._initial = 0
+        self._closed = False
         self._bar: Any = None
         self._files: dict[str, Any] = {}
 
-    def __enter__(self) -> Progress:
-        if self._stream.isatty():
-            self._bar = self._new_bar(self._what, self.total)
+    def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(
@@ -47,48 +49,62 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         with self._lock:
-            for bar in (*self._files.values(), self._bar):
-                if bar is not None:
-                    bar.close()
-            self._files.clear()
+            self._closed = True
+            self._close()
 
-    def start(self, name: str, size: int) -> None:
-        """Show a file of so many bytes from now on."""
-        if self._bar is not None:
-            with self._lock:
-                self._files[name] = self._new_bar(name, size, leave=False)
-
-    def advance(self, count: int, name: str | None = None) -> None:
-        """Count bytes, of a file if it is named; negative where they have to be done again."""
+    def __call__(self, progress: Progress) -> None:
+        """Show a state of the work."""
         with self._lock:
-            self.done += count
-            if self._bar is not None:
-                self._bar.update(count)
-                if name in self._files:
-                    self._files[name].update(count)
+            if self._closed:
+                return
+            if progress.total != self._total:
+                self._begin(progress)
+            if self._draws:
+                self._draw(progress)
                 return
             now = time.monotonic()
-            if now - self._told >= LINE_SECONDS:
-                self._told = now
-                print(self._line(now), file=self._stream, flush=True)
+            if now - self._printed >= LINE_SECONDS:
+                self._printed = now
+                print(self._line(progress, now), file=self._stream, flush=True)
 
-    def finish(self, name: str) -> None:
-        """Show a file no longer."""
-        with self._lock:
-            bar = self._files.pop(name, None)
-            if bar is not None:
-                bar.close()
+    def _begin(self, progress: Progress) -> None:
+        """Start to show work, or its next stage, which has another total."""
+        self._close()
+        self._started = self._printed = time.monotonic()
+        self._total, self._initial = progress.total, progress.done
 
-    def _line(self, now: float) -> str:
-        rate = self.done / (now - self._started)
-        line = f"{self._what}: {human_bytes(self.done)} of {human_bytes(self.total)}"
-        line += f", {human_bytes(rate)}/s"
-        return line + (f", {(self.total - self.done) / rate:.0f} s left" if rate > 0 else "")
+    def _close(self) -> None:
+        self._draw_files({})
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
-    def _new_bar(self, name: str, total: int, leave: bool = True) -> Any:
+    def _draw(self, progress: Progress) -> None:
+        done, total = progress.done - self._initial, progress.total - self._initial
+        if self._bar is None and total:
+            self._bar = self._new_bar(self._verb, total, done)
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
+        self._draw_files(progress.files)
+
+    def _draw_files(self, files: Mapping[str, tuple[int, int]]) -> None:
+        for name in self._files.keys() - files.keys():
+            self._files.pop(name).close()
+        for name, (done, size) in files.items():
+            if name not in self._files:
+                self._files[name] = self._new_bar(name, size, done, leave=False)
+            self._files[name].update(done - self._files[name].n)
+
+    def _line(self, progress: Progress, now: float) -> str:
+        done, total = progress.done - self._initial, progress.total - self._initial
+        rate = done / (now - self._started)
+        line = f"{self._verb}: {human_bytes(done)} of {human_bytes(total)}, {human_bytes(rate)}/s"
+        return line + (f", {(total - done) / rate:.0f} s left" if rate > 0 else "")
+
+    def _new_bar(self, name: str, total: int, initial: int, leave: bool = True) -> Any:
         from tqdm import tqdm
 
         return tqdm(
-            desc=name, total=total, leave=leave, file=self._stream, unit="B", unit_scale=True,
-            unit_divisor=1024,
+            desc=name, total=total, initial=initial, leave=leave, file=self._stream, unit="B",
+            unit_scale=True, unit_divisor=1024,
         )  # fmt: skip

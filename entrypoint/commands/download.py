@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from entrypoint.commands.arguments import add_json, add_max_workers
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from entrypoint.commands.arguments import Commands
     from entrypoint.settings import Settings
     from entrypoint.store.hub.client import Fetched, Order
-    from entrypoint.store.hub.messages import Listing, Report
 
 EPILOG = """\
 Without --format and --include, what the engine loads is downloaded: the safetensors files where
@@ -95,6 +94,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Download, and print where the model is."""
+    from entrypoint.commands.bars import ProgressBar
     from entrypoint.settings import read_settings
     from entrypoint.store.hub.client import fetch
 
@@ -103,8 +103,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if arguments.dry_run:
         fetched = fetch(order, dry_run=True)
     else:
-        with Bars() as bars:
-            fetched = fetch(order, listing=bars.begin, report=bars.show)
+        with ProgressBar("download") as bar:
+            fetched = fetch(order, on_progress=bar)
         _check(order, fetched.path)
         if tarball is not None:
             _pack(fetched, tarball)
@@ -135,11 +135,14 @@ def _tarball(arguments: argparse.Namespace, order: Order) -> Path | None:
 
 
 def _pack(fetched: Fetched, tarball: Path) -> None:
+    from entrypoint.commands.bars import ProgressBar
     from entrypoint.store.tarballs.pack import pack_model
     from entrypoint.store.tarballs.source import find_source
     from entrypoint.store.writing.threads import processors
 
-    pack_model(find_source(str(fetched.path), ()), tarball, threads=processors())
+    source = find_source(str(fetched.path), ())
+    with ProgressBar("pack") as bar:
+        pack_model(source, tarball, threads=processors(), on_progress=bar)
 
 
 def _order(arguments: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> Order:
@@ -206,43 +209,6 @@ def _check(order: Order, snapshot: Path) -> None:
     if problems:
         listed = ", ".join(f"{name} ({problem})" for name, problem in list(problems.items())[:3])
         tell(f"what was downloaded cannot be served yet: {listed}")
-
-
-class Bars:
-    """The progress display of a download."""
-
-    def __init__(self) -> None:
-        self._progress: Any = None
-        self._shown: dict[str, int] = {}
-
-    def __enter__(self) -> Bars:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if self._progress is not None:
-            self._progress.__exit__(*error)
-
-    def begin(self, listing: Listing) -> None:
-        """Show how much there is to fetch."""
-        from entrypoint.commands.bars import Progress
-
-        missing = sum(file["bytes"] - file["there"] for file in listing["files"])
-        if missing:
-            self._progress = Progress("download", missing).__enter__()
-
-    def show(self, report: Report) -> None:
-        """Show how far each file is."""
-        if self._progress is None:
-            return
-        for name, (done, size) in report["files"].items():
-            before = self._shown.get(name, 0)
-            if name not in self._shown:
-                self._progress.start(name, size)
-            if done != before:
-                self._progress.advance(done - before, name)
-            if before != done == size:
-                self._progress.finish(name)
-            self._shown[name] = done
 
 
 def _as_json(order: Order, fetched: Fetched, tarball: Path | None, *, dry_run: bool) -> str:

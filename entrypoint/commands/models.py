@@ -12,6 +12,7 @@ from entrypoint.commands.arguments import add_json
 
 if TYPE_CHECKING:
     from entrypoint.commands.arguments import Commands
+    from entrypoint.store.progress import Progress
 
 EPILOG = """\
 To serve one: MODEL_ID=<model> inference-server serve, with REVISION=<revision> where it is not
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     with _Reading() as reading:
         try:
             items = take_inventory(
-                roots, settings.model_tarball, catalogue, arguments.full, reading.told
+                roots, settings.model_tarball, catalogue, arguments.full, reading.show
             )
         finally:
             catalogue.save()
@@ -95,7 +96,6 @@ class _Reading:
 
         self._stack = ExitStack()
         self._path: Path | None = None
-        self._done = 0
 
     def __enter__(self) -> _Reading:
         return self
@@ -103,13 +103,12 @@ class _Reading:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def told(self, path: Path, done: int, total: int) -> None:
-        """Show so many bytes of a tarball."""
-        from entrypoint.commands.bars import Progress
+    def show(self, path: Path, progress: Progress) -> None:
+        """Show how far a tarball has been read."""
+        from entrypoint.commands.bars import ProgressBar
 
         if path != self._path:
             self._stack.close()
-            self._progress = self._stack.enter_context(Progress(f"read {path.name}", total))
-            self._path, self._done = path, 0
-        self._progress.advance(done - self._done)
-        self._done = done
+            self._bar = self._stack.enter_context(ProgressBar(f"read {path.name}"))
+            self._path = path
+        self._bar(progress)

@@ -50,6 +50,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Pack, and print what was made."""
+    from entrypoint.commands.bars import ProgressBar
     from entrypoint.settings import cache_roots, read_settings
     from entrypoint.store.tarballs.compress import SUFFIX
     from entrypoint.store.tarballs.pack import pack_model
@@ -65,12 +66,14 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     )
     compression: Compression = "zstd" if arguments.zstd else "gzip" if arguments.gzip else "none"
     name = source.repository.replace("/", "--") + SUFFIX[compression]
-    packed = pack_model(
-        source,
-        Path(arguments.output or name),
-        compression=compression,
-        threads=arguments.threads or processors(),
-    )
+    with ProgressBar("pack") as bar:
+        packed = pack_model(
+            source,
+            Path(arguments.output or name),
+            compression=compression,
+            threads=arguments.threads or processors(),
+            on_progress=bar,
+        )
     if arguments.json:
         document = {
             "path": str(packed.path),

@@ -39,7 +39,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Pull, and say where the file is."""
-    from entrypoint.commands.bars import Progress
+    from entrypoint.commands.bars import ProgressBar
     from entrypoint.settings import read_settings
     from entrypoint.store.objects.checksum import SAID
     from entrypoint.store.objects.pull import find_object, pull
@@ -54,8 +54,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     target = Path(destination)
     if destination.endswith("/") or os.path.isdir(destination):
         target /= uri.name
-    with Progress("pull", state.size) as progress:
-        pulled = pull(store, state, target, arguments.max_workers, progress.advance)
+    with ProgressBar("pull") as bar:
+        pulled = pull(store, state, target, arguments.max_workers, bar)
     if arguments.json:
         print(
             json.dumps(

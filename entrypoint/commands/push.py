@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Push, and say where the tarball is now."""
     from dataclasses import asdict
 
-    from entrypoint.commands.bars import Progress
+    from entrypoint.commands.bars import ProgressBar
     from entrypoint.pod.scratch import scratch_directory
     from entrypoint.settings import read_settings
     from entrypoint.store.objects.push import hash_file, push, unreadable
@@ -53,22 +53,15 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     settings = read_settings(environ)
     source: Path = arguments.tarball
     try:
-        size = source.stat().st_size
+        source.stat()
         uri = _target(source, arguments.uri, arguments.family)
     except OSError as error:
         raise unreadable(source, error) from error
     store = open_store(uri, settings, arguments.max_workers)
-    with Progress("hash", size) as progress:
-        sha256 = hash_file(source, progress.advance)
-    with Progress("push", size) as progress:
-        pushed = push(
-            store,
-            source,
-            sha256,
-            scratch_directory(environ),
-            arguments.max_workers,
-            progress.advance,
-        )
+    with ProgressBar("hash") as bar:
+        sha256 = hash_file(source, bar)
+    with ProgressBar("push") as bar:
+        pushed = push(store, source, sha256, scratch_directory(environ), arguments.max_workers, bar)
     if arguments.json:
         print(json.dumps({"uri": str(uri), "sha256": sha256, **asdict(pushed)}))
     elif not pushed.sent_bytes:
@@ -81,7 +74,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def _target(source: Path, text: str, family: str | None) -> ObjectUri:
     """The object: what the URI names, or in a folder what the convention says."""
-    from entrypoint.commands.bars import Progress
+    from entrypoint.commands.bars import ProgressBar
     from entrypoint.errors import UsageError
     from entrypoint.store.objects.convention import describe
     from entrypoint.store.uri import conventional_key, parse_uri
@@ -94,8 +87,8 @@ def _target(source: Path, text: str, family: str | None) -> ObjectUri:
                 hint="Leave --family out, or end the URI in '/'.",
             )
         return uri
-    with Progress("read", source.stat().st_size) as progress:
-        described = describe(source, lambda done, total: progress.advance(done - progress.done))
+    with ProgressBar("read") as bar:
+        described = describe(source, bar)
     return uri.with_key(
         conventional_key(
             uri.key,

@@ -48,6 +48,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Sign, and print where the signature is."""
+    from entrypoint.commands.bars import ProgressBar
     from entrypoint.errors import StorageError, UsageError
     from entrypoint.store.verification.signature import Signer, sign, signature_beside
     from entrypoint.store.verification.verify import verify
@@ -65,7 +66,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         Path(certificate) if certificate else None,
         tuple(Path(file) for file in arguments.certificate_chain or ()),
     )
-    verification = verify(path, threads=arguments.threads or processors())
+    with ProgressBar("verify") as bar:
+        verification = verify(path, threads=arguments.threads or processors(), on_progress=bar)
     verification.check()
     files, hashes = verification.only_model()
     target = Path(arguments.output or signature_beside(path)).absolute()

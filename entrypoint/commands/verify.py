@@ -63,16 +63,19 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Verify, and print what was found."""
+    from entrypoint.commands.bars import ProgressBar
     from entrypoint.store.verification.verify import verify
     from entrypoint.store.writing.threads import processors
 
     path = Path(arguments.path).absolute()
     trust = _trust(arguments)
-    verification = verify(
-        path,
-        manifest=_manifest(arguments.manifest),
-        threads=arguments.threads or processors(),
-    )
+    with ProgressBar("verify") as bar:
+        verification = verify(
+            path,
+            manifest=_manifest(arguments.manifest),
+            threads=arguments.threads or processors(),
+            on_progress=bar,
+        )
     verification.check()
     signature = None
     if trust is not None:

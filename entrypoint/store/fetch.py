@@ -18,6 +18,7 @@ from entrypoint.store.disk.folder import why_unreadable
 from entrypoint.store.disk.integrity import read_config
 from entrypoint.store.disk.weights import weight_bytes
 from entrypoint.store.model import Model, Request
+from entrypoint.store.progress import OnProgress
 from entrypoint.store.search.artifact import fetch_artifact, is_uri
 from entrypoint.store.search.trail import Trail
 from entrypoint.store.tarballs.tarball import locked, partial_target, remove_leftovers
@@ -25,17 +26,15 @@ from entrypoint.store.tarballs.tarball import locked, partial_target, remove_lef
 if TYPE_CHECKING:
     from entrypoint.store.tarballs.packed import Packed
 
-Progress = Callable[[int, int], None]
 
-
-def fetch_model(model: Model, request: Request, progress: Progress) -> Model:
+def fetch_model(model: Model, request: Request, on_progress: OnProgress) -> Model:
     """Bring the model that ``find_model`` found onto the disk, if it is not there.
 
     Args:
         model: What was found.
         request: What was asked for.
-        progress: Called with the bytes done and their total, as counted by the way: of the
-            archive for a tarball, of the files for the hub.
+        on_progress: Called with each change: of the archive's bytes for a tarball, of the files'
+            for the hub.
 
     Returns:
         The model with the path of its directory, checked.
@@ -52,19 +51,19 @@ def fetch_model(model: Model, request: Request, progress: Progress) -> Model:
     if model.on_disk:
         return model
     if model.source == "object-store" or is_uri(request.model_id):
-        return fetch_artifact(model, request, progress)
+        return fetch_artifact(model, request, on_progress)
     if model.packed is not None:
         assert model.path is not None
-        _lay_out_once(model, model.packed, model.path, progress)
+        _lay_out_once(model, model.packed, model.path, on_progress)
         return replace(model, archive=None)
     if model.source == "hub":
         from entrypoint.store.hub.client import download
 
-        snapshot = download(model, request, progress)
+        snapshot = download(model, request, on_progress)
     else:
         assert model.archive is not None
         assert model.path is not None
-        _unpack_once(model, model.archive, model.path, request, progress)
+        _unpack_once(model, model.archive, model.path, request, on_progress)
         found = open_tree(model.path, request.model_id, request.revision)
         if isinstance(found, RevisionProblem):
             trail = Trail(request)
@@ -97,23 +96,23 @@ def fetch_model(model: Model, request: Request, progress: Progress) -> Model:
 
 
 def _unpack_once(
-    model: Model, archive: Path, target: Path, request: Request, progress: Progress
+    model: Model, archive: Path, target: Path, request: Request, on_progress: OnProgress
 ) -> None:
     """Unpack ``archive`` to ``target``, unless another process has done so meanwhile."""
     from entrypoint.store.tarballs.unpack import unpack
 
     def fill(partial: Path) -> None:
-        unpack(archive, partial, request.model_id, progress)
+        unpack(archive, partial, request.model_id, on_progress)
 
     _make_once(archive, target, model.bytes, fill)
 
 
-def _lay_out_once(model: Model, packed: Packed, path: Path, progress: Progress) -> None:
+def _lay_out_once(model: Model, packed: Packed, path: Path, on_progress: OnProgress) -> None:
     """Unpack what is not read in the tarball, unless another process has done so meanwhile."""
     from entrypoint.store.tarballs.packed import unpack_small
 
     def fill(partial: Path) -> None:
-        unpack_small(packed, partial, path.name, progress)
+        unpack_small(packed, partial, path.name, on_progress)
 
     _make_once(packed.files.archive, path.parent, packed.small_bytes, fill)
 

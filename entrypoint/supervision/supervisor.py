@@ -27,6 +27,7 @@ from entrypoint.status.document import status_document
 from entrypoint.status.server import OPEN, Guard, StatusServer
 from entrypoint.status.timeline import Timeline
 from entrypoint.status.timings import expected_seconds, launch_key, remember
+from entrypoint.store import progress
 from entrypoint.supervision.engine_output import EngineOutput
 from entrypoint.supervision.engine_process import (
     COMMAND,
@@ -88,8 +89,9 @@ class Progress:
         """Say what will be launched, as far as it is known before the model is there."""
         self._loop.call_soon_threadsafe(self._supervisor.expect, plan)
 
-    def bytes(self, done: int, total: int) -> None:
-        """Say how many bytes of the model are there, of how many."""
+    def bytes(self, progress: progress.Progress) -> None:
+        """Report how many bytes of the phase's work are done."""
+        done, total = progress.done, progress.total
         now = time.monotonic()
         timeline = self._supervisor.timeline
         timeline.pass_bytes(done, total, now)

@@ -7,6 +7,7 @@ import pytest
 from entrypoint.errors import ModelNotFound, SettingError
 from entrypoint.launch import draft, plan_launch, prepare_launch
 from entrypoint.shared.handover import OPENVINO_MODEL_VARIABLE, Phase
+from entrypoint.store.progress import Progress, ignore_progress
 from entrypoint.store.tarballs.catalogue import CATALOGUE
 from tests.support.environments import environment
 from tests.support.models import (
@@ -71,7 +72,7 @@ class TestCatalogue:
         environ = environment(tmp_path)
         plan_launch(environ)
         assert not (tmp_path / "scratch").exists()
-        prepare_launch(draft(environ), lambda phase: None, lambda done, total: None)
+        prepare_launch(draft(environ), lambda phase: None, ignore_progress)
         assert (tmp_path / "scratch" / "inference-server" / CATALOGUE).is_file()
 
 
@@ -90,13 +91,13 @@ class TestCacheRoots:
 class TestPrepare:
     def test_the_scratch_directory_is_there_afterwards(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "cache", "Org/Model")
-        prepare_launch(draft(environment(tmp_path)), lambda _: None, lambda *_: None)
+        prepare_launch(draft(environment(tmp_path)), lambda _: None, ignore_progress)
         assert (tmp_path / "scratch" / "inference-server").is_dir()
 
     def test_a_model_on_the_disk_is_not_fetched(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "cache", "Org/Model")
         phases: list[Phase] = []
-        made = prepare_launch(draft(environment(tmp_path)), phases.append, lambda *_: None)
+        made = prepare_launch(draft(environment(tmp_path)), phases.append, ignore_progress)
         assert made.model.source == "cache"
         assert phases == []
 
@@ -104,16 +105,16 @@ class TestPrepare:
         write_files(tmp_path / "packed" / "Model", model_files())
         pack(tmp_path / "packed", tmp_path / "cache" / "Model.tar.gz", "gzip")
         phases: list[Phase] = []
-        read: list[tuple[int, int]] = []
+        read: list[Progress] = []
         drafted = draft(environment(tmp_path))
-        made = prepare_launch(drafted, phases.append, lambda *both: read.append(both))
+        made = prepare_launch(drafted, phases.append, read.append)
         assert phases == [Phase.UNPACK]
-        assert read[-1][0] > 0
+        assert read[-1].done > 0
         assert made.model.path is not None
         assert (made.model.path / "model.safetensors").stat().st_size > 4
         assert made.model.config["architectures"] == ["FalconForCausalLM"]
 
-        again = prepare_launch(drafted, phases.append, lambda *_: None)
+        again = prepare_launch(drafted, phases.append, ignore_progress)
         assert phases == [Phase.UNPACK]
         assert again.model.path == made.model.path
 
@@ -135,7 +136,7 @@ class TestPrepare:
         )
         phases: list[Phase] = []
         for _ in range(2):
-            made = prepare_launch(drafted, phases.append, lambda *_: None)
+            made = prepare_launch(drafted, phases.append, ignore_progress)
         assert phases == [Phase.CONVERT]
         assert Path(made.env[OPENVINO_MODEL_VARIABLE], "openvino_model.xml").is_file()
 
@@ -143,7 +144,7 @@ class TestPrepare:
         write_snapshot(tmp_path / "cache", "Org/Model")
         drafted = draft(environment(tmp_path, MODEL_ID="Org/Modell"))
         with pytest.raises(ModelNotFound, match="Did you mean 'Org/Model'"):
-            prepare_launch(drafted, lambda _: None, lambda *_: None)
+            prepare_launch(drafted, lambda _: None, ignore_progress)
 
 
 class TestArtifact:
@@ -162,11 +163,11 @@ class TestArtifact:
         open_s3().client.upload_file(str(archive), BUCKET, KEY)
         environ = environment(tmp_path, **{"MODEL_ID": "", variable: URI})
         phases: list[Phase] = []
-        made = prepare_launch(draft(environ), phases.append, lambda done, total: None)
+        made = prepare_launch(draft(environ), phases.append, ignore_progress)
         assert phases == [Phase.DOWNLOAD, Phase.UNPACK]
         assert made.served_model_names == ("Org--Model", "org--model")  # what it holds counts
         assert Path(made.argv[0]).is_relative_to(tmp_path / "scratch")
-        again = prepare_launch(draft(environ), phases.append, lambda done, total: None)
+        again = prepare_launch(draft(environ), phases.append, ignore_progress)
         assert again.argv == made.argv
         assert len(phases) == 2
 

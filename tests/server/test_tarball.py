@@ -58,7 +58,7 @@ def laid_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     packed = packed_model(files, {})
     assert packed is not None
     (tmp_path / "out").mkdir()
-    unpack_small(packed, tmp_path / "out", "laid-out", lambda done, total: None)
+    unpack_small(packed, tmp_path / "out", "laid-out", lambda progress: None)
     monkeypatch.setenv(TARBALL_VARIABLE, str(tmp_path / "out" / TARBALL_INDEX))
     return tmp_path / "out" / "laid-out"
 

@@ -179,7 +179,3 @@ def run_unprivileged(script: str, *arguments: Path) -> subprocess.CompletedProce
     )
     command = [sys.executable, "-c", whole, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def ignore_progress(done: int, total: int) -> None:
-    """Report nothing."""

@@ -16,6 +16,7 @@ from werkzeug.serving import make_server
 
 from entrypoint.settings import Settings, read_settings
 from entrypoint.store.objects.s3 import S3Store
+from entrypoint.store.progress import Progress
 from entrypoint.store.uri import parse_uri
 
 BUCKET = "models-of-ours"
@@ -117,13 +118,11 @@ def random_file(path: Path, size: int, seed: int = 1) -> Path:
     return path
 
 
-class Told:
-    """Adds up what a transfer tells of its progress."""
+class LastProgress:
+    """Remembers how far a transfer has come."""
 
     def __init__(self) -> None:
         self.bytes = 0
-        self._lock = threading.Lock()
 
-    def __call__(self, count: int) -> None:
-        with self._lock:
-            self.bytes += count
+    def __call__(self, progress: Progress) -> None:
+        self.bytes = progress.done

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +17,11 @@ from entrypoint.pod.scratch import can_write
 from entrypoint.store.disk.cache import Snapshot
 from entrypoint.store.disk.folder import why_unreadable
 from entrypoint.store.disk.integrity import check_model
-from entrypoint.store.hub.messages import Job, ListedFile, Listing, Report
+from entrypoint.store.hub.messages import Job, ListedFile, Listing
 from entrypoint.store.hub.refusal import explain
 from entrypoint.store.hub.selection import Format
 from entrypoint.store.model import Model, Request
+from entrypoint.store.progress import OnProgress, Progress, ignore_progress
 
 COMMAND = (sys.executable, "-P", "-m", "entrypoint.store.hub.downloader")
 PACKAGES = Path(__file__).parents[3]
@@ -87,22 +88,18 @@ class Fetched:
         return sum(file["bytes"] - file["there"] for file in self.files)
 
 
-def ignore(message: object) -> None:
-    """Report nothing."""
-
-
 def tell(text: str) -> None:
     """Say on standard error what was tried again, and why."""
     print(f"inference-server: {text}", file=sys.stderr, flush=True)
 
 
-def download(model: Model, request: Request, progress: Callable[[int, int], None]) -> Snapshot:
+def download(model: Model, request: Request, on_progress: OnProgress) -> Snapshot:
     """Download what the engine loads to the first cache root that can be written to.
 
     Args:
         model: What was found, for the error.
         request: What was asked for.
-        progress: Called with the bytes that are there, and their total.
+        on_progress: Called with each change of the bytes that have arrived.
 
     Raises:
         IncompleteModel: The repository itself is not whole.
@@ -117,7 +114,7 @@ def download(model: Model, request: Request, progress: Callable[[int, int], None
         endpoint=os.environ.get("HF_ENDPOINT") or None,
         searched=model.searched,
     )
-    fetched = fetch(order, report=lambda report: progress(report["done"], report["total"]))
+    fetched = fetch(order, on_progress=on_progress)
     size = check_model(
         fetched.path, hint=f"Its repository is not whole; tell {request.model_id}'s owner."
     )
@@ -164,16 +161,14 @@ def fetch(
     order: Order,
     *,
     dry_run: bool = False,
-    listing: Callable[[Listing], object] = ignore,
-    report: Callable[[Report], object] = ignore,
+    on_progress: OnProgress = ignore_progress,
 ) -> Fetched:
     """Download what is ordered; what is there already is not fetched again.
 
     Args:
         order: What to download.
         dry_run: Only ask what there is, and write nothing.
-        listing: Called once, before the first byte.
-        report: Called again and again.
+        on_progress: Called with each change of the bytes that have arrived.
 
     Raises:
         ModelNotFound: The hub does not have the model, or not in the wanted format, or does not
@@ -201,10 +196,10 @@ def fetch(
             if "tell" in message:
                 tell(message["tell"])
             elif "total" in message:
-                report(cast(Report, message))
+                files = {name: (done, size) for name, (done, size) in message["files"].items()}
+                on_progress(Progress(message["done"], message["total"], files))
             elif "free" in message:
                 listed = cast(Listing, message)
-                listing(listed)
             else:
                 result = message
     if "path" not in result or listed is None:

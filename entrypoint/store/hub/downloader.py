@@ -255,9 +255,9 @@ class Reporter:
             "done": sum(content.done for content in self._contents),
             "total": sum(content.size for content in self._contents),
             "files": {
-                content.name: (content.done - content.resumed, content.size - content.resumed)
+                content.name: (content.done, content.size)
                 for content in self._contents
-                if content.done != content.resumed
+                if content.resumed < content.done < content.size
             },
         }
 

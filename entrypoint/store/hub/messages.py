@@ -43,7 +43,7 @@ class Listing(TypedDict):
 
 
 class Report(TypedDict):
-    """How far it is: ``done`` of ``total`` bytes, and ``{name: [fetched, to be fetched]}``."""
+    """How far it is: see :class:`~entrypoint.store.progress.Progress`."""
 
     done: int
     total: int

@@ -6,7 +6,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from entrypoint.errors import (
     StoreError,
 )
 from entrypoint.store.objects.checksum import SAID
+from entrypoint.store.progress import OnProgress, Progress
 from entrypoint.store.uri import without_secret
 
 # -P: the folder that this runs in must not lend it modules
@@ -30,17 +31,15 @@ PLAIN = {kind.code: kind for kind in (MachineError, SettingError, StorageError, 
 log = logging.getLogger("inference-server")
 
 
-def pull_in_child(
-    uri: str, target: Path, variable: str, progress: Callable[[int, int], None]
-) -> None:
+def pull_in_child(uri: str, target: Path, variable: str, on_progress: OnProgress) -> None:
     """Pull an object to a file.
 
     Args:
         uri: The object.
         target: The file.
         variable: The variable that named it, for the error.
-        progress: Called with the bytes that are there, and their total. What it raises ends the
-            pull, which can be continued.
+        on_progress: Called with each change of the bytes that have arrived. What it raises ends
+            the pull, which can be continued.
 
     Raises:
         InferenceServerError: What :func:`~entrypoint.store.objects.pull.pull` raises.
@@ -57,7 +56,7 @@ def pull_in_child(
             for line in process.stdout:
                 message = json.loads(line)
                 if "done" in message:
-                    progress(message["done"], message["total"])
+                    on_progress(Progress(message["done"], message["total"]))
                 else:
                     result = message
         except BaseException:

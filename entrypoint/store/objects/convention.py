@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from entrypoint.store.disk.cache import (
     choose_commit,
     repository_name,
 )
+from entrypoint.store.progress import OnProgress, ignore_progress
 from entrypoint.store.tarballs.archive import Parts, open_archive, repository_of
 from entrypoint.store.tarballs.compressed import GZIP, is_compressed
 
@@ -62,14 +62,12 @@ class Described:
         return family
 
 
-def describe(
-    archive: Path, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Described:
+def describe(archive: Path, on_progress: OnProgress = ignore_progress) -> Described:
     """Read which model a tarball holds. A compressed one is read from beginning to end.
 
     Args:
         archive: The tarball.
-        progress: Called with the bytes of it that are read, and their total.
+        on_progress: Called with each change of the archive's bytes read.
 
     Raises:
         UsageError: It does not say which one it holds, or holds several.
@@ -80,7 +78,7 @@ def describe(
     refs: dict[str, dict[str, str]] = {}
     links: dict[Parts, Parts] = {}
     configs: dict[Parts, bytes] = {}
-    with open_archive(archive, progress) as opened:
+    with open_archive(archive, on_progress) as opened:
         for parts, member in opened.members():
             inside = repository_of(parts)
             if inside is None:

@@ -20,6 +20,7 @@ from entrypoint.store.objects.parts import MIB, Part, cut, pulled_part_size
 from entrypoint.store.objects.retry import Transient, retrying
 from entrypoint.store.objects.store import Advance, ObjectState, ObjectStore
 from entrypoint.store.objects.workers import Workers
+from entrypoint.store.progress import Counter, OnProgress
 
 log = logging.getLogger("inference-server")
 
@@ -67,7 +68,7 @@ def journal_of(target: Path) -> Path:
 
 
 def pull(
-    store: ObjectStore, state: ObjectState, target: Path, workers: int, advance: Advance
+    store: ObjectStore, state: ObjectState, target: Path, workers: int, on_progress: OnProgress
 ) -> Pulled:
     """Make ``target`` the object; it appears, or changes, only when all is there and compared.
 
@@ -78,7 +79,7 @@ def pull(
         state: Its state now, of :func:`find_object`.
         target: The file; its folder is made.
         workers: Parts that are fetched at once.
-        advance: Told of the bytes that are there.
+        on_progress: Called with each change of the bytes that have arrived.
 
     Raises:
         RefusedArtifact: What arrived is not what was pushed. Nothing of it is kept.
@@ -86,6 +87,7 @@ def pull(
         StorageError: It cannot be written, or there is no room for it.
     """
     partial, journal = partial_of(target), journal_of(target)
+    advance = Counter(state.size, on_progress).advance
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _held(partial) as file:

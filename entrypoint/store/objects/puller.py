@@ -20,6 +20,7 @@ from entrypoint.errors import InferenceServerError, RefusedArtifact
 from entrypoint.settings import read_settings
 from entrypoint.store.objects.pull import find_object, pull
 from entrypoint.store.objects.store import open_store
+from entrypoint.store.progress import Progress
 from entrypoint.store.uri import parse_uri
 
 SECONDS_BETWEEN_REPORTS = 0.5
@@ -34,12 +35,11 @@ def pull_object(text: str, target: Path) -> dict[str, object]:
     """
     store = open_store(parse_uri(text), read_settings(os.environ), WORKERS)
     state = find_object(store)
-    done, lock, ended = 0, threading.Lock(), threading.Event()
+    done, ended = 0, threading.Event()
 
-    def advance(count: int) -> None:
+    def on_progress(progress: Progress) -> None:
         nonlocal done
-        with lock:
-            done += count
+        done = progress.done
 
     def report() -> None:
         while not ended.wait(SECONDS_BETWEEN_REPORTS):
@@ -48,7 +48,7 @@ def pull_object(text: str, target: Path) -> dict[str, object]:
     reporter = threading.Thread(target=report, daemon=True)
     reporter.start()
     try:
-        pulled = pull(store, state, target, WORKERS, advance)
+        pulled = pull(store, state, target, WORKERS, on_progress)
     finally:
         ended.set()
         reporter.join()

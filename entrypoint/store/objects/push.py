@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from entrypoint.errors import StorageError, StoreError
 from entrypoint.store.disk.folder import why_unreadable
 from entrypoint.store.objects.parts import MIB
-from entrypoint.store.objects.store import Advance, ObjectStore
+from entrypoint.store.objects.store import ObjectStore
+from entrypoint.store.progress import Counter, OnProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Pushed:
     replaced: bool
 
 
-def hash_file(path: Path, advance: Advance) -> str:
+def hash_file(path: Path, on_progress: OnProgress) -> str:
     """Return the SHA-256 of a file, hexadecimal.
 
     Raises:
@@ -37,16 +39,22 @@ def hash_file(path: Path, advance: Advance) -> str:
     buffer = memoryview(bytearray(MIB))
     try:
         with path.open("rb", buffering=0) as file:
+            counter = Counter(os.fstat(file.fileno()).st_size, on_progress)
             while count := file.readinto(buffer):
                 digest.update(buffer[:count])
-                advance(count)
+                counter.advance(count)
     except OSError as error:
         raise unreadable(path, error) from error
     return digest.hexdigest()
 
 
 def push(
-    store: ObjectStore, source: Path, sha256: str, scratch: Path, workers: int, advance: Advance
+    store: ObjectStore,
+    source: Path,
+    sha256: str,
+    scratch: Path,
+    workers: int,
+    on_progress: OnProgress,
 ) -> Pushed:
     """Make the object what ``source`` is; it appears, or changes, only when it is whole.
 
@@ -56,7 +64,7 @@ def push(
         sha256: Its SHA-256, hexadecimal; becomes the object's metadata.
         scratch: Where an upload that was begun is remembered.
         workers: Parts that are sent at once.
-        advance: Told of the bytes that are there.
+        on_progress: Called with each change of the bytes that the store has.
 
     Raises:
         ModelNotFound: The bucket is not there.
@@ -65,6 +73,7 @@ def push(
     """
     before = store.find()
     size = source.stat().st_size
+    advance = Counter(size, on_progress).advance
     if before is not None and (before.sha256, before.size) == (sha256, size):
         advance(size)
         return Pushed(size, 0, False)

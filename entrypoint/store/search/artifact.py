@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
@@ -20,6 +19,7 @@ from entrypoint.store.disk.cache import find_repositories
 from entrypoint.store.disk.directory import find_plain_model
 from entrypoint.store.disk.folder import why_unreadable
 from entrypoint.store.model import Model, Request
+from entrypoint.store.progress import OnProgress
 from entrypoint.store.tarballs.tarball import SUFFIXES, find_tarballs, locked, stem
 from entrypoint.store.uri import (
     EXAMPLES,
@@ -95,13 +95,13 @@ def find_stored(request: Request, searched: tuple[Attempt, ...]) -> Model | None
     return replace(_find(request_in(request, target)), source="object-store")
 
 
-def pull_artifact(model: Model, request: Request, progress: Callable[[int, int], None]) -> Model:
+def pull_artifact(model: Model, request: Request, on_progress: OnProgress) -> Model:
     """Fetch the object of a model that :func:`find_artifact` or :func:`find_stored` has found.
 
     Args:
         model: What was found.
         request: What was asked for.
-        progress: Called with the bytes that are there, and their total.
+        on_progress: Called with each change of the bytes that have arrived.
 
     Returns:
         The model in its tarball, which may still have to be unpacked; as it was, if it is here.
@@ -115,20 +115,20 @@ def pull_artifact(model: Model, request: Request, progress: Callable[[int, int],
     by_uri = is_uri(request.model_id)
     text = request.model_id if by_uri else request.storage_uri or ""
     variable = _variable(request) if by_uri else "STORAGE_URI"
-    _pull_once(text, target_of(request.scratch, parse_uri(text)), variable, progress)
+    _pull_once(text, target_of(request.scratch, parse_uri(text)), variable, on_progress)
     return _find(request)
 
 
-def fetch_artifact(model: Model, request: Request, progress: Callable[[int, int], None]) -> Model:
+def fetch_artifact(model: Model, request: Request, on_progress: OnProgress) -> Model:
     """Fetch a model's object, and unpack its tarball where that is needed; as above."""
-    model = pull_artifact(model, request, progress)
+    model = pull_artifact(model, request, on_progress)
     if model.on_disk:
         return model
     from entrypoint.store.fetch import fetch_model
 
     assert model.archive is not None
     fetched = fetch_model(
-        replace(model, source="tarball"), request_in(request, model.archive), progress
+        replace(model, source="tarball"), request_in(request, model.archive), on_progress
     )
     return replace(fetched, source=model.source)
 
@@ -269,16 +269,14 @@ def _find(request: Request) -> Model:
     return find_model(request)
 
 
-def _pull_once(
-    text: str, target: Path, variable: str, progress: Callable[[int, int], None]
-) -> None:
+def _pull_once(text: str, target: Path, variable: str, on_progress: OnProgress) -> None:
     """Pull an object to its file, unless another process has done so meanwhile."""
     from entrypoint.store.objects.child import pull_in_child
 
     try:
         with locked(target):
             if not target.is_file():
-                pull_in_child(text, target, variable, progress)
+                pull_in_child(text, target, variable, on_progress)
     except OSError as error:
         raise StorageError(
             f"Fetching {without_secret(text)} to {target} failed: {why_unreadable(error)}.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from entrypoint.errors import RefusedArtifact, Source
@@ -13,10 +14,11 @@ from entrypoint.store.disk.directory import is_plain_model
 from entrypoint.store.disk.files import ModelFiles, directory_files
 from entrypoint.store.disk.folder import permission_denied, subfolders, why_unreadable
 from entrypoint.store.disk.integrity import examine_model, is_weight
+from entrypoint.store.progress import Progress
 from entrypoint.store.tarballs.catalogue import Catalogue, Contents
 from entrypoint.store.tarballs.tarball import find_tarballs, stem
 
-Progress = Callable[[Path, int, int], None]
+OnRead = Callable[[Path, Progress], None]
 UNREAD = "compressed: more is known with --full"
 
 
@@ -57,7 +59,7 @@ class Item:
 
 
 def take_inventory(
-    roots: Iterable[Path], tarball: Path | None, catalogue: Catalogue, whole: bool, told: Progress
+    roots: Iterable[Path], tarball: Path | None, catalogue: Catalogue, whole: bool, on_read: OnRead
 ) -> list[Item]:
     """List the models that the places hold, sorted by name, place and revision.
 
@@ -66,7 +68,7 @@ def take_inventory(
         tarball: A tarball, or a directory of them, that is looked into as well.
         catalogue: What is known of tarballs.
         whole: Whether compressed tarballs are read to their end.
-        told: Called with a tarball, the bytes of it read, and their total.
+        on_read: Called with a tarball, and how far it has been read.
     """
     roots = list(dict.fromkeys(roots))
     items: list[Item] = []
@@ -83,7 +85,7 @@ def take_inventory(
                 if folder == tarball:
                     items.append(_unusable(folder, "tarball", why_unreadable(error)))
     for archive in dict.fromkeys(archives):
-        items += _in_tarball(archive, catalogue, whole, told)
+        items += _in_tarball(archive, catalogue, whole, on_read)
     return sorted(items, key=lambda item: (item.model or "", str(item.path), item.revision or ""))
 
 
@@ -113,12 +115,11 @@ def _in_root(root: Path) -> Iterator[Item]:
             yield _item(directory_files(path), str(path), None, (), "directory", path)
 
 
-def _in_tarball(archive: Path, catalogue: Catalogue, whole: bool, told: Progress) -> Iterator[Item]:
-    def progress(done: int, total: int) -> None:
-        told(archive, done, total)
-
+def _in_tarball(
+    archive: Path, catalogue: Catalogue, whole: bool, on_read: OnRead
+) -> Iterator[Item]:
     try:
-        contents = catalogue.look(archive, whole=whole, progress=progress)
+        contents = catalogue.look(archive, whole=whole, on_progress=partial(on_read, archive))
         yield from _packed(archive, contents)
     except RefusedArtifact as error:
         yield _unusable(archive, "tarball", error.problem)

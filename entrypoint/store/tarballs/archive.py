@@ -18,6 +18,7 @@ from entrypoint.errors import RefusedArtifact
 from entrypoint.store.disk.cache import MAX_REF_BYTES, PREFIX, Repository, repository_name
 from entrypoint.store.disk.directory import MODEL_MARKS
 from entrypoint.store.disk.integrity import INDEX_SUFFIXES, is_weight
+from entrypoint.store.progress import OnProgress, Progress, ignore_progress
 from entrypoint.store.tarballs.catalogue import Contents
 from entrypoint.store.tarballs.compressed import decompress, is_compressed, least_content
 
@@ -366,14 +367,14 @@ def _reported(
 @contextmanager
 def open_archive(
     path: Path,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: OnProgress = ignore_progress,
     buffer: int = CHUNK,
 ) -> Iterator[OpenArchive]:
     """Open a ``.tar``, ``.tar.gz`` or ``.tar.zst`` to read its members in order.
 
     Args:
         path: The archive.
-        progress: Called with the bytes of the archive read, and their total.
+        on_progress: Called with each change of the archive's bytes read.
         buffer: Bytes that are read at once; :data:`HEADERS` where contents are passed over, and
             then nothing is decompressed ahead.
 
@@ -383,6 +384,10 @@ def open_archive(
     """
     with path.open("rb", buffering=0) as raw:
         total = os.fstat(raw.fileno()).st_size
+
+        def report(position: int) -> None:
+            on_progress(Progress(position, total))
+
         start = os.pread(raw.fileno(), buffer, 0)
         compressed = is_compressed(start)
         stream: _Plain | _Decompressed
@@ -392,9 +397,9 @@ def open_archive(
                     blocks = stack.enter_context(
                         closing(decompress(raw, start, ahead=buffer > HEADERS))
                     )
-                    stream = _Decompressed(_reported(blocks, raw, lambda at: progress(at, total)))
+                    stream = _Decompressed(_reported(blocks, raw, report))
                 else:
-                    counted = _Counted(raw, lambda at: progress(at, total))
+                    counted = _Counted(raw, report)
                     stream = _Plain(io.BufferedReader(counted, buffer))
                 headers = _Headers(stream)
                 tar = tarfile.TarFile(
@@ -443,18 +448,18 @@ def peek(path: Path) -> Contents:
         return _first_of(archive) if archive.compressed else _all_of(archive)
 
 
-def survey(path: Path, progress: Callable[[int, int], None]) -> Contents:
+def survey(path: Path, on_progress: OnProgress) -> Contents:
     """Find out all that a tarball holds, reading a compressed one to its end.
 
     Args:
         path: The archive.
-        progress: Called with the bytes of the archive read, and their total.
+        on_progress: Called with each change of the archive's bytes read.
 
     Raises:
         RefusedArtifact: It is damaged, cut short, or no tarball.
         OSError: It cannot be read.
     """
-    with open_archive(path, progress) as archive:
+    with open_archive(path, on_progress) as archive:
         contents = _all_of(archive)
         archive.finish()
         return contents

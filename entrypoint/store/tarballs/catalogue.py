@@ -11,13 +11,14 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from entrypoint.errors import RefusedArtifact
 from entrypoint.store.disk.cache import Repository
+from entrypoint.store.progress import OnProgress, ignore_progress
 
 CATALOGUE = "catalogue.json"
 FORMAT = 1
@@ -74,14 +75,14 @@ class Catalogue:
         archive: Path,
         *,
         whole: bool = False,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        on_progress: OnProgress = ignore_progress,
     ) -> Contents:
         """What a tarball holds; it is read if that is not known.
 
         Args:
             archive: The tarball.
             whole: Whether a compressed one is read to its end, which takes as long as to unpack it.
-            progress: Called with the bytes read, and their total.
+            on_progress: Called with each change of the bytes read.
 
         Raises:
             RefusedArtifact: It is damaged, cut short, or no tarball.
@@ -97,7 +98,7 @@ class Catalogue:
             raise RefusedArtifact(archive, entry["refused"])
         identity = _identity(archive)
         try:
-            contents = survey(archive, progress) if whole else peek(archive)
+            contents = survey(archive, on_progress) if whole else peek(archive)
         except RefusedArtifact as error:
             self._remember(archive, {"identity": identity, "refused": error.problem})
             raise

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from entrypoint.commands.bars import Progress
 from entrypoint.errors import ArtifactError, StorageError, UsageError
 from entrypoint.store.disk.digest import BLOCK, Digests, Hasher, naming
 from entrypoint.store.disk.folder import why_unreadable
 from entrypoint.store.disk.manifest import Manifest, ManifestFile, derived_commit
+from entrypoint.store.progress import Counter, OnProgress, ignore_progress
 from entrypoint.store.tarballs.compress import Compression, compressed
 from entrypoint.store.tarballs.layout import Member, lay_out, total_size
 from entrypoint.store.tarballs.source import Source, SourceFile
@@ -37,15 +37,21 @@ class PackedTarball:
 
 
 def pack_model(
-    source: Source, target: Path, *, compression: Compression = "none", threads: int
+    source: Source,
+    target: Path,
+    *,
+    compression: Compression = "none",
+    threads: int,
+    on_progress: OnProgress = ignore_progress,
 ) -> PackedTarball:
-    """Pack a model into a tarball, with a progress display.
+    """Pack a model into a tarball.
 
     Args:
         source: What :func:`~entrypoint.store.tarballs.source.find_source` found.
         target: The tarball, which is replaced if it exists.
         compression: How the tarball is compressed.
         threads: How many files are read and hashed at once, or blocks compressed.
+        on_progress: Called with each change of the bytes read.
 
     Raises:
         UsageError: ``target`` lies inside of what is packed.
@@ -61,7 +67,7 @@ def pack_model(
     write = _write_plain if compression == "none" else _write_compressed
     try:
         with whole_file(target) as descriptor:
-            job = _Job(source, target, descriptor, compression, threads)
+            job = _Job(source, target, descriptor, compression, threads, on_progress)
             manifest = write(job)
             size = os.fstat(descriptor).st_size
     except OSError as error:
@@ -82,6 +88,7 @@ class _Job:
     descriptor: int
     compression: Compression
     threads: int
+    on_progress: OnProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +111,8 @@ def _write_plain(job: _Job) -> Manifest:
         offsets = {member.blob: member.content_offset for member in members if member.blob}
         copy = _Copy(job.descriptor, offsets)
         contents = _contents(job.source, draft)
-        with Progress("pack", sum(file.size for file in contents.values())) as progress:
-            hashed = _hash_all(contents, job.threads, progress, copy)
+        counter = Counter(sum(file.size for file in contents.values()), job.on_progress)
+        hashed = _hash_all(contents, job.threads, counter, copy)
         known, digests = digests, {file.name: hashed[file.blob] for file in draft.files}
         for file in job.source.files:
             if known and known[file.name].sha256 != digests[file.name].sha256:
@@ -131,17 +138,15 @@ def _write_compressed(job: _Job) -> Manifest:
     contents = _contents(source, draft)
     unknown = {blob: f for blob, f in contents.items() if naming(f.blob or "") != "sha256"}
     total = sum(file.size for file in (*contents.values(), *unknown.values()))
-    with Progress("pack", total) as progress:
-        hashed = {blob: Digests(blob) for blob in contents}
-        hashed |= _hash_all(unknown, job.threads, progress)
-        manifest = make_manifest(source, {f.name: hashed[f.blob] for f in draft.files})
-        expected = {file.blob: file.sha256 for file in manifest.files}
-        pieces = _stream(
-            lay_out(manifest, source.refs), _contents(source, manifest), expected, progress
-        )
-        offset = 0
-        for block in compressed(pieces, job.compression, job.threads):
-            offset += _write(job.descriptor, block, offset)
+    counter = Counter(total, job.on_progress)
+    hashed = {blob: Digests(blob) for blob in contents}
+    hashed |= _hash_all(unknown, job.threads, counter)
+    manifest = make_manifest(source, {f.name: hashed[f.blob] for f in draft.files})
+    expected = {file.blob: file.sha256 for file in manifest.files}
+    pieces = _stream(lay_out(manifest, source.refs), _contents(source, manifest), expected, counter)
+    offset = 0
+    for block in compressed(pieces, job.compression, job.threads):
+        offset += _write(job.descriptor, block, offset)
     return manifest
 
 
@@ -174,7 +179,7 @@ def _contents(source: Source, manifest: Manifest) -> dict[str, SourceFile]:
 def _hash_all(
     contents: Mapping[str, SourceFile],
     threads: int,
-    progress: Progress,
+    counter: Counter,
     copy: _Copy | None = None,
 ) -> dict[str, Digests]:
     """Hash contents, several at once, and copy them.
@@ -182,7 +187,7 @@ def _hash_all(
     Args:
         contents: ``{blob: file}``.
         threads: How many at once.
-        progress: Shows the bytes.
+        counter: Counts the bytes.
         copy: Where they are copied to, if they are.
     """
 
@@ -190,14 +195,13 @@ def _hash_all(
         file = contents[blob]
         offset = copy.offsets[blob] if copy else 0
         hasher = Hasher(file.size, git=naming(file.blob or "") == "git-sha1")
-        progress.start(file.name, file.size)
-        for block in _read(file):
-            stop.check()
-            hasher.update(block)
-            if copy:
-                offset += _write(copy.descriptor, block, offset)
-            progress.advance(len(block), file.name)
-        progress.finish(file.name)
+        with counter.file(file.name, file.size) as advance:
+            for block in _read(file):
+                stop.check()
+                hasher.update(block)
+                if copy:
+                    offset += _write(copy.descriptor, block, offset)
+                advance(len(block))
         digests = hasher.digests()
         _check_blob(file, digests)
         return digests
@@ -209,7 +213,7 @@ def _stream(
     members: Sequence[Member],
     contents: Mapping[str, SourceFile],
     expected: Mapping[str, str],
-    progress: Progress,
+    counter: Counter,
 ) -> Iterator[bytes | memoryview]:
     """The tarball from its begin to its end, in pieces that are valid until the next is taken."""
     for member in members:
@@ -219,12 +223,11 @@ def _stream(
         else:
             file = contents[member.blob]
             hasher = Hasher(file.size)
-            progress.start(file.name, file.size)
-            for block in _read(file):
-                hasher.update(block)
-                yield block
-                progress.advance(len(block), file.name)
-            progress.finish(file.name)
+            with counter.file(file.name, file.size) as advance:
+                for block in _read(file):
+                    hasher.update(block)
+                    yield block
+                    advance(len(block))
             _check_blob(file, hasher.digests())
             if hasher.digests().sha256 != expected[member.blob]:
                 raise _changed(file)

@@ -12,13 +12,14 @@ model's folder lies an index that says where in the tarball the weights are::
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from entrypoint.shared.handover import TARBALL_INDEX
 from entrypoint.shared.tarball_index import Index
 from entrypoint.store.disk.integrity import is_weight, safetensors_header
+from entrypoint.store.progress import OnProgress, Progress
 from entrypoint.store.tarballs.tree import PackedFiles
 
 UNREAD = ("original/",)
@@ -70,16 +71,14 @@ def packed_model(files: PackedFiles, config: Mapping[str, object]) -> Packed | N
     return Packed(files, inside, frozenset(small))
 
 
-def unpack_small(
-    packed: Packed, into: Path, model: str, progress: Callable[[int, int], None]
-) -> None:
+def unpack_small(packed: Packed, into: Path, model: str, on_progress: OnProgress) -> None:
     """Write a model's small files, the headers of its weights and the index.
 
     Args:
         packed: The model.
         into: An empty folder.
         model: What the model's folder in it is called.
-        progress: Called with the bytes written, and their total.
+        on_progress: Called with each change of the bytes written.
 
     Raises:
         OSError: A read or a write failed.
@@ -96,7 +95,7 @@ def unpack_small(
         path.write_bytes(content)
         if name in packed.small:
             done += len(content)
-            progress(done, packed.small_bytes)
+            on_progress(Progress(done, packed.small_bytes))
     state = os.stat(files.archive)
     index = Index(
         str(files.archive.absolute()),

@@ -9,7 +9,6 @@ import errno
 import os
 import shutil
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 from entrypoint.errors import RefusedArtifact
@@ -21,6 +20,7 @@ from entrypoint.store.disk.manifest import (
     Manifest,
     load_manifest,
 )
+from entrypoint.store.progress import OnProgress
 from entrypoint.store.tarballs.archive import (
     OpenArchive,
     Parts,
@@ -40,7 +40,7 @@ MAX_RATIO = 100
 HARMLESS = 1 << 30
 
 
-def unpack(archive: Path, into: Path, model_id: str, progress: Callable[[int, int], None]) -> None:
+def unpack(archive: Path, into: Path, model_id: str, on_progress: OnProgress) -> None:
     """Unpack what ``archive`` has of ``model_id`` into the empty folder ``into``.
 
     Other repositories are passed over. Owners, modes and times are not taken from the archive:
@@ -51,7 +51,7 @@ def unpack(archive: Path, into: Path, model_id: str, progress: Callable[[int, in
         archive: A ``.tar``, ``.tar.gz`` or ``.tar.zst``.
         into: An empty folder.
         model_id: The repository that is wanted.
-        progress: Called with the bytes of the archive read, and their total.
+        on_progress: Called with each change of the archive's bytes read.
 
     Raises:
         RefusedArtifact: The archive is damaged or unsafe. ``into`` is then to be thrown away.
@@ -61,7 +61,7 @@ def unpack(archive: Path, into: Path, model_id: str, progress: Callable[[int, in
     made: dict[Parts, Kind] = {}
     manifests: dict[Path, Manifest] = {}
     unpacked = 0
-    with open_archive(archive, progress) as opened, Hashing(archive) as hashing:
+    with open_archive(archive, on_progress) as opened, Hashing(archive) as hashing:
         if opened.compressed:
             _check_room(into, opened.least_content)
         for parts, member in opened.members():

@@ -7,8 +7,7 @@ Who may write to these can change them afterwards; mount them read-only.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from entrypoint.errors import (
@@ -23,6 +22,7 @@ from entrypoint.store.disk.files import directory_files
 from entrypoint.store.disk.folder import why_unreadable
 from entrypoint.store.disk.manifest import MANIFEST
 from entrypoint.store.model import Model
+from entrypoint.store.progress import Counter, OnProgress, ignore_progress
 from entrypoint.store.verification.contents import Content, folder_in_tarball, folder_on_disk
 from entrypoint.store.verification.demand import Demand
 from entrypoint.store.verification.judge import ONLY_STRUCTURE, judge
@@ -35,17 +35,15 @@ from entrypoint.store.verification.subject import (
     subjects_on_disk,
 )
 
-Progress = Callable[[int, int], None]
 
-
-def verify_model(model: Model, demand: Demand, threads: int, progress: Progress) -> None:
+def verify_model(model: Model, demand: Demand, threads: int, on_progress: OnProgress) -> None:
     """Check that a model on the disk, or in the tarball that it is loaded from, passes.
 
     Args:
         model: What was found, and fetched if it had to be.
         demand: What it must pass.
         threads: How many files are hashed at once.
-        progress: Called with the bytes that were hashed, and their total.
+        on_progress: Called with each change of the bytes hashed.
 
     Raises:
         FailedVerification: Files are not what their names, the manifest or the signature say.
@@ -55,7 +53,7 @@ def verify_model(model: Model, demand: Demand, threads: int, progress: Progress)
         StorageError: A file cannot be read.
     """
     try:
-        _verify(model, demand, threads, progress)
+        _verify(model, demand, threads, on_progress)
     except OSError as error:
         raise StorageError(
             f"{error.filename or model.path} cannot be read: {why_unreadable(error)}.",
@@ -64,7 +62,7 @@ def verify_model(model: Model, demand: Demand, threads: int, progress: Progress)
         ) from error
 
 
-def _verify(model: Model, demand: Demand, threads: int, progress: Progress) -> None:
+def _verify(model: Model, demand: Demand, threads: int, on_progress: OnProgress) -> None:
     assert model.path is not None
     has_manifest = model.packed is not None or (model.path.parent.parent / MANIFEST).is_file()
     if not demand.hashes and not has_manifest:
@@ -80,7 +78,9 @@ def _verify(model: Model, demand: Demand, threads: int, progress: Progress) -> N
     hashed: dict[Content, Digests] = {}
 
     def hashes(wanted: frozenset[str]) -> Mapping[str, str]:
-        hashed.update(hash_contents(subject, {}, threads, _counter(subject, progress)))
+        total = sum(content.size for content in set(subject.contents.values()))
+        counter = Counter(total, on_progress)
+        hashed.update(hash_contents(subject, {}, threads, counter.advance))
         mine = {name: hashed[content].sha256 for name, content in files.contents.items()}
         return files.with_hidden(mine)(wanted)
 
@@ -113,22 +113,8 @@ def subject_of(model: Model) -> Subject:
     commit = None
     if parts[-2:-1] == ("snapshots",):
         parts, commit = parts[:-2], parts[-1]
-    found = scan(files.archive, lambda done, total: None)
+    found = scan(files.archive, ignore_progress)
     return Subject(folder_in_tarball(found.tree, parts, found.kept), commit)
-
-
-def _counter(subject: Subject, progress: Progress) -> Callable[[int], None]:
-    """Count the bytes that several threads hash."""
-    total = sum(content.size for content in set(subject.contents.values()))
-    done, lock = 0, threading.Lock()
-
-    def advance(count: int) -> None:
-        nonlocal done
-        with lock:
-            done += count
-            progress(done, total)
-
-    return advance
 
 
 def _copies(model: Model, hashes: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from entrypoint.errors import RefusedArtifact
 from entrypoint.store.disk.digest import BLOCK, Digests, Hasher, naming
 from entrypoint.store.disk.integrity import MAX_SAFETENSORS_HEADER
+from entrypoint.store.progress import OnProgress
 from entrypoint.store.tarballs.archive import (
     CHUNK,
     HEADERS,
@@ -45,12 +46,12 @@ class Scan:
     kept: dict[Content, bytes]
 
 
-def scan(archive: Path, progress: Callable[[int, int], None]) -> Scan:
+def scan(archive: Path, on_progress: OnProgress) -> Scan:
     """Read the headers of a tarball; if it is compressed, hash what goes by.
 
     Args:
         archive: A ``.tar``, ``.tar.gz`` or ``.tar.zst``.
-        progress: Called with the bytes of the archive read, and their total.
+        on_progress: Called with each change of the archive's bytes read.
 
     Raises:
         RefusedArtifact: It is damaged, cut short or unsafe; names the member where it is.
@@ -63,7 +64,7 @@ def scan(archive: Path, progress: Callable[[int, int], None]) -> Scan:
     try:
         with archive.open("rb") as file:
             compressed = is_compressed(file.read(4))
-        with open_archive(archive, progress, CHUNK if compressed else HEADERS) as opened:
+        with open_archive(archive, on_progress, CHUNK if compressed else HEADERS) as opened:
             for parts, member in opened.members():
                 last = member.name
                 check_member(archive, parts, member, kinds)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from entrypoint.commands.bars import Progress
 from entrypoint.errors import FailedVerification, ModelNotFound, StorageError, UsageError
 from entrypoint.store.disk.folder import why_unreadable
 from entrypoint.store.disk.manifest import Manifest
+from entrypoint.store.progress import Counter, OnProgress, ignore_progress
 from entrypoint.store.verification.contents import FilesBelow
 from entrypoint.store.verification.judge import Finding, judge
-from entrypoint.store.verification.scan import Scan, scan
+from entrypoint.store.verification.scan import scan
 from entrypoint.store.verification.subject import (
     Hashed,
     Subject,
@@ -84,8 +84,14 @@ class Verification:
         return files, hashes
 
 
-def verify(path: Path, *, manifest: Manifest | None = None, threads: int) -> Verification:
-    """Verify all that a cache, a directory or a tarball holds, with a progress display.
+def verify(
+    path: Path,
+    *,
+    manifest: Manifest | None = None,
+    threads: int,
+    on_progress: OnProgress = ignore_progress,
+) -> Verification:
+    """Verify all that a cache, a directory or a tarball holds.
 
     Nothing is written: an uncompressed tarball is read where its contents lie, several at once, a
     compressed one once from its begin to its end.
@@ -95,6 +101,7 @@ def verify(path: Path, *, manifest: Manifest | None = None, threads: int) -> Ver
             tarball.
         manifest: What it is compared with, instead of the manifest in it.
         threads: How many files are hashed at once.
+        on_progress: Called with each change: of a tarball's bytes read, then of the bytes hashed.
 
     Raises:
         ModelNotFound: It is not there.
@@ -108,7 +115,7 @@ def verify(path: Path, *, manifest: Manifest | None = None, threads: int) -> Ver
             hint="Name a cache, a snapshot, a directory or a tarball that holds a model.",
         )  # fmt: skip
     try:
-        return _verify(path, manifest, threads)
+        return _verify(path, manifest, threads, on_progress)
     except OSError as error:
         raise StorageError(
             f"{error.filename or path} cannot be read: {why_unreadable(error)}.",
@@ -116,13 +123,15 @@ def verify(path: Path, *, manifest: Manifest | None = None, threads: int) -> Ver
         ) from error
 
 
-def _verify(path: Path, manifest: Manifest | None, threads: int) -> Verification:
+def _verify(
+    path: Path, manifest: Manifest | None, threads: int, on_progress: OnProgress
+) -> Verification:
     known: Hashed = {}
     others: dict[str, str] = {}
     if path.is_dir():
         subjects = subjects_on_disk(path, manifest)
     else:
-        found = scan_with_progress(path)
+        found = scan(path, on_progress)
         subjects, known, others = subjects_in_tarball(found, manifest), found.digests, strays(found)
     if manifest is not None and len(subjects) > 1:
         raise UsageError(
@@ -131,15 +140,9 @@ def _verify(path: Path, manifest: Manifest | None, threads: int) -> Verification
         )
     contents = {content for subject in subjects for content in subject.contents.values()}
     total = sum(content.size for content in contents - known.keys())
+    counter = Counter(total, on_progress)
     models = []
-    with Progress("verify", total) as progress:
-        for subject in subjects:
-            hashed = hash_contents(subject, known, threads, progress.advance)
-            models.append(Verified(subject, hashed, judge(subject, hashed)))
+    for subject in subjects:
+        hashed = hash_contents(subject, known, threads, counter.advance)
+        models.append(Verified(subject, hashed, judge(subject, hashed)))
     return Verification(path, tuple(models), others)
-
-
-def scan_with_progress(archive: Path) -> Scan:
-    """Scan a tarball, with a progress display of its bytes."""
-    with Progress("read", archive.stat().st_size) as progress:
-        return scan(archive, lambda done, total: progress.advance(done - progress.done))

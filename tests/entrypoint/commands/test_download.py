@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 
 from entrypoint.cli import main
-from entrypoint.commands.download import Bars
 from entrypoint.errors import ModelNotFound
 from entrypoint.store.search.find import find_model
 from tests.support.hub_stand_in import Hub, blob_id, serve_hub
@@ -254,20 +253,6 @@ class TestRefusals:
         hub.files = {"model.safetensors": safetensors()}
         assert main(["download", FALCON], environment(tmp_path, hub)) == 65
         assert "config.json (missing)" in capsys.readouterr().err
-
-
-class TestBars:
-    def test_what_was_there_is_not_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("entrypoint.commands.bars.LINE_SECONDS", 0.0)
-        lines: list[str] = []
-        monkeypatch.setattr("builtins.print", lambda line, **_: lines.append(line))
-        with Bars() as bars:
-            file = {"name": "a", "bytes": 4096, "there": 1024}
-            bars.begin({"commit": COMMIT, "files": [file], "free": 0})  # type: ignore[list-item]
-            bars.show({"done": 2048, "total": 4096, "files": {"a": (1024, 3072)}})
-            bars.show({"done": 4096, "total": 4096, "files": {"a": (3072, 3072)}})
-        assert lines[0].startswith("download: 1.0 KiB of 3.0 KiB, ")
-        assert lines[1].startswith("download: 3.0 KiB of 3.0 KiB, ")
 
 
 ONE_READ = 65_536

@@ -24,6 +24,7 @@ from entrypoint.errors import (
 )
 from entrypoint.store.fetch import fetch_model
 from entrypoint.store.model import Model, Request
+from entrypoint.store.progress import Progress, ignore_progress
 from entrypoint.store.search.find import find_model
 from tests.support.models import (
     COMMIT,
@@ -32,7 +33,6 @@ from tests.support.models import (
     OTHER_COMMIT,
     a_request,
     compress,
-    ignore_progress,
     model_files,
     of_type,
     pack,
@@ -52,7 +52,7 @@ def leftovers(request: Request) -> list[str]:
     return [path.name for path in request.scratch.rglob("*.partial")]
 
 
-def unreachable(done: int, total: int) -> None:
+def unreachable(progress: Progress) -> None:
     raise AssertionError("nothing was to be unpacked")
 
 
@@ -185,7 +185,7 @@ class TestOnce:
             target=lambda: results.append(fetch_model(model, request, unreachable))
         )
 
-        def start_the_second(done: int, total: int) -> None:
+        def start_the_second(progress: Progress) -> None:
             if not second_is_at_the_lock.is_set():
                 second.start()
                 assert second_is_at_the_lock.wait(timeout=10)
@@ -212,12 +212,12 @@ class TestKilled:
             "from entrypoint.store.fetch import fetch_model\n"
             "from tests.support.models import a_request\n"
             "from entrypoint.store.search.find import find_model\n"
-            "def progress(done, total):\n"
-            "    if done > total / 2:\n"
+            "def pause(progress):\n"
+            "    if progress.done > progress.total / 2:\n"
             "        print('midway', flush=True)\n"
             "        sys.stdin.read()\n"
             "request = a_request(Path(sys.argv[1]), tarball=Path(sys.argv[2]))\n"
-            "fetch_model(find_model(request), request, progress)"
+            "fetch_model(find_model(request), request, pause)"
         )
         with subprocess.Popen(
             [sys.executable, "-c", script, str(tmp_path), str(archive)],
@@ -240,7 +240,7 @@ class TestKilled:
         write_snapshot(tmp_path / "source")
         request = a_request(tmp_path, tarball=pack(tmp_path / "source", tmp_path / "a.tar"))
 
-        def interrupt(done: int, total: int) -> None:
+        def interrupt(progress: Progress) -> None:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
@@ -340,7 +340,7 @@ def test_little_memory_is_used_however_large_the_tarball(tmp_path: Path, compres
         "from entrypoint.store.model import Request\n"
         "archive = Path(sys.argv[1])\n"
         f"request = Request({FALCON!r}, None, (), archive, True, None, archive.parent / 's')\n"
-        "fetch_model(find_model(request), request, lambda done, total: None)\n"
+        "fetch_model(find_model(request), request, lambda progress: None)\n"
         "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"
     )
     command = [sys.executable, "-c", script, str(archive)]

@@ -29,6 +29,7 @@ from entrypoint.planning.plan import LaunchPlan
 from entrypoint.shared.handover import Phase
 from entrypoint.status.listener import open_listener
 from entrypoint.status.timings import expected_seconds, launch_key
+from entrypoint.store.progress import Progress as Bytes
 from entrypoint.supervision import supervisor
 from entrypoint.supervision.supervisor import Progress, Supervisor
 from tests.support.hardware import CGROUP_2, CGROUP_2_ROOT, tree
@@ -487,7 +488,7 @@ class TestStatus:
         done = threading.Event()
 
         def prepare(progress: Progress) -> LaunchPlan:
-            progress.bytes(30, 100)
+            progress.bytes(Bytes(30, 100))
             progress.enter(Phase.UNPACK)
             done.wait(30)
             raise AssertionError
@@ -511,7 +512,7 @@ class TestStatus:
         caplog.set_level("INFO")
 
         def prepare(progress: Progress) -> LaunchPlan:
-            progress.bytes(3 << 20, 100 << 20)
+            progress.bytes(Bytes(3 << 20, 100 << 20))
             raise ModelNotFound("a/b", (), {}, None)
 
         with pytest.raises(ModelNotFound):

@@ -30,8 +30,9 @@ from entrypoint.store.fetch import fetch_model
 from entrypoint.store.hub import client as client
 from entrypoint.store.hub import downloader
 from entrypoint.store.hub.client import Fetched, Order, fetch
-from entrypoint.store.hub.messages import Job, Report
+from entrypoint.store.hub.messages import Job
 from entrypoint.store.model import Model, Request
+from entrypoint.store.progress import Progress, ignore_progress
 from entrypoint.store.search.find import find_model
 from tests.support.hub_stand_in import Fault, Hub, HubHandler, blob_id, serve_hub
 from tests.support.launch import descendants
@@ -40,7 +41,6 @@ from tests.support.models import (
     FALCON,
     OTHER_COMMIT,
     a_request,
-    ignore_progress,
     model_files,
     safetensors,
     write_snapshot,
@@ -114,26 +114,26 @@ def failure(kind: type[InferenceServerError], request: Request | Order) -> Infer
 def interrupt(order: Order, after: int) -> None:
     """Kill the download when so many bytes of it are reported."""
 
-    def report(report: Report) -> None:
-        if report["done"] >= after:
+    def stop(progress: Progress) -> None:
+        if progress.done >= after:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fetch(order, report=report)
+        fetch(order, on_progress=stop)
 
 
 class TestDownload:
     def test_the_model_is_downloaded_to_the_cache(self, tmp_path: Path, hub: Hub) -> None:
-        reports: list[tuple[int, int]] = []
+        reports: list[Progress] = []
         request = a_request(tmp_path, tmp_path / "cache", offline=False)
-        model = fetch_model(find_model(request), request, lambda *report: reports.append(report))
+        model = fetch_model(find_model(request), request, reports.append)
         assert (model.source, model.repository, model.revision) == ("hub", FALCON, COMMIT)
         assert model.on_disk
         assert model.path is not None
         assert model.path.is_relative_to(tmp_path / "cache")
         assert content(model.path) == FILES
         assert model.bytes == TOTAL
-        assert reports[-1] == (TOTAL, TOTAL)
+        assert reports[-1] == Progress(TOTAL, TOTAL)
         assert not hub.downloaded & OTHERS.keys()
 
         later = find_model(a_request(tmp_path, tmp_path / "cache"))
@@ -212,7 +212,7 @@ class TestDownload:
             "import sys; from pathlib import Path\n"
             "from entrypoint.store.hub.client import Order, fetch\n"
             f"order = Order({FALCON!r}, None, None, Path(sys.argv[1]), {hub.address!r})\n"
-            "fetch(order, report=lambda report: print(report['done'], flush=True))"
+            "fetch(order, on_progress=lambda progress: print(progress.done, flush=True))"
         )
         order = an_order(tmp_path)
         command = [sys.executable, "-c", script, str(order.root)]
@@ -244,13 +244,13 @@ class TestToken:
         hub.pause = 0.02
         seen: list[str] = []
 
-        def look(report: Report) -> None:
+        def look(progress: Progress) -> None:
             for process in descendants(os.getpid()):
                 for file in ("cmdline", "environ"):
                     with contextlib.suppress(OSError):  # one that has just ended
                         seen.append(Path(f"/proc/{process}/{file}").read_text())
 
-        fetch(an_order(tmp_path, token="hf_secret"), report=look)
+        fetch(an_order(tmp_path, token="hf_secret"), on_progress=look)
         assert any("entrypoint.store.hub.downloader" in text for text in seen)
         assert not any("hf_secret" in text for text in seen)
 

@@ -14,8 +14,8 @@ import pytest
 from entrypoint.errors import InferenceServerError, MachineError, StoreError
 from entrypoint.store.objects import child
 from entrypoint.store.objects.child import pull_in_child
+from entrypoint.store.progress import Progress, ignore_progress
 from tests.support.launch import descendants
-from tests.support.models import ignore_progress
 from tests.support.object_stores import BUCKET, KEY, MIB, URI, Asked, S3StandIn, open_s3
 
 
@@ -31,11 +31,11 @@ def failure(target: Path) -> InferenceServerError:
 
 def test_it_reports_and_is_whole(tmp_path: Path, s3: S3StandIn) -> None:
     put(bytes(range(256)) * 4096 * 3)
-    reports: list[tuple[int, int]] = []
-    pull_in_child(URI, tmp_path / "a", "MODEL_ID", lambda *report: reports.append(report))
+    reports: list[Progress] = []
+    pull_in_child(URI, tmp_path / "a", "MODEL_ID", reports.append)
     assert (tmp_path / "a").stat().st_size == 3 * MIB
-    assert reports[-1] == (3 * MIB, 3 * MIB)
-    assert all(done <= total for done, total in reports)
+    assert reports[-1] == Progress(3 * MIB, 3 * MIB)
+    assert all(report.done <= report.total for report in reports)
 
 
 def test_it_ends_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def test_it_ends_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_it_is_ended_when_the_start_is_stopped(tmp_path: Path, s3: S3StandIn) -> None:
     put(b"content")
 
-    def stop(done: int, total: int) -> None:
+    def stop(progress: Progress) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -69,7 +69,7 @@ def test_it_does_not_outlive_its_parent(tmp_path: Path, s3: S3StandIn) -> None:
     script = (
         "import sys; from pathlib import Path\n"
         "from entrypoint.store.objects.child import pull_in_child\n"
-        f"pull_in_child({URI!r}, Path(sys.argv[1]), 'MODEL_ID', lambda done, total: None)"
+        f"pull_in_child({URI!r}, Path(sys.argv[1]), 'MODEL_ID', lambda progress: None)"
     )
     parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "a")])
     try:

@@ -9,6 +9,7 @@ import pytest
 
 from entrypoint.errors import RefusedArtifact, UsageError
 from entrypoint.store.objects.convention import Described, describe
+from entrypoint.store.progress import Progress
 from tests.support.models import (
     COMMIT,
     COMPRESSIONS,
@@ -34,12 +35,12 @@ def test_describe(
     write_snapshot(tmp_path / "source" / top, commit=OTHER_COMMIT, files=OTHER, ref="v2")
     write_snapshot(tmp_path / "source" / top, files=FILES)
     archive = packer(tmp_path / "source", tmp_path / "any-name", compression)
-    reports: list[tuple[int, int]] = []
-    described = describe(archive, lambda *report: reports.append(report))
+    reports: list[Progress] = []
+    described = describe(archive, reports.append)
     assert described == Described(FALCON, COMMIT, "falcon", suffix)
     size = archive.stat().st_size
-    assert {total for _, total in reports} == {size}
-    assert max(done for done, _ in reports) == size
+    assert {report.total for report in reports} == {size}
+    assert max(report.done for report in reports) == size
 
 
 def test_a_configuration_that_is_no_link(tmp_path: Path) -> None:

@@ -23,14 +23,15 @@ from entrypoint.errors import (
 from entrypoint.store.objects import retry
 from entrypoint.store.objects.pull import Pulled, find_object, journal_of, partial_of, pull
 from entrypoint.store.objects.push import hash_file, push
+from entrypoint.store.progress import ignore_progress
 from tests.support.object_stores import (
     BUCKET,
     KEY,
     MIB,
     URI,
     Asked,
+    LastProgress,
     S3StandIn,
-    Told,
     open_s3,
     random_file,
 )
@@ -42,13 +43,22 @@ PARTS = 7
 def pushed(tmp_path: Path, size: int = SIZE, seed: int = 1) -> bytes:
     """Push random bytes, and return them."""
     source = random_file(tmp_path / "source.tar", size, seed)
-    push(open_s3(), source, hash_file(source, Told()), tmp_path / "scratch", 4, Told())
+    push(
+        open_s3(),
+        source,
+        hash_file(source, ignore_progress),
+        tmp_path / "scratch",
+        4,
+        ignore_progress,
+    )
     return source.read_bytes()
 
 
-def pull_to(target: Path, uri: str = URI, told: Told | None = None, workers: int = 4) -> Pulled:
+def pull_to(
+    target: Path, uri: str = URI, seen: LastProgress | None = None, workers: int = 4
+) -> Pulled:
     store = open_s3(uri)
-    return pull(store, find_object(store), target, workers, told or Told())
+    return pull(store, find_object(store), target, workers, seen or ignore_progress)
 
 
 def failure(
@@ -73,10 +83,10 @@ def fail_parts(*starts: int, code: str = "AccessDenied") -> Callable[[Asked], st
 class TestWhole:
     @pytest.mark.parametrize("size", [0, 1, MIB, SIZE])
     def test_round_trip(self, tmp_path: Path, s3: S3StandIn, size: int) -> None:
-        content, told = pushed(tmp_path, size), Told()
-        pulled = pull_to(tmp_path / "new" / "a.tar", told=told)
+        content, seen = pushed(tmp_path, size), LastProgress()
+        pulled = pull_to(tmp_path / "new" / "a.tar", seen=seen)
         assert pulled.path.read_bytes() == content
-        assert (pulled.bytes, pulled.fetched_bytes, told.bytes) == (size, size, size)
+        assert (pulled.bytes, pulled.fetched_bytes, seen.bytes) == (size, size, size)
         assert (pulled.verified, pulled.sha256) == ("sha256", hashlib.sha256(content).hexdigest())
         assert names(tmp_path / "new") == {"a.tar"}
 
@@ -89,9 +99,9 @@ class TestWhole:
         pushed(tmp_path)
         pull_to(tmp_path / "new" / "a.tar")
         s3.requests.clear()
-        told = Told()
-        assert pull_to(tmp_path / "new" / "a.tar", told=told).fetched_bytes == 0
-        assert (s3.gets(), told.bytes) == ([], SIZE)
+        seen = LastProgress()
+        assert pull_to(tmp_path / "new" / "a.tar", seen=seen).fetched_bytes == 0
+        assert (s3.gets(), seen.bytes) == ([], SIZE)
         assert names(tmp_path / "new") == {"a.tar"}
 
     def test_another_content_is_replaced(self, tmp_path: Path, s3: S3StandIn) -> None:
@@ -331,7 +341,7 @@ class TestErrors:
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
         monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
         store = open_s3(awsAnonymousCredential="true")
-        pull(store, find_object(store), tmp_path / "a.tar", 1, Told())
+        pull(store, find_object(store), tmp_path / "a.tar", 1, ignore_progress)
         assert (tmp_path / "a.tar").stat().st_size == 1
 
     def test_a_dead_endpoint_is_asked_a_few_times(

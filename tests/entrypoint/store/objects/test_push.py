@@ -13,14 +13,15 @@ from entrypoint.errors import ModelNotFound, StorageError, StoreError
 from entrypoint.store.objects import multipart, retry
 from entrypoint.store.objects.pull import find_object, pull
 from entrypoint.store.objects.push import Pushed, hash_file, push
+from entrypoint.store.progress import ignore_progress
 from tests.support.object_stores import (
     BUCKET,
     KEY,
     MIB,
     URI,
     Asked,
+    LastProgress,
     S3StandIn,
-    Told,
     open_s3,
     random_file,
 )
@@ -36,10 +37,12 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def push_from(
-    source: Path, scratch: Path, told: Told | None = None, uri: str = URI, **variables: Any
+    source: Path, scratch: Path, seen: LastProgress | None = None, uri: str = URI, **variables: Any
 ) -> Pushed:
     store = open_s3(uri, **variables)
-    return push(store, source, hash_file(source, Told()), scratch, 2, told or Told())
+    return push(
+        store, source, hash_file(source, ignore_progress), scratch, 2, seen or ignore_progress
+    )
 
 
 def head() -> dict[str, Any]:
@@ -58,16 +61,16 @@ def fail_part(number: int, code: str = "AccessDenied") -> Any:
 
 class TestWhole:
     def test_round_trip(self, tmp_path: Path, s3: S3StandIn) -> None:
-        source, told = random_file(tmp_path / "a.tar", SIZE), Told()
-        assert push_from(source, tmp_path, told) == Pushed(SIZE, SIZE, replaced=False)
-        assert told.bytes == SIZE
+        source, seen = random_file(tmp_path / "a.tar", SIZE), LastProgress()
+        assert push_from(source, tmp_path, seen) == Pushed(SIZE, SIZE, replaced=False)
+        assert seen.bytes == SIZE
         assert sorted(s3.sent_parts()) == [1, 2, 3, 4, 5]
         digest = hashlib.sha256(source.read_bytes()).hexdigest()
         assert head()["Metadata"] == {"sha256": digest}
         assert uploads() == []
         assert list((tmp_path / "uploads").iterdir()) == []
         store = open_s3()
-        pulled = pull(store, find_object(store), tmp_path / "b.tar", 4, Told())
+        pulled = pull(store, find_object(store), tmp_path / "b.tar", 4, ignore_progress)
         assert pulled.path.read_bytes() == source.read_bytes()
 
     @pytest.mark.parametrize("size", [0, 1, PART])
@@ -82,10 +85,10 @@ class TestWhole:
         source = random_file(tmp_path / "a.tar", SIZE)
         push_from(source, tmp_path)
         s3.requests.clear()
-        told = Told()
-        assert push_from(source, tmp_path, told).sent_bytes == 0
+        seen = LastProgress()
+        assert push_from(source, tmp_path, seen).sent_bytes == 0
         assert {asked.method for asked in s3.requests} == {"HEAD"}
-        assert told.bytes == SIZE
+        assert seen.bytes == SIZE
 
     def test_another_content_is_replaced(self, tmp_path: Path, s3: S3StandIn) -> None:
         push_from(random_file(tmp_path / "a.tar", SIZE), tmp_path)
@@ -127,7 +130,7 @@ class TestContinued:
         assert {asked.query["uploadId"][0] for asked in s3.requests if asked.part} == {begun}
         assert uploads() == []
         store = open_s3()
-        pulled = pull(store, find_object(store), tmp_path / "b.tar", 4, Told())
+        pulled = pull(store, find_object(store), tmp_path / "b.tar", 4, ignore_progress)
         assert pulled.path.read_bytes() == source.read_bytes()
 
     def test_a_part_that_is_of_another_content_is_sent_again(
@@ -193,7 +196,7 @@ class TestErrors:
 
     def test_a_file_that_changes_meanwhile(self, tmp_path: Path, s3: S3StandIn) -> None:
         source = random_file(tmp_path / "a.tar", SIZE)
-        digest = hash_file(source, Told())
+        digest = hash_file(source, ignore_progress)
         cut = threading.Lock()
 
         def fault(asked: Asked) -> None:
@@ -202,7 +205,7 @@ class TestErrors:
 
         s3.fault = fault
         with pytest.raises(StoreError, match="changed while it was pushed"):
-            push(open_s3(), source, digest, tmp_path, 1, Told())
+            push(open_s3(), source, digest, tmp_path, 1, ignore_progress)
 
     def test_an_object_that_is_another_one_afterwards(self, tmp_path: Path, s3: S3StandIn) -> None:
         source = random_file(tmp_path / "a.tar", 1)
@@ -218,4 +221,4 @@ class TestErrors:
 
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(StorageError, match="does not exist"):
-            hash_file(tmp_path / "a.tar", Told())
+            hash_file(tmp_path / "a.tar", ignore_progress)

@@ -23,6 +23,7 @@ from entrypoint.errors import (
 from entrypoint.store.fetch import fetch_model
 from entrypoint.store.model import Model, Request
 from entrypoint.store.objects.pull import journal_of
+from entrypoint.store.progress import Progress, ignore_progress
 from entrypoint.store.search.artifact import target_of
 from entrypoint.store.search.find import find_model
 from entrypoint.store.uri import parse_uri
@@ -32,7 +33,6 @@ from tests.support.models import (
     FALCON,
     OTHER_COMMIT,
     a_request,
-    ignore_progress,
     model_files,
     pack,
     write_files,
@@ -114,15 +114,15 @@ class TestFetched:
     ) -> None:
         stored(tmp_path, compression)
         request = a_request(tmp_path, model_id=URI, in_place=in_place)
-        reports: list[tuple[int, int]] = []
-        model = fetch_model(find_model(request), request, lambda *report: reports.append(report))
+        reports: list[Progress] = []
+        model = fetch_model(find_model(request), request, reports.append)
         assert (model.source, model.repository, model.revision) == ("object-store", FALCON, COMMIT)
         assert model.on_disk
         assert (model.packed is not None) == (in_place and compression == "plain")
         assert model.path is not None
         assert (model.path / "config.json").read_bytes() == model_files()["config.json"]
         size = (tmp_path / "packed").stat().st_size
-        assert (size, size) in reports
+        assert Progress(size, size) in reports
 
         s3.requests.clear()
         later = find_model(request)
@@ -197,7 +197,7 @@ class TestFetched:
             "from entrypoint.store.search.find import find_model\n"
             "from entrypoint.store.model import Request\n"
             f"request = Request({URI!r}, None, (), None, True, None, Path(sys.argv[1]))\n"
-            "fetch_model(find_model(request), request, lambda done, total: None)\n"
+            "fetch_model(find_model(request), request, lambda progress: None)\n"
             "assert not {'boto3', 'botocore'} & set(sys.modules)\n"
             "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from entrypoint.store.progress import Progress
 from entrypoint.store.search.inventory import Item, take_inventory
 from entrypoint.store.tarballs.catalogue import Catalogue
 from tests.support.models import (
@@ -26,10 +27,10 @@ BYTES = sum(map(len, model_files().values()))
 def inventory(
     tmp_path: Path, *roots: Path, tarball: Path | None = None, whole: bool = False
 ) -> list[Item]:
-    def ignore(path: Path, done: int, total: int) -> None:
-        assert 0 <= done <= total
+    def check(path: Path, progress: Progress) -> None:
+        assert 0 <= progress.done <= progress.total
 
-    return take_inventory(roots, tarball, Catalogue(tmp_path / "none"), whole, ignore)
+    return take_inventory(roots, tarball, Catalogue(tmp_path / "none"), whole, check)
 
 
 def test_a_cache(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint.errors import RefusedArtifact
+from entrypoint.store.progress import Progress
 from entrypoint.store.tarballs import archive as archive_module
 from entrypoint.store.tarballs.archive import MAX_METADATA, Parts, open_archive, peek, repository_of
 from tests.support.models import (
@@ -218,14 +219,14 @@ class TestReading:
         parts = [tar[place : place + 500_000] for place in range(0, len(tar), 500_000)]
         content = b"".join(compress(part, compression) for part in parts)
         path = write_tar(tmp_path / "a", content)
-        reports: list[tuple[int, int]] = []
-        with open_archive(path, lambda *report: reports.append(report)) as archive:
+        reports: list[Progress] = []
+        with open_archive(path, reports.append) as archive:
             for _, member in archive.members():
                 assert archive.content(member).read() == noise
             archive.finish()
         total = path.stat().st_size
-        assert reports[-1] == (total, total)
-        assert reports == sorted(reports)
+        assert reports[-1] == Progress(total, total)
+        assert reports == sorted(reports, key=lambda report: report.done)
         assert len(reports) > 3
 
     @pytest.mark.parametrize("name", ["/etc/passwd", "../a", "a/../../b", "a/.."])

@@ -12,6 +12,7 @@ import pytest
 
 from entrypoint.errors import RefusedArtifact, RevisionNotFound
 from entrypoint.store.fetch import fetch_model
+from entrypoint.store.progress import ignore_progress
 from entrypoint.store.search.find import find_model
 from entrypoint.store.tarballs import archive as archive_module
 from entrypoint.store.tarballs.catalogue import CATALOGUE, Catalogue
@@ -22,7 +23,6 @@ from tests.support.models import (
     OTHER_COMMIT,
     a_request,
     compress,
-    ignore_progress,
     model_files,
     pack,
     pack_with_gnu_tar,

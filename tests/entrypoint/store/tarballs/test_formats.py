@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 
 from entrypoint.errors import RefusedArtifact
 from entrypoint.store.disk.files import directory_files
+from entrypoint.store.progress import ignore_progress
 from entrypoint.store.tarballs.tree import read_tree
 from entrypoint.store.tarballs.unpack import unpack
 from tests.support.models import (
     COMPRESSIONS,
     FALCON,
     compress,
-    ignore_progress,
     model_files,
     tar_of,
     write_files,

@@ -13,11 +13,11 @@ import pytest
 
 from entrypoint.store.fetch import fetch_model
 from entrypoint.store.model import Request
+from entrypoint.store.progress import ignore_progress
 from entrypoint.store.search.find import find_model
 from tests.support.models import (
     COMPRESSIONS,
     a_request,
-    ignore_progress,
     model_files,
     pack,
     safetensors,
@@ -36,7 +36,7 @@ from entrypoint.store.search.find import find_model
 from tests.support.models import a_request
 request = a_request(Path(sys.argv[1]), tarball=Path(sys.argv[2]))
 print("begins", flush=True)
-print(fetch_model(find_model(request), request, lambda done, total: None).path)
+print(fetch_model(find_model(request), request, lambda progress: None).path)
 """
 
 

@@ -18,6 +18,7 @@ import pytest
 from entrypoint.errors import ArtifactError, StorageError, UsageError
 from entrypoint.store.disk.integrity import check_files
 from entrypoint.store.disk.manifest import derived_commit, load_manifest
+from entrypoint.store.progress import ignore_progress
 from entrypoint.store.tarballs.archive import peek
 from entrypoint.store.tarballs.compress import SUFFIX, Compression
 from entrypoint.store.tarballs.layout import ALIGNMENT, Member, lay_out
@@ -33,7 +34,6 @@ from tests.support.models import (
     COMMIT,
     FALCON,
     OTHER_COMMIT,
-    ignore_progress,
     model_files,
     sha256,
     write_files,

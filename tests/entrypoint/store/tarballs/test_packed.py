@@ -16,13 +16,13 @@ from entrypoint.shared.tarball_index import Index
 from entrypoint.store.disk.integrity import check_model
 from entrypoint.store.fetch import fetch_model
 from entrypoint.store.model import Model, Request
+from entrypoint.store.progress import ignore_progress
 from entrypoint.store.search.find import find_model
 from tests.support.models import (
     COMMIT,
     FALCON,
     OTHER_COMMIT,
     a_request,
-    ignore_progress,
     model_files,
     pack,
     pack_with_gnu_tar,

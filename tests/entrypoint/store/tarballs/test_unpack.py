@@ -22,6 +22,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from entrypoint.errors import RefusedArtifact
+from entrypoint.store.progress import ignore_progress
 from entrypoint.store.tarballs import unpack as unpack_module
 from entrypoint.store.tarballs.compress import SUFFIX, Compression
 from entrypoint.store.tarballs.pack import pack_model
@@ -31,7 +32,6 @@ from tests.support.models import (
     COMPRESSIONS,
     FALCON,
     compress,
-    ignore_progress,
     model_files,
     of_type,
     pack,

@@ -18,6 +18,7 @@ from entrypoint.launch import draft, prepare_launch
 from entrypoint.planning.plan import LaunchPlan
 from entrypoint.shared.handover import Phase
 from entrypoint.store.disk.manifest import MANIFEST
+from entrypoint.store.progress import Progress
 from entrypoint.store.tarballs.compress import SUFFIX, Compression
 from entrypoint.store.tarballs.pack import pack_model
 from entrypoint.store.tarballs.source import find_source
@@ -52,10 +53,8 @@ class Launch:
             **variables,
         }
         self.phases: list[Phase] = []
-        self.read: list[tuple[int, int]] = []
-        return prepare_launch(
-            draft(environ), self.phases.append, lambda *both: self.read.append(both)
-        )
+        self.read: list[Progress] = []
+        return prepare_launch(draft(environ), self.phases.append, self.read.append)
 
     def refused(self, **variables: str) -> dict[str, str]:
         """The problems that it is refused for."""
@@ -139,8 +138,8 @@ class TestFull:
         store(tmp_path, kind)
         launch.prepare(MODEL_VERIFY="full")
         assert launch.phases[-1] is Phase.VERIFY
-        done, total = launch.read[-1]
-        assert done == total == sum(map(len, FILES.values()))
+        size = sum(map(len, FILES.values()))
+        assert launch.read[-1] == Progress(size, size)
 
     @pytest.mark.parametrize("kind", ["cache", "none"])
     @pytest.mark.parametrize("name", [SHARD, "config.json"])
@@ -244,7 +243,7 @@ class TestSignature:
         sign("m", HASHES, Signer(other.private), artifact.with_name(f"{artifact.name}.sig"))
         [problem] = launch.refused(MODEL_SIGNATURE_KEY=str(pair.public)).values()
         assert "not a signature of whom it must be" in problem
-        assert all(total != sum(map(len, FILES.values())) for _, total in launch.read)
+        assert all(read.total != sum(map(len, FILES.values())) for read in launch.read)
 
     @pytest.mark.parametrize(
         ("variables", "variable"),

@@ -12,6 +12,7 @@ import pytest
 
 from entrypoint.errors import FailedVerification, ModelNotFound, RefusedArtifact, UsageError
 from entrypoint.store.disk.manifest import MANIFEST, Manifest, load_manifest
+from entrypoint.store.progress import ignore_progress
 from entrypoint.store.tarballs.pack import pack_model
 from entrypoint.store.tarballs.source import find_source
 from entrypoint.store.verification.scan import scan
@@ -23,7 +24,6 @@ from tests.support.models import (
     COMPRESSIONS,
     FALCON,
     OTHER_COMMIT,
-    ignore_progress,
     model_files,
     of_type,
     pack,

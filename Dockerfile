@@ -20,7 +20,7 @@ RUN --mount=type=cache,target=/root/.cache \
         -r /src/requirements/uv.txt \
     && /opt/tools/bin/uv pip install --python /opt/tools/bin/python --link-mode copy --no-deps \
         -r /src/requirements/image-tools.txt
-COPY README.md pyproject.toml /src/
+COPY LICENSE README.md pyproject.toml /src/
 COPY entrypoint /src/entrypoint
 COPY server /src/server
 RUN /opt/tools/bin/uv build --wheel --no-build-isolation --python /opt/tools/bin/python \

@@ -1,6 +1,6 @@
-"""Writes the pages of docs/ that would drift if people wrote them.
+"""Writes the pages of docs/ that are made from the code.
 
-Run as ``python -m docs.generate``; a test holds the pages against the code.
+Run as ``python -m docs.generate``. A test fails if a page and the code differ.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from string import Formatter
 from unittest.mock import patch
 
+from docs.prose import read_words
 from entrypoint.cli import main as command
 from entrypoint.commands import COMMANDS
 from entrypoint.diagnosis.catalogue import FAILURES
@@ -30,14 +31,14 @@ def _default(field: str) -> str:
 
 
 def configuration() -> str:
-    """Return the page of the environment variables."""
+    """Return the page that lists the environment variables."""
     lines = [
         HEAD,
         "# Environment variables",
         "",
-        "Empty means unset. Booleans take `1`, `0`, `true`, `false`, `yes`, `no`, `on`, `off` in "
-        "any case. What `ARG` says wins over a variable, and a note says so. Where a variable "
-        "has older names, the first that is set counts.",
+        "An empty variable counts as unset. Booleans accept `1`, `0`, `true`, `false`, `yes`, "
+        "`no`, `on` and `off`, in any case. An option in `ARG` overrides a variable, and a note "
+        "reports it. If a row lists several names, the first one that is set applies.",
         "",
         "| variable | meaning | default |",
         "| --- | --- | --- |",
@@ -53,14 +54,14 @@ def configuration() -> str:
 
 
 def exit_codes() -> str:
-    """Return the page of the exit codes."""
+    """Return the page that lists the exit codes."""
     lines = [
         HEAD,
         "# Exit codes",
         "",
         "| code | `error.code` | when |",
         "| --- | --- | --- |",
-        "| 0 | | Stopped as asked. |",
+        "| 0 | | Stopped on request. |",
     ]
     kinds = [
         (error.exit_code, error.code, str(error.__doc__).splitlines()[0])
@@ -68,26 +69,26 @@ def exit_codes() -> str:
     ]
     kinds += [(failure.exit_code, failure.kind, failure.shown) for failure in FAILURES]
     lines += [f"| {code} | `{kind}` | {when} |" for code, kind, when in sorted(kinds)]
-    lines.append("| 128 + n | | Signal n ended the engine, and it was not a stop request. |")
+    lines.append("| 128 + n | | Signal n ended the engine without a stop request. |")
     return "\n".join(lines) + "\n"
 
 
 def failures() -> str:
-    """Return the page of the engine's failures that are known by name."""
+    """Return the page that lists the engine failures with a known cause."""
     lines = [
         HEAD,
         "# Why the engine ended",
         "",
-        "When the engine ends unasked, at its start or later, the first exception that caused it "
-        "is "
-        "looked for in the output of all its processes, and named. What only follows from it "
-        "(`Engine core initialization failed. See root cause above.`, `EngineDeadError`) is passed "
-        "over. The kind is `error.code`. Where signal n ended the engine's main process, the exit "
-        "code is 128 + n instead; a kind that is not in this list is `engine-failed`, with exit "
-        "code "
-        "70 and the traceback.",
+        "If the engine ends without a stop request, the runtime searches the output of all its "
+        "processes for the exception that came first, and logs its cause. It skips what only "
+        "follows from it, such as `Engine core initialization failed. See root cause above.` and "
+        "`EngineDeadError`.",
         "",
-        "Words in `<>` are taken from the output.",
+        "Each heading below is an `error.code` with its exit code. If signal n ended the engine's "
+        "main process, the exit code is 128 + n instead. A failure with an unknown cause is "
+        "`engine-failed`, with exit code 70 and the traceback.",
+        "",
+        "Words in `<>` come from the output.",
         "",
     ]
     for failure in sorted(FAILURES, key=lambda each: (each.exit_code, each.kind)):
@@ -113,8 +114,14 @@ def _subclasses(error: type[InferenceServerError]) -> list[type[InferenceServerE
 
 
 def command_line() -> str:
-    """Return the page of the command line."""
-    parts = [HEAD, "# The command line", ""]
+    """Return the page that shows the help of every command."""
+    parts = [
+        HEAD,
+        "# The command line",
+        "",
+        "`python -m entrypoint` works like `inference-server`.",
+        "",
+    ]
     for words in [[], *([module.__name__.rpartition(".")[2]] for module in COMMANDS)]:
         printed = io.StringIO()
         # argparse wraps at the terminal's width
@@ -126,16 +133,33 @@ def command_line() -> str:
     return "\n".join(parts)
 
 
+def words() -> str:
+    """Return the page that lists the words to avoid."""
+    lines = [
+        HEAD,
+        "# Words",
+        "",
+        "What [our style](style.md) replaces. `python -m docs.prose` finds these.",
+        "",
+        "| not | but | for example, not |",
+        "| --- | --- | --- |",
+    ]
+    # as code, which the checker skips
+    lines += [f"| `{word.phrase}` | {word.write} | `{word.bad[0]}` |" for word in read_words()[0]]
+    return "\n".join(lines) + "\n"
+
+
 PAGES = {
     "configuration.md": configuration,
     "exit-codes.md": exit_codes,
     "failures.md": failures,
     "command-line.md": command_line,
+    "words.md": words,
 }
 
 
 def stale_pages() -> list[str]:
-    """Return the names of the pages that are out of step with the code."""
+    """Return the names of the pages that differ from what the code gives."""
     return [
         name
         for name, page in PAGES.items()

@@ -1,18 +1,31 @@
-"""The generated pages are in step with the code."""
+"""The generated pages match the code."""
 
-from docs.generate import configuration, exit_codes, stale_pages
+from docs.generate import command_line, configuration, exit_codes, failures, stale_pages
+from entrypoint.commands import COMMANDS
+from entrypoint.diagnosis.catalogue import FAILURES
 from entrypoint.settings import all_variables
 
 
-def test_pages_are_in_step() -> None:
+def test_generated_pages_match_the_code() -> None:
     assert stale_pages() == []
 
 
-def test_every_variable_is_there() -> None:
+def test_configuration_page_lists_every_variable() -> None:
     page = configuration()
     assert all(f"`{name}`" in page for name in all_variables())
 
 
-def test_every_exit_code_is_there() -> None:
+def test_exit_code_page_lists_every_code() -> None:
     page = exit_codes()
     assert all(f"| {code} |" in page for code in (0, 64, 65, 66, 69, 70, 71, 74, 78))
+
+
+def test_command_line_page_shows_every_command() -> None:
+    page = command_line()
+    names = [module.__name__.rpartition(".")[2] for module in COMMANDS]
+    assert all(f"usage: inference-server {name}" in page for name in names)
+
+
+def test_failure_page_lists_every_kind_with_its_exit_code() -> None:
+    page = failures()
+    assert all(f"## `{failure.kind}` ({failure.exit_code})" in page for failure in FAILURES)

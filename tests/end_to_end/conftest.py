@@ -16,9 +16,12 @@ collect_ignore = ["test_openvino.py"] if find_spec("openvino_genai") is None els
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A home that all engines of the run share, for what they compile."""
-    return tmp_path_factory.mktemp("home")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "home"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from benchmarks.hostile.__main__ import report_text, tell
 from benchmarks.hostile.run import run
 from tests.support.launch import KEY, Launch
 
 
+@pytest.mark.alone
 def test_the_server_lives_and_lets_nobody_in(server: Launch) -> None:
     report = asyncio.run(
         run(server, KEY, requests=1_500, seed=5, tell=tell, connections=100, hold_seconds=15)

@@ -32,10 +32,10 @@ def peak_bytes(pid: int) -> int:
     return int(match[1]) * 1024
 
 
-def test_it_answers_while_the_model_loads(home: Path) -> None:
+def test_it_answers_while_the_model_loads(home: Path, tmp_path: Path) -> None:
     """1. Start. 2. It is alive, not ready, and names its phase. 3. SIGTERM: it ends, all of it."""
     launch = Launch(
-        environment(home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE)), home / "loading.log"
+        environment(home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE)), tmp_path / "log"
     )
     try:
         launch.until_listening()
@@ -56,11 +56,11 @@ def test_it_answers_while_the_model_loads(home: Path) -> None:
 
 
 @pytest.mark.parametrize("phase", ["import", "compile"])
-def test_the_engine_does_not_outlive_the_entrypoint(home: Path, phase: str) -> None:
+def test_the_engine_does_not_outlive_the_entrypoint(home: Path, tmp_path: Path, phase: str) -> None:
     """1. The engine loads. 2. The entrypoint is killed, with no chance to stop it. 3. It ends."""
     launch = Launch(
         environment(home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE), SHUTDOWN_TIMEOUT="1"),
-        home / "killed.log",
+        tmp_path / "log",
     )
     launch.until_listening()
     launch.until_the_engine_runs()
@@ -98,12 +98,12 @@ def test_the_log_tells_the_phases(server: Launch) -> None:
     assert re.search(r"ready after [\d.]+ s: resolve [\d.]+ s, import", log)
 
 
-def test_a_running_stream_finishes_after_sigterm(home: Path) -> None:
+def test_a_running_stream_finishes_after_sigterm(home: Path, tmp_path: Path) -> None:
     """1. A long stream runs. 2. SIGTERM. 3. It comes to its end; 4. then the launch ends."""
     environ = environment(
         home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE), SHUTDOWN_TIMEOUT=DRAIN_SECONDS
     )
-    launch = Launch(environ, home / "drain.log")
+    launch = Launch(environ, tmp_path / "log")
     try:
         launch.until_ready()
         client = OpenAI(base_url=f"{launch.url}/v1", api_key="none", max_retries=0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from benchmarks.rolling import COMPLETE, ENDED, LET_GO, Fleet, faults, restart_line, roll
 from tests.support.launch import DEMO, DEMO_CACHE, KEY, environment
 
@@ -13,6 +15,7 @@ SLACK_SECONDS = 15
 """What a stop may take beyond that here, on whatever machine; the benchmark holds it to two."""
 
 
+@pytest.mark.alone
 def test_no_stream_is_lost(home: Path, tmp_path: Path) -> None:
     """1. Forty streams on two replicas, half of them too long. 2. SIGTERM to one replica. 3. Each
     of its streams comes to its end or is ended, and it exits in time; those of the other one go on.

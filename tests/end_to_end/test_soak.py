@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from benchmarks.mixed_load import KINDS
 from benchmarks.soak import report_text, soak
 from tests.support.launch import KEY, Launch
 
 
+@pytest.mark.alone
 def test_a_minute_of_mixed_load(server: Launch, tmp_path: Path) -> None:
     """Every request of every kind gets what it must; every process lives and is read."""
     out = tmp_path / "soak.csv"

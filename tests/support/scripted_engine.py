@@ -48,6 +48,8 @@ from entrypoint.shared.handover import Phase, StartRequest, report_drained, repo
 from server.parent import die_with, end_with
 
 ROLE_VARIABLE = "SCRIPT_ROLE_NAME"
+ANSWERS = "answers"
+"""The name of the thread that answers requests."""
 _answered = threading.Event()
 NOT_TEXT = bytes([0xFF, 0xFE, 0x00, 0x9B, 0xC3])
 """No part of it is UTF-8, and one byte is a terminal's control character."""
@@ -152,7 +154,7 @@ def play(script: str, orders: StartRequest | None) -> None:
                 assert orders.listener is not None
                 listener = socket.socket(fileno=orders.listener)
                 report_phase(Phase.READY)
-                threading.Thread(target=_answer, args=[listener], daemon=True).start()
+                threading.Thread(target=_answer, args=[listener], name=ANSWERS, daemon=True).start()
             case "hang":
                 while True:
                     signal.pause()

@@ -67,7 +67,7 @@ def exit_codes() -> str:
         (error.exit_code, error.code, str(error.__doc__).splitlines()[0])
         for error in _subclasses(InferenceServerError)
     ]
-    kinds += [(failure.exit_code, failure.kind, failure.shown) for failure in FAILURES]
+    kinds += [(failure.exit_code, failure.kind, failure.summary) for failure in FAILURES]
     lines += [f"| {code} | `{kind}` | {when} |" for code, kind, when in sorted(kinds)]
     lines.append("| 128 + n | | Signal n ended the engine without a stop request. |")
     return "\n".join(lines) + "\n"
@@ -92,12 +92,12 @@ def failures() -> str:
         "",
     ]
     for failure in sorted(FAILURES, key=lambda each: (each.exit_code, each.kind)):
-        lines += [f"## `{failure.kind}` ({failure.exit_code})", "", failure.shown, ""]
-        lines += [_facts_in_brackets(failure.repair), ""]
+        lines += [f"## `{failure.kind}` ({failure.exit_code})", "", failure.summary, ""]
+        lines += [_facts_in_brackets(failure.hint), ""]
         more = dict.fromkeys(
-            (sign.cause or failure.cause, sign.repair or failure.repair)
-            for sign in failure.signs
-            if sign.repair
+            (rule.cause or failure.cause, rule.hint or failure.hint)
+            for rule in failure.rules
+            if rule.hint
         )
         lines += [f"- *{_facts_in_brackets(c)}*: {_facts_in_brackets(r)}" for c, r in more]
         lines += [""] if more else []

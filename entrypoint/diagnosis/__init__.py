@@ -1,5 +1,5 @@
-"""Why an engine ended: the first causal exception of its output, a known kind, what mends it."""
+"""Why the engine exited: the cause that its output shows, and a hint how to fix it."""
 
-from entrypoint.diagnosis.diagnose import Ended, diagnose
+from entrypoint.diagnosis.diagnose import EngineExit, diagnose
 
-__all__ = ["Ended", "diagnose"]
+__all__ = ["EngineExit", "diagnose"]

@@ -1,4 +1,4 @@
-"""Exceptions in the output of a tree of processes: what each said, where, and how grave it was."""
+"""The exceptions in the output of several processes: what was raised, where, how severe."""
 
 from __future__ import annotations
 
@@ -6,92 +6,96 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Literal
 
-from entrypoint.diagnosis.lines import Line
+from entrypoint.logs.engine_line import (
+    CAUSE_LINK,
+    CONTEXT_LINK,
+    ERROR_LEVELS,
+    TRACEBACK,
+    EngineLine,
+)
 
-FRAMES_KEPT = 120
-"""Lines of frames that are kept of one exception, the innermost ones."""
+FRAME_LINES = 120
+"""How many lines of a traceback's frames to keep, the innermost ones."""
 
 MESSAGE_LINES = 40
-"""Lines that are kept of one exception's message, of its beginning and of its end: a compiler's
-whole output can be in it."""
+"""How many lines of a message to keep at its start and at its end. A message can contain the
+complete output of a compiler."""
 
-ERRORS = ("ERROR", "CRITICAL")
-"""The levels of records that tell of an error."""
-
-_HEADER = re.compile(r"(?P<indent>[\s|+-]{0,40})(?:Exception Group )?Traceback \(most recent call")
 _NAME = re.compile(
     r"(?P<name>[A-Za-z_][\w.]{0,200}(?:\([\w.]{1,80}\))?)(?::(?:\s(?P<message>.*))?)?$", re.DOTALL
 )
 _FRAME = re.compile(r"\s{0,8}File \"[^\"]{1,400}\", line \d+, in ")
-# an exception whose traceback is not there: what came before was dropped, or never written
-_ALONE = re.compile(
+# an exception without a traceback: the lines before it were dropped or never written
+_WITHOUT_TRACEBACK = re.compile(
     r"(?:\[\S{1,100}:\d+\] )?(?P<name>(?:[A-Za-z_]\w{0,80}\.){0,8}[A-Z]\w{0,80}(?:Error|Exception)"
-    # in a module, as triton.runtime.errors.OutOfResources is
+    # with its module, such as triton.runtime.errors.OutOfResources
     r"|(?:[a-z_]\w{0,80}\.){1,8}[A-Z]\w{0,80}(?<!Warning)"
     r"): (?P<message>.*)$",
     re.DOTALL,
 )
-_DIRECT = "The above exception was the direct cause of the following exception:"
-_CONTEXT = "During handling of the above exception, another exception occurred:"
-# what other writers to the same terminal begin a line with
-_FOREIGN = re.compile(
+# how lines of other writers to the same terminal start
+_OTHER_WRITER = re.compile(
     r"[IWEF]\d{4} \d\d:|\[[IWEF]\d{4} |Exception ignored in|Process \S{1,80}:$|"
     r"\S{1,200}: \w*Warning: |\S{1,100}:\d+:\d+ \[\d+\] NCCL |Loading |usage: |"
     r"EngineCore (?:failed|encountered|hit) |WorkerProc (?:failed|hit) "
 )
-_FATAL_HEAD = re.compile(
+_FATAL_HEADING = re.compile(
     r"failed to start|fatal error|hit an exception|Error executing method|failed to run|"
     r"loop has errored|Engine ?Core .{0,40}(?:failed|died)|Failed to start|"
     r"encountered an (?:issue|error)",
     re.IGNORECASE,
 )
-_HARMLESS_HEAD = re.compile(
+_HARMLESS_HEADING = re.compile(
     r"Exception ignored in|Exception in ASGI application|exception was never retrieved|"
     r"Failed to (?:load plugin|import) "
 )
 
 
-class Gravity(IntEnum):
-    """What became of an exception."""
+class Severity(IntEnum):
+    """How an exception affected its process."""
 
     HARMLESS = 0
-    """Whoever reported it said that nothing came of it, or only one request failed."""
+    """Its process continued, or only one request failed."""
     WARNED = 1
-    """Logged below the level of an error: it was dealt with."""
+    """Its process handled it, and logged it below the level of an error."""
     LOGGED = 2
-    """Logged as an error."""
+    """Its process logged it as an error."""
     FATAL = 3
-    """Not caught, or logged as the end of its process."""
+    """Its process did not catch it, or logged it as the reason for exiting."""
+
+
+Link = Literal["", "cause", "context"]
 
 
 @dataclass(frozen=True, slots=True)
-class Raised:
-    """One exception that the output shows.
+class LoggedException:
+    """An exception in the output.
 
     Attributes:
-        name: Its class, with the module where that is shown.
-        message: What it said, several lines maybe.
-        process: The process that raised it, empty where the output does not say.
-        number: Place of its last line in the output, 0 first.
-        gravity: What became of it.
-        frames: The traceback's lines, the innermost call last.
-        led_to: Whether the next one of the list was raised because of it: ``cause`` where its code
-            says so (``raise ... from``), ``context`` where it only came up while this one was
-            handled; empty where it is the last of its chain.
+        name: Its class, with the module if the output shows it.
+        message: Its message, which can have several lines.
+        process: The process that raised it, empty if the output does not state it.
+        number: The position of its first line after the traceback, in the output.
+        severity: How it affected its process.
+        frames: The lines of the traceback, the innermost call last.
+        link: How it led to the next exception in the list. ``cause``: the code raised that one
+            from it (``raise ... from``). ``context``: that one was raised while it was handled.
+            Empty for the last of a chain.
     """
 
     name: str
     message: str
     process: str
     number: int
-    gravity: Gravity
+    severity: Severity
     frames: tuple[str, ...]
-    led_to: str = ""
+    link: Link = ""
 
     @property
     def text(self) -> str:
-        """The exception in one piece, as Python prints it."""
+        """The exception as Python prints it."""
         return f"{self.name}: {self.message}" if self.message else self.name
 
     @property
@@ -101,147 +105,152 @@ class Raised:
 
 
 @dataclass(slots=True)
-class _Open:
-    """A traceback that is being read."""
+class _Traceback:
+    """A traceback, as far as it has been read."""
 
     indent: int
-    place: str
-    gravity: Gravity
+    source: str
+    severity: Severity
     frames: list[str] = field(default_factory=list)
     name: str = ""
     message: list[str] = field(default_factory=list)
     number: int = 0
 
     @property
-    def announces(self) -> bool:
-        """Whether another exception's words may follow as part of this one's."""
+    def continues(self) -> bool:
+        """Whether a line that looks like another exception can be part of the message."""
         return bool(self.frames) or self.message[-1].endswith(":")
 
-    def close(self, process: str, led_to: str = "") -> Raised:
-        return Raised(
-            self.name,
-            "\n".join(self.message).strip(),
-            process,
-            self.number,
-            self.gravity,
-            tuple(self.frames),
-            led_to,
-        )
+    def add_frame(self, line: EngineLine) -> None:
+        text = line.text[self.indent :]
+        if not text or text[0].isspace():
+            self.frames.append(text)
+            if len(self.frames) > FRAME_LINES:
+                del self.frames[0]
+        elif found := _NAME.match(text):
+            self.name = found["name"]
+            self.message = [found["message"] or ""]
+            self.number = line.number
+
+    def add_message(self, text: str) -> None:
+        self.message.append(text)
+        if len(self.message) > 2 * MESSAGE_LINES:
+            del self.message[MESSAGE_LINES]
 
 
 class _Stream:
-    """The tracebacks of one process."""
+    """Collects the exceptions in one process's output.
 
-    def __init__(self, process: str, found: list[Raised]):
+    Args:
+        process: The process's name.
+        found: The list that the exceptions are added to.
+    """
+
+    def __init__(self, process: str, found: list[LoggedException]):
         self._process = process
         self._found = found
-        self._open: _Open | None = None
-        self._head = ""
-        self._inherited: Gravity | None = None
+        self._traceback: _Traceback | None = None
+        self._heading = ""
+        self._chained: Severity | None = None
 
-    def read(self, line: Line, before: str) -> None:
+    def read(self, line: EngineLine, previous: str) -> None:
         """Read one line.
 
         Args:
             line: The line.
-            before: The line that stood before it in the whole output.
+            previous: The line before it, which another process may have written.
         """
-        header = _HEADER.match(line.text)
-        if header:
-            self._close()
-            gravity = (
-                self._inherited if self._inherited is not None else self._gravity(line, before)
-            )
+        if header := TRACEBACK.match(line.text):
+            self.close()
+            severity = self._chained if self._chained is not None else self._rate(line, previous)
             indent = 0 if "+" in header["indent"] else len(header["indent"])
-            self._open = _Open(indent, line.place, gravity)
-        elif self._open is None and _FRAME.match(line.text):
-            # the traceback's head is not there any more
-            indent = len(line.text) - len(line.text.lstrip()) - 2
-            self._open = _Open(max(0, indent), line.place, self._gravity(line, before))
-            self._open.frames.append(line.text)
-        elif self._open is None and (alone := _ALONE.match(line.text)):
-            gravity = Gravity.LOGGED if line.level in ("", *ERRORS) else Gravity.WARNED
-            self._open = _Open(0, line.place, gravity, [], alone["name"], [alone["message"]])
-            self._open.number = line.number
-        elif self._open is None:
-            if line.text.strip():
-                self._head = line.text
-                if line.text.strip() not in (_DIRECT, _CONTEXT):
-                    self._inherited = None
-        elif line.place != self._open.place:
-            if self._open.name:  # else another thread's record, in between
-                self._close()
-                self.read(line, before)
-        elif self._open.name and not self._open.announces and _ALONE.match(line.text):
-            self._close()
-            self.read(line, before)
-        elif self._open.name:
-            self._continue(line)
+            self._traceback = _Traceback(indent, line.source, severity)
+        elif self._traceback is None:
+            self._read_outside(line, previous)
+        elif line.source != self._traceback.source:
+            if self._traceback.name:  # otherwise, another thread's record between the frames
+                self._reread(line, previous)
+        elif not self._traceback.name:
+            self._traceback.add_frame(line)
+        elif not self._traceback.continues and _WITHOUT_TRACEBACK.match(line.text):
+            self._reread(line, previous)
         else:
-            self._frame(line)
+            self._read_message(self._traceback, line)
 
-    def finish(self) -> None:
-        """Take what the end of the output cut off."""
-        self._close()
+    def close(self, link: Link = "") -> None:
+        """End the current traceback."""
+        current = self._traceback
+        if current is not None and current.name:
+            self._found.append(
+                LoggedException(
+                    current.name,
+                    "\n".join(current.message).strip(),
+                    self._process,
+                    current.number,
+                    current.severity,
+                    tuple(current.frames),
+                    link,
+                )
+            )
+        self._traceback = None
+        self._chained = None
 
-    def _gravity(self, line: Line, before: str) -> Gravity:
-        if _HARMLESS_HEAD.search(self._head) or _HARMLESS_HEAD.search(before):
-            return Gravity.HARMLESS
+    def _reread(self, line: EngineLine, previous: str) -> None:
+        self.close()
+        self.read(line, previous)
+
+    def _read_outside(self, line: EngineLine, previous: str) -> None:
+        text = line.text.strip()
+        if _FRAME.match(line.text):
+            # the lines above it, with the traceback's header, were dropped
+            indent = max(0, len(line.text) - len(line.text.lstrip()) - 2)
+            severity = self._rate(line, previous)
+            self._traceback = _Traceback(indent, line.source, severity, [line.text])
+        elif found := _WITHOUT_TRACEBACK.match(line.text):
+            severity = Severity.LOGGED if line.level in ("", *ERROR_LEVELS) else Severity.WARNED
+            self._traceback = _Traceback(
+                0, line.source, severity, [], found["name"], [found["message"]], line.number
+            )
+        elif text:
+            self._heading = line.text
+            if text not in (CAUSE_LINK, CONTEXT_LINK):
+                self._chained = None
+
+    def _read_message(self, current: _Traceback, line: EngineLine) -> None:
+        text = line.text[current.indent :]
+        if text.strip() in (CAUSE_LINK, CONTEXT_LINK):
+            self.close("cause" if text.strip() == CAUSE_LINK else "context")
+            self._chained = current.severity
+        elif _OTHER_WRITER.match(text) or (line.level and not line.source):
+            self.close()
+            self._heading = text
+        else:
+            current.add_message(text)
+
+    def _rate(self, line: EngineLine, previous: str) -> Severity:
+        """Return how severe an exception is, by the level and by the line above it."""
+        if _HARMLESS_HEADING.search(self._heading) or _HARMLESS_HEADING.search(previous):
+            return Severity.HARMLESS
         if not line.level:
-            return Gravity.FATAL
-        if line.level not in ERRORS:
-            return Gravity.WARNED
-        return Gravity.FATAL if _FATAL_HEAD.search(self._head) else Gravity.LOGGED
-
-    def _frame(self, line: Line) -> None:
-        assert self._open is not None
-        text = line.text[self._open.indent :]
-        if not text or text[0].isspace():
-            self._open.frames.append(text)
-            if len(self._open.frames) > FRAMES_KEPT:
-                del self._open.frames[0]
-        elif named := _NAME.match(text):
-            self._open.name = named["name"]
-            self._open.message = [named["message"] or ""]
-            self._open.number = line.number
-
-    def _continue(self, line: Line) -> None:
-        assert self._open is not None
-        text = line.text[self._open.indent :]
-        stripped = text.strip()
-        if stripped in (_DIRECT, _CONTEXT):
-            gravity = self._open.gravity
-            self._close("cause" if stripped == _DIRECT else "context")
-            self._inherited = gravity
-        elif _FOREIGN.match(text) or (line.level and not line.place):
-            self._close()
-            self._head = text
-        else:
-            self._open.message.append(text)
-            if len(self._open.message) > 2 * MESSAGE_LINES:
-                del self._open.message[MESSAGE_LINES]
-
-    def _close(self, led_to: str = "") -> None:
-        if self._open is not None and self._open.name:
-            self._found.append(self._open.close(self._process, led_to))
-        self._open = None
-        self._inherited = None
+            return Severity.FATAL
+        if line.level not in ERROR_LEVELS:
+            return Severity.WARNED
+        return Severity.FATAL if _FATAL_HEADING.search(self._heading) else Severity.LOGGED
 
 
-def find_exceptions(lines: Iterable[Line]) -> list[Raised]:
-    """Return the exceptions of an output, in the order in which they were written.
+def find_exceptions(lines: Iterable[EngineLine]) -> list[LoggedException]:
+    """Return the exceptions in an output, in the order in which they were written.
 
-    The processes write in between each other's lines; each is read by itself. What several of
-    them write without a name in front is read as one.
+    The processes' lines may be interleaved. Lines that state no process are read as one process's.
     """
     streams: dict[tuple[str, str], _Stream] = {}
-    found: list[Raised] = []
-    before = ""
+    found: list[LoggedException] = []
+    previous = ""
     for line in lines:
         if line.stream not in streams:
             streams[line.stream] = _Stream(line.process, found)
-        streams[line.stream].read(line, before)
-        before = line.text
+        streams[line.stream].read(line, previous)
+        previous = line.text
     for stream in streams.values():
-        stream.finish()
-    return sorted(found, key=lambda raised: raised.number)
+        stream.close()
+    return sorted(found, key=lambda exception: exception.number)

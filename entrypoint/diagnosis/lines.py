@@ -1,19 +1,22 @@
-"""Lines of log, rid of what loggers and collectors put before the text."""
+"""Lines of a log, without the prefixes of loggers and log collectors."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-LONGEST = 4000
-"""Characters of a line that are looked at: what names a cause stands at a line's beginning."""
+from entrypoint.logs.engine_line import EngineLine, find_process, parse_line, remove_colors
 
-LONGEST_JSON = 100_000
-"""Characters of a line that is read as JSON: a whole traceback can be in one."""
+LINE_CHARACTERS = 4000
+"""How many characters of a line are examined; what identifies a cause is at its start."""
 
-_COLOUR = re.compile(r"\x1b\[[0-9;]{0,20}[A-Za-z]")
+JSON_CHARACTERS = 100_000
+"""How long a line of JSON may be; it can contain a complete traceback."""
+
+PREFIX_CHARACTERS = 100
+"""How long the prefix of another program may be, such as the journal's or a terminal's."""
+
 _COLLECTOR = re.compile(
     # 2026-02-24T20:21:58.123Z, with or without brackets, and containerd's "stderr F"
     r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.,\d]{0,12}(?:Z|[+-]\d\d:?\d\d)?\]?\s"
@@ -21,83 +24,33 @@ _COLLECTOR = re.compile(
     # docker compose: "vllm-1  | "
     r"|[A-Za-z0-9][\w.-]{0,60} {1,20}\| "
 )
-_BAR = re.compile(r"\s{0,40}[|│] ")
-"""What stands before the lines of a group of exceptions, and before those of a framed terminal."""
-
-_PROCESS = re.compile(
-    r"\((?P<name>[A-Za-z][\w.:= -]{0,80}?)?\s?pid=(?P<pid>\d+)[^)]{0,60}\)(?: |$)"
-)
-_RANK = re.compile(r"\[(?P<name>rank\d+)\]: ?")
-_RECORD = re.compile(
-    r"(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) (?:\d{4}-)?\d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d+)? "
-    r"\[?(?P<place>[^\]\s]{1,200}:\d+)\](?: |$)"
-)
-_UVICORN = re.compile(r"(?P<level>INFO|WARNING|ERROR|CRITICAL):\s{2,12}")
-
-PREFIX = 100
-"""Characters within which another program's own prefix may end: a journal's, a terminal's."""
+_FRAME = re.compile(r"\s{0,40}[|│] ")
+"""What precedes each line of an exception group, or of a framed terminal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line as its process wrote it.
-
-    Attributes:
-        number: Its place in the output, 0 first.
-        process: The process's name, empty where the line does not say.
-        pid: The process's id, empty where the line does not say.
-        level: The logger's level, empty where no logger wrote the line.
-        place: File and line of the logging call: what lines of one record have in common.
-        text: The rest.
-    """
-
-    number: int
-    process: str
-    pid: str
-    level: str
-    place: str
-    text: str
-
-    @property
-    def stream(self) -> tuple[str, str]:
-        """What the lines of one process have in common."""
-        return (self.process, self.pid)
-
-
-def read_lines(lines: list[str]) -> Iterator[Line]:
-    """Yield the lines of an output, those within records of JSON one by one."""
+def read_lines(lines: list[str]) -> Iterator[EngineLine]:
+    """Yield the lines of an output; a JSON record yields the lines of its message."""
     for number, raw in enumerate(lines):
-        # a progress bar writes over itself: what it said last counts
         line = raw.rstrip("\r\n")
-        if line.startswith("{") and len(line) <= LONGEST_JSON:
+        if line.startswith("{") and len(line) <= JSON_CHARACTERS:
             record = _json_record(line)
             if record is not None:
-                yield from _from_json(number, record)
+                yield from _lines_of_record(record, number)
                 continue
-        if "\r" in line:
-            line = line[-LONGEST_JSON:].rpartition("\r")[2]
-        yield _bare(number, line[:LONGEST])
+        # a progress bar overwrites itself, so only its last state counts
+        yield _parse(line[-JSON_CHARACTERS:].rpartition("\r")[2] if "\r" in line else line, number)
 
 
-def _bare(number: int, text: str) -> Line:
-    text = _COLOUR.sub("", text)
-    process = pid = ""
-    if found := _PROCESS.search(text, 0, PREFIX):
-        text = text[found.start() :]
+def _parse(line: str, number: int) -> EngineLine:
+    text = remove_colors(line[:LINE_CHARACTERS])
+    start = find_process(text, PREFIX_CHARACTERS)
+    if start is not None:
+        text = text[start:]
     else:
-        for pattern in (_COLLECTOR, _BAR):
-            if collected := pattern.match(text):
-                text = text[collected.end() :]
-    while found := _PROCESS.match(text) or _RANK.match(text):
-        process = found["name"] or process
-        pid = found.groupdict().get("pid") or pid
-        text = text[found.end() :]
-    level = place = ""
-    if found := _RECORD.search(text, 0, PREFIX):
-        level, place, text = found["level"], found["place"], text[found.end() :]
-    elif found := _UVICORN.match(text):
-        level, text = found["level"], text[found.end() :]
-    return Line(number, process, pid, level, place, text)
+        for prefix in (_COLLECTOR, _FRAME):
+            if found := prefix.match(text):
+                text = text[found.end() :]
+    return parse_line(text, number, PREFIX_CHARACTERS)
 
 
 def _json_record(line: str) -> dict[str, object] | None:
@@ -108,14 +61,16 @@ def _json_record(line: str) -> dict[str, object] | None:
     return record if isinstance(record, dict) and "message" in record else None
 
 
-def _from_json(number: int, record: dict[str, object]) -> Iterator[Line]:
+def _lines_of_record(record: dict[str, object], number: int) -> Iterator[EngineLine]:
     level = str(record.get("levelname") or record.get("level") or "").upper()
     process = str(record.get("processName") or record.get("process_name") or "")
     pid = str(record.get("process") or record.get("pid") or "")
-    texts = [record.get("message"), record.get("exc_info") or record.get("exception")]
-    for text in texts:
+    for text in (record.get("message"), record.get("exc_info") or record.get("exception")):
         for part in str(text).splitlines() if text else ():
-            bare = _bare(number, part[:LONGEST])
-            yield Line(
-                number, bare.process or process, bare.pid or pid, level, str(number), bare.text
+            line = _parse(part, number)
+            yield line._replace(
+                process=line.process or process,
+                pid=line.pid or pid,
+                level=level,
+                source=str(number),
             )

@@ -1,11 +1,11 @@
-"""Log lines as records of JSON (LOG_FORMAT=json): this process's own, and the engine's.
+"""Log lines as JSON records (LOG_FORMAT=json), both this process's own and the engine's.
 
-One record a line: ``time`` (RFC 3339, when it was read or logged), ``level``, ``message``, and
-where the line says so ``source`` (the logger, or file and line), ``process`` and ``pid``, and
-``request_id``. A traceback is one record, from its first line to the exception; one that follows
-from another ("During handling of the above ...") belongs to the same. What vLLM logs in several
-lines is otherwise several records: its prefix is on each of them. Lines of the engine's that no
-logger wrote have the level ``info``.
+A record has ``time`` (RFC 3339; when the line was read or logged), ``level`` and ``message``, and
+``source`` (the logger, or file and line), ``process``, ``pid`` and ``request_id`` if the line
+states them. A traceback is one record, from its header to the exception, with the tracebacks
+chained to it ("During handling of the above ..."). Any other message of several lines becomes
+several records, because vLLM puts its prefix on each line. An engine line without a level is
+logged as ``info``.
 """
 
 from __future__ import annotations
@@ -15,39 +15,38 @@ import logging
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
-BLOCK_LINES = 1000
-"""A longer traceback is cut into several records."""
-
-_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_PROCESS = re.compile(r"\((?P<process>[A-Za-z][\w.: -]*?) pid=(?P<pid>\d+)\) ?")
-_LOGGED = re.compile(
-    r"(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d+)? "
-    r"\[(?P<source>[^\]]+)\] ?"
+from entrypoint.logs.engine_line import (
+    CAUSE_LINK,
+    CONTEXT_LINK,
+    TRACEBACK,
+    parse_line,
+    remove_colors,
 )
-_UVICORN = re.compile(r"(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL): {2,}")
+
+TRACEBACK_LINES = 1000
+"""A longer traceback is split into several records."""
+
 _REQUEST = re.compile(
     r" in \d+\.\d{3} s, request (?P<answered>[\w.:-]+)(?:,|$)"
     r"|\b(?:[Rr]eceived|[Aa]dded|[Ff]inished|[Cc]ompleted|[Aa]borted) request(?:\(s\))? "
     r"(?P<worked_on>[\w.:-]*\w)"
 )
-_TRACEBACK = re.compile(r"[\s|+]*(?:Exception Group )?Traceback \(most recent call last\):")
-_LINK = re.compile(r"During handling of the above|The above exception was the direct cause")
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record.
+class Record(NamedTuple):
+    """One log record.
 
     Attributes:
-        time: As RFC 3339 has it, in UTC.
+        time: The time in UTC, as in RFC 3339.
         level: ``debug`` to ``critical``.
         message: The text.
-        source: The logger, or file and line of the call.
-        process: The process's name, as vLLM calls it.
-        pid: Its id.
+        source: The logger, or file and line of the logging call.
+        process: The process's name.
+        pid: The process's ID.
         request_id: The request that the line is about.
     """
 
@@ -61,114 +60,111 @@ class Record:
 
     def dump(self) -> bytes:
         """Return the record as a line of JSON."""
-        known = {name: value for name, value in asdict(self).items() if value is not None}
+        known = {name: value for name, value in self._asdict().items() if value is not None}
         return json.dumps(known, ensure_ascii=False).encode(errors="replace") + b"\n"
 
 
 def rfc3339(seconds: float) -> str:
-    """Return a time in seconds since the epoch as text, to the millisecond."""
+    """Return a time in seconds since the epoch as text, with milliseconds."""
     at = datetime.fromtimestamp(seconds, UTC)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def engine_record(line: str, time: str) -> Record:
-    """Return the record of one line that one of the engine's processes wrote.
+    """Return the record of one line of the engine's output.
 
     Args:
-        line: The line, without its end.
+        line: The line, without its line ending.
         time: When it was read.
     """
-    text = _COLOUR.sub("", line)
-    process = _PROCESS.match(text)
-    if process:
-        text = text[process.end() :]
-    logged = _LOGGED.match(text) or _UVICORN.match(text)
-    if logged:
-        text = text[logged.end() :]
-    request = _REQUEST.search(text)
+    text, process, pid, level, source, _ = parse_line(remove_colors(line))
+    request = _REQUEST.search(text) if "request" in text else None
     return Record(
-        time=time,
-        level=logged["level"].lower() if logged else "info",
-        message=text,
-        source=logged.groupdict().get("source") if logged else None,
-        process=process["process"] if process else None,
-        pid=int(process["pid"]) if process else None,
-        request_id=(request["answered"] or request["worked_on"]) if request else None,
+        time,
+        level.lower() or "info",
+        text,
+        source or None,
+        process or None,
+        int(pid) if pid else None,
+        (request["answered"] or request["worked_on"]) if request else None,
     )
 
 
 @dataclass(slots=True)
-class _Block:
-    """A traceback, so far."""
+class _Traceback:
+    """The lines of a traceback that have been read so far."""
 
     first: Record
     lines: list[str] = field(default_factory=list)
-    framed: bool = False
-    """Whether the last line was one of a frame: the exception's follows."""
+    in_frame: bool = False
+    """Whether the last line belongs to a frame, so that the exception can follow."""
 
-    def takes(self, record: Record) -> bool:
-        """Whether a line of the same process belongs to it; if so, it is added."""
+    def add(self, record: Record) -> bool:
+        """Add a line of the same process if it belongs to the traceback; return whether it does."""
         text = record.message
         if (record.source, record.level) != (self.first.source, self.first.level):
             return False
-        if len(self.lines) >= BLOCK_LINES:
+        if len(self.lines) >= TRACEBACK_LINES:
             return False
         indented = text.startswith((" ", "\t"))
-        linked = not text or _TRACEBACK.match(text) or _LINK.match(text)
-        # what a logger writes carries its prefix in every line, a message's further ones too
-        if not (indented or linked or self.framed or self.first.source):
+        chained = not text or TRACEBACK.match(text) or text.strip() in (CAUSE_LINK, CONTEXT_LINK)
+        # a logger puts its prefix on every line, also on the further lines of a message
+        if not (indented or chained or self.in_frame or self.first.source):
             return False
-        self.framed = indented
+        self.in_frame = indented
         self.lines.append(text)
         return True
 
     def record(self) -> Record:
         level = "error" if self.first.source is None else self.first.level
-        return replace(self.first, level=level, message="\n".join(self.lines).rstrip())
+        return self.first._replace(level=level, message="\n".join(self.lines).rstrip())
 
 
 class EngineRecords:
-    """Makes records of the engine's lines: tracebacks whole, each process's for itself."""
+    """Turns the engine's lines into records, and the lines of a traceback into one record.
+
+    The processes' tracebacks may be interleaved.
+    """
 
     def __init__(self) -> None:
-        self._blocks: dict[tuple[str | None, int | None], _Block] = {}
+        self._tracebacks: dict[tuple[str | None, int | None], _Traceback] = {}
 
     @property
     def waiting(self) -> bool:
-        """Whether there is a traceback whose end has not come."""
-        return bool(self._blocks)
+        """Whether a traceback is incomplete."""
+        return bool(self._tracebacks)
 
     def feed(self, lines: Sequence[str], time: str) -> list[Record]:
-        """Return the records that are whole with these lines.
+        """Return the records that these lines complete.
 
         Args:
-            lines: Without their ends.
+            lines: The lines, without their line endings.
             time: When they were read.
         """
         done: list[Record] = []
         for line in lines:
             record = engine_record(line, time)
             key = (record.process, record.pid)
-            block = self._blocks.get(key)
-            if block is not None:
-                if block.takes(record):
+            traceback = self._tracebacks.get(key)
+            if traceback is not None:
+                if traceback.add(record):
                     continue
-                done.append(self._blocks.pop(key).record())
-            if _TRACEBACK.match(record.message):
-                self._blocks[key] = _Block(record, [record.message])
+                done.append(self._tracebacks.pop(key).record())
+            if TRACEBACK.match(record.message):
+                self._tracebacks[key] = _Traceback(record, [record.message])
             elif record.message:
                 done.append(record)
         return done
 
     def flush(self) -> list[Record]:
-        """Return the tracebacks that wait for their end."""
-        done = [block.record() for block in self._blocks.values()]
-        self._blocks.clear()
+        """Return the tracebacks that are still incomplete."""
+        done = [traceback.record() for traceback in self._tracebacks.values()]
+        self._tracebacks.clear()
         return done
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats this process's own log records."""
+    """Formats this process's log records as JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
@@ -190,7 +186,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """Formats this process's own log records as vLLM formats its."""
+    """Formats this process's log records in vLLM's format."""
 
     def __init__(self) -> None:
         super().__init__("%(levelname)s %(asctime)s [%(name)s] %(message)s", "%m-%d %H:%M:%S")

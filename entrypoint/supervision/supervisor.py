@@ -279,9 +279,9 @@ class Supervisor:
         if code is None:
             raise self._start_timed_out()
         # imported only where it is needed: the catalogue's patterns take a while to compile
-        from entrypoint.diagnosis.diagnose import Ended, diagnose
+        from entrypoint.diagnosis.diagnose import EngineExit, diagnose
 
-        raise diagnose(self.tail(), Ended(code, self.timeline.phase, memory.cause()))
+        raise diagnose(self.tail(), EngineExit(code, self.timeline.phase, memory.cause()))
 
     def _stopped(self) -> int:
         """Return the exit code after a stop.

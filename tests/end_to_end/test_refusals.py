@@ -121,4 +121,4 @@ def test_an_engine_that_fails_ends_the_launch(tmp_path: Path) -> None:
     done = run(["serve"], {**environ, "PORT": str(free_port())})
     assert done.returncode == 65, done.stderr
     assert "NoSuchModelForCausalLM" in done.stdout + done.stderr
-    assert "The engine ended by itself in phase import" in done.stderr
+    assert "The engine exited in phase import" in done.stderr

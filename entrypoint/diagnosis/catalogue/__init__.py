@@ -1,14 +1,14 @@
-"""The kinds of failure that are known by name."""
+"""The known kinds of engine failure."""
 
 from entrypoint.diagnosis.catalogue import (
     artifact,
     devices,
-    killed,
     machine,
     memory,
     settings,
+    signals,
 )
-from entrypoint.diagnosis.catalogue.failure import ExitCode, Failure, Sign, Weight
+from entrypoint.diagnosis.catalogue.failure import ExitCode, Failure, Role, Rule
 
 FAILURES: tuple[Failure, ...] = (
     *memory.FAILURES,
@@ -17,8 +17,8 @@ FAILURES: tuple[Failure, ...] = (
     *artifact.FAILURES,
     *settings.FAILURES,
     *memory.LAST,
-    *killed.FAILURES,
+    *signals.FAILURES,
 )
-"""All of them. Of two that match the same words the one that stands first counts."""
+"""All kinds. If several match the same words, the first one counts."""
 
-__all__ = ["FAILURES", "ExitCode", "Failure", "Sign", "Weight"]
+__all__ = ["FAILURES", "ExitCode", "Failure", "Role", "Rule"]

@@ -1,9 +1,9 @@
-"""Models that cannot be used, are not there, or may not be had."""
+"""Models that are missing, unusable, or not accessible."""
 
-from entrypoint.diagnosis.catalogue.failure import SPAN, ExitCode, Failure, Sign, Weight, innermost
+from entrypoint.diagnosis.catalogue.failure import SPAN, ExitCode, Failure, Role, Rule, innermost
 
-FETCH_AGAIN = (
-    "Fetch the model again, or copy it from where it is whole; `inference-server verify` compares "
+DOWNLOAD_AGAIN = (
+    "Download the model again, or copy it from a complete copy. `inference-server verify` compares "
     "each file with its hash."
 )
 
@@ -11,233 +11,238 @@ FAILURES = (
     Failure(
         kind="remote-code-refused",
         exit_code=ExitCode.SETTING,
-        shown="The model brings Python code of its own, and running it is off.",
-        cause="the model brings Python code of its own, and running it is not allowed",
-        repair="Read that code; if you trust it, set TRUST_REMOTE_CODE=true, and REVISION to the "
-        "commit that you have read. Else take a model that needs none.",
-        signs=(
-            Sign(r"trust[-_]remote[-_]code=True"),
-            Sign(r"^EOFError\b", within=r"resolve_trust_remote_code"),
-            Sign(r"(?:requires|contains) (?:you to execute|custom code)" + SPAN),
-            Sign(r"set the (?:option|argument|flag) [`'\"]?(?:--)?trust[-_]remote[-_]code"),
-            Sign(r"pass (?:the argument )?[`'\"]?(?:--)?trust[-_]remote[-_]code"),
+        summary="The model contains Python code, and TRUST_REMOTE_CODE is not set.",
+        cause="the model contains Python code, and TRUST_REMOTE_CODE is not set",
+        hint="Read the code. If you trust it, set TRUST_REMOTE_CODE=true, and set REVISION to the "
+        "commit that you read. Otherwise use a model without code.",
+        rules=(
+            Rule(r"trust[-_]remote[-_]code=True"),
+            Rule(r"^EOFError\b", within=r"resolve_trust_remote_code"),
+            Rule(r"(?:requires|contains) (?:you to execute|custom code)" + SPAN),
+            Rule(r"set the (?:option|argument|flag) [`'\"]?(?:--)?trust[-_]remote[-_]code"),
+            Rule(r"pass (?:the argument )?[`'\"]?(?:--)?trust[-_]remote[-_]code"),
         ),
     ),
     Failure(
         kind="architecture-unsupported",
         exit_code=ExitCode.ARTIFACT,
-        shown="The model's architecture is not one that this vLLM has.",
-        cause="this vLLM does not have the model's architecture",
-        repair="Use an image with a newer vLLM, if that has it (vLLM's documentation lists the "
-        "supported models), or another model. ARG=--model-impl transformers runs some that vLLM "
-        "does not have itself.",
-        signs=(
-            Sign(
+        summary="This version of vLLM does not support the model's architecture.",
+        cause="this version of vLLM does not support the model's architecture",
+        hint="Use an image with a newer vLLM that supports it (see the list of supported models "
+        "in vLLM's documentation), or use another model. ARG='--model-impl transformers' runs "
+        "some models that vLLM does not implement.",
+        rules=(
+            Rule(
                 r"Model architectures? \[?(?P<architectures>[^\]\n]{1,200}?)\]? (?:are|is) not "
                 r"supported (?:by \w+ )?(?:for now|yet)",
-                cause="this vLLM does not have the model's architecture {architectures}",
+                cause="this version of vLLM does not support the model's architecture "
+                "{architectures}",
             ),
-            Sign(
+            Rule(
                 r"has model type [`'](?P<type>[^`'\n]{1,100})[`'] but Transformers does not "
                 r"recognize this architecture",
-                cause="the model's type {type} is not one that the installed Transformers know",
+                cause="the installed version of Transformers does not support the model type "
+                "{type}",
             ),
-            Sign(
+            Rule(
                 r"Model architectures? \[?(?P<architectures>[^\]\n]{1,200})\]? failed to be "
                 r"inspected",
                 cause="the code of the model's architecture {architectures} cannot be loaded",
             ),
-            Sign(r"Cannot find model module|has no vLLM implementation"),
-            Sign(r"The Transformers implementation of .{0,200} is not compatible with vLLM"),
-            Sign(r"No model architectures are specified"),
-            Sign(r"Unrecognized model in .{0,300}Should have a [`']model_type[`'] key"),
-            Sign(r"Unrecognized configuration class .{0,300} for this kind of AutoModel"),
-            Sign(r"does not support (?:the )?\w+ (?:task|runner|pooling)"),
-            Sign(r"does not recognize this architecture"),
-            Sign(
+            Rule(r"Cannot find model module|has no vLLM implementation"),
+            Rule(r"The Transformers implementation of .{0,200} is not compatible with vLLM"),
+            Rule(r"No model architectures are specified"),
+            Rule(r"Unrecognized model in .{0,300}Should have a [`']model_type[`'] key"),
+            Rule(r"Unrecognized configuration class .{0,300} for this kind of AutoModel"),
+            Rule(r"does not support (?:the )?\w+ (?:task|runner|pooling)"),
+            Rule(r"does not recognize this architecture"),
+            Rule(
                 r"Model architectures? (?P<architecture>\S{1,100}) was supported in vLLM until "
                 r"(?P<version>v[\d.]*\d)",
-                cause="this vLLM does not have the model's architecture {architecture} any more",
-                repair="Use an image with vLLM {version} or older, or another model.",
+                cause="this version of vLLM no longer supports the model's architecture "
+                "{architecture}",
+                hint="Use an image with vLLM {version} or older, or use another model.",
             ),
-            Sign(r"^KeyError: '\w{1,60}'$", within=r"configuration_auto\.py"),
-            Sign(r"^\w*Error\b", within=innermost(r"vllm/model_executor/models/registry\.py")),
-            Sign(r"Unknown gguf model_type|GGUF model with architecture \S{1,60} is not supported"),
+            Rule(r"^KeyError: '\w{1,60}'$", within=r"configuration_auto\.py"),
+            Rule(r"^\w*Error\b", within=innermost(r"vllm/model_executor/models/registry\.py")),
+            Rule(r"Unknown gguf model_type|GGUF model with architecture \S{1,60} is not supported"),
         ),
     ),
     Failure(
         kind="gated-model",
         exit_code=ExitCode.MODEL,
-        shown="The hub wants a token, or another one: the repository is gated or private.",
-        cause="the hub does not let this token, or no token, read the repository",
-        repair="Accept the model's conditions on its page on the hub, and set HF_TOKEN to a token "
-        "of that account which may read it.",
-        signs=(
-            Sign(r"GatedRepoError|Cannot access gated repo|is a gated repo"),
-            Sign(r"You are trying to access a gated repo"),
-            Sign(r"Access to model (?P<model>\S{1,200}) is restricted"),
-            Sign(r"\b40[13] Client Error|HTTPStatusError" + SPAN + r"\b40[13]\b"),
-            Sign(r"(?:Unauthorized|Forbidden) for url|\b40[13] (?:Unauthorized|Forbidden): "),
-            Sign(r"Invalid (?:username or password|user token|credentials in Authorization)"),
-            Sign(r"Your request to access model \S+ (?:has been rejected|is awaiting)"),
+        summary="The repository on the hub is gated or private, and the token is missing or not "
+        "allowed to read it.",
+        cause="the hub denied access to the repository",
+        hint="Accept the model's terms on its hub page, and set HF_TOKEN to a token of that "
+        "account with read access.",
+        rules=(
+            Rule(r"GatedRepoError|Cannot access gated repo|is a gated repo"),
+            Rule(r"You are trying to access a gated repo"),
+            Rule(r"Access to model (?P<model>\S{1,200}) is restricted"),
+            Rule(r"\b40[13] Client Error|HTTPStatusError" + SPAN + r"\b40[13]\b"),
+            Rule(r"(?:Unauthorized|Forbidden) for url|\b40[13] (?:Unauthorized|Forbidden): "),
+            Rule(r"Invalid (?:username or password|user token|credentials in Authorization)"),
+            Rule(r"Your request to access model \S+ (?:has been rejected|is awaiting)"),
         ),
     ),
     Failure(
         kind="hub-unreachable",
         exit_code=ExitCode.HUB,
-        shown="The hub, or what stands for it, does not answer.",
+        summary="The hub, or its mirror or proxy, does not answer.",
         cause="the hub did not answer",
-        repair="Where there is no way to it, set HF_HUB_OFFLINE=1 and bring the model with "
-        "`inference-server download`; else check the proxy (HTTPS_PROXY) and HF_ENDPOINT.",
-        signs=(
-            Sign(r"We couldn't connect to '?https?://\S+"),
-            Sign(r"error happened while trying to locate the files? on the Hub"),
-            Sign(r"check your internet connection|connection error, and we cannot find"),
-            Sign(
+        hint="Check HF_ENDPOINT and the proxy (HTTPS_PROXY). If this machine has no network "
+        "access, download the model elsewhere with `inference-server download`, mount it, and set "
+        "HF_HUB_OFFLINE=1.",
+        rules=(
+            Rule(r"We couldn't connect to '?https?://\S+"),
+            Rule(r"error happened while trying to locate the files? on the Hub"),
+            Rule(r"check your internet connection|connection error, and we cannot find"),
+            Rule(
                 r"(?:Max retries exceeded|NameResolutionError|ConnectTimeout|ReadTimeout|"
                 r"ConnectError|ConnectionError|ProxyError|SSLError)[\s\S]{0,600}?"
                 r"(?:huggingface|hf\.co|modelscope|hub)"
             ),
-            Sign(
+            Rule(
                 r"(?:huggingface\.co|hf\.co|modelscope)[\s\S]{0,300}?(?:timed out|Connection "
                 r"refused)"
             ),
-            Sign(
+            Rule(
                 r"Temporary failure in name resolution|Name or service not known|"
                 r"nodename nor servname",
                 within=r"huggingface_hub|requests|httpx|urllib3",
             ),
-            Sign(r"\b(?:50[0234]|429) (?:Server|Client) Error"),
-            Sign(
+            Rule(r"\b(?:50[0234]|429) (?:Server|Client) Error"),
+            Rule(
                 r"^(?:\w+\.)*\w*(?:Connect|Connection|Timeout|Protocol|Proxy|SSL|Network|Read|Chunked\w*|"
                 r"Encoding)(?:Error|Timeout|Exception)?\b",
                 within=innermost(
                     r"/(?:huggingface_hub|httpx|httpcore|requests|urllib3|modelscope)/"
                 ),
             ),
-            Sign(
+            Rule(
                 r"CAS service error|Consistency check failed: file should be of size",
-                cause="a download from the hub broke off",
-                repair="Start again: what was fetched is kept. Or fetch the model with "
-                "`inference-server download`, which goes on where it was cut off.",
+                cause="a download from the hub was interrupted",
+                hint="Start again; the downloaded files are kept. Or download the model with "
+                "`inference-server download`, which resumes an interrupted download.",
             ),
-            Sign(
+            Rule(
                 r"CERTIFICATE_VERIFY_FAILED|certificate verify failed",
-                cause="the certificate of the hub, or of the proxy before it, is not trusted here",
-                repair="Mount the certificate of your proxy's authority, and point SSL_CERT_FILE "
-                "and REQUESTS_CA_BUNDLE at it.",
+                cause="the TLS certificate of the hub or of its proxy could not be verified",
+                hint="Mount the CA certificate of your proxy, and set SSL_CERT_FILE and "
+                "REQUESTS_CA_BUNDLE to its path.",
             ),
         ),
     ),
     Failure(
         kind="model-missing",
         exit_code=ExitCode.MODEL,
-        shown="The model, or a file that it must have, is not where it is looked for.",
-        cause="the model or one of its files is not where vLLM looks for it",
-        repair="Compare MODEL_ID and REVISION with what is there: `inference-server plan` shows "
-        "what was searched. Fetch the model where there is internet with: inference-server "
-        "download",
-        signs=(
-            Sign(
+        summary="The model or one of its required files is missing.",
+        cause="the model or one of its required files is missing",
+        hint="Check MODEL_ID and REVISION; `inference-server plan` shows where the model was "
+        "searched. To download the model, run `inference-server download` on a machine with "
+        "network access.",
+        rules=(
+            Rule(
                 r"Cannot find any model weights with [`'](?P<place>[^`'\n]{1,300})",
-                cause="there is no file of weights in {place}",
+                cause="{place} contains no weight files",
             ),
-            Sign(r"RepositoryNotFoundError|RevisionNotFoundError|RemoteEntryNotFoundError"),
-            Sign(r"\b404 Client Error|EntryNotFoundError"),
-            Sign(
+            Rule(r"RepositoryNotFoundError|RevisionNotFoundError|RemoteEntryNotFoundError"),
+            Rule(r"\b404 Client Error|EntryNotFoundError"),
+            Rule(
                 r"(?<!\S)(?P<model>\S{1,200}) is not a local folder and is not a valid model "
                 r"identifier",
-                cause="{model} is neither a folder nor a model of the hub",
+                cause="{model} is neither a folder nor a model on the hub",
             ),
-            Sign(r"Repo id must be in the form|HFValidationError"),
-            Sign(
+            Rule(r"Repo id must be in the form|HFValidationError"),
+            Rule(
                 r"LocalEntryNotFoundError|OfflineModeIsEnabled|outgoing traffic has been disabled"
             ),
-            Sign(r"Cannot find the requested files in the (?:disk|local) cache"),
-            Sign(r"cannot find the appropriate snapshot folder"),
-            Sign(r"does not appear to have (?:a file|files) named (?P<file>\S+)"),
-            Sign(r"No safetensors? files? found|Invalid repository ID or local directory"),
-            Sign(r"Invalid model path|model path " + SPAN + "does not exist"),
-            Sign(
+            Rule(r"Cannot find the requested files in the (?:disk|local) cache"),
+            Rule(r"cannot find the appropriate snapshot folder"),
+            Rule(r"does not appear to have (?:a file|files) named (?P<file>\S+)"),
+            Rule(r"No safetensors? files? found|Invalid repository ID or local directory"),
+            Rule(r"Invalid model path|model path " + SPAN + "does not exist"),
+            Rule(
                 r"No such file or directory:? ['\"]?(?P<file>(?!\S{0,300}adapter_)[^'\"\n]{1,300}"
                 r"(?:\.safetensors|\.bin|\.gguf|\.pth?|\.index\.json|processor_config\.json))",
-                cause="{file} is not there",
+                cause="{file} is missing",
             ),
-            Sign(
+            Rule(
                 r"Error no file named |Can't load (?:the )?(?:image processor|feature extractor|"
                 r"video processor|processor) for"
             ),
-            Sign(r"is not a valid git identifier|modelscope[^\n]{0,80}NotExist"),
-            Sign(r"(?:Can't|Couldn't|Unable to) (?:load|find)[^\n]{0,80}(?:config|the model)"),
+            Rule(r"is not a valid git identifier|modelscope[^\n]{0,80}NotExist"),
+            Rule(r"(?:Can't|Couldn't|Unable to) (?:load|find)[^\n]{0,80}(?:config|the model)"),
         ),
     ),
     Failure(
         kind="weights-corrupt",
         exit_code=ExitCode.ARTIFACT,
-        shown="A file of weights is damaged, cut off, or not a file of weights at all.",
-        cause="a file of weights is damaged, cut off, or no file of weights at all",
-        repair=FETCH_AGAIN + " A file of some hundred bytes is a pointer of Git LFS: fetch what it "
-        "stands for with `git lfs pull`.",
-        signs=(
-            Sign(
+        summary="A weight file is damaged, truncated, or not a weight file.",
+        cause="a weight file is damaged, truncated, or not a weight file",
+        hint=DOWNLOAD_AGAIN + " A file of a few hundred bytes is a Git LFS pointer: download the "
+        "file itself with `git lfs pull`.",
+        rules=(
+            Rule(
                 r"SafetensorError: [^\n]{0,120}?(?P<what>incomplete metadata, file not fully "
                 r"covered|"
                 r"header too (?:large|small)|invalid header|invalid UTF-8|invalid "
                 r"offset[^\n]{0,60}|"
                 r"MetadataIncompleteBuffer|HeaderToo(?:Large|Small)|InvalidHeader\w*)",
-                cause="a file of weights is damaged or cut off ({what})",
+                cause="a weight file is damaged or truncated ({what})",
             ),
-            Sign(r"SafetensorError: (?:Error while deserializing|.{0,60}header)"),
-            Sign(r"(?:Metadata|InvalidHeader)(?:IncompleteBuffer|Deserialization|Start|Length)"),
-            Sign(
+            Rule(r"SafetensorError: (?:Error while deserializing|.{0,60}header)"),
+            Rule(r"(?:Metadata|InvalidHeader)(?:IncompleteBuffer|Deserialization|Start|Length)"),
+            Rule(
                 r"^(?:MemoryError|OverflowError|struct\.error|UnicodeDecodeError|"
                 r"json\.(?:decoder\.)?JSONDecodeError|EOFError)\b",
                 within=r"safetensors",
             ),
-            Sign(
+            Rule(
                 r"UnpicklingError|Weights only load failed|invalid load key|pickle data was "
                 r"truncated"
             ),
-            Sign(r"PytorchStreamReader failed|failed finding central directory"),
-            Sign(r"not a ZIP archive|file not found: archive/data\.pkl"),
-            Sign(
+            Rule(r"PytorchStreamReader failed|failed finding central directory"),
+            Rule(r"not a ZIP archive|file not found: archive/data\.pkl"),
+            Rule(
                 r"^(?:\w+\.)*\w+Error\b",
                 within=innermost(r"(?:torch/serialization\.py|/safetensors/|/gguf/)"),
             ),
-            Sign(r"unexpected EOF, expected \d+ more bytes|Ran out of input"),
-            Sign(r"(?:GGUF|gguf)" + SPAN + r"(?:magic|corrupt|truncat|invalid)"),
+            Rule(r"unexpected EOF, expected \d+ more bytes|Ran out of input"),
+            Rule(r"(?:GGUF|gguf)" + SPAN + r"(?:magic|corrupt|truncat|invalid)"),
         ),
     ),
     Failure(
         kind="weights-mismatch",
         exit_code=ExitCode.ARTIFACT,
-        shown="The weights are not those of the model that config.json describes.",
-        cause="the weights do not fit the model that config.json describes",
-        repair=FETCH_AGAIN + " If the files are whole, config.json is another model's, or the "
-        "weights were made for another program (an adapter alone, another quantization).",
-        signs=(
-            Sign(r"weights? were not initialized from checkpoint"),
-            Sign(r"size mismatch for|shape mismatch|(?:Attempted|Tried) to load weight"),
-            Sign(
+        summary="The weights do not match the model that config.json describes.",
+        cause="the weights do not match the model that config.json describes",
+        hint=DOWNLOAD_AGAIN + " If the files are complete, config.json is another model's, or the "
+        "weights are for another program (only an adapter, or another quantization).",
+        rules=(
+            Rule(r"weights? were not initialized from checkpoint"),
+            Rule(r"size mismatch for|shape mismatch|(?:Attempted|Tried) to load weight"),
+            Rule(
                 r"The size of tensor a \(\d+\) must match[\s\S]{0,80}",
                 within=r"load_weights|loader",
             ),
-            Sign(
+            Rule(
                 r"start \(\d+\) \+ length \(\d+\) exceeds dimension size|shape '\[[^\]]{0,60}\]' "
                 r"is "
                 r"invalid|must match the size|exceeds dimension",
                 within=r"load_weights|weight_loader",
             ),
-            Sign(r"^AssertionError\b", within=r"weight_loader|load_column|load_row|load_qkv"),
-            Sign(r"failed to map GGUF parameters"),
-            Sign(r"There is no module or parameter named '?(?P<name>[\w.]{1,200})"),
-            Sign(r"^KeyError: ['\"][\w.]{1,200}(?:weight|bias|scale\w*)", within=r"load_weights"),
-            Sign(
+            Rule(r"^AssertionError\b", within=r"weight_loader|load_column|load_row|load_qkv"),
+            Rule(r"failed to map GGUF parameters"),
+            Rule(r"There is no module or parameter named '?(?P<name>[\w.]{1,200})"),
+            Rule(r"^KeyError: ['\"][\w.]{1,200}(?:weight|bias|scale\w*)", within=r"load_weights"),
+            Rule(
                 r"^KeyError: ['\"](?:[\w]{1,60}\.){0,6}(?:layers|h|blocks)"
                 r"\.\d{1,4}\.[\w.]{1,200}['\"]"
             ),
-            Sign(r"^KeyError: ['\"](?:model|layers|transformer|lm_head)\.", within=r"load_weights"),
-            Sign(
+            Rule(r"^KeyError: ['\"](?:model|layers|transformer|lm_head)\.", within=r"load_weights"),
+            Rule(
                 r"^(?:Value|Assertion|Runtime|Index|Attribute|Key|Type)Error\b",
                 within=innermost(
                     r", in (?:\w*weight_loader|load_weights|_?load_(?:column|row|qkv|merged|w\d|"
@@ -249,81 +254,82 @@ FAILURES = (
     Failure(
         kind="adapter-unusable",
         exit_code=ExitCode.ARTIFACT,
-        shown="A LoRA adapter that --lora-modules names is missing or does not fit.",
-        cause="a LoRA adapter is missing or does not fit the model",
-        repair="Compare the paths of ARG=--lora-modules with what is mounted: each must hold "
-        "adapter_config.json and adapter_model.safetensors, made for this model; its rank must not "
-        "be above ARG=--max-lora-rank.",
-        signs=(
-            Sign(
+        summary="A LoRA adapter in --lora-modules is missing or does not match the model.",
+        cause="a LoRA adapter is missing or does not match the model",
+        hint="Check the paths in ARG=--lora-modules. Each folder must contain adapter_config.json "
+        "and adapter_model.safetensors for this model, and the adapter's rank must not exceed "
+        "ARG=--max-lora-rank.",
+        rules=(
+            Rule(
                 r"LoRA rank (?P<rank>\d+) is greater than max_lora_rank (?P<limit>\d+)",
-                cause="a LoRA adapter has rank {rank}, above the limit of {limit}",
-                repair="Set ARG='--max-lora-rank {rank}', or the next larger value that vLLM "
-                "takes.",
+                cause="a LoRA adapter has rank {rank}, and --max-lora-rank is {limit}",
+                hint="Set ARG='--max-lora-rank {rank}', or the next larger value that vLLM "
+                "accepts.",
             ),
-            Sign(r"adapter_config\.json"),
-            Sign(r"No adapter found for|Loading lora \S{1,200} failed"),
-            Sign(
+            Rule(r"adapter_config\.json"),
+            Rule(r"No adapter found for|Loading lora \S{1,200} failed"),
+            Rule(
                 r"(?P<what>\S{1,200} is (?:an )?unsupported LoRA weight)",
-                cause="a LoRA adapter does not fit the model: {what}",
+                cause="a LoRA adapter does not match the model: {what}",
             ),
-            Sign(
+            Rule(
                 r"expected target modules in|No supported LoRA modules found|Missing required "
                 r"configuration fields"
             ),
-            Sign(
+            Rule(
                 r"^(?:ValueError|RuntimeError|AssertionError|KeyError): (?P<what>[^\n]{1,300})",
                 within=innermost(r"vllm/lora/"),
                 cause="a LoRA adapter cannot be used: {what}",
             ),
-            Sign(
+            Rule(
                 r"(?:lora|adapter)[^\n]{0,200}(?:not found|does not exist|doesn't contain|"
                 r"unsupported)"
             ),
-            Sign(r"unexpected modules in|is not supported by LoRA|does not support LoRA"),
+            Rule(r"unexpected modules in|is not supported by LoRA|does not support LoRA"),
         ),
     ),
     Failure(
         kind="chat-template-missing",
         exit_code=ExitCode.SETTING,
-        shown="The chat template that ARG names is not there, or cannot be read.",
-        cause="the chat template is not there or cannot be used",
-        repair="Point ARG=--chat-template at a file of Jinja that is mounted, or leave it out: the "
-        "model's own is used then.",
-        signs=(
-            Sign(r"chat template[^\n]{0,200}(?:path|not found|does(?: not|n't) exist|failed)"),
-            Sign(r"No such file or directory[^\n]{0,200}", within=r"load_chat_template"),
-            Sign(r"TemplateSyntaxError|jinja2\.exceptions"),
+        summary="The file in --chat-template is missing or cannot be used.",
+        cause="the chat template is missing or cannot be used",
+        hint="Set ARG=--chat-template to the path of a Jinja file in the container, or remove it "
+        "to use the model's own template.",
+        rules=(
+            Rule(r"chat template[^\n]{0,200}(?:path|not found|does(?: not|n't) exist|failed)"),
+            Rule(r"No such file or directory[^\n]{0,200}", within=r"load_chat_template"),
+            Rule(r"TemplateSyntaxError|jinja2\.exceptions"),
         ),
     ),
     Failure(
         kind="tokenizer-unusable",
         exit_code=ExitCode.ARTIFACT,
-        shown="The tokenizer's files are missing or damaged, or need a package that is not here.",
-        cause="the model's tokenizer is missing, damaged, or needs a package that is not here",
-        repair="The model needs tokenizer.json (or tokenizer.model) and tokenizer_config.json. "
-        + FETCH_AGAIN
-        + " TOKENIZER takes the tokenizer of another folder.",
-        signs=(
-            Sign(r"Couldn't instantiate the backend tokenizer"),
-            Sign(r"Can't load tokenizer for|Failed to load the tokenizer|Error loading tokenizer"),
-            Sign(r"Unable to load (?:the )?(?:vocabulary|tokenizer)"),
-            Sign(r"Tokenizer class \S{1,100} does not exist"),
-            Sign(r"data did not match any variant of untagged enum"),
-            Sign(r"Converting from [^\n]{0,60}(?:Tiktoken|SentencePiece)[^\n]{0,40} failed"),
-            Sign(r"No tokenizer file|Could not find (?:tiktoken|tokenizer|tekken)\S{0,40}"),
-            Sign(
+        summary="The tokenizer's files are missing or damaged, or need a package that is not "
+        "installed.",
+        cause="the model's tokenizer is missing, damaged, or needs a package that is not installed",
+        hint="The model needs tokenizer.json (or tokenizer.model) and tokenizer_config.json. "
+        + DOWNLOAD_AGAIN
+        + " To use the tokenizer of another folder, set TOKENIZER.",
+        rules=(
+            Rule(r"Couldn't instantiate the backend tokenizer"),
+            Rule(r"Can't load tokenizer for|Failed to load the tokenizer|Error loading tokenizer"),
+            Rule(r"Unable to load (?:the )?(?:vocabulary|tokenizer)"),
+            Rule(r"Tokenizer class \S{1,100} does not exist"),
+            Rule(r"data did not match any variant of untagged enum"),
+            Rule(r"Converting from [^\n]{0,60}(?:Tiktoken|SentencePiece)[^\n]{0,40} failed"),
+            Rule(r"No tokenizer file|Could not find (?:tiktoken|tokenizer|tekken)\S{0,40}"),
+            Rule(
                 r"No such file or directory[^\n]{0,300}(?:tokenizer|tekken|vocab|tiktoken)\S{0,60}"
             ),
-            Sign(
+            Rule(
                 r"HarmonyError|downloading or loading vocab file",
-                cause="the vocabulary of openai_harmony cannot be had: it comes from the internet",
-                repair="Bring its files o200k_base.tiktoken and cl100k_base.tiktoken, and set "
+                cause="the vocabulary of openai_harmony could not be downloaded",
+                hint="Mount its files o200k_base.tiktoken and cl100k_base.tiktoken, and set "
                 "TIKTOKEN_ENCODINGS_BASE to their folder.",
             ),
-            Sign(
+            Rule(
                 r"^(?:\w+\.)*(?:JSONDecodeError|Exception|ValueError|TypeError|KeyError|"
-                # a name that is not in quotes is one that newer Transformers do not have
+                # a name without quotes is an attribute that newer Transformers removed
                 r"UnicodeDecodeError|RuntimeError|OSError|AttributeError(?!: \w+ has no))\b",
                 within=r"(?:from_file|Tokenizer(?:Fast)?\.from_|cached_get_tokenizer|"
                 r"tokenization_\w+\.py|cached_tokenizer_from_config|SentencePieceProcessor)",
@@ -333,44 +339,45 @@ FAILURES = (
     Failure(
         kind="config-unusable",
         exit_code=ExitCode.ARTIFACT,
-        shown="config.json is missing, damaged, or says what vLLM cannot use.",
-        cause="the model's config.json is missing, damaged, or says what cannot be used",
-        repair=FETCH_AGAIN,
-        signs=(
-            Sign(
+        summary="config.json is missing or damaged, or has values that vLLM does not support.",
+        cause="the model's config.json is missing or damaged, or has values that vLLM does not "
+        "support",
+        hint=DOWNLOAD_AGAIN,
+        rules=(
+            Rule(
                 r"config file at '(?P<file>[^'\n]{1,300})' is not a valid JSON file",
                 cause="{file} is not valid JSON",
             ),
-            Sign(r"No such file or directory: '?\S{0,200}config\.json|no config\.json"),
-            Sign(r"Invalid repository|Failed to (?:load|parse) (?:the )?(?:model )?config"),
-            Sign(
+            Rule(r"No such file or directory: '?\S{0,200}config\.json|no config\.json"),
+            Rule(r"Invalid repository|Failed to (?:load|parse) (?:the )?(?:model )?config"),
+            Rule(
                 r"^(?:\w+\.)*(?:JSONDecodeError|StrictDataclass\w+|KeyError|AttributeError|"
                 r"TypeError)",
                 within=r"configuration_utils\.py|transformers_utils/config\.py|configuration_auto",
             ),
-            Sign(
+            Rule(
                 r"validation errors? for ModelConfig\n[\s\S]{0,80}?(?:Expecting (?:value|property|"
                 r"',')|Extra data:|Unterminated string|Invalid (?:control character|\\escape))",
-                cause="a file of JSON that belongs to the model is empty or damaged",
+                cause="one of the model's JSON files is empty or damaged",
             ),
-            Sign(
+            Rule(
                 r"^(?:ValueError|AssertionError|NotImplementedError)\b",
                 within=innermost(
                     r"vllm/transformers_utils/(?:config|configs/\w+|model_arch\w*)\.py"
                 ),
             ),
-            Sign(
+            Rule(
                 r"^(?:Value|Type|Attribute|Key|OS)Error\b",
                 within=innermost(
                     r"transformers/(?:processing_utils|(?:image|video)_processing\w*|feature_"
                     r"extraction\w*|models/auto/\w+)\.py"
                 ),
             ),
-            Sign(r"Could not detect config format|No supported config format found"),
-            Sign(r"Unrecognized (?:image|video|audio|feature) \w+ in "),
-            Sign(r"rope_(?:scaling|parameters)"),
-            Sign(r"StrictDataclass(?:Field|Class)?ValidationError"),
+            Rule(r"Could not detect config format|No supported config format found"),
+            Rule(r"Unrecognized (?:image|video|audio|feature) \w+ in "),
+            Rule(r"rope_(?:scaling|parameters)"),
+            Rule(r"StrictDataclass(?:Field|Class)?ValidationError"),
         ),
-        weight=Weight.SYMPTOM,
+        role=Role.SYMPTOM,
     ),
 )

@@ -1,4 +1,4 @@
-"""One kind of failure: how it shows, why it is, what mends it."""
+"""One kind of failure: how to recognize it, what happened, and what to do."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from enum import StrEnum
 from functools import cache
 
 SPAN = r"[^\n]{0,400}?"
-"""What may stand between two words of a pattern: bounded, so that each search stays quick."""
+"""What may stand between two words of a pattern. It is bounded, so that each search is quick."""
 
 
 def innermost(pattern: str) -> str:
-    """Return the pattern of a traceback whose innermost frame is in such a file or function.
+    """Return a pattern that matches a traceback whose innermost frame matches ``pattern``.
 
     Args:
-        pattern: Found in the frame's first line, which names both.
+        pattern: Matched with the first line of the frame, which has the file and the function.
     """
     return pattern + r"[^\n]{0,300}\n[^\n]*(?:\n[\s^~]*)?\Z"
 
 
 class ExitCode:
-    """The exit codes of the kinds: see docs/exit-codes.md."""
+    """The exit codes of the kinds; docs/exit-codes.md explains them."""
 
     ARTIFACT = 65
     MODEL = 66
@@ -32,38 +32,38 @@ class ExitCode:
     SETTING = 78
 
 
-class Weight(StrEnum):
-    """How much a kind says when another one matches as well."""
+class Role(StrEnum):
+    """Whether a kind explains a failure when another kind matches as well."""
 
     CAUSE = "cause"
-    """It names what has to be mended."""
+    """It is what has to be fixed."""
     SYMPTOM = "symptom"
-    """It mostly follows from another failure, which counts if it shows."""
+    """Another failure usually causes it. If the output shows that one, that one counts."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sign:
-    """What a kind of failure shows in the output. Case does not count.
+class Rule:
+    """How to recognize a kind of failure. Patterns ignore case.
 
     Attributes:
-        pattern: Found in an exception as Python prints it, or in an error's line. Its named groups
-            are facts for the wording.
-        within: Found in the exception's traceback too, where the words alone say too little.
-        cause: The kind's wording, if with these facts there is a better one.
-        repair: The kind's repair, if with these facts there is a better one.
+        pattern: Matches an exception as Python prints it, or an error line. Its named groups can
+            be used in the texts.
+        within: Must also match the exception's traceback, if the pattern alone is ambiguous.
+        cause: Replaces the kind's text, if the groups allow a better one.
+        hint: Replaces the kind's hint, if the groups allow a better one.
     """
 
     pattern: str
     within: str | None = None
     cause: str | None = None
-    repair: str | None = None
+    hint: str | None = None
 
-    def facts(self, text: str, frames: str) -> dict[str, str] | None:
-        """Return the facts that the words of an exception hold, None where this is not shown.
+    def match(self, text: str, frames: str) -> dict[str, str] | None:
+        """Return the pattern's named groups, None if the rule does not match.
 
         Args:
-            text: The exception as Python prints it, or an error's line.
-            frames: The traceback, empty where there is none.
+            text: The exception as Python prints it, or an error line.
+            frames: The traceback, empty if there is none.
         """
         found = compiled(self.pattern).search(text)
         if found is None or (self.within and not compiled(self.within).search(frames)):
@@ -76,25 +76,25 @@ class Failure:
     """A kind of failure.
 
     Attributes:
-        kind: Its name, in kebab-case: ``error.code`` of the outcome.
-        exit_code: What the launch ends with.
-        shown: How it shows, for the documentation.
-        cause: What happened, as a clause; facts of the sign that was found stand in braces.
-        repair: What mends it, as sentences.
-        signs: What it shows in the output; any one is enough.
-        weight: What it counts for beside another kind.
+        kind: Its name in kebab-case, ``error.code`` of the outcome.
+        exit_code: The launch's exit code.
+        summary: What the user sees, as a sentence for the documentation.
+        cause: What happened, as a clause for the error message. A rule's groups stand in braces.
+        hint: What to do about it, as sentences.
+        rules: How to recognize it. One that matches is enough.
+        role: Whether it is a cause or a symptom.
     """
 
     kind: str
     exit_code: int
-    shown: str
+    summary: str
     cause: str
-    repair: str
-    signs: tuple[Sign, ...] = field(default=())
-    weight: Weight = Weight.CAUSE
+    hint: str
+    rules: tuple[Rule, ...] = field(default=())
+    role: Role = Role.CAUSE
 
 
 @cache
 def compiled(pattern: str) -> re.Pattern[str]:
-    """Return a pattern compiled, when it is first needed: a launch that goes well never does."""
+    """Return the compiled pattern. Patterns are compiled on first use, which most launches skip."""
     return re.compile(pattern, re.IGNORECASE)

@@ -1,23 +1,23 @@
-"""Settings that do not fit the model, the device or each other."""
+"""Settings that are incompatible with the model, the device or each other."""
 
-from entrypoint.diagnosis.catalogue.failure import SPAN, ExitCode, Failure, Sign, Weight, innermost
+from entrypoint.diagnosis.catalogue.failure import SPAN, ExitCode, Failure, Role, Rule, innermost
 
-# how vLLM says that settings, model and device do not go together
+# how vLLM words that settings, model and device are incompatible
 _REFUSED = (
     r"\b(?:is|are|was) (?:currently |presently )?(?:not|un)(?: yet| currently)? ?(?:supported|"
     r"allowed|available with)\b|\bnot (?:yet |currently )?supported\b|"
     r"\b(?:does|do|did) not (?:yet |currently )?support\b|\bdoesn't support\b|"
     r"\bonly (?:currently )?support(?:s|ed)?\b|\b(?:in|not )compatible with\b|"
     r"\bunsupported (?!operand)|"
-    # a setting by its name in vLLM's code
+    # a setting, by its name in vLLM's code
     r"\b(?:max|min|num|gpu|kv|block|data|tensor|pipeline|expert)_\w{2,60}\b[^\n]{0,60}\b(?:must be|"
     r"should be|exceeds?|is (?:smaller|greater|larger|less|lower) than)\b|"
     r"\b(?:unknown|invalid|unexpected) (?:[\w-]+ ){0,4}(?:backend|method|format|strategy|value|"
     r"option|keys?)\b|"
-    # a variable, and what it asks for
+    # a variable and its requirement
     r"\b(?:set|requires?|must|invalid)\b[^\n]{0,80}\bVLLM_[A-Z]|"
     r"\bVLLM_[A-Z_]{3,60}\b[^\n]{0,80}\b(?:must|requires?|expected|should|cannot|is set but)\b|"
-    # an option, and what it asks for
+    # an option and its requirement
     r"\bmutually exclusive\b|\bcannot be (?:used|combined|enabled) (?:with|together|when|without)|"
     r"(?<!\w)--[a-z][a-z-]{3,60}\b[^\n]{0,80}\b(?:must|requires?|should|need)\b|"
     r"\b(?:must|requires?|should|set|specify|need)\b[^\n]{0,80}(?<!\w)--[a-z][a-z-]{3,60}\b"
@@ -27,54 +27,55 @@ FAILURES = (
     Failure(
         kind="length-above-model",
         exit_code=ExitCode.SETTING,
-        shown="--max-model-len is above what the model was made for.",
-        cause="the context asked for is longer than what the model was made for",
-        repair="Set a smaller ARG=--max-model-len, or leave it out.",
-        signs=(
-            Sign(
+        summary="--max-model-len exceeds the model's maximum context length.",
+        cause="--max-model-len exceeds the model's maximum context length",
+        hint="Lower ARG=--max-model-len, or remove it.",
+        rules=(
+            Rule(
                 r"max_model_len \((?P<asked>\d+)\) is greater than the derived max_model_len "
                 r"\([^\n]{0,80}?=(?P<most>\d+)",
-                cause="a context of {asked} tokens is asked for, and the model was made for {most}",
-                repair="Set ARG='--max-model-len {most}' or less, or leave it out. What the model "
-                "answers beyond that is mostly useless; VLLM_ALLOW_LONG_MAX_MODEL_LEN=1 allows it.",
+                cause="--max-model-len is {asked}, and the model's maximum context length is "
+                "{most}",
+                hint="Set ARG='--max-model-len {most}' or less, or remove it. "
+                "VLLM_ALLOW_LONG_MAX_MODEL_LEN=1 allows a longer context, but the answers are "
+                "usually useless.",
             ),
-            Sign(r"greater than the derived max_model_len"),
-            Sign(r"max_model_len" + SPAN + r"(?:should be (?:at )?less|is greater|exceeds)"),
+            Rule(r"greater than the derived max_model_len"),
+            Rule(r"max_model_len" + SPAN + r"(?:should be (?:at )?less|is greater|exceeds)"),
         ),
     ),
     Failure(
         kind="shards-do-not-divide",
         exit_code=ExitCode.SETTING,
-        shown="The model cannot be split into as many parts as NUM_SHARD says.",
-        cause="the model cannot be split into that many parts",
-        repair="Set NUM_SHARD to a number that divides the model's attention heads (1, 2, 4, 8 "
-        "mostly do).",
-        signs=(
-            Sign(
+        summary="The model cannot be split into NUM_SHARD equal parts.",
+        cause="the model cannot be split into NUM_SHARD equal parts",
+        hint="Set NUM_SHARD to a divisor of the model's number of attention heads (usually 1, 2, "
+        "4 or 8).",
+        rules=(
+            Rule(
                 r"number of attention heads \((?P<heads>\d+)\) must be divisible by tensor "
                 r"parallel "
                 r"size \((?P<shards>\d+)\)",
                 cause="the model's {heads} attention heads cannot be split into {shards} equal "
                 "parts",
-                repair="Set NUM_SHARD to a divisor of {heads}.",
+                hint="Set NUM_SHARD to a divisor of {heads}.",
             ),
-            Sign(r"divisible by (?:the )?(?:(?:tensor|expert)[ _]parallel|tp|ep|world)[ _]?size"),
-            Sign(
+            Rule(r"divisible by (?:the )?(?:(?:tensor|expert)[ _]parallel|tp|ep|world)[ _]?size"),
+            Rule(
                 r"(?P<size>\d+) is not divisible by (?P<shards>\d+)",
-                cause="a part of the model of size {size} cannot be split into {shards} equal "
-                "parts",
+                cause="a dimension of the model, {size}, cannot be split into {shards} equal parts",
             ),
-            Sign(
+            Rule(
                 r"is not divisible by|not divisible by weight quantization block",
                 within=r"parallel|linear|vocab_parallel|fp8|quant",
             ),
-            Sign(r"size \(?\d+\)? must be divisible by \(?\d+"),
-            Sign(r"is not aligned with the quantized weight shape|too large tensor parallel size"),
-            Sign(
+            Rule(r"size \(?\d+\)? must be divisible by \(?\d+"),
+            Rule(r"is not aligned with the quantized weight shape|too large tensor parallel size"),
+            Rule(
                 r"(?:size_[kn]|input_size|output_size|intermediate_size|hidden_size)\w{0,40}\b[^\n]"
                 r"{0,60}\bdivi(?:sible|de)\b",
             ),
-            Sign(
+            Rule(
                 r"^AssertionError\b",
                 within=r"assert [^\n]{0,80}% (?:self\.)?(?:tp|tensor)_?\w* == 0",
             ),
@@ -83,73 +84,73 @@ FAILURES = (
     Failure(
         kind="quantization-unsupported",
         exit_code=ExitCode.SETTING,
-        shown="The quantization is not one that vLLM, the device or the model knows.",
-        cause="the quantization cannot be used here",
-        repair="Leave ARG=--quantization out: vLLM reads the method from the model. Else use a "
-        "model "
-        "that is quantized otherwise (docs/accelerators.md), or a device that has the method.",
-        signs=(
-            Sign(
+        summary="vLLM, the device or the model does not support the quantization.",
+        cause="vLLM, the device or the model does not support the quantization",
+        hint="Remove ARG=--quantization, because vLLM reads the method from the model. If it "
+        "still fails, use a model with another quantization (see docs/accelerators.md), or a "
+        "device that supports this one.",
+        rules=(
+            Rule(
                 r"Unknown quantization method:? ?(?P<method>[^\s.,]{0,60})",
-                cause="vLLM does not have the quantization method {method}",
+                cause="vLLM does not support the quantization method {method}",
             ),
-            Sign(
+            Rule(
                 r"quantization method (?P<method>\S{1,60}) is not supported for the current GPU\. "
                 r"Minimum capability: (?P<needed>\d+)\. Current capability: (?P<has>\d+)",
-                cause="the quantization method {method} takes a device of compute capability "
-                "{needed} (80 means 8.0), and this one has {has}",
+                cause="the quantization method {method} requires compute capability {needed} (80 "
+                "means 8.0), and the device has {has}",
             ),
-            Sign(
+            Rule(
                 r"(?<![\w-])(?P<method>[\w-]{1,60}) quantization is currently not supported",
-                cause="the quantization method {method} cannot be used on this device",
+                cause="the device does not support the quantization method {method}",
             ),
-            Sign(
+            Rule(
                 r"Quantization method specified in the model config \((?P<model>[^)\n]{1,60})\) "
                 r"does not "
                 r"match the quantization method specified in the [`']quantization[`'] argument "
                 r"\((?P<asked>[^)\n]{1,60})\)",
-                cause="the model is quantized with {model}, and ARG asks for {asked}",
-                repair="Leave ARG=--quantization out: vLLM reads the method from the model.",
+                cause="the model is quantized with {model}, and ARG sets --quantization {asked}",
+                hint="Remove ARG=--quantization; vLLM reads the method from the model.",
             ),
-            Sign(
+            Rule(
                 r"Invalid quantization method:? ?(?P<method>[^\s.,]{0,60})",
-                cause="vLLM does not have the quantization method {method}",
+                cause="vLLM does not support the quantization method {method}",
             ),
-            Sign(
+            Rule(
                 r"Unsupported num_bits|No compressed-tensors compatible scheme|Unsupported FusedMoe"
             ),
-            Sign(
+            Rule(
                 r"(?P<what>Cannot find any of \[[^\]\n]{1,120}\] in the model's quantization "
                 r"config)",
-                cause="the model does not say how it is quantized: {what}",
+                cause="the model does not specify its quantization: {what}",
             ),
-            Sign(r"different quantization schemes|same quantization scheme"),
-            Sign(r"^AssertionError\b", within=r"assert [^\n]{0,40}quant_method is not None"),
-            Sign(
+            Rule(r"different quantization schemes|same quantization scheme"),
+            Rule(r"^AssertionError\b", within=r"assert [^\n]{0,40}quant_method is not None"),
+            Rule(
                 r"^(?:ValueError|NotImplementedError|AssertionError): (?P<what>[^\n]{1,300})",
                 within=innermost(r"layers/quantization/"),
-                cause="the quantization cannot be used here: {what}",
+                cause="the quantization is not supported: {what}",
             ),
-            Sign(r"Cannot find the config file for \w+|is not a valid GGMLQuantizationType"),
-            Sign(
+            Rule(r"Cannot find the config file for \w+|is not a valid GGMLQuantizationType"),
+            Rule(
                 r"quantization[^\n]{0,200}(?:not support|unsupported|is not implemented|no "
                 r".{0,20}kernel)"
             ),
-            Sign(r"(?:not support|unsupported)[^\n]{0,120}quantiz"),
-            Sign(r"Quantization scheme is not supported for the current GPU"),
-            Sign(
+            Rule(r"(?:not support|unsupported)[^\n]{0,120}quantiz"),
+            Rule(r"Quantization scheme is not supported for the current GPU"),
+            Rule(
                 r"type (?P<type>fp\w{1,20}) not supported in this architecture",
-                cause="the model is quantized to {type}, in which this device cannot compute",
+                cause="the model is quantized to {type}, which the device does not support",
             ),
-            Sign(
+            Rule(
                 r"_C::\w{0,60}(?:quant|fp8|int8|awq|gptq|marlin)\w{0,60}\(\) expected at most",
-                cause="vLLM's build for this device lacks the kernels of the quantization",
+                cause="vLLM was built without the quantization's kernels for this device",
             ),
-            Sign(r"Failed to find a kernel that can implement the .{0,80}(?:linear|MoE)"),
-            Sign(
+            Rule(r"Failed to find a kernel that can implement the .{0,80}(?:linear|MoE)"),
+            Rule(
                 r"is not supported for quantization|does not support (?:fp8|awq|gptq|bitsandbytes)"
             ),
-            Sign(
+            Rule(
                 r"(?:Marlin|Machete|GPTQ|AWQ)[^\n]{0,120}(?:not supported|unsupported|does not "
                 r"support)"
             ),
@@ -158,82 +159,82 @@ FAILURES = (
     Failure(
         kind="adapter-limit",
         exit_code=ExitCode.SETTING,
-        shown="The LoRA options contradict each other.",
+        summary="The LoRA options contradict each other.",
         cause="the LoRA options contradict each other",
-        repair="Set ARG=--enable-lora with --max-loras and --max-lora-rank as the adapters need.",
-        signs=(
-            Sign(r"max_cpu_loras \(\d+\) must be|max_loras|max_lora_rank \(\d+\) must be"),
-            Sign(r"LoRA is not enabled"),
-            Sign(
+        hint="Set ARG=--enable-lora, and set --max-loras and --max-lora-rank to what the adapters "
+        "need.",
+        rules=(
+            Rule(r"max_cpu_loras \(\d+\) must be|max_loras|max_lora_rank \(\d+\) must be"),
+            Rule(r"LoRA is not enabled"),
+            Rule(
                 r"validation errors? for LoRAConfig\n(?P<field>\w{1,60})\n\s{0,4}"
                 r"(?P<what>[^\n]{1,300}?) \[type=",
-                cause="vLLM refuses the LoRA option {field}: {what}",
+                cause="vLLM rejected the LoRA option {field}: {what}",
             ),
-            Sign(r"validation errors? for LoRAConfig"),
+            Rule(r"validation errors? for LoRAConfig"),
         ),
     ),
     Failure(
         kind="ray-unreachable",
         exit_code=ExitCode.MACHINE,
-        shown="Ray is not installed, does not answer, or has no room for the engine.",
-        cause="Ray cannot be used",
-        repair="On one machine leave Ray out: ARG='--distributed-executor-backend mp'. For "
-        "several, "
-        "start the cluster first and set RAY_ADDRESS to its head.",
-        signs=(
-            Sign(r"Ray is not (?:installed|available)|import Ray|Failed to import Ray|install ray"),
-            Sign(r"requires? installation of ray|Ray (?:Compiled Graph|version \S{1,40}) is"),
-            Sign(r"Ray workers have not started|does not support ray"),
-            Sign(r"Cannot provide a placement group|not included in a placement\s+group"),
-            Sign(r"Every node should have a unique IP address"),
-            Sign(r"No nodes with resources found in Ray|DP master node[^\n]{0,80}missing or dead"),
-            Sign(r"Ray is not initialized|Created \d+ DP placement groups, expected"),
-            Sign(r"No module named 'ray'"),
-            Sign(r"Could not (?:find any running Ray|connect to) "),
-            Sign(r"ray\.exceptions\.(?:RaySystemError|RpcError|OwnerDiedError)"),
-            Sign(
+        summary="Ray is not installed, does not answer, or has too few free resources.",
+        cause="Ray is not installed, does not answer, or has too few free resources",
+        hint="On one machine, run without Ray: ARG='--distributed-executor-backend mp'. On "
+        "several machines, start the Ray cluster first and set RAY_ADDRESS to its head node.",
+        rules=(
+            Rule(r"Ray is not (?:installed|available)|import Ray|Failed to import Ray|install ray"),
+            Rule(r"requires? installation of ray|Ray (?:Compiled Graph|version \S{1,40}) is"),
+            Rule(r"Ray workers have not started|does not support ray"),
+            Rule(r"Cannot provide a placement group|not included in a placement\s+group"),
+            Rule(r"Every node should have a unique IP address"),
+            Rule(r"No nodes with resources found in Ray|DP master node[^\n]{0,80}missing or dead"),
+            Rule(r"Ray is not initialized|Created \d+ DP placement groups, expected"),
+            Rule(r"No module named 'ray'"),
+            Rule(r"Could not (?:find any running Ray|connect to) "),
+            Rule(r"ray\.exceptions\.(?:RaySystemError|RpcError|OwnerDiedError)"),
+            Rule(
                 r"(?:GCS|Ray|raylet)[^\n]{0,120}(?:not reachable|unreachable|timed out|failed to "
                 r"connect"
                 r"|cannot be reached|unable to register)"
             ),
-            Sign(r"Ray does not allocate any GPUs on the driver node"),
-            Sign(r"ConnectionError: ray://|Ray Client"),
-            Sign(
+            Rule(r"Ray does not allocate any GPUs on the driver node"),
+            Rule(r"ConnectionError: ray://|Ray Client"),
+            Rule(
                 r"^(?:\w+\.)*(?:Runtime|Value|Connection|Timeout)Error\b",
                 within=innermost(r"(?:site|dist)-packages/ray/"),
             ),
-            Sign(r"Failed to (?:connect to|register)[^\n]{0,40}(?:GCS|raylet)"),
+            Rule(r"Failed to (?:connect to|register)[^\n]{0,40}(?:GCS|raylet)"),
         ),
     ),
     Failure(
         kind="package-missing",
         exit_code=ExitCode.MACHINE,
-        shown="An option or a model needs a Python package that this image does not have.",
-        cause="a Python package is missing",
-        repair="Build an image with the package in it, or leave out the option that asks for it.",
-        signs=(
-            Sign(
+        summary="An option or the model needs a Python package that is not installed.",
+        cause="a Python package is not installed",
+        hint="Build an image with the package, or remove the option that needs it.",
+        rules=(
+            Rule(
                 r"No module named ['\"](?P<package>[\w.]{1,100})['\"]",
-                cause="the Python package {package} is missing",
+                cause="the Python package {package} is not installed",
             ),
-            Sign(
+            Rule(
                 r"(?:Please|You (?:have|need) to|required[^\n]{0,40}) (?:install|use)\s*:? "
                 r"?[^\n]{0,40}?"
                 r"[`'\"]?(?:pip install|uv pip install) (?P<package>[\w.\-\[\]]{1,80})",
-                cause="the Python package {package} is missing",
+                cause="the Python package {package} is not installed",
             ),
-            Sign(
+            Rule(
                 r"PackageNotFoundError: (?:No package metadata was found for "
                 r")?(?P<package>\S{1,80})",
-                cause="the Python package {package} is missing",
+                cause="the Python package {package} is not installed",
             ),
-            Sign(r"(?:Please|You (?:have|need) to) install "),
-            Sign(
+            Rule(r"(?:Please|You (?:have|need) to) install "),
+            Rule(
                 r"requires the following packages that were not found in your environment: "
                 r"(?P<package>[^\n.]{1,100})",
-                cause="Python packages are missing: {package}",
+                cause="Python packages are not installed: {package}",
             ),
-            Sign(
+            Rule(
                 r"ImportError: [^\n]{0,200}(?:not installed|requires the \S+ (?:library|package)|"
                 r"to be installed|(?:is|are) required(?! for a normal)|"
                 r"requires? [^\n]{0,60}installation|\bInstall (?:it|via)\b)"
@@ -243,143 +244,144 @@ FAILURES = (
     Failure(
         kind="library-broken",
         exit_code=ExitCode.MACHINE,
-        shown="A library does not fit the others: the image's packages do not belong together, or "
-        "a mounted library hides one.",
-        cause="a library cannot be loaded, or does not fit the others",
-        repair="Use the image as it was built: packages added to it, or LD_LIBRARY_PATH and "
-        "mounted "
-        "libraries, can hide what vLLM was built against.",
-        signs=(
-            Sign(r"undefined symbol:? ?(?P<symbol>\w{0,200})"),
-            Sign(r"cannot open shared object file: No such file"),
-            Sign(r"version [`']GLIBC(?:XX)?_[\d.]+' not found"),
-            Sign(r"ImportError: cannot import name|circular import"),
-            Sign(
+        summary="A library cannot be loaded or is incompatible with the others, because of added "
+        "packages or mounted libraries.",
+        cause="a library cannot be loaded or is incompatible with the others",
+        hint="Use the image unchanged. Added packages, LD_LIBRARY_PATH and mounted libraries can "
+        "hide the versions that vLLM was built with.",
+        rules=(
+            Rule(r"undefined symbol:? ?(?P<symbol>\w{0,200})"),
+            Rule(r"cannot open shared object file: No such file"),
+            Rule(r"version [`']GLIBC(?:XX)?_[\d.]+' not found"),
+            Rule(r"ImportError: cannot import name|circular import"),
+            Rule(
                 r"^AttributeError: (?P<what>(?:\w{0,60}Tokenizer\w{0,60}|\w{1,60}Backend) has no "
                 r"attribute \w{1,80})",
-                cause="the installed Transformers are not those that vLLM was made for: {what}",
+                cause="the installed version of Transformers is incompatible with vLLM: {what}",
             ),
-            Sign(
+            Rule(
                 r"^AttributeError: (?:partially initialized )?module '\S{1,100}' has no attribute"
             ),
-            Sign(
+            Rule(
                 r"operator \S{1,60}::\S{1,60} does not exist|Numba needs NumPy|libcudart is not "
                 r"loaded|Invalid type of HuggingFace processor|Only one platform plugin can be "
                 r"activated"
             ),
-            Sign(
-                # a library that fails while it is imported
+            Rule(
+                # an import that fails
                 r"^(?:Value|Type|Attribute|Name|Runtime)Error: (?P<what>[^\n]{1,300})",
                 within=r"(?:site|dist)-packages/(?!vllm/)[^\n\"]{1,200}\", line \d+, in <module>",
-                cause="a library fails as it is imported: {what}",
+                cause="importing a library failed: {what}",
             ),
-            Sign(r"requires transformers>=|is required for a normal functioning of this module"),
-            Sign(r"^(?:\w+)Error\b", within=innermost(r"(?:site|dist)-packages/bitsandbytes/")),
-            Sign(r"cuDNN version incompatibility|failed to open \S*nvrtc-builtins"),
-            Sign(r"numpy\.dtype size changed|compiled using NumPy 1\.x"),
-            Sign(r"'_OpNamespace' '\S{1,60}' object has no attribute"),
+            Rule(r"requires transformers>=|is required for a normal functioning of this module"),
+            Rule(r"^(?:\w+)Error\b", within=innermost(r"(?:site|dist)-packages/bitsandbytes/")),
+            Rule(r"cuDNN version incompatibility|failed to open \S*nvrtc-builtins"),
+            Rule(r"numpy\.dtype size changed|compiled using NumPy 1\.x"),
+            Rule(r"'_OpNamespace' '\S{1,60}' object has no attribute"),
         ),
     ),
     Failure(
         kind="connector-failed",
         exit_code=ExitCode.SETTING,
-        shown="The connector that --kv-transfer-config or --ec-transfer-config names failed.",
-        cause="the connector that hands the cache on failed",
-        repair="Compare ARG=--kv-transfer-config (--ec-transfer-config) with what the connector's "
-        "own version asks for, and look whether its other end answers; without the option the "
+        summary="The connector in --kv-transfer-config or --ec-transfer-config failed.",
+        cause="the connector in --kv-transfer-config or --ec-transfer-config failed",
+        hint="Check ARG=--kv-transfer-config (--ec-transfer-config) against the documentation of "
+        "the connector's version, and check that the other end answers. Without the option, the "
         "engine serves alone.",
-        weight=Weight.SYMPTOM,
-        signs=(
-            Sign(
+        role=Role.SYMPTOM,
+        rules=(
+            Rule(
                 r"^(?:\w+\.)*\w+Error: (?P<what>[^\n]{1,300})",
                 within=innermost(r"/(?:kv_transfer|ec_transfer|lmcache|mooncake|nixl)/"),
-                cause="the connector that hands the cache on failed: {what}",
+                cause="the connector in --kv-transfer-config or --ec-transfer-config failed: "
+                "{what}",
             ),
-            Sign(
+            Rule(
                 r"^(?:\w+\.)*\w+Error\b",
                 within=innermost(r"/(?:kv_transfer|ec_transfer|lmcache|mooncake|nixl)/"),
             ),
-            Sign(
+            Rule(
                 r"(?P<what>\b(?:\w{0,40}(?:KV|EC)\w{0,40}Connector\w{0,40}|NIXL_ERR_\w+|Mooncake\w*|LMCache\w*)\b"
                 r"[^\n]{0,120}\b(?:fail(?:ed)?|not|must|requires?|unsupported|cannot|error)\b"
                 r"[^\n]{0,120})",
-                cause="the connector that hands the cache on failed: {what}",
+                cause="the connector in --kv-transfer-config or --ec-transfer-config failed: "
+                "{what}",
             ),
         ),
     ),
     Failure(
         kind="invalid-option",
         exit_code=ExitCode.SETTING,
-        shown="vLLM refuses the value of an option, or two that exclude each other.",
-        cause="vLLM refuses an option's value",
-        repair="Mend it in ARG, or in the variable that it comes from: `inference-server plan` "
-        "shows where each option comes from, `inference-server options` what vLLM takes.",
-        weight=Weight.SYMPTOM,
-        signs=(
-            Sign(
+        summary="vLLM rejected an option's value, or a combination of options.",
+        cause="vLLM rejected an option's value",
+        hint="Fix the option in ARG, or in the variable that sets it: `inference-server plan` "
+        "shows where each option comes from, and `inference-server options` lists vLLM's options.",
+        role=Role.SYMPTOM,
+        rules=(
+            Rule(
                 r"error: argument (?P<option>\S{1,80}?): (?P<what>[^\n]{1,300})",
-                cause="vLLM refuses the option {option}: {what}",
+                cause="vLLM rejected the option {option}: {what}",
             ),
-            Sign(
+            Rule(
                 r"(?:serve|api_server|engine|vllm)(?:\.py)?(?: serve)?: error: "
                 r"(?P<what>[^\n]{1,300})",
-                cause="vLLM refuses its command line: {what}",
+                cause="vLLM rejected its command line: {what}",
             ),
-            Sign(
+            Rule(
                 r"ValidationError: \d+ validation errors? for (?P<config>\w+)\n"
                 r"(?:(?P<field>[\w.\-\[\]]{1,100})\n)?\s{0,4}(?P<what>[^\n]{1,400})",
-                cause="vLLM refuses its configuration ({config}): {what}",
+                cause="vLLM rejected its configuration ({config}): {what}",
             ),
-            Sign(
+            Rule(
                 r"(?P<what>[^\n:]{0,120}(?:only supports?|does not support|not supported "
                 r"(?:on|by|in|with)) (?:the )?V[01]\b[^\n]{0,100})",
-                cause="vLLM refuses the configuration: {what}",
+                cause="vLLM rejected the configuration: {what}",
             ),
-            Sign(
+            Rule(
                 r"(?P<what>No common block size for [^\n]{1,200})",
-                cause="vLLM refuses ARG=--block-size: {what}",
+                cause="vLLM rejected ARG=--block-size: {what}",
             ),
-            Sign(
+            Rule(
                 r"(?P<what>invalid tool call parser: [^\n]{1,80})",
-                cause="vLLM refuses an option's value: {what}",
+                cause="vLLM rejected an option's value: {what}",
             ),
-            Sign(
+            Rule(
                 r"(?P<what>invalid reasoning parser: [^\n]{1,80})",
-                cause="vLLM refuses an option's value: {what}",
+                cause="vLLM rejected an option's value: {what}",
             ),
-            Sign(
+            Rule(
                 r"pipeline parallelism is not supported|does not support pipeline parallel",
-                cause="the model, or its draft model, cannot be split into stages",
-                repair="Leave ARG=--pipeline-parallel-size out: NUM_SHARD splits each layer over "
-                "the devices instead.",
+                cause="the model or its draft model does not support pipeline parallelism",
+                hint="Remove ARG=--pipeline-parallel-size. NUM_SHARD splits each layer over the "
+                "devices instead.",
             ),
-            Sign(
+            Rule(
                 r"(?P<what>\S{1,40} kv-cache is not supported with[^\n]{1,100})",
-                cause="the data type of the key-value cache does not go with the model's: {what}",
-                repair="Leave ARG=--kv-cache-dtype out.",
+                cause="the key-value cache's data type is incompatible with the model's: {what}",
+                hint="Remove ARG=--kv-cache-dtype.",
             ),
-            Sign(
+            Rule(
                 r"Cannot re-initialize CUDA in forked subprocess",
-                cause="a process was forked when the device was in use already",
-                repair="Set VLLM_WORKER_MULTIPROC_METHOD=spawn.",
+                cause="a process was forked after the device was initialized",
+                hint="Set VLLM_WORKER_MULTIPROC_METHOD=spawn.",
             ),
-            Sign(
+            Rule(
                 r"^(?:KeyError|ValueError|TypeError|AssertionError|NotImplementedError|"
                 r"\S*ArgumentTypeError): (?P<what>[^\n]{1,300})",
                 within=r"arg_utils\.py|cli_args\.py|argparse\.py|vllm/config/|validate_parsed|"
                 r"create_engine_config|vllm/platforms/|vllm/envs\.py|model_loader/__init__",
-                cause="vLLM refuses the configuration: {what}",
+                cause="vLLM rejected the configuration: {what}",
             ),
-            Sign(
+            Rule(
                 r"^(?:ValueError|NotImplementedError): (?P<what>[^\n]{1,300})",
                 within=innermost(r"vllm/v1/(?:core/kv_cache_\w+\.py|[\w/]*spec_decode/)"),
-                cause="vLLM refuses the configuration: {what}",
+                cause="vLLM rejected the configuration: {what}",
             ),
-            # last, since any part of vLLM may say so of what it is told to do
-            Sign(
+            # last, because every part of vLLM uses these words
+            Rule(
                 r"^(?:ValueError|NotImplementedError|AssertionError|RuntimeError): "
                 r"(?P<what>[^\n]{0,300}(?:" + _REFUSED + r")[^\n]{0,200})",
-                cause="vLLM refuses the configuration: {what}",
+                cause="vLLM rejected the configuration: {what}",
             ),
         ),
     ),

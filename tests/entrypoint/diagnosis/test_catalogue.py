@@ -8,7 +8,7 @@ import pytest
 
 from entrypoint.commands import COMMANDS
 from entrypoint.diagnosis.catalogue import FAILURES, Failure
-from entrypoint.diagnosis.catalogue.killed import OTHER
+from entrypoint.diagnosis.catalogue.signals import OTHER_SIGNAL
 from entrypoint.errors import EngineFailed
 
 COMMAND_NAMES = {module.__name__.rpartition(".")[2] for module in COMMANDS}
@@ -21,24 +21,24 @@ def facts(words: str) -> set[str]:
 
 @each_failure
 def test_each_wording_has_the_facts_that_it_names(failure: Failure) -> None:
-    for sign in failure.signs:
-        known = set(re.compile(sign.pattern).groupindex)
-        for words in (sign.cause or failure.cause, sign.repair or failure.repair):
-            assert facts(words) <= known, (sign.pattern, words)
+    for rule in failure.rules:
+        known = set(re.compile(rule.pattern).groupindex)
+        for words in (rule.cause or failure.cause, rule.hint or failure.hint):
+            assert facts(words) <= known, (rule.pattern, words)
 
 
 @each_failure
 def test_a_cause_is_a_clause_and_a_repair_is_sentences(failure: Failure) -> None:
-    for cause in (failure.cause, *(sign.cause for sign in failure.signs if sign.cause)):
+    for cause in (failure.cause, *(rule.cause for rule in failure.rules if rule.cause)):
         assert not cause.endswith("."), cause
-    assert failure.shown.endswith(".")
-    if failure is not OTHER:
+    assert failure.summary.endswith(".")
+    if failure is not OTHER_SIGNAL:
         assert not facts(failure.cause)
 
 
 @each_failure
 def test_the_commands_that_a_repair_names_exist(failure: Failure) -> None:
-    named = re.findall(r"inference-server ([a-z]+)", failure.repair)
+    named = re.findall(r"inference-server ([a-z]+)", failure.hint)
     assert set(named) <= COMMAND_NAMES
 
 

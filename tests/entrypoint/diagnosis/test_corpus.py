@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.diagnosis import Ended, diagnose
+from entrypoint.diagnosis import EngineExit, diagnose
 from entrypoint.diagnosis.catalogue import FAILURES
 from entrypoint.errors import EngineFailed
 from entrypoint.shared.handover import Phase
@@ -34,7 +34,7 @@ class Log:
 
     def diagnosis(self) -> EngineFailed:
         lines = (LOGS / self.file).read_text().splitlines()
-        return diagnose(lines, Ended(self.code, Phase.WEIGHTS))
+        return diagnose(lines, EngineExit(self.code, Phase.WEIGHTS))
 
 
 CORPUS = [Log(**entry) for entry in tomllib.loads((LOGS / "index.toml").read_text())["log"]]
@@ -71,5 +71,5 @@ def test_the_words_are_whole(log: Log) -> None:
 
 @pytest.mark.parametrize("path", HEALTHY, ids=lambda path: path.name)
 def test_nothing_is_named_where_nothing_failed(path: Path) -> None:
-    error = diagnose(path.read_text().splitlines(), Ended(1, Phase.READY))
+    error = diagnose(path.read_text().splitlines(), EngineExit(1, Phase.READY))
     assert error.code == "engine-failed", error.message

@@ -1,4 +1,4 @@
-"""An engine's end is named by its first cause, and worded."""
+"""The error states the first cause of the engine's exit."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entrypoint.diagnosis import Ended, diagnose
+from entrypoint.diagnosis import EngineExit, diagnose
 from entrypoint.errors import EngineFailed
 from entrypoint.shared.handover import Phase
-from tests.support.tracebacks import OTHER, WORKER, traceback
+from tests.support.engine_logs import CORE, OTHER_WORKER, WORKER, traceback
 
-CORE = "(EngineCore pid=9) ERROR 11-21 06:00:01 [core.py:1510] "
 CONSEQUENCES = [
     f"{CORE}EngineCore failed to start.",
     *traceback(
@@ -37,7 +36,7 @@ DISTRIBUTED = "torch.distributed.DistBackendError: NCCL error in: x.cpp:1, unhan
 
 
 def of(*lines: str, code: int = 1, memory: str | None = None) -> EngineFailed:
-    return diagnose(lines, Ended(code, Phase.WEIGHTS, memory))
+    return diagnose(lines, EngineExit(code, Phase.WEIGHTS, memory))
 
 
 def failed(prefix: str, raised: str) -> list[str]:
@@ -45,42 +44,42 @@ def failed(prefix: str, raised: str) -> list[str]:
 
 
 class TestCause:
-    def test_it_has_the_facts_and_the_repair(self) -> None:
+    def test_the_message_has_the_numbers_and_the_hint_the_fix(self) -> None:
         error = of(*failed(CORE, TOO_LONG), *CONSEQUENCES)
         assert (error.code, error.exit_code) == ("context-longer-than-cache", 78)
         assert error.message == (
-            "The engine ended by itself in phase weights, with exit code 1. In its process "
-            "EngineCore: a context of 40960 tokens needs 5.62 GiB of key-value cache, and 1.71 GiB "
-            "are there, enough for 12432 tokens."
+            "The engine exited in phase weights with exit code 1. In process EngineCore: a context "
+            "of 40960 tokens needs 5.62 GiB of key-value cache, and 1.71 GiB is available, enough "
+            "for 12432 tokens."
         )
         assert "ARG='--max-model-len 12432'" in str(error.hint)
         assert error.excerpt[-1] == TOO_LONG
 
-    def test_the_first_cause_counts(self) -> None:
-        later = failed(OTHER, "OSError: [Errno 24] Too many open files")
+    def test_the_first_of_two_causes_counts(self) -> None:
+        later = failed(OTHER_WORKER, "OSError: [Errno 24] Too many open files")
         error = of(*failed(WORKER, "torch.OutOfMemoryError: CUDA out of memory."), *later)
         assert error.code == "device-out-of-memory"
 
-    def test_a_symptom_gives_way_to_a_cause_that_is_written_later(self) -> None:
-        later = failed(OTHER, "torch.OutOfMemoryError: CUDA out of memory.")
+    def test_a_later_cause_counts_before_an_earlier_symptom(self) -> None:
+        later = failed(OTHER_WORKER, "torch.OutOfMemoryError: CUDA out of memory.")
         assert of(*failed(WORKER, DISTRIBUTED), *later).code == "device-out-of-memory"
 
-    def test_a_symptom_alone(self) -> None:
+    def test_a_symptom_counts_if_there_is_no_cause(self) -> None:
         assert of(*failed(WORKER, DISTRIBUTED)).code == "collective-failed"
 
-    def test_a_symptom_after_something_unknown_does_not_hide_it(self) -> None:
-        error = of(*failed(WORKER, "ZeroDivisionError: oh"), *failed(OTHER, DISTRIBUTED))
+    def test_a_symptom_does_not_hide_an_earlier_unknown_exception(self) -> None:
+        error = of(*failed(WORKER, "ZeroDivisionError: oh"), *failed(OTHER_WORKER, DISTRIBUTED))
         assert error.code == "engine-failed"
         assert "ZeroDivisionError: oh" in error.message
 
-    def test_what_native_code_printed_beside_a_symptom(self) -> None:
+    def test_a_cause_that_native_code_printed_counts_before_a_symptom(self) -> None:
         line = (
             "pod:36:40 [0] misc/shmutils.cc:72 NCCL WARN Error: failed to extend /dev/shm/nccl-Ab "
             "to 9637892 bytes"
         )
         assert of(line, *failed(WORKER, DISTRIBUTED)).code == "shm-too-small"
 
-    def test_a_cause_without_a_message_says_nothing(self) -> None:
+    def test_an_exception_without_a_message_gives_way_to_the_one_raised_from_it(self) -> None:
         chain = [
             *traceback(CORE, "TimeoutError"),
             CORE,
@@ -90,21 +89,21 @@ class TestCause:
         ]
         assert of(*chain).code == "step-too-slow"
 
-    def test_the_cause_is_only_quoted(self) -> None:
+    def test_a_cause_that_another_process_quotes_is_found(self) -> None:
         quote = (
             "RuntimeError: Worker failed with error 'CUDA out of memory. Tried to allocate 2.00 "
             "MiB.', please check the stack trace above for the root cause"
         )
         assert of(*failed(CORE, quote)).code == "device-out-of-memory"
 
-    def test_a_line_that_no_logger_wrote_counts_last(self) -> None:
+    def test_a_line_without_a_level_counts_only_if_nothing_else_explains_the_exit(self) -> None:
         line = "Insufficient devices for 2D mesh: found 1, expected 8"
         assert of(line, *CONSEQUENCES).code == "too-few-devices"
         assert of(line, *failed(CORE, "ZeroDivisionError: oh")).code == "engine-failed"
         assert of(line, code=-signal.SIGKILL).code == "killed"
         assert of(f"[1] NCCL INFO {line}", *CONSEQUENCES).code == "killed"
 
-    def test_a_library_that_fails_as_it_is_imported(self) -> None:
+    def test_an_exception_during_an_import_is_a_broken_library(self) -> None:
         lines = [
             "Traceback (most recent call last):",
             '  File "/usr/lib/python3/dist-packages/vllm/a.py", line 1, in <module>',
@@ -118,7 +117,7 @@ class TestCause:
         assert of(*lines, raised).code == "library-broken"
         assert of(*lines[:3], *lines[5:], raised).code == "engine-failed"
 
-    def test_what_failed_while_it_went_on_serving(self) -> None:
+    def test_an_exception_before_a_served_request_does_not_count(self) -> None:
         served = '(APIServer pid=1) INFO:     10.0.0.1:5 - "POST /v1/completions HTTP/1.1" 200 OK'
         error = of(
             *failed(WORKER, "OSError: [Errno 24] Too many open files"),
@@ -127,19 +126,19 @@ class TestCause:
         )
         assert error.code == "device-out-of-memory"
 
-    def test_a_probe_that_is_answered_after_the_failure(self) -> None:
+    def test_an_exception_before_an_answered_probe_counts(self) -> None:
         probe = '(APIServer pid=1) INFO:     10.0.0.1:5 - "GET /health/live HTTP/1.1" 200 OK'
         cause = failed(WORKER, "torch.OutOfMemoryError: CUDA out of memory.")
         error = of(*cause, probe, *failed(CORE, "ZeroDivisionError: oh"))
         assert error.code == "device-out-of-memory"
 
-    def test_its_beginning_was_dropped(self) -> None:
+    def test_a_traceback_without_its_first_lines_is_recognized(self) -> None:
         error = of(*failed(CORE, TOO_LONG)[3:], *CONSEQUENCES)
         assert error.code == "context-longer-than-cache"
 
 
 def raised_in(place: str, raised: str) -> list[str]:
-    """A failure whose innermost frame is in such a file of vLLM, and function."""
+    """Return the lines of a failure in a file and function of vLLM, ``file:function``."""
     file, _, function = place.partition(":")
     lines = ["Traceback (most recent call last):"]
     for name, where in ((f"vllm/{file}", function), ("vllm/v1/engine/core.py", "run"))[::-1]:
@@ -148,7 +147,7 @@ def raised_in(place: str, raised: str) -> list[str]:
 
 
 class TestPlace:
-    """What a part of vLLM raises is of that part, be its words new."""
+    """An unknown message is classified by the part of vLLM that raised it."""
 
     @pytest.mark.parametrize(
         ("place", "raised", "kind"),
@@ -187,10 +186,10 @@ class TestPlace:
             ("v1/worker/new.py:load_model", "ValueError: oh", "engine-failed"),
         ],
     )
-    def test_the_innermost_frame_tells(self, place: str, raised: str, kind: str) -> None:
+    def test_the_innermost_frame_decides(self, place: str, raised: str, kind: str) -> None:
         assert of(*raised_in(place, raised)).code == kind
 
-    def test_an_outer_frame_does_not(self) -> None:
+    def test_an_outer_frame_does_not_decide(self) -> None:
         lines = raised_in("lora/lora_model.py:load", "ValueError: oh")
         inner = [f'{CORE}  File "/usr/lib/re.py", line 1, in match', f"{CORE}    c(d)"]
         assert of(*lines[:-1], *inner, lines[-1]).code == "engine-failed"
@@ -198,7 +197,7 @@ class TestPlace:
 
 class TestRefusal:
     @pytest.mark.parametrize(
-        "said",
+        "raised",
         [
             "ValueError: A new method is not supported with a newer one.",
             "NotImplementedError: The runner does not yet support M-RoPE",
@@ -206,47 +205,46 @@ class TestRefusal:
             "RuntimeError: Set --a-new-option to use this",
         ],
     )
-    def test_it_is_of_an_option(self, said: str) -> None:
-        error = of(*failed(CORE, said), *CONSEQUENCES)
+    def test_a_message_about_an_option_is_an_invalid_option(self, raised: str) -> None:
+        error = of(*failed(CORE, raised), *CONSEQUENCES)
         assert error.code == "invalid-option"
-        assert said.partition(": ")[2].rstrip(".") in error.message
+        assert raised.partition(": ")[2].rstrip(".") in error.message
 
     @pytest.mark.parametrize(
-        "said",
+        "raised",
         [
             "TypeError: unsupported operand type(s) for +: 'Tensor' and 'Tensor'",
             "RuntimeError: mat1 and mat2 shapes cannot be multiplied (1x2 and 3x4)",
             "AssertionError: Expected number of multimodal embeddings to match number of items",
         ],
     )
-    def test_an_error_of_the_program_is_none(self, said: str) -> None:
-        assert of(*failed(CORE, said), *CONSEQUENCES).code == "engine-failed"
+    def test_a_bug_in_the_engine_is_not_an_invalid_option(self, raised: str) -> None:
+        assert of(*failed(CORE, raised), *CONSEQUENCES).code == "engine-failed"
 
 
 class TestUnknown:
-    def test_it_shows_the_traceback(self) -> None:
+    def test_the_message_of_an_unknown_cause_has_the_traceback(self) -> None:
         error = of(*failed(WORKER, "ZeroDivisionError: oh"), *CONSEQUENCES)
         assert (error.code, error.exit_code) == ("engine-failed", 70)
         assert "the cause is unknown" in error.message
         assert 'File "a.py", line 1, in work' in error.message
         assert error.excerpt[-1] == "ZeroDivisionError: oh"
 
-    def test_what_is_quoted_was_said(self) -> None:
+    def test_a_quoted_message_means_that_the_process_did_not_exit_silently(self) -> None:
         quoted = "RuntimeError: Worker failed with error 'a strange thing', please check the stack"
         gone = "Worker proc VllmWorker-1 died unexpectedly, shutting down executor."
         assert of(*traceback(CORE, quoted), gone).code == "engine-failed"
         assert of(gone).code == "killed"
 
-    def test_an_executor_without_workers_only_follows(self) -> None:
+    def test_a_missing_attribute_of_the_executor_is_a_consequence(self) -> None:
         later = traceback(CORE, "AttributeError: 'MultiprocExecutor' object has no attribute 'x'")
-        assert (
-            "ZeroDivisionError: oh" in of(*later, *failed(WORKER, "ZeroDivisionError: oh")).message
-        )
+        error = of(*later, *failed(WORKER, "ZeroDivisionError: oh"))
+        assert "ZeroDivisionError: oh" in error.message
 
-    def test_no_output(self) -> None:
+    def test_the_cause_is_unknown_without_output(self) -> None:
         error = of(code=3)
         assert (error.code, error.exit_code) == ("engine-failed", 70)
-        assert "by itself in phase weights, with exit code 3" in error.message
+        assert "exited in phase weights with exit code 3" in error.message
         assert "no exception" in error.message
 
 
@@ -262,42 +260,45 @@ class TestSignal:
             (signal.SIGHUP, "killed-by-signal"),
         ],
     )
-    def test_the_main_process(self, number: int, kind: str) -> None:
+    def test_a_signal_that_killed_the_main_process_decides(self, number: int, kind: str) -> None:
         error = of(*CONSEQUENCES, code=-number)
         assert (error.code, error.exit_code) == (kind, 128 + number)
         assert f"killed by {signal.Signals(number).name} in phase weights" in error.message
 
-    def test_a_helper(self) -> None:
+    def test_a_signal_that_killed_a_worker_names_the_worker(self) -> None:
         line = f"{CORE}Worker proc VllmWorker-1 died unexpectedly (exit code: -11), shutting down."
         error = of(line, *CONSEQUENCES)
         assert (error.code, error.exit_code) == ("segmentation-fault", 70)
-        assert "In its process VllmWorker-1" in error.message
+        assert "In process VllmWorker-1" in error.message
 
-    def test_a_helper_that_ended_without_a_word(self) -> None:
+    def test_a_worker_that_exited_silently_counts_as_killed(self) -> None:
         error = of(*CONSEQUENCES)
         assert (error.code, error.exit_code) == ("killed", 70)
-        assert "without a word" in error.message
+        assert "without a message" in error.message
 
-    def test_a_signal_that_follows_from_a_cause(self) -> None:
+    def test_a_cause_counts_before_the_abort_that_it_led_to(self) -> None:
         lines = failed(WORKER, "torch.OutOfMemoryError: CUDA out of memory.")
         error = of(*lines, code=-signal.SIGABRT)
         assert (error.code, error.exit_code) == ("device-out-of-memory", 134)
 
 
 class TestMemory:
-    def test_the_main_process_was_killed(self) -> None:
+    def test_an_out_of_memory_kill_of_the_main_process_states_the_limit(self) -> None:
         error = of(code=-signal.SIGKILL, memory="the memory limit of 6.0 GiB was reached")
         assert (error.code, error.exit_code) == ("memory-limit", 137)
         assert "the memory limit of 6.0 GiB was reached" in error.message
         for word in ("docker: --memory", "VLLM_CPU_KVCACHE_SPACE", "--max-model-len"):
             assert word in str(error.hint)
 
-    def test_a_helper_was_killed(self) -> None:
+    def test_an_out_of_memory_kill_of_a_worker_states_the_limit(self) -> None:
         error = of(*CONSEQUENCES, memory="the memory limit of 6.0 GiB was reached")
         assert (error.code, error.exit_code) == ("memory-limit", 71)
-        assert "phase weights, with exit code 1, because the memory limit" in error.message
+        assert (
+            "phase weights with exit code 1: the memory limit of 6.0 GiB was reached, and one of "
+            "its processes was killed."
+        ) in error.message
 
-    def test_another_cause_showed_and_nothing_of_the_engine_was_killed(self) -> None:
+    def test_a_cause_in_the_output_counts_before_an_unrelated_out_of_memory_kill(self) -> None:
         error = of(*failed(CORE, TOO_LONG), memory="the machine ran out of memory")
         assert error.code == "context-longer-than-cache"
 
@@ -329,10 +330,10 @@ HOSTILE = st.sampled_from(
     st.integers(-64, 255),
     st.sampled_from([None, "the machine ran out of memory"]),
 )
-def test_whatever_was_written_there_is_an_outcome(
+def test_any_output_and_exit_code_yield_an_error(
     lines: list[str], code: int, memory: str | None
 ) -> None:
-    error = diagnose(lines, Ended(code, Phase.WEIGHTS, memory))
+    error = diagnose(lines, EngineExit(code, Phase.WEIGHTS, memory))
     assert (
         error.exit_code == 128 - code
         if code < 0
@@ -341,7 +342,7 @@ def test_whatever_was_written_there_is_an_outcome(
     assert error.message
 
 
-def test_a_long_output_is_looked_through_to_its_end() -> None:
+def test_a_cause_in_the_middle_of_a_long_output_is_found() -> None:
     lines = [f"{WORKER}error {index} of the device's queue" for index in range(5000)]
     lines[2500:2500] = failed(WORKER, "torch.OutOfMemoryError: CUDA out of memory.")
     assert of(*lines).code == "device-out-of-memory"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.diagnosis import Ended, diagnose
+from entrypoint.diagnosis import EngineExit, diagnose
 from entrypoint.diagnosis.catalogue import FAILURES
 from entrypoint.shared.handover import Phase
 
@@ -40,7 +40,7 @@ class Log:
 
     def named(self) -> str:
         lines = (HELD_OUT / self.file).read_text().splitlines()
-        return diagnose(lines, Ended(self.code, Phase.WEIGHTS)).code
+        return diagnose(lines, EngineExit(self.code, Phase.WEIGHTS)).code
 
 
 ALL = [Log(**entry) for entry in tomllib.loads((HELD_OUT / "index.toml").read_text())["log"]]

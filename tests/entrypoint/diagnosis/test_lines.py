@@ -1,19 +1,20 @@
-"""What loggers and collectors put before a line is told from the line."""
+"""The prefixes that loggers and log collectors put before a line are removed."""
 
 import pytest
 
-from entrypoint.diagnosis.lines import LONGEST, Line, read_lines
+from entrypoint.diagnosis.lines import LINE_CHARACTERS, read_lines
+from entrypoint.logs.engine_line import EngineLine
 
 TEXT = "ValueError: one"
 
 
-def read(line: str) -> Line:
+def read(line: str) -> EngineLine:
     (found,) = read_lines([line])
     return found
 
 
 @pytest.mark.parametrize(
-    ("front", "process", "level"),
+    ("prefix", "process", "level"),
     [
         ("", "", ""),
         ("(EngineCore pid=77) ", "EngineCore", ""),
@@ -35,12 +36,12 @@ def read(line: str) -> Line:
         ("Loading: 50%|#### |\r", "", ""),
     ],
 )
-def test_a_prefix(front: str, process: str, level: str) -> None:
-    line = read(front + TEXT)
+def test_a_prefix_is_split_from_the_text(prefix: str, process: str, level: str) -> None:
+    line = read(prefix + TEXT)
     assert (line.text, line.process, line.level) == (TEXT, process, level)
 
 
-def test_a_record_of_json_is_several_lines() -> None:
+def test_a_json_record_yields_the_lines_of_its_message() -> None:
     record = '{"levelname": "ERROR", "processName": "Core", "process": 7, "message": "a\\nb"}'
     one, two = read_lines([record])
     assert [one.text, two.text] == ["a", "b"]
@@ -48,5 +49,5 @@ def test_a_record_of_json_is_several_lines() -> None:
 
 
 @pytest.mark.parametrize("line", ['{"message": ', '{"a": 1}', "{" * 9000])
-def test_what_is_no_record_is_text(line: str) -> None:
-    assert read(line).text == line[:LONGEST]
+def test_json_that_is_not_a_record_is_read_as_text(line: str) -> None:
+    assert read(line).text == line[:LINE_CHARACTERS]

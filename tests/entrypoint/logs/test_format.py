@@ -4,7 +4,13 @@ import json
 import logging
 import sys
 
-from entrypoint.logs.format import BLOCK_LINES, EngineRecords, JsonFormatter, engine_record, rfc3339
+from entrypoint.logs.format import (
+    TRACEBACK_LINES,
+    EngineRecords,
+    JsonFormatter,
+    engine_record,
+    rfc3339,
+)
 
 TIME = "2026-11-21T06:00:00.000Z"
 CORE = "(EngineCore pid=123) ERROR 11-21 06:00:00 [core.py:113] "
@@ -104,10 +110,13 @@ class TestTraceback:
         assert not made.waiting
 
     def test_an_endless_one_is_cut(self) -> None:
-        lines = ["Traceback (most recent call last):", *("  frame" for _ in range(3 * BLOCK_LINES))]
+        lines = [
+            "Traceback (most recent call last):",
+            *("  frame" for _ in range(3 * TRACEBACK_LINES)),
+        ]
         made = records(*lines)
-        assert made[0][1].count("\n") == BLOCK_LINES - 1
-        assert sum(message.count("frame") for _, message in made) == 3 * BLOCK_LINES
+        assert made[0][1].count("\n") == TRACEBACK_LINES - 1
+        assert sum(message.count("frame") for _, message in made) == 3 * TRACEBACK_LINES
 
     def test_a_group(self) -> None:
         lines = [

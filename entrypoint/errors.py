@@ -28,12 +28,47 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from entrypoint.shared.handover import Phase
 
 Source = Literal["directory", "cache", "tarball", "hub", "object-store"]
+
+
+class ProblemKind(Enum):
+    """The kinds of problems with a file of a model, or with a revision."""
+
+    MISSING = "missing"
+    EMPTY = "empty"
+    DANGLING = "dangling"
+    """A link or a ref that points to something that does not exist."""
+    INCOMPLETE = "incomplete"
+    """Cut short, or still being downloaded."""
+    DENIED = "denied"
+    """This user may not read it."""
+    UNREADABLE = "unreadable"
+    """Reading it failed."""
+    INVALID = "invalid"
+    """Its content does not have the format that its name promises."""
+    DIFFERENT = "different"
+    """Its size, hash or origin differs from the expected one."""
+    UNEXPECTED = "unexpected"
+    """It does not belong where it is."""
+    AMBIGUOUS = "ambiguous"
+    """More than one candidate matches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong: the kind for programs, the text for people."""
+
+    kind: ProblemKind
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +132,7 @@ class IncompleteModel(ArtifactError):
 
     Args:
         place: The snapshot or directory.
-        problems: ``{file name: what is wrong with it}``.
+        problems: ``{file name: problem}``.
     """
 
     code = "incomplete-model"
@@ -106,14 +141,14 @@ class IncompleteModel(ArtifactError):
     def __init__(
         self,
         place: Path,
-        problems: Mapping[str, str],
+        problems: Mapping[str, Problem],
         *,
         variable: str | None = "MODEL_ID",
         hint: str | None = None,
     ):
         self.place = place
         self.problems = dict(problems)
-        names = [f"{name} ({what})" for name, what in self.problems.items()]
+        names = [f"{name} ({problem})" for name, problem in self.problems.items()]
         listed = ", ".join(names[: self.shown])
         if len(names) > self.shown:
             listed += f" and {len(names) - self.shown} more"
@@ -130,16 +165,24 @@ class RefusedArtifact(ArtifactError):
 
     Args:
         archive: The archive's path.
-        problem: What is wrong, naming the member where there is one.
+        problem: What is wrong, with the member's name if one member is at fault.
+        member: The member at fault, if there is one.
     """
 
     code = "refused-artifact"
 
     def __init__(
-        self, archive: Path, problem: str, *, variable: str | None = None, hint: str | None = None
+        self,
+        archive: Path,
+        problem: str,
+        *,
+        member: str | None = None,
+        variable: str | None = None,
+        hint: str | None = None,
     ):
         self.archive = archive
         self.problem = problem
+        self.member = member
         super().__init__(
             f"The archive {archive} was refused: {problem}.",
             variable=variable,
@@ -180,7 +223,7 @@ class FailedVerification(ArtifactError):
 
     Args:
         place: What was verified.
-        problems: ``{file name: what is wrong with it}``.
+        problems: ``{file name: problem}``.
     """
 
     code = "failed-verification"
@@ -189,7 +232,7 @@ class FailedVerification(ArtifactError):
     def __init__(
         self,
         place: Path,
-        problems: Mapping[str, str],
+        problems: Mapping[str, Problem],
         *,
         variable: str | None = None,
         hint: str | None = None,
@@ -198,8 +241,8 @@ class FailedVerification(ArtifactError):
         self.problems = dict(problems)
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         text = f"{place} failed the verification, with {count}:"
-        for name, what in list(self.problems.items())[: self.shown]:
-            text += f"\n  {name}: {what}"
+        for name, problem in list(self.problems.items())[: self.shown]:
+            text += f"\n  {name}: {problem}"
         if len(self.problems) > self.shown:
             text += f"\n  and {len(self.problems) - self.shown} more"
         super().__init__(
@@ -210,7 +253,9 @@ class FailedVerification(ArtifactError):
 
     def as_dict(self) -> dict[str, Any]:
         """The ``error`` object of ``--json`` output, with all of the problems."""
-        problems = [{"file": name, "problem": what} for name, what in self.problems.items()]
+        problems = [
+            {"file": name, "problem": problem.text} for name, problem in self.problems.items()
+        ]
         return {**super().as_dict(), "problems": problems}
 
 
@@ -219,13 +264,14 @@ def _searched(attempts: Sequence[Attempt]) -> str:
 
 
 class ModelNotFound(InferenceServerError):
-    """No place that was searched has the model.
+    """No searched place has the model.
 
     Args:
-        model_id: What MODEL_ID said.
-        searched: Each way that was tried, in order.
-        available: ``{repository id: revisions}`` of the models that the searched places hold.
-        nearest: The available repository id nearest in spelling, if one is near.
+        model_id: The value of MODEL_ID.
+        searched: Each place that was searched, in order.
+        available: ``{repository id: revisions}`` of the models in the searched places.
+        nearest: The available repository id with the most similar name, if one is similar.
+        message: What is wrong, if it is more specific than "not found".
     """
 
     exit_code = 66
@@ -235,36 +281,83 @@ class ModelNotFound(InferenceServerError):
     def __init__(
         self,
         model_id: str,
-        searched: Sequence[Attempt],
-        available: Mapping[str, Sequence[str]],
-        nearest: str | None,
+        searched: Sequence[Attempt] = (),
+        available: Mapping[str, Sequence[str]] = {},
+        nearest: str | None = None,
         *,
         message: str | None = None,
         variable: str | None = "MODEL_ID",
         hint: str | None = None,
     ):
+        self._summary = message or f"The model {model_id!r} (MODEL_ID) was not found."
+        super().__init__(self._summary, variable=variable, hint=hint)
         self.model_id = model_id
-        self.searched = tuple(searched)
-        self.available = {name: tuple(revisions) for name, revisions in available.items()}
         self.nearest = nearest
-        text = message or f"The model {model_id!r} (MODEL_ID) was not found."
-        if nearest:
-            text += f" Did you mean {nearest!r}?"
+        self.searched: tuple[Attempt, ...] = ()
+        self.available: dict[str, tuple[str, ...]] = {}
+        self.add_search(searched, available)
+
+    def add_search(
+        self, searched: Sequence[Attempt], available: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Add the searched places, and the models in them, to the message."""
+        self.searched += tuple(searched)
+        self.available |= {name: tuple(revisions) for name, revisions in available.items()}
+        text = self._summary
+        if self.nearest:
+            text += f" Did you mean {self.nearest!r}?"
         if self.searched:
             text += " Searched:" + _searched(self.searched)
         if self.available:
-            text += "\nModels that are there:"
+            text += "\nAvailable models:"
             for name, revisions in list(self.available.items())[: self.shown]:
                 text += f"\n  {name} ({', '.join(revisions)})"
             if len(self.available) > self.shown:
                 text += f"\n  and {len(self.available) - self.shown} more"
-        super().__init__(text, variable=variable, hint=hint)
+        self.message = text
+        self.args = (text,)
+
+
+class SeveralModels(ModelNotFound):
+    """A directory holds more than one model.
+
+    Args:
+        place: The directory.
+        models: The repository ids of the models.
+    """
+
+    def __init__(self, place: Path, models: Sequence[str]):
+        self.place = place
+        super().__init__(
+            str(place),
+            available=dict.fromkeys(models, ("in the cache's layout",)),
+            message=f"MODEL_ID is {str(place)!r}, a directory with {len(models)} models.",
+            hint=f"Set MODEL_ID to one of them and HF_HUB_CACHE={place}.",
+        )
 
 
 class RevisionNotFound(ModelNotFound):
-    """The model is there, the wanted revision is not."""
+    """The model was found, but not the requested revision.
+
+    Args:
+        model_id: ``org/name``.
+        problem: What is wrong with the revision.
+        searched: Each place that was searched, in order.
+    """
 
     code = "revision-not-found"
+
+    def __init__(
+        self,
+        model_id: str,
+        problem: Problem,
+        searched: Sequence[Attempt] = (),
+        *,
+        variable: str | None = "REVISION",
+        hint: str | None = None,
+    ):
+        self.problem = problem
+        super().__init__(model_id, searched, message=problem.text, variable=variable, hint=hint)
 
 
 class HubError(InferenceServerError):

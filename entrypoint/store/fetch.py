@@ -10,9 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoint.errors import ModelNotFound, StorageError
-from entrypoint.store.disk.cache import RevisionProblem
-from entrypoint.store.disk.directory import open_tree
+from entrypoint.errors import ModelNotFound, RevisionNotFound, StorageError
+from entrypoint.store.disk.directory import open_unpacked
 from entrypoint.store.disk.files import directory_files
 from entrypoint.store.disk.folder import why_unreadable
 from entrypoint.store.disk.integrity import read_config
@@ -20,7 +19,6 @@ from entrypoint.store.disk.weights import weight_bytes
 from entrypoint.store.model import Model, Request
 from entrypoint.store.progress import OnProgress
 from entrypoint.store.search.artifact import fetch_artifact, is_uri
-from entrypoint.store.search.trail import Trail
 from entrypoint.store.tarballs.tarball import locked, partial_target, remove_leftovers
 
 if TYPE_CHECKING:
@@ -64,17 +62,15 @@ def fetch_model(model: Model, request: Request, on_progress: OnProgress) -> Mode
         assert model.archive is not None
         assert model.path is not None
         _unpack_once(model, model.archive, model.path, request, on_progress)
-        found = open_tree(model.path, request.model_id, request.revision)
-        if isinstance(found, RevisionProblem):
-            trail = Trail(request)
-            trail.attempts.extend(model.searched)
-            raise trail.error(found)
+        try:
+            found = open_unpacked(model.path, request.model_id, request.revision)
+        except RevisionNotFound as error:
+            error.add_search(model.searched, {})
+            raise
         if found is None:
             raise ModelNotFound(
                 request.model_id,
                 model.searched,
-                {},
-                None,
                 message=f"The tarball {model.archive} was unpacked to {model.path} and holds no "
                 f"model {request.model_id!r} (MODEL_ID).",
                 variable="MODEL_TARBALL" if request.tarball else "MODEL_ID",

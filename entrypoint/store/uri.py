@@ -8,7 +8,7 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from entrypoint.errors import UsageError
-from entrypoint.store.tarballs.tarball import SUFFIXES
+from entrypoint.store.disk.tarball_names import without_suffix
 
 Store = Literal["s3", "gs", "az"]
 
@@ -117,8 +117,7 @@ def name_in_uri(text: str) -> str:
     name = without_secret(text).rstrip("/").rpartition("/")[2]
     if text.startswith("oci://"):
         name = name.partition("@")[0].partition(":")[0]
-    suffix = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
-    return name.removesuffix(suffix)
+    return without_suffix(name)
 
 
 def _account(host: str) -> str | None:

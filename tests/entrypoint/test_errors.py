@@ -12,6 +12,8 @@ from entrypoint.errors import (
     InferenceServerError,
     MachineError,
     ModelNotFound,
+    Problem,
+    ProblemKind,
     RefusedArtifact,
     SettingError,
     StorageError,
@@ -50,7 +52,8 @@ def test_for_programs() -> None:
 
 
 def test_many_problems_are_counted_and_sampled() -> None:
-    error = IncompleteModel(Path("/m"), {f"model-{i:05}.safetensors": "missing" for i in range(30)})
+    missing = Problem(ProblemKind.MISSING, "missing")
+    error = IncompleteModel(Path("/m"), {f"model-{i:05}.safetensors": missing for i in range(30)})
     assert "30 files" in error.message
     assert "model-00000.safetensors (missing)" in error.message
     assert "and 22 more" in error.message

@@ -14,16 +14,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from entrypoint.errors import Problem, ProblemKind, RevisionNotFound
 from entrypoint.store.disk.files import directory_files
-from entrypoint.store.disk.folder import subfolders, why_unreadable
-from entrypoint.store.disk.integrity import examine_model, model_error
+from entrypoint.store.disk.folder import access_problem, subfolders
+from entrypoint.store.disk.integrity import Problems, examine_model, model_error
 
 PREFIX = "models--"
 SHORT_COMMIT = re.compile(r"[0-9a-f]{4,40}")
 # A ref holds one commit; more than this is something else.
 MAX_REF_BYTES = 256
 PARTIAL = ".resume.incomplete"
-"""What a blob's name ends with while it is downloaded; the hub's own tools know ``.incomplete``."""
+"""The suffix of a blob during its download; the hub's own tools use ``.incomplete``."""
+UNFINISHED = Problem(ProblemKind.INCOMPLETE, "a download that is incomplete or still running")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +67,6 @@ class Repository:
         """What REVISION may be set to: refs whose snapshot is there, then commits."""
         refs = (ref for ref, commit in self.refs.items() if commit in self.commits)
         return tuple(dict.fromkeys((*refs, *self.commits)))
-
-
-@dataclass(frozen=True, slots=True)
-class RevisionProblem:
-    """Why no snapshot could be chosen, and what mends it."""
-
-    message: str
-    hint: str
-    variable: str = "REVISION"
 
 
 def repository_name(folder: str) -> str:
@@ -129,127 +122,164 @@ def read_repository(folder: Path) -> Repository:
     return Repository(repository_name(folder.name), folder, commits, refs, unfinished)
 
 
-def choose_commit(repository: Repository, revision: str | None) -> str | RevisionProblem:
-    """The snapshot that a revision means.
+def choose_commit(
+    repository: Repository, revision: str | None, *, setting: str = "REVISION"
+) -> str:
+    """Return the commit of the snapshot that a revision refers to.
 
     Args:
-        repository: What is there.
-        revision: Branch, tag, full or unique short commit. None for what ``refs/main`` says, else
-            the only snapshot.
+        repository: The repository.
+        revision: Branch, tag, full or unique short commit. None for the commit of ``refs/main``;
+            without that ref, for the only snapshot.
+        setting: The variable or option that holds the revision, for the error.
+
+    Raises:
+        RevisionNotFound: No snapshot matches, or more than one.
     """
     if revision is None:
-        return _default_commit(repository)
+        return _default_commit(repository, setting)
     if revision in repository.commits:
         return revision
-    # The hub's client keeps refs/pr/1 as refs/refs/pr/1, other tools keep it once.
+    # The hub's client keeps refs/pr/1 as refs/refs/pr/1; other tools keep it as refs/pr/1.
     for ref in (revision, revision.removeprefix("refs/"), f"refs/{revision}"):
         if ref in repository.refs:
-            return _named_commit(repository, ref)
+            return _commit_of_ref(repository, ref, setting)
     short = revision.lower()
-    if SHORT_COMMIT.fullmatch(short):
-        candidates = [commit for commit in repository.commits if commit.startswith(short)]
+    candidates = [commit for commit in repository.commits if commit.startswith(short)]
+    if SHORT_COMMIT.fullmatch(short) and candidates:
         if len(candidates) == 1:
             return candidates[0]
-        if candidates:
-            return RevisionProblem(
-                f"REVISION is {revision!r}, which {len(candidates)} commits of {repository.name} "
-                f"at {repository.place} begin with: {', '.join(candidates)}.",
-                "Set REVISION to one of these in full.",
-            )
-    return RevisionProblem(
-        f"REVISION is {revision!r}, which {repository.name} at {repository.place} does not have: "
-        f"{_what_is_there(repository)}.",
-        _hint(repository, revision),
+        raise _not_found(
+            repository,
+            ProblemKind.AMBIGUOUS,
+            f"{setting} is {revision!r}, which matches {len(candidates)} commits of "
+            f"{repository.name} at {repository.place}: {', '.join(candidates)}.",
+            setting,
+            f"Set {setting} to one of these in full.",
+        )
+    raise _not_found(
+        repository,
+        ProblemKind.MISSING,
+        f"{setting} is {revision!r}, which {repository.name} at {repository.place} does not have: "
+        f"{_existing_revisions(repository)}.",
+        setting,
+        _hint(repository, revision, setting),
     )
 
 
-def _default_commit(repository: Repository) -> str | RevisionProblem:
+def default_commit(repository: Repository) -> str | None:
+    """Return the commit that is loaded if no revision is set; None if one must be set."""
+    try:
+        return choose_commit(repository, None)
+    except RevisionNotFound:
+        return None
+
+
+def _default_commit(repository: Repository, setting: str) -> str:
     if "main" in repository.refs:
-        return _named_commit(repository, "main")
+        return _commit_of_ref(repository, "main", setting)
     if len(repository.commits) == 1:
         return repository.commits[0]
-    return RevisionProblem(
-        f"REVISION is not set, and {repository.name} at {repository.place} has no refs/main to "
-        f"choose by: {_what_is_there(repository)}.",
-        _hint(repository, None),
+    raise _not_found(
+        repository,
+        ProblemKind.AMBIGUOUS if repository.commits else ProblemKind.MISSING,
+        f"{setting} is not set, and {repository.name} at {repository.place} has no refs/main: "
+        f"{_existing_revisions(repository)}.",
+        setting,
+        _hint(repository, None, setting),
     )
 
 
-def _named_commit(repository: Repository, ref: str) -> str | RevisionProblem:
+def _commit_of_ref(repository: Repository, ref: str, setting: str) -> str:
     commit = repository.refs[ref]
     if commit in repository.commits:
         return commit
-    says = f"names the commit {commit!r}, whose snapshot is missing" if commit else "is empty"
-    return RevisionProblem(
-        f"refs/{ref} of {repository.name} at {repository.place} {says}: "
-        f"{_what_is_there(repository)}.",
-        _hint(repository, None if ref == "main" else ref),
+    kind = ProblemKind.DANGLING if commit else ProblemKind.EMPTY
+    what = f"refers to the commit {commit!r}, whose snapshot is missing" if commit else "is empty"
+    raise _not_found(
+        repository,
+        kind,
+        f"refs/{ref} of {repository.name} at {repository.place} {what}: "
+        f"{_existing_revisions(repository)}.",
+        setting,
+        _hint(repository, None if ref == "main" else ref, setting),
     )
 
 
-def _what_is_there(repository: Repository) -> str:
+def _not_found(
+    repository: Repository, kind: ProblemKind, text: str, setting: str, hint: str
+) -> RevisionNotFound:
+    variable = None if setting.startswith("--") else setting
+    return RevisionNotFound(repository.name, Problem(kind, text), variable=variable, hint=hint)
+
+
+def _existing_revisions(repository: Repository) -> str:
     if revisions := repository.revisions():
         return f"it has {', '.join(revisions)}"
-    unfinished = ", a download of it did not finish" if repository.unfinished else ""
-    return f"it has no snapshot at all{unfinished}"
+    download = "; a download of it is incomplete or still running"
+    return f"it has no snapshots{download if repository.unfinished else ''}"
 
 
-def _hint(repository: Repository, revision: str | None) -> str:
+def _hint(repository: Repository, revision: str | None, setting: str) -> str:
     download = f"inference-server download {repository.name}"
     if revision:
         download += f" --revision {revision}"
     if not repository.revisions():
-        return f"Fetch the model again where there is internet: {download}"
+        return f"Download the model on a machine with network access: {download}"
     if revision == "1":
         return (
-            'Leave REVISION empty, or set it to one of these. "1" was only the default value of '
-            "the parameter in older ServingTemplates: take it out there."
+            f'Leave {setting} empty, or set it to one of these. "1" was only the default value of '
+            "the parameter in older ServingTemplates: remove it there."
         )
-    fetch = f", or fetch it where there is internet: {download}" if revision else ""
-    return f"Set REVISION to one of these{fetch}."
+    fetch = f", or download it on a machine with network access: {download}" if revision else ""
+    return f"Set {setting} to one of these{fetch}."
 
 
-def open_snapshot(folder: Path, revision: str | None) -> Snapshot | RevisionProblem:
-    """Choose a snapshot of a ``models--org--name`` folder and check that it is whole.
+def open_snapshot(folder: Path, revision: str | None, *, setting: str = "REVISION") -> Snapshot:
+    """Choose a snapshot of a ``models--org--name`` folder, and check that it is complete.
+
+    Args:
+        folder: The folder.
+        revision: Branch, tag, full or unique short commit; None for the default.
+        setting: The variable or option that holds the revision, for the error.
 
     Raises:
-        UnreadableModel: Files of the snapshot may not be read by this user.
+        RevisionNotFound: No snapshot matches the revision, or more than one.
+        UnreadableModel: This user may not read files of the snapshot.
         IncompleteModel: Files of the snapshot are missing, empty, dangling or cut short.
         OSError: The folder cannot be read.
     """
     repository = read_repository(folder)
-    commit = choose_commit(repository, revision)
-    if isinstance(commit, RevisionProblem):
-        return commit
+    commit = choose_commit(repository, revision, setting=setting)
     path = folder / "snapshots" / commit
     size, problems = examine_model(directory_files(path))
     if len(repository.commits) == 1:
-        # With more snapshots it cannot be told whose download it was.
+        # With more snapshots, the download may be of another one.
         problems |= _unfinished_downloads(folder)
     if problems:
         raise model_error(
             path,
             problems,
-            "Fetch it again where there is internet: "
+            "Download it again on a machine with network access: "
             f"hf download {repository.name} --revision {commit} --cache-dir {folder.parent} "
             "--force-download",
         )
     return Snapshot(path, repository.name, commit, size)
 
 
-def _unfinished_downloads(folder: Path) -> dict[str, str]:
-    """Blobs whose download did not end; one that a later download completed is only litter.
+def _unfinished_downloads(folder: Path) -> Problems:
+    """Return the blobs whose download is incomplete and was not completed by a later one.
 
-    Not those of our own downloads: they make the snapshot when all of it is there.
+    Our own downloads do not count: they create the snapshot only when it is complete.
     """
     try:
         blobs = set(os.listdir(folder / "blobs"))
     except FileNotFoundError:
         return {}  # snapshots may hold plain files
     except OSError as error:
-        return {"blobs": why_unreadable(error)}
+        return {"blobs": access_problem(error)}
     return {
-        f"blobs/{blob}": "a download that did not finish, or still runs"
+        f"blobs/{blob}": UNFINISHED
         for blob in sorted(blobs)
         if blob.endswith(".incomplete")
         and not blob.endswith(PARTIAL)

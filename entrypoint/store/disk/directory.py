@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from entrypoint.errors import SeveralModels
 from entrypoint.store.disk.cache import (
     PREFIX,
-    RevisionProblem,
     Snapshot,
     find_repositories,
     open_snapshot,
@@ -51,34 +51,32 @@ def find_plain_model(root: Path, names: Iterable[str] | None) -> Path | None:
     return models[0] if len(models) == 1 else None
 
 
-def open_directory(path: Path, revision: str | None) -> Snapshot | RevisionProblem | list[str]:
-    """The model that a directory holds: itself, or in the layout of the cache.
-
-    Returns:
-        The model; why its revision could not be chosen; or, of a cache that holds several models,
-        their repository ids.
+def open_directory(path: Path, revision: str | None) -> Snapshot:
+    """Return the model in a directory, which is the model itself or has the cache's layout.
 
     Raises:
-        UnreadableModel: Files of the model may not be read by this user.
+        SeveralModels: The directory is a cache with more than one model.
+        RevisionNotFound: The model does not have the revision.
+        UnreadableModel: This user may not read files of the model.
         IncompleteModel: Files of the model are missing, empty, dangling or cut short.
         OSError: The directory cannot be read.
     """
     if path.name.startswith(PREFIX) and (path / "snapshots").is_dir():
         return open_snapshot(path, revision)
-    if not is_plain_model(path):
-        repositories = find_repositories(path)
-        if len(repositories) > 1:
-            return sorted(repositories)
-        for folder in repositories.values():
-            return open_snapshot(folder, revision)
+    repositories = {} if is_plain_model(path) else find_repositories(path)
+    if len(repositories) > 1:
+        raise SeveralModels(path, sorted(repositories))
+    for folder in repositories.values():
+        return open_snapshot(folder, revision)
     return Snapshot(path, None, None, check_model(path))
 
 
-def open_tree(root: Path, model_id: str, revision: str | None) -> Snapshot | RevisionProblem | None:
-    """The wanted model in what a tarball was unpacked to: the cache's layout, or a plain model.
+def open_unpacked(root: Path, model_id: str, revision: str | None) -> Snapshot | None:
+    """Return the requested model in an unpacked tarball; None if it is not there.
 
     Raises:
-        UnreadableModel: Files of the model may not be read by this user.
+        RevisionNotFound: The model does not have the revision.
+        UnreadableModel: This user may not read files of the model.
         IncompleteModel: Files of the model are missing, empty, dangling or cut short.
         OSError: The directory cannot be read.
     """

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from entrypoint.store.disk.folder import permission_denied, why_unreadable
+from entrypoint.errors import Problem, ProblemKind
+from entrypoint.store.disk.folder import access_problem, permission_denied
 
 
 class ModelFiles(Protocol):
@@ -23,8 +24,8 @@ class ModelFiles(Protocol):
         """``{name: bytes}`` of all files, links followed; 0 for a link that leads nowhere."""
 
     @property
-    def problems(self) -> Mapping[str, str]:
-        """``{name: what is wrong}`` of the files that are there and cannot be read."""
+    def problems(self) -> Mapping[str, Problem]:
+        """``{name: problem}`` of the files that cannot be read."""
 
     def read(self, name: str, count: int = -1, offset: int = 0) -> bytes:
         """The content of a file: ``count`` bytes (-1 for all that follow) from ``offset``.
@@ -40,7 +41,7 @@ class DirectoryFiles:
 
     place: Path
     sizes: Mapping[str, int]
-    problems: Mapping[str, str]
+    problems: Mapping[str, Problem]
 
     def read(self, name: str, count: int = -1, offset: int = 0) -> bytes:
         """The content of a file."""
@@ -49,13 +50,18 @@ class DirectoryFiles:
             return file.read(count)
 
 
+def dangling_link(target: str) -> Problem:
+    """Return the problem of a link whose target does not exist."""
+    return Problem(ProblemKind.DANGLING, f"dangling link to {target}")
+
+
 def directory_files(directory: Path) -> DirectoryFiles:
     """List the files of a model directory."""
     sizes: dict[str, int] = {}
-    problems: dict[str, str] = {}
+    problems: dict[str, Problem] = {}
 
     def unlistable(error: OSError) -> None:
-        problems[os.path.relpath(error.filename, directory)] = why_unreadable(error)
+        problems[os.path.relpath(error.filename, directory)] = access_problem(error)
 
     for place, folders, files in os.walk(directory, onerror=unlistable):
         # .git and .cache hold copies and notes of the tools that fetched the model.
@@ -69,7 +75,7 @@ def directory_files(directory: Path) -> DirectoryFiles:
                 sizes[name] = 0
                 dangling = isinstance(error, FileNotFoundError) and os.path.islink(path)
                 problems[name] = (
-                    f"dangling link to {os.readlink(path)}" if dangling else why_unreadable(error)
+                    dangling_link(os.readlink(path)) if dangling else access_problem(error)
                 )
                 continue
             if not os.access(path, os.R_OK):

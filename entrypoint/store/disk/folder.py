@@ -1,25 +1,32 @@
-"""A folder on disk: what it holds, or in words why that cannot be known."""
+"""Folders on disk: what they hold, or why they cannot be read."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from entrypoint.errors import Problem, ProblemKind
 
-def why_unreadable(error: OSError) -> str:
-    """Say in a few words why a file or folder could not be read or written."""
+
+def access_problem(error: OSError) -> Problem:
+    """Return why a file or folder could not be read or written."""
     if isinstance(error, FileNotFoundError):
-        return "does not exist"
+        return Problem(ProblemKind.MISSING, "does not exist")
     if isinstance(error, NotADirectoryError):
-        return "is not a folder"
+        return Problem(ProblemKind.INVALID, "is not a folder")
     if isinstance(error, PermissionError):
         return permission_denied()
-    return error.strerror or str(error)
+    return Problem(ProblemKind.UNREADABLE, error.strerror or str(error))
 
 
-def permission_denied() -> str:
-    """The words for what this user may not read."""
-    return f"permission denied for uid {os.geteuid()}"
+def why_unreadable(error: OSError) -> str:
+    """Return why a file or folder could not be read or written, in a few words."""
+    return access_problem(error).text
+
+
+def permission_denied() -> Problem:
+    """Return the problem of a file that this user may not read."""
+    return Problem(ProblemKind.DENIED, f"permission denied for uid {os.geteuid()}")
 
 
 def subfolders(folder: Path) -> list[str]:

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from entrypoint.errors import IncompleteModel, UnreadableModel
+from entrypoint.errors import IncompleteModel, Problem, ProblemKind, UnreadableModel
 from entrypoint.store.disk.files import ModelFiles, directory_files
-from entrypoint.store.disk.folder import permission_denied, why_unreadable
+from entrypoint.store.disk.folder import access_problem
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 # What a trainer leaves beside the weights; vLLM's loader leaves out the same names.
@@ -29,6 +29,23 @@ NUMBERED = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<su
 LFS_POINTER = b"version https://git-lfs"
 # The format's own limit on the header, in bytes.
 MAX_SAFETENSORS_HEADER = 100_000_000
+
+
+Problems = dict[str, Problem]
+"""``{file name: what is wrong with it}``."""
+
+
+class InvalidFile(ValueError):
+    """A file's content is not what its name promises.
+
+    Args:
+        text: What is wrong.
+        kind: The kind of the problem.
+    """
+
+    def __init__(self, text: str, kind: ProblemKind = ProblemKind.INVALID):
+        super().__init__(text)
+        self.problem = Problem(kind, text)
 
 
 def is_weight(name: str) -> bool:
@@ -60,23 +77,25 @@ def check_files(files: ModelFiles, *, hint: str | None = None) -> int:
 
 
 def model_error(
-    directory: Path, problems: Mapping[str, str], hint: str | None
+    directory: Path, problems: Mapping[str, Problem], hint: str | None
 ) -> IncompleteModel | UnreadableModel:
-    """The error for what :func:`examine_model` found wrong."""
-    denied = [name for name, problem in problems.items() if problem == permission_denied()]
-    if denied:  # what else is wrong may only seem so
+    """Return the error for the problems that :func:`examine_model` found."""
+    denied = [name for name, problem in problems.items() if problem.kind is ProblemKind.DENIED]
+    if denied:  # the other problems may be consequences of these
         return UnreadableModel(directory, denied)
     return IncompleteModel(directory, problems, hint=hint)
 
 
 def read_config(files: ModelFiles) -> dict[str, object]:
-    """What ``config.json`` says; empty for a model that has none."""
-    config = _load_object(files, "config.json")
-    return {} if isinstance(config, str) else config
+    """Return the content of ``config.json``; empty for a model without a valid one."""
+    try:
+        return _load_object(files, "config.json")
+    except (InvalidFile, OSError):
+        return {}
 
 
-def examine_model(files: ModelFiles) -> tuple[int, dict[str, str]]:
-    """Return the size of the model's files in bytes, and ``{file name: what is wrong with it}``."""
+def examine_model(files: ModelFiles) -> tuple[int, Problems]:
+    """Return the size of the model's files in bytes, and ``{file name: problem}``."""
     sizes, problems = files.sizes, _unusable(files)
     top = [name for name in sizes if "/" not in name]
     weights = [name for name in top if is_weight(name)]
@@ -87,75 +106,88 @@ def examine_model(files: ModelFiles) -> tuple[int, dict[str, str]]:
     problems |= missing
     problems |= _missing_numbers([name for name in weights if name not in indexed])
     if not weights and not missing:
-        problems["*.safetensors"] = "no weight file (safetensors, bin, pt, gguf) is there"
+        problems["*.safetensors"] = Problem(
+            ProblemKind.MISSING, "no weight file (safetensors, bin, pt, gguf)"
+        )
     for name in sorted({*weights, *indexed} & sizes.keys() - problems.keys()):
         if problem := _examine_weight(files, name):
             problems[name] = problem
     return sum(sizes.values()), problems
 
 
-def _unusable(files: ModelFiles) -> dict[str, str]:
-    """The files that cannot be read, and those that are empty and must not be."""
+def _unusable(files: ModelFiles) -> Problems:
+    """Return the files that cannot be read, and those that are empty but must not be."""
     problems = dict(files.problems)
     for name, size in files.sizes.items():
         file = name.rpartition("/")[2]
         if size == 0 and (file.endswith(NEVER_EMPTY) or file in NEVER_EMPTY_NAMES):
-            problems.setdefault(name, "empty")
+            problems.setdefault(name, Problem(ProblemKind.EMPTY, "empty"))
     return problems
 
 
-def _load_object(files: ModelFiles, name: str) -> dict[str, object] | str:
-    """The JSON object that a file holds, or what is wrong with the file."""
+def _load_object(files: ModelFiles, name: str) -> dict[str, object]:
+    """Return the JSON object in a file.
+
+    Raises:
+        InvalidFile: The file holds something else.
+        OSError: The file cannot be read.
+    """
     try:
         value = json.loads(files.read(name))
     except (ValueError, RecursionError) as error:
-        return f"not valid JSON: {error}"
-    except OSError as error:
-        return why_unreadable(error)
-    return value if isinstance(value, dict) else "not a JSON object"
+        raise InvalidFile(f"not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InvalidFile("not a JSON object")
+    return value
 
 
-def _examine_config(files: ModelFiles) -> dict[str, str]:
+def _examine_config(files: ModelFiles) -> Problems:
     sizes = files.sizes
     name = next((name for name in ("config.json", "params.json") if name in sizes), None)
     if name is None:
-        return {"config.json": "missing"}
+        return {"config.json": Problem(ProblemKind.MISSING, "missing")}
     if sizes[name] == 0:
-        return {}  # named as empty or dangling already
-    config = _load_object(files, name)
-    return {name: config} if isinstance(config, str) else {}
+        return {}  # already reported as empty or dangling
+    try:
+        _load_object(files, name)
+    except InvalidFile as error:
+        return {name: error.problem}
+    except OSError as error:
+        return {name: access_problem(error)}
+    return {}
 
 
-def _examine_indexes(files: ModelFiles, weights: list[str]) -> tuple[set[str], dict[str, str]]:
-    """The shards that the indexes name, and those of them that are not there.
+def _examine_indexes(files: ModelFiles, weights: list[str]) -> tuple[set[str], Problems]:
+    """Return the shards that the indexes list, and the problems of indexes and shards.
 
-    An index without any of its shards is no fault where other weights are: a repository often
-    holds the model in two formats, and a downloader that fetches one takes all the JSON files.
+    An index without any of its shards is fine if there are other weights: a repository often
+    holds the model in two formats, and a download of one includes the JSON files of both.
     """
     sizes = files.sizes
     shards_of: dict[str, set[str]] = {}
-    problems: dict[str, str] = {}
+    problems: Problems = {}
     for index in (name for name in sizes if name.endswith(INDEX_SUFFIXES) and "/" not in name):
         if sizes[index] == 0:
-            continue  # named as empty or dangling already
-        content = _load_object(files, index)
-        weight_map = content if isinstance(content, str) else content.get("weight_map")
-        if isinstance(weight_map, dict):
+            continue  # already reported as empty or dangling
+        try:
+            weight_map = _load_object(files, index).get("weight_map")
+            if not isinstance(weight_map, dict):
+                raise InvalidFile("weight_map is not an object")
             shards_of[index] = {str(shard) for shard in weight_map.values()}
-        else:
-            problems[index] = (
-                weight_map if isinstance(weight_map, str) else "weight_map is not an object"
-            )
+        except InvalidFile as error:
+            problems[index] = error.problem
+        except OSError as error:
+            problems[index] = access_problem(error)
     indexed = set().union(*shards_of.values())
     for index, shards in shards_of.items():
         if shards & sizes.keys() or not weights:
             for shard in sorted(shards - sizes.keys()):
-                problems[shard] = f"missing, listed in {index}"
+                problems[shard] = Problem(ProblemKind.MISSING, f"missing, listed in {index}")
     return indexed, problems
 
 
-def _missing_numbers(weights: list[str]) -> dict[str, str]:
-    """Shards that the names of the others promise, as in ``model-00001-of-00002.safetensors``."""
+def _missing_numbers(weights: list[str]) -> Problems:
+    """Return the gaps in numbered shards such as ``model-00001-of-00002.safetensors``."""
     problems = {}
     for name in weights:
         if match := NUMBERED.fullmatch(name):
@@ -163,51 +195,62 @@ def _missing_numbers(weights: list[str]) -> dict[str, str]:
             for number in range(1, int(count) + 1):
                 shard = f"{stem}-{number:05d}-of-{count}{suffix}"
                 if shard not in weights:
-                    problems[shard] = f"missing, {name} is one of {int(count)}"
+                    problems[shard] = Problem(
+                        ProblemKind.MISSING, f"missing, {name} is one of {int(count)}"
+                    )
     return problems
 
 
 def safetensors_header(files: ModelFiles, name: str) -> tuple[dict[str, Any], int]:
-    """The header of a safetensors file, and its length in bytes; 8 bytes before it say that.
+    """Return the header of a safetensors file, and the header's length in bytes.
+
+    The length itself is in the 8 bytes before the header.
 
     Raises:
-        ValueError: It is not a safetensors file.
+        InvalidFile: It is not a safetensors file, or it is cut short.
         OSError: It cannot be read.
     """
     length = int.from_bytes(files.read(name, 8), "little")
     if length > MAX_SAFETENSORS_HEADER:
-        raise ValueError("not a safetensors file")
+        raise InvalidFile("not a safetensors file")
     if files.sizes[name] < 8 + length:
-        raise ValueError(f"cut short: {files.sizes[name]} bytes, its header alone has {8 + length}")
+        raise InvalidFile(
+            f"cut short: {files.sizes[name]} bytes, its header alone has {8 + length}",
+            ProblemKind.INCOMPLETE,
+        )
     try:
         header = json.loads(files.read(name, length, 8))
     except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
-        raise ValueError("not a safetensors file: its header cannot be read")
+        raise InvalidFile("not a safetensors file: its header cannot be read")
     return header, length
 
 
-def _examine_weight(files: ModelFiles, name: str) -> str | None:
-    """What is wrong with a weight file, seen from its first bytes and its size in bytes."""
-    size = files.sizes[name]
+def _examine_weight(files: ModelFiles, name: str) -> Problem | None:
+    """Return the problem of a weight file, judged by its first bytes and its size."""
     try:
-        if files.read(name, len(LFS_POINTER)) == LFS_POINTER:
-            return "a Git LFS pointer instead of the file, run: git lfs pull"
-        if PurePosixPath(name).suffix != ".safetensors":
-            return None
-        header, length = safetensors_header(files, name)
-    except ValueError as error:
-        return str(error)
+        _check_weight(files, name)
+    except InvalidFile as error:
+        return error.problem
     except OSError as error:
-        return why_unreadable(error)
+        return access_problem(error)
+    return None
+
+
+def _check_weight(files: ModelFiles, name: str) -> None:
+    size = files.sizes[name]
+    if files.read(name, len(LFS_POINTER)) == LFS_POINTER:
+        raise InvalidFile("a Git LFS pointer instead of the file, run: git lfs pull")
+    if PurePosixPath(name).suffix != ".safetensors":
+        return
+    header, length = safetensors_header(files, name)
     try:
         tensors = (tensor for key, tensor in header.items() if key != "__metadata__")
-        promised = 8 + length + max((int(t["data_offsets"][1]) for t in tensors), default=0)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-        return "not a safetensors file: its header cannot be read"
-    if size < promised:
-        return f"cut short: {size} of {promised} bytes"
-    if size > promised:
-        return f"too long: {size} bytes where its header says {promised}"
-    return None
+        expected = 8 + length + max((int(t["data_offsets"][1]) for t in tensors), default=0)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise InvalidFile("not a safetensors file: its header cannot be read") from error
+    if size < expected:
+        raise InvalidFile(f"cut short: {size} of {expected} bytes", ProblemKind.INCOMPLETE)
+    if size > expected:
+        raise InvalidFile(f"too long: {size} bytes, its header promises {expected}")

@@ -11,6 +11,8 @@ from entrypoint.errors import (
     HubError,
     InferenceServerError,
     ModelNotFound,
+    Problem,
+    ProblemKind,
     RevisionNotFound,
     StorageError,
 )
@@ -53,13 +55,11 @@ def _not_there(
         for attempt in order.searched
     )
     if kind == "revision":
+        text = f"REVISION is {order.revision!r}, which {name} does not have on the hub."
         return RevisionNotFound(
             name,
+            Problem(ProblemKind.MISSING, text),
             searched,
-            {},
-            None,
-            message=f"REVISION is {order.revision!r}, which {name} does not have on the hub.",
-            variable="REVISION",
             hint=f"Leave REVISION empty, or choose one from https://huggingface.co/{name}/commits.",
         )
     variable: str | None = "MODEL_ID"

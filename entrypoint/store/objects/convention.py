@@ -8,11 +8,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from entrypoint.errors import UsageError
+from entrypoint.errors import RevisionNotFound, UsageError
 from entrypoint.store.disk.cache import (
     MAX_REF_BYTES,
     Repository,
-    RevisionProblem,
     choose_commit,
     repository_name,
 )
@@ -103,9 +102,10 @@ def describe(archive: Path, on_progress: OnProgress = ignore_progress) -> Descri
         raise UsageError(f"{archive} {held}: its key cannot be derived.", hint=WHOLE_KEY)
     [(name, found)] = commits.items()
     named = {ref: commit.strip() for ref, commit in refs.get(name, {}).items()}
-    chosen = choose_commit(Repository(name, archive, tuple(sorted(found)), named), None)
-    if isinstance(chosen, RevisionProblem):
-        raise UsageError(f"{archive}: {chosen.message}", hint=WHOLE_KEY)
+    try:
+        chosen = choose_commit(Repository(name, archive, tuple(sorted(found)), named), None)
+    except RevisionNotFound as error:
+        raise UsageError(f"{archive}: {error.message}", hint=WHOLE_KEY) from error
     model_types = [
         _model_type(configs.get(links.get(parts, parts)))
         for parts in (*links, *configs)

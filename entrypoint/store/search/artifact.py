@@ -18,9 +18,10 @@ from entrypoint.errors import Attempt, ModelNotFound, SettingError, StorageError
 from entrypoint.store.disk.cache import find_repositories
 from entrypoint.store.disk.directory import find_plain_model
 from entrypoint.store.disk.folder import why_unreadable
+from entrypoint.store.disk.tarball_names import SUFFIXES
 from entrypoint.store.model import Model, Request
 from entrypoint.store.progress import OnProgress
-from entrypoint.store.tarballs.tarball import SUFFIXES, find_tarballs, locked, stem
+from entrypoint.store.tarballs.tarball import find_tarballs, locked, stem
 from entrypoint.store.uri import (
     EXAMPLES,
     ObjectUri,

@@ -11,12 +11,13 @@ from entrypoint.errors import (
     Attempt,
     IncompleteModel,
     ModelNotFound,
+    RevisionNotFound,
     SettingError,
+    SeveralModels,
     UnreadableModel,
 )
 from entrypoint.spelling import nearest
 from entrypoint.store.disk.cache import (
-    RevisionProblem,
     Snapshot,
     find_repositories,
     open_snapshot,
@@ -119,6 +120,14 @@ def _in_directory(trail: Trail) -> Model:
     path = Path(os.path.expanduser(model_id)).absolute()
     try:
         found = open_directory(path, trail.request.revision)
+    except RevisionNotFound as error:
+        trail.tried("directory", path, "has no such revision")
+        trail.add_to(error)
+        raise
+    except SeveralModels as error:
+        trail.tried("directory", path, f"holds {len(error.available)} models")
+        trail.add_to(error)
+        raise
     except PermissionError as error:
         raise UnreadableModel(path) from error
     except OSError as error:
@@ -127,20 +136,7 @@ def _in_directory(trail: Trail) -> Model:
         if "config.json" not in error.problems:
             raise
         raise _not_a_model(error, path) from error
-    if isinstance(found, Snapshot):
-        return trail.found("directory", path, found)
-    if isinstance(found, RevisionProblem):
-        trail.tried("directory", path, "has no such revision")
-        raise trail.error(found)
-    trail.tried("directory", path, f"holds {len(found)} models")
-    raise ModelNotFound(
-        model_id,
-        trail.attempts,
-        dict.fromkeys(found, ("in the cache's layout",)),
-        None,
-        message=f"MODEL_ID is {model_id!r}, which holds more than one model.",
-        hint=f"Set MODEL_ID to one of them and HF_HUB_CACHE={path}.",
-    )
+    return trail.found("directory", path, found)
 
 
 def _no_directory(trail: Trail, path: Path, why: str) -> ModelNotFound:
@@ -192,7 +188,7 @@ def _in_cache(trail: Trail) -> Model | None:
         except OSError as error:
             trail.tried("cache", root, why_unreadable(error) + _did_you_mean(trail, root))
             continue
-        except (IncompleteModel, UnreadableModel) as error:
+        except (IncompleteModel, RevisionNotFound, UnreadableModel) as error:
             trail.failed("cache", root, error)
             continue
         if model is not None:
@@ -206,11 +202,7 @@ def _in_root(trail: Trail, root: Path) -> Model | None:
     for name, folder in repositories.items():
         trail.available.setdefault(name, folder)
     if model_id in repositories:
-        found = open_snapshot(repositories[model_id], revision)
-        if isinstance(found, Snapshot):
-            return trail.found("cache", root, found)
-        trail.failed("cache", root, found)
-        return None
+        return trail.found("cache", root, open_snapshot(repositories[model_id], revision))
     if repositories:
         count = len(repositories)
         trail.tried("cache", root, f"holds {count} other model{'s' if count > 1 else ''}")

@@ -124,7 +124,7 @@ def _in_tarball(
     except RefusedArtifact as error:
         yield _unusable(archive, "tarball", error.problem)
     except PermissionError:
-        yield _unusable(archive, "tarball", permission_denied())
+        yield _unusable(archive, "tarball", permission_denied().text)
     except OSError as error:
         yield _unusable(archive, "tarball", why_unreadable(error))
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from entrypoint.errors import IncompleteModel, RefusedArtifact, UnreadableModel
-from entrypoint.store.disk.cache import Repository, RevisionProblem, Snapshot, choose_commit
-from entrypoint.store.disk.directory import folder_names, open_tree
+from entrypoint.errors import (
+    IncompleteModel,
+    ModelNotFound,
+    RefusedArtifact,
+    RevisionNotFound,
+    UnreadableModel,
+)
+from entrypoint.store.disk.cache import Repository, choose_commit
+from entrypoint.store.disk.directory import folder_names, open_unpacked
 from entrypoint.store.disk.folder import permission_denied, why_unreadable
 from entrypoint.store.disk.integrity import check_files, read_config
 from entrypoint.store.disk.weights import weight_bytes
 from entrypoint.store.model import Model
-from entrypoint.store.search.trail import Failure, TarballProblem, Trail
+from entrypoint.store.search.trail import Trail
 from entrypoint.store.tarballs.catalogue import Contents
 from entrypoint.store.tarballs.tarball import find_tarballs, stem, unpack_target
 
@@ -47,67 +53,75 @@ def _find(trail: Trail) -> Model | None:
             trail.tried("tarball", folder, "holds no .tar, .tar.gz, .tgz or .tar.zst")
         for archive in tarballs:
             meant = stem(archive) in folder_names(trail.request.model_id)
-            found = _look_into(trail, archive, meant=meant)
-            if isinstance(found, Model):
-                return found
-            if isinstance(found, str):
-                trail.tried("tarball", archive, found)
-            elif isinstance(found, RefusedArtifact) and not meant:
-                trail.tried("tarball", archive, found.problem)  # somebody else's
-            elif isinstance(found, UnreadableModel) and not meant:
-                trail.denied("tarball", archive, permission_denied())
-            else:
-                trail.failed("tarball", archive, found)
+            try:
+                model = _in_tarball(trail, archive, meant=meant)
+            except (IncompleteModel, RefusedArtifact, RevisionNotFound, UnreadableModel) as error:
+                if meant or isinstance(error, IncompleteModel | RevisionNotFound):
+                    trail.failed("tarball", archive, error)
+                elif isinstance(error, UnreadableModel):
+                    trail.denied("tarball", archive, permission_denied().text)
+                else:  # another model's tarball
+                    trail.tried("tarball", archive, error.problem)
+                continue
+            if model is not None:
+                return model
     return None
 
 
 def _in_named_tarball(trail: Trail, archive: Path) -> Model:
-    """The model in the tarball that MODEL_TARBALL names: it is there, or that is the error."""
-    found = _look_into(trail, archive, meant=True)
-    if isinstance(found, Model):
-        return found
-    failure: Failure | TarballProblem
-    if isinstance(found, str):
-        trail.tried("tarball", archive, found)
-        model_id = trail.request.model_id
-        failure = TarballProblem(
-            f"MODEL_TARBALL is {str(archive)!r}, which cannot give {model_id!r} (MODEL_ID): "
-            f"{found}.",
-            f"Set MODEL_TARBALL to the tarball of {model_id}, or MODEL_ID to what this one holds.",
-        )
-    else:
-        trail.failed("tarball", archive, found)
-        failure = found
-    raise trail.error(failure)
+    """Return the model in the tarball that MODEL_TARBALL names."""
+    try:
+        model = _in_tarball(trail, archive, meant=True)
+    except (IncompleteModel, RefusedArtifact, RevisionNotFound, UnreadableModel) as error:
+        trail.failed("tarball", archive, error)
+        trail.add_to(error)
+        raise
+    if model is not None:
+        return model
+    model_id = trail.request.model_id
+    raise ModelNotFound(
+        model_id,
+        trail.attempts,
+        trail.revisions(),
+        message=f"MODEL_TARBALL is {str(archive)!r}, which does not provide {model_id!r} "
+        f"(MODEL_ID): {trail.attempts[-1].outcome}.",
+        variable="MODEL_TARBALL",
+        hint=f"Set MODEL_TARBALL to the tarball of {model_id}, or MODEL_ID to a model in this one.",
+    )
 
 
-def _look_into(trail: Trail, archive: Path, *, meant: bool) -> Model | Failure | str:
-    """The model in one tarball, what is wrong with it there, or in words that it is not there.
+def _in_tarball(trail: Trail, archive: Path, *, meant: bool) -> Model | None:
+    """Return the model in one tarball; None if it is not there, after recording why.
 
     Args:
         trail: The search so far.
         archive: The tarball.
-        meant: Whether it is named by MODEL_TARBALL or called like the model. Only then a plain
-            model directory in it, which does not say what model it is, is taken for the model.
+        meant: Whether MODEL_TARBALL names it or it has the model's name. Only then a plain model
+            directory in it, which does not contain its name, is treated as the model.
+
+    Raises:
+        IncompleteModel, RevisionNotFound: It holds the model, but not as requested.
+        RefusedArtifact: It is damaged or unsafe.
+        UnreadableModel: This user may not read it.
     """
     request = trail.request
     try:
         known = trail.catalogue.known(archive)
-        if known is not None and (other := _without(trail, archive, known, meant=meant)):
-            return other
-        target = unpack_target(request.scratch, archive, request.model_id)
-        if not target.is_dir():
-            return _look_into_packed(trail, archive, target, meant=meant)
-        found = open_tree(target, request.model_id, request.revision)
-    except PermissionError:
-        return UnreadableModel(archive)
+        outcome = _without(trail, archive, known, meant=meant) if known else None
+        if outcome is None:
+            target = unpack_target(request.scratch, archive, request.model_id)
+            if not target.is_dir():
+                return _in_packed_tarball(trail, archive, target, meant=meant)
+            found = open_unpacked(target, request.model_id, request.revision)
+            if found is not None:
+                return trail.found("tarball", archive, found, f", unpacked at {target}")
+            outcome = f"unpacked at {target}, and holds no model"
+    except PermissionError as error:
+        raise UnreadableModel(archive) from error
     except OSError as error:
-        return why_unreadable(error)
-    except (IncompleteModel, UnreadableModel, RefusedArtifact) as error:
-        return error
-    if isinstance(found, Snapshot):
-        return trail.found("tarball", archive, found, f", unpacked at {target}")
-    return found or f"unpacked at {target}, and holds no model"
+        outcome = why_unreadable(error)
+    trail.tried("tarball", archive, outcome)
+    return None
 
 
 def _without(trail: Trail, archive: Path, contents: Contents, *, meant: bool) -> str | None:
@@ -133,20 +147,16 @@ def _without(trail: Trail, archive: Path, contents: Contents, *, meant: bool) ->
     )
 
 
-def _look_into_packed(
-    trail: Trail, archive: Path, target: Path, *, meant: bool
-) -> Model | Failure | str:
+def _in_packed_tarball(trail: Trail, archive: Path, target: Path, *, meant: bool) -> Model | None:
     request = trail.request
     contents = trail.catalogue.look(archive)
-    if other := _without(trail, archive, contents, meant=meant):
-        return other
+    if outcome := _without(trail, archive, contents, meant=meant):
+        trail.tried("tarball", archive, outcome)
+        return None
     repository = contents.repositories.get(request.model_id)
     commit = None
     if repository is not None and contents.listed:
-        choice = choose_commit(repository, request.revision)
-        if isinstance(choice, RevisionProblem):
-            return choice
-        commit = choice
+        commit = choose_commit(repository, request.revision)
     if not contents.compressed:
         found = _look_inside(trail, archive, repository, commit)
         if isinstance(found, Model):

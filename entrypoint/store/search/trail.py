@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from entrypoint.errors import (
-    ArtifactError,
     Attempt,
     IncompleteModel,
+    InferenceServerError,
     ModelNotFound,
     RefusedArtifact,
     RevisionNotFound,
@@ -19,25 +18,13 @@ from entrypoint.errors import (
     UnreadableModel,
 )
 from entrypoint.spelling import nearest
-from entrypoint.store.disk.cache import RevisionProblem, Snapshot, read_repository
+from entrypoint.store.disk.cache import Snapshot, read_repository
 from entrypoint.store.disk.files import directory_files
 from entrypoint.store.disk.folder import permission_denied
 from entrypoint.store.disk.integrity import read_config
 from entrypoint.store.disk.weights import weight_bytes
 from entrypoint.store.model import Model, Request
 from entrypoint.store.tarballs.catalogue import Catalogue
-
-
-@dataclass(frozen=True, slots=True)
-class TarballProblem:
-    """Why the tarball that MODEL_TARBALL names cannot be used, and what mends it."""
-
-    message: str
-    hint: str
-    variable: str = "MODEL_TARBALL"
-
-
-Failure = IncompleteModel | UnreadableModel | RefusedArtifact | RevisionProblem
 
 
 class Trail:
@@ -56,7 +43,7 @@ class Trail:
         self.available: dict[str, Path | Sequence[str]] = {}
         self.elsewhere: Path | None = None
         self.catalogue = Catalogue(request.scratch)
-        self._failure: Failure | None = None
+        self._failure: InferenceServerError | None = None
         self._denied: Path | None = None
 
     def tried(self, way: Source, place: object, outcome: str) -> None:
@@ -68,21 +55,23 @@ class Trail:
         self.tried(way, place, outcome)
         self._denied = self._denied or place
 
-    def failed(self, way: Source, place: object, failure: Failure) -> None:
+    def failed(self, way: Source, place: object, failure: InferenceServerError) -> None:
         """Record a place that has the model and not as it should be; the first such is the error.
 
         The search goes on: another place may have it whole.
         """
         match failure:
             case UnreadableModel():
-                outcome = ": ".join((permission_denied(), *failure.files[:3]))
+                outcome = ": ".join((permission_denied().text, *failure.files[:3]))
             case IncompleteModel():
                 outcome = "not whole: " + ", ".join(list(failure.problems)[:3])
-            case RevisionProblem():
+            case RevisionNotFound():
                 wanted = repr(self.request.revision) if self.request.revision else "to choose"
                 outcome = f"has the model, without the revision {wanted}"
             case RefusedArtifact():
                 outcome = failure.problem
+            case _:
+                outcome = failure.message
         self.tried(way, place, outcome)
         self._failure = self._failure or failure
 
@@ -109,36 +98,25 @@ class Trail:
             weight_bytes=weight_bytes(files),
         )
 
-    def error(
-        self, failure: Failure | TarballProblem
-    ) -> ArtifactError | UnreadableModel | ModelNotFound:
-        """The error for a place that has the model and not as it should be."""
-        if isinstance(failure, ArtifactError | UnreadableModel):
-            return failure
-        kind = RevisionNotFound if isinstance(failure, RevisionProblem) else ModelNotFound
-        return kind(
-            self.request.model_id,
-            self.attempts,
-            self._revisions(),
-            None,
-            message=failure.message,
-            variable=failure.variable,
-            hint=failure.hint,
-        )
+    def add_to(self, error: InferenceServerError) -> None:
+        """Add the searched places to the error, if it is about a model that was not found."""
+        if isinstance(error, ModelNotFound):
+            error.add_search(self.attempts, self.revisions())
 
     def give_up(self) -> NoReturn:
         """Raise the first failure, or that the model is nowhere, or where it cannot be seen."""
         if self._failure:
-            raise self.error(self._failure)
+            self.add_to(self._failure)
+            raise self._failure
         if self._denied and not self.elsewhere:
             raise UnreadableModel(self._denied, (), self.attempts)
-        available = self._revisions()
+        available = self.revisions()
         near = nearest(self.request.model_id, available)
         raise ModelNotFound(
             self.request.model_id, self.attempts, available, near, hint=self._hint(near)
         )
 
-    def _revisions(self) -> dict[str, Sequence[str]]:
+    def revisions(self) -> dict[str, Sequence[str]]:
         """``{org/name: revisions}``; read only now, because only an error wants it."""
         revisions: dict[str, Sequence[str]] = {}
         for name, place in self.available.items():

@@ -282,7 +282,8 @@ class OpenArchive:
             while offset < end:
                 block = stream.take(min(end - offset, CHUNK))
                 if not block:
-                    raise RefusedArtifact(self.path, f"it ends within {member.name!r}, cut short")
+                    text = f"it ends within {member.name!r}, cut short"
+                    raise RefusedArtifact(self.path, text, member=member.name)
                 yield offset, block
                 offset += len(block)
 
@@ -300,7 +301,8 @@ class OpenArchive:
         """Refuse a header that cannot be right; mend what tarfile makes of one that is."""
 
         def refuse(problem: str) -> RefusedArtifact:
-            return RefusedArtifact(self.path, f"the member {member.name!r} {problem}")
+            text = f"the member {member.name!r} {problem}"
+            return RefusedArtifact(self.path, text, member=member.name)
 
         if self._tar.pax_headers.keys() & TELLING or any(
             keyword.startswith("GNU.sparse") for keyword in self._tar.pax_headers
@@ -351,7 +353,8 @@ def split_name(archive: Path, name: str) -> Parts:
     """
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if name.startswith("/") or ".." in parts or "\0" in name:
-        raise RefusedArtifact(archive, f"the name {name!r} leads out of the archive")
+        text = f"the name {name!r} leads out of the archive"
+        raise RefusedArtifact(archive, text, member=name)
     return parts
 
 

@@ -36,7 +36,8 @@ def check_member(
     """
 
     def refuse(problem: str) -> RefusedArtifact:
-        return RefusedArtifact(archive, f"the member {member.name!r} {problem}")
+        text = f"the member {member.name!r} {problem}"
+        return RefusedArtifact(archive, text, member=member.name)
 
     if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
         raise refuse("is not a file, folder or link")

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from entrypoint.errors import ArtifactError, Attempt, ModelNotFound, RevisionNotFound, UsageError
+from entrypoint.errors import ArtifactError, Attempt, ModelNotFound, UsageError
 from entrypoint.spelling import nearest
 from entrypoint.store.disk.cache import (
     PREFIX,
-    RevisionProblem,
     find_repositories,
     open_snapshot,
     read_repository,
@@ -182,14 +181,7 @@ def _of_repository(folder: Path, repository: str | None, revision: str | None) -
             f"{folder} holds {name!r}, not {repository!r} (--repository).",
             hint="Leave out --repository: a cache says what its models are called.",
         )
-    snapshot = open_snapshot(folder, revision)
-    if isinstance(snapshot, RevisionProblem):
-        raise RevisionNotFound(
-            name, (), {}, None,
-            message=snapshot.message.replace("REVISION", "--revision"),
-            variable=None,
-            hint=snapshot.hint.replace("REVISION", "--revision"),
-        )  # fmt: skip
+    snapshot = open_snapshot(folder, revision, setting="--revision")
     refs = read_repository(folder).refs
     named = sorted(ref for ref, commit in refs.items() if commit == snapshot.commit)
     files = _files(snapshot.path, Path(os.path.realpath(folder / "blobs")))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SUFFIXES = (".tar.gz", ".tar.zst", ".tgz", ".tar")
+from entrypoint.store.disk.tarball_names import SUFFIXES, without_suffix
 
 
 def find_tarballs(folder: Path) -> list[Path]:
@@ -26,10 +26,7 @@ def find_tarballs(folder: Path) -> list[Path]:
 
 def stem(archive: Path) -> str:
     """The name without what says that it is a tarball."""
-    for suffix in SUFFIXES:
-        if archive.name.endswith(suffix):
-            return archive.name.removesuffix(suffix)
-    return archive.name
+    return without_suffix(archive.name)
 
 
 def unpack_target(scratch: Path, archive: Path, model_id: str, folder: str = "") -> Path:

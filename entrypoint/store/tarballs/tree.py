@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from entrypoint.errors import Problem
 from entrypoint.store.disk.cache import PREFIX, repository_name
 from entrypoint.store.disk.directory import MODEL_MARKS
+from entrypoint.store.disk.files import dangling_link
 from entrypoint.store.tarballs.archive import (
     HEADERS,
     Parts,
@@ -49,13 +51,13 @@ class PackedFiles:
         archive: The tarball.
         place: The tarball and the folder in it, for messages.
         entries: ``{name: the file, links followed}``.
-        problems: ``{name: what is wrong}`` of links that lead nowhere.
+        problems: ``{name: problem}`` of dangling links.
     """
 
     archive: Path
     place: Path
     entries: Mapping[str, Entry]
-    problems: Mapping[str, str]
+    problems: Mapping[str, Problem]
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -109,7 +111,7 @@ class Tree:
     def files(self, folder: Parts) -> PackedFiles:
         """The files below a folder, links followed; hidden folders are passed over."""
         entries: dict[str, Entry] = {}
-        problems: dict[str, str] = {}
+        problems: dict[str, Problem] = {}
         for parts, entry in self.entries.items():
             inside = parts[len(folder) :]
             if parts[: len(folder)] != folder or not inside or entry.kind == "folder":
@@ -119,7 +121,7 @@ class Tree:
             name = "/".join(inside)
             reached = self.resolve(parts)
             if reached is None:
-                problems[name] = f"dangling link to {entry.target}"
+                problems[name] = dangling_link(entry.target)
             elif self.entries[reached].kind == "file":
                 entries[name] = self.entries[reached]
         return PackedFiles(self.archive, self.archive.joinpath(*folder), entries, problems)

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from entrypoint.errors import Problem
 from entrypoint.store.disk.cache import PREFIX, repository_name
 from entrypoint.store.disk.digest import BLOCK, Hasher
-from entrypoint.store.disk.files import directory_files
+from entrypoint.store.disk.files import dangling_link, directory_files
 from entrypoint.store.tarballs.tree import Tree
 
 
@@ -77,7 +78,7 @@ class Folder:
     repository: str | None
     contents: Mapping[str, Content]
     blobs: Mapping[str, str]
-    problems: Mapping[str, str]
+    problems: Mapping[str, Problem]
     kept: Mapping[Content, bytes] = field(default_factory=dict)
 
     def read(self, name: str, count: int = -1, offset: int = 0) -> bytes:
@@ -140,8 +141,8 @@ class FilesBelow:
         return {**dict.fromkeys(self.problems, 0), **sizes}
 
     @property
-    def problems(self) -> dict[str, str]:
-        """``{name: what is wrong}`` of those that cannot be read."""
+    def problems(self) -> dict[str, Problem]:
+        """``{name: problem}`` of those that cannot be read."""
         start = self._start
         return {
             name.removeprefix(start): what
@@ -202,7 +203,7 @@ def folder_in_tarball(tree: Tree, parts: tuple[str, ...], kept: Mapping[Content,
     """
     contents: dict[str, Content] = {}
     ends: dict[str, str] = {}
-    problems: dict[str, str] = {}
+    problems: dict[str, Problem] = {}
     for member, entry in tree.entries.items():
         inside = member[len(parts) :]
         if member[: len(parts)] != parts or not inside or entry.kind == "folder":
@@ -212,7 +213,7 @@ def folder_in_tarball(tree: Tree, parts: tuple[str, ...], kept: Mapping[Content,
         name = "/".join(inside)
         reached = tree.resolve(member)
         if reached is None:
-            problems[name] = f"dangling link to {entry.target}"
+            problems[name] = dangling_link(entry.target)
         elif tree.entries[reached].kind == "file":
             found = tree.entries[reached]
             contents[name] = Content(tree.archive, found.offset, found.size)

@@ -13,6 +13,8 @@ from pathlib import Path
 from entrypoint.errors import (
     ArtifactError,
     FailedVerification,
+    Problem,
+    ProblemKind,
     SettingError,
     StorageError,
     UsageError,
@@ -117,7 +119,7 @@ def subject_of(model: Model) -> Subject:
     return Subject(folder_in_tarball(found.tree, parts, found.kept), commit)
 
 
-def _copies(model: Model, hashes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _copies(model: Model, hashes: Mapping[str, str]) -> Iterator[tuple[str, Problem]]:
     """Compare what was unpacked of a tarball beside its weights with what is in it."""
     if model.packed is None:
         return
@@ -126,15 +128,19 @@ def _copies(model: Model, hashes: Mapping[str, str]) -> Iterator[tuple[str, str]
     for name in sorted(sizes.keys() | packed.small | packed.inside):
         copy = Content(model.path / name, 0, sizes.get(name, 0))
         if name not in sizes:
-            yield name, f"missing in {model.path}, where it was unpacked"
+            text = f"missing in {model.path}, where it was unpacked"
+            yield name, Problem(ProblemKind.MISSING, text)
         elif name in packed.small:
             if copy.sha256() != hashes[name]:
-                yield name, f"its copy in {model.path} is not what the tarball holds"
+                text = f"its copy in {model.path} is not what the tarball holds"
+                yield name, Problem(ProblemKind.DIFFERENT, text)
         elif name in packed.inside:
             if copy.path.read_bytes() != packed.files.read(name, copy.size):
-                yield name, f"its header in {model.path} is not what the tarball holds"
+                text = f"its header in {model.path} is not what the tarball holds"
+                yield name, Problem(ProblemKind.DIFFERENT, text)
         else:
-            yield name, f"in {model.path}, and not in the tarball"
+            text = f"in {model.path}, and not in the tarball"
+            yield name, Problem(ProblemKind.UNEXPECTED, text)
 
 
 def _check_signature(
@@ -160,7 +166,7 @@ def _artifact(model: Model) -> Path:
     return model.path
 
 
-def _failed(place: Path, problems: Mapping[str, str]) -> FailedVerification:
+def _failed(place: Path, problems: Mapping[str, Problem]) -> FailedVerification:
     return FailedVerification(place, problems, variable="MODEL_VERIFY")
 
 

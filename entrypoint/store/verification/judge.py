@@ -8,10 +8,11 @@ that they name. A plain directory has no hashes; without a manifest only its str
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from entrypoint.store.disk.cache import Repository, RevisionProblem, choose_commit
+from entrypoint.errors import Problem, ProblemKind
+from entrypoint.store.disk.cache import UNFINISHED, Repository, default_commit
 from entrypoint.store.disk.digest import Digests, naming
 from entrypoint.store.disk.integrity import examine_model
 from entrypoint.store.disk.manifest import (
@@ -37,7 +38,7 @@ class Finding:
         repository: ``org/name``, None for a plain model.
         files: How many files its snapshots have, or the plain model.
         bytes: How many bytes were compared with a hash; 0 where there is none.
-        problems: ``{file: what is wrong with it}``.
+        problems: ``{file: problem}``.
         notes: What could not be checked, and what is there and does no harm.
     """
 
@@ -45,7 +46,7 @@ class Finding:
     repository: str | None
     files: int
     bytes: int
-    problems: Mapping[str, str]
+    problems: Mapping[str, Problem]
     notes: tuple[str, ...]
 
 
@@ -66,7 +67,7 @@ def judge(subject: Subject, hashed: Hashed | None) -> Finding:
     return Finding(folder.place, folder.repository, files, compared, problems, tuple(notes))
 
 
-Judgement = tuple[dict[str, str], list[str]]
+Judgement = tuple[dict[str, Problem], list[str]]
 
 
 def _judge_plain(subject: Subject, hashed: Hashed | None) -> Judgement:
@@ -85,7 +86,7 @@ def _judge_repository(subject: Subject, hashed: Hashed | None) -> Judgement:
     manifest, problems = _manifest(subject)
     notes: list[str] = []
     commits = (subject.commit,) if subject.commit else repository.commits
-    default = choose_commit(repository, None)
+    default = default_commit(repository)
     for commit in commits:
         files = FilesBelow(folder, f"snapshots/{commit}")
         mine = manifest if manifest is not None and manifest.commit == commit else None
@@ -112,13 +113,13 @@ def _judge_repository(subject: Subject, hashed: Hashed | None) -> Judgement:
         problems |= dict(_around(folder, repository, hashed))
         notes += _unused(folder)
         if not commits:
-            problems["snapshots"] = "missing: it has no snapshot at all"
-        elif isinstance(default, RevisionProblem):
+            problems["snapshots"] = _missing("missing: it has no snapshot at all")
+        elif default is None:
             notes.append("no revision is the default: set REVISION to serve it")
     return problems, notes
 
 
-def _manifest(subject: Subject) -> tuple[Manifest | None, dict[str, str]]:
+def _manifest(subject: Subject) -> tuple[Manifest | None, dict[str, Problem]]:
     """The manifest that a subject is compared with, and what is wrong with that."""
     folder, manifest = subject.folder, subject.manifest
     if manifest is None:
@@ -127,21 +128,22 @@ def _manifest(subject: Subject) -> tuple[Manifest | None, dict[str, str]]:
         try:
             manifest = load_manifest(folder.read(MANIFEST, MAX_MANIFEST_BYTES))
         except (ValueError, OSError) as error:
-            return None, {MANIFEST: str(error)}
+            return None, {MANIFEST: Problem(ProblemKind.INVALID, str(error))}
     if manifest.repository != folder.repository:
         return manifest, {
-            MANIFEST: f"of {manifest.repository!r}, and this is {folder.repository!r}"
+            MANIFEST: _different(f"of {manifest.repository!r}, and this is {folder.repository!r}")
         }
     given = subject.manifest is not None
     there = (subject.commit,) if given and subject.commit else repository_in(folder).commits
     if manifest.commit not in there and (given or subject.commit is None):
-        return manifest, {MANIFEST: f"of the commit {manifest.commit}, which is not there"}
+        text = f"of the commit {manifest.commit}, which is not there"
+        return manifest, {MANIFEST: _different(text)}
     return manifest, {}
 
 
 def _against_blobs(
     files: FilesBelow, manifest: Manifest | None, hashed: Hashed
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[tuple[str, Problem]]:
     """Compare the files of a snapshot with the names of the blobs that they lead to."""
     blobs = files.blobs
     by_hash = {file.sha256: file.name for file in manifest.files} if manifest else {}
@@ -149,45 +151,58 @@ def _against_blobs(
         blob = blobs.get(name)
         if blob is not None and (problem := _blob_problem(blob, hashed[content])):
             other = by_hash.get(hashed[content].sha256, name)
-            yield name, problem + (f"; that is the content of {other}" if other != name else "")
+            known = f"; that is the content of {other}" if other != name else ""
+            yield name, replace(problem, text=problem.text + known)
 
 
-def _blob_problem(blob: str, digests: Digests) -> str | None:
+def _blob_problem(blob: str, digests: Digests) -> Problem | None:
     actual = digests.of(blob)
     if actual is None:
-        return f"the name of its blob, {blob}, is no hash"
+        return Problem(ProblemKind.INVALID, f"the name of its blob, {blob}, is no hash")
     if actual == blob:
         return None
-    return f"its content has the hash {actual}, and its blob is called {blob}"
+    return _different(f"its content has the hash {actual}, and its blob is called {blob}")
+
+
+def _different(text: str) -> Problem:
+    return Problem(ProblemKind.DIFFERENT, text)
+
+
+def _missing(text: str) -> Problem:
+    return Problem(ProblemKind.MISSING, text)
+
+
+def _unexpected(text: str) -> Problem:
+    return Problem(ProblemKind.UNEXPECTED, text)
 
 
 def _against_manifest(
     files: FilesBelow, manifest: Manifest, hashed: Hashed | None
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[tuple[str, Problem]]:
     """Compare files with the manifest; with their sizes only where nothing was hashed."""
     contents, blobs = files.contents, files.blobs
     for file in manifest.files:
         content = contents.get(file.name)
         if content is None:
             if file.name not in files.problems:
-                yield file.name, "missing, listed in the manifest"
+                yield file.name, _missing("missing, listed in the manifest")
         elif content.size != file.size:
-            yield file.name, f"has {content.size} bytes, and {file.size} in the manifest"
+            text = f"has {content.size} bytes, and {file.size} in the manifest"
+            yield file.name, _different(text)
         elif hashed is not None and hashed[content].sha256 != file.sha256:
             actual = hashed[content].sha256
-            yield file.name, f"has the SHA-256 {actual}, and {file.sha256} in the manifest"
+            text = f"has the SHA-256 {actual}, and {file.sha256} in the manifest"
+            yield file.name, _different(text)
         elif blobs.get(file.name, file.blob) != file.blob:
-            yield (
-                file.name,
-                f"leads to the blob {blobs[file.name]}, and to {file.blob} in the manifest",
-            )
+            text = f"leads to the blob {blobs[file.name]}, and to {file.blob} in the manifest"
+            yield file.name, _different(text)
     for name in sorted(contents.keys() - {file.name for file in manifest.files}):
-        yield name, "not in the manifest"
+        yield name, _unexpected("not in the manifest")
 
 
 def _around(
     folder: Folder, repository: Repository, hashed: Hashed | None
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[tuple[str, Problem]]:
     """What is wrong with a repository's folder beside its snapshots."""
     used = _used(folder)
     blobs = {name.removeprefix("blobs/") for name in folder.contents if name.startswith("blobs/")}
@@ -195,13 +210,13 @@ def _around(
         top, _, blob = name.partition("/")
         depth = {"blobs": 1, "refs": 1, "snapshots": 2}.get(top)
         if name != MANIFEST and (depth is None or name.count("/") < depth):
-            yield name, "unknown: it does not belong here"
+            yield name, _unexpected("unknown: it does not belong here")
         elif top == "blobs" and content not in used:
             if blob.endswith(".incomplete"):
                 if blob.split(".")[0] not in blobs:
-                    yield name, "a download that did not finish, or still runs"
+                    yield name, UNFINISHED
             elif naming(blob) is None:
-                yield name, "unknown: its name is no hash, and nothing leads to it"
+                yield name, _unexpected("unknown: its name is no hash, and nothing leads to it")
             elif hashed is not None and (problem := _blob_problem(blob, hashed[content])):
                 yield name, problem
     for name, what in folder.problems.items():
@@ -209,7 +224,8 @@ def _around(
             yield name, what
     for ref, commit in repository.refs.items():
         if commit not in repository.commits:
-            yield f"refs/{ref}", f"names the commit {commit!r}, whose snapshot is missing"
+            text = f"refers to the commit {commit!r}, whose snapshot is missing"
+            yield f"refs/{ref}", Problem(ProblemKind.DANGLING, text)
 
 
 def _used(folder: Folder) -> set[Content]:

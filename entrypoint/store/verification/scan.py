@@ -79,10 +79,10 @@ def scan(archive: Path, on_progress: OnProgress) -> Scan:
                 kinds |= {parts[:depth]: "folder" for depth in range(1, len(parts))}
             opened.finish()
     except RefusedArtifact as error:
-        if not last or last in error.problem:
+        if not last or error.member == last:
             raise
         where = f"{error.problem}; it was read as far as {last!r}"
-        raise RefusedArtifact(archive, where) from error
+        raise RefusedArtifact(archive, where, member=last) from error
     entries.pop((), None)
     return found
 

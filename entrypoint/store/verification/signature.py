@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from entrypoint.errors import FailedVerification, MachineError, UsageError
+from entrypoint.errors import FailedVerification, MachineError, Problem, ProblemKind, UsageError
 from entrypoint.store.disk.cache import PREFIX
 from entrypoint.store.writing.whole_file import partial_file
 
@@ -161,7 +161,7 @@ def check_signature(place: Path, hashes: Hashes, trust: Trust, signature: Path) 
     except Exception as error:
         if made.hashed is None:
             what = f"not a signature of whom it must be: {_words(error)}"
-            raise _failed(place, {str(signature): what}) from error
+            raise _bad_signature(place, signature, ProblemKind.INVALID, what) from error
         raise _failed(place, dict(_differences(signed, made.hashed))) from error
 
 
@@ -178,19 +178,27 @@ def read_signed(place: Path, signature: Path) -> dict[str, str]:
         predicate = statement["predicate"]
         how = predicate["serialization"]
         signed = {str(item["name"]): str(item["digest"]) for item in predicate["resources"]}
-        kind = (str(how["method"]), str(how["hash_type"]))
+        form = (str(how["method"]), str(how["hash_type"]))
     except OSError as error:
         what = f"the signature cannot be read: {error.strerror}"
-        raise _failed(place, {str(signature): what}) from error
+        kind = ProblemKind.UNREADABLE
+        raise _bad_signature(place, signature, kind, what) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _failed(place, {str(signature): "not a model signature"}) from error
-    if kind != ("files", "sha256"):
-        what = f"signed by {kind[0]} and {kind[1]}, which only the package itself can compare"
-        raise _failed(place, {str(signature): what})
+        what = "not a model signature"
+        raise _bad_signature(place, signature, ProblemKind.INVALID, what) from error
+    if form != ("files", "sha256"):
+        what = f"signed by {form[0]} and {form[1]}, which only the package itself can compare"
+        raise _bad_signature(place, signature, ProblemKind.INVALID, what)
     return signed
 
 
-def _failed(place: Path, problems: Mapping[str, str]) -> FailedVerification:
+def _bad_signature(
+    place: Path, signature: Path, kind: ProblemKind, what: str
+) -> FailedVerification:
+    return _failed(place, {str(signature): Problem(kind, what)})
+
+
+def _failed(place: Path, problems: Mapping[str, Problem]) -> FailedVerification:
     return FailedVerification(
         place,
         problems,
@@ -199,14 +207,17 @@ def _failed(place: Path, problems: Mapping[str, str]) -> FailedVerification:
     )
 
 
-def _differences(signed: Mapping[str, str], actual: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _differences(
+    signed: Mapping[str, str], actual: Mapping[str, str]
+) -> Iterator[tuple[str, Problem]]:
     for name in sorted(signed.keys() | actual.keys()):
         if name not in actual:
-            yield name, "missing, and signed"
+            yield name, Problem(ProblemKind.MISSING, "missing, and signed")
         elif name not in signed:
-            yield name, "not signed"
+            yield name, Problem(ProblemKind.UNEXPECTED, "not signed")
         elif signed[name] != actual[name]:
-            yield name, f"has the SHA-256 {actual[name]}, and {signed[name]} was signed"
+            text = f"has the SHA-256 {actual[name]}, and {signed[name]} was signed"
+            yield name, Problem(ProblemKind.DIFFERENT, text)
 
 
 def _packages() -> tuple[Any, Any]:

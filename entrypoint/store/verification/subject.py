@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from entrypoint.errors import UsageError
+from entrypoint.errors import Problem, ProblemKind, UsageError
 from entrypoint.store.disk.cache import (
     MAX_REF_BYTES,
     PREFIX,
     Repository,
-    RevisionProblem,
-    choose_commit,
+    default_commit,
     find_repositories,
 )
 from entrypoint.store.disk.digest import Digests, Hasher, naming
@@ -99,7 +98,7 @@ def subjects_in_tarball(found: Scan, manifest: Manifest | None = None) -> list[S
     ]
 
 
-def strays(found: Scan) -> dict[str, str]:
+def strays(found: Scan) -> dict[str, Problem]:
     """Files in a tarball that belong to no model in it."""
     folders = [
         parts
@@ -107,7 +106,7 @@ def strays(found: Scan) -> dict[str, str]:
         if parts[-1].startswith(PREFIX) and len(parts) <= 2 and not parts[0].startswith(".")
     ]
     return {
-        "/".join(parts): "unknown: it belongs to no model"
+        "/".join(parts): Problem(ProblemKind.UNEXPECTED, "unknown: it belongs to no model")
         for parts, entry in found.tree.entries.items()
         if folders
         and entry.kind != "folder"
@@ -150,8 +149,8 @@ def model_files(subject: Subject) -> FilesBelow:
     folder = subject.folder
     if folder.repository is None:
         return FilesBelow(folder, "")
-    commit = subject.commit or choose_commit(repository_in(folder), None)
-    if isinstance(commit, RevisionProblem):
+    commit = subject.commit or default_commit(repository_in(folder))
+    if commit is None:
         raise UsageError(
             f"{folder.place} has no default revision.",
             hint="Name one of its snapshots, as: models--org--name/snapshots/COMMIT",

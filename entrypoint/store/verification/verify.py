@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from entrypoint.errors import FailedVerification, ModelNotFound, StorageError, UsageError
+from entrypoint.errors import FailedVerification, ModelNotFound, Problem, StorageError, UsageError
 from entrypoint.store.disk.folder import why_unreadable
 from entrypoint.store.disk.manifest import Manifest
 from entrypoint.store.progress import Counter, OnProgress, ignore_progress
@@ -45,10 +45,10 @@ class Verification:
 
     place: Path
     models: tuple[Verified, ...]
-    strays: Mapping[str, str]
+    strays: Mapping[str, Problem]
 
     @property
-    def problems(self) -> dict[str, str]:
+    def problems(self) -> dict[str, Problem]:
         """``{file: what is wrong with it}``, with the model's name where there are several."""
         problems = dict(self.strays)
         for model in self.models:
@@ -127,7 +127,7 @@ def _verify(
     path: Path, manifest: Manifest | None, threads: int, on_progress: OnProgress
 ) -> Verification:
     known: Hashed = {}
-    others: dict[str, str] = {}
+    others: dict[str, Problem] = {}
     if path.is_dir():
         subjects = subjects_on_disk(path, manifest)
     else:

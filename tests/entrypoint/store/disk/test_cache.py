@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.errors import IncompleteModel
+from entrypoint.errors import IncompleteModel, RevisionNotFound
 from entrypoint.store.disk.cache import (
     Repository,
-    RevisionProblem,
     Snapshot,
     choose_commit,
     find_repositories,
@@ -31,10 +30,10 @@ def a_repository(*commits: str, **refs: str) -> Repository:
     return Repository(FALCON, Path("/cache/falcon"), commits, refs)
 
 
-def problem_of(repository: Repository, revision: str | None) -> RevisionProblem:
-    problem = choose_commit(repository, revision)
-    assert isinstance(problem, RevisionProblem)
-    return problem
+def problem_of(repository: Repository, revision: str | None) -> RevisionNotFound:
+    with pytest.raises(RevisionNotFound) as caught:
+        choose_commit(repository, revision)
+    return caught.value
 
 
 class TestDefaultRevision:
@@ -49,7 +48,7 @@ class TestDefaultRevision:
         problem = problem_of(a_repository(COMMIT, OTHER_COMMIT), None)
         assert COMMIT in problem.message
         assert OTHER_COMMIT in problem.message
-        assert "REVISION" in problem.hint
+        assert "REVISION" in (problem.hint or "")
 
     def test_is_not_the_other_snapshot_where_main_names_one_that_is_missing(self) -> None:
         problem = problem_of(a_repository(OTHER_COMMIT, main=COMMIT), None)
@@ -61,8 +60,8 @@ class TestDefaultRevision:
 
     def test_needs_a_snapshot(self) -> None:
         problem = problem_of(a_repository(), None)
-        assert "no snapshot at all" in problem.message
-        assert f"inference-server download {FALCON}" in problem.hint
+        assert "it has no snapshots" in problem.message
+        assert f"inference-server download {FALCON}" in (problem.hint or "")
 
 
 class TestNamedRevision:
@@ -100,7 +99,7 @@ class TestNamedRevision:
         problem = problem_of(a_repository(COMMIT, main=COMMIT), "1")
         assert "REVISION is '1'" in problem.message
         assert COMMIT in problem.message
-        assert "ServingTemplate" in problem.hint
+        assert "ServingTemplate" in (problem.hint or "")
 
     def test_a_ref_whose_snapshot_is_missing_is_not_offered(self) -> None:
         problem = problem_of(a_repository(COMMIT, gone=OTHER_COMMIT), "gone")

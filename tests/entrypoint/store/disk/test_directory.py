@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.errors import IncompleteModel
-from entrypoint.store.disk.cache import RevisionProblem, Snapshot
+from entrypoint.errors import IncompleteModel, RevisionNotFound, SeveralModels
+from entrypoint.store.disk.cache import Snapshot
 from entrypoint.store.disk.directory import (
     find_plain_model,
     folder_names,
     is_path,
     open_directory,
-    open_tree,
+    open_unpacked,
 )
 from tests.support.models import COMMIT, FALCON, model_files, write_files, write_snapshot
 
@@ -74,12 +74,15 @@ class TestOpenDirectory:
 
     def test_a_revision_that_is_not_there(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path)
-        assert isinstance(open_directory(tmp_path, "v2"), RevisionProblem)
+        with pytest.raises(RevisionNotFound):
+            open_directory(tmp_path, "v2")
 
     def test_a_cache_with_several_models(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path)
         write_snapshot(tmp_path, "a/b")
-        assert open_directory(tmp_path, None) == ["a/b", FALCON]
+        with pytest.raises(SeveralModels) as caught:
+            open_directory(tmp_path, None)
+        assert list(caught.value.available) == ["a/b", FALCON]
 
     def test_something_else(self, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").touch()
@@ -91,13 +94,13 @@ class TestOpenTree:
     def test_the_wanted_repository(self, tmp_path: Path) -> None:
         path = write_snapshot(tmp_path / "top")
         write_snapshot(tmp_path / "top", "a/b")
-        assert open_tree(tmp_path, FALCON, None) == Snapshot(path, FALCON, COMMIT, SIZE)
+        assert open_unpacked(tmp_path, FALCON, None) == Snapshot(path, FALCON, COMMIT, SIZE)
 
     def test_a_plain_model_in_a_folder(self, tmp_path: Path) -> None:
         path = write_files(tmp_path / "checkpoint-100", model_files())
-        assert open_tree(tmp_path, FALCON, None) == Snapshot(path, None, None, SIZE)
+        assert open_unpacked(tmp_path, FALCON, None) == Snapshot(path, None, None, SIZE)
 
     def test_another_repository_is_not_the_wanted_one(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path, "a/b")
         write_files(tmp_path, model_files())
-        assert open_tree(tmp_path, FALCON, None) is None
+        assert open_unpacked(tmp_path, FALCON, None) is None

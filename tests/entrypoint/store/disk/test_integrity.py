@@ -16,13 +16,14 @@ from tests.support.models import (
     safetensors,
     write_files,
 )
+from tests.support.problems import texts
 
 
 def problems_of(directory: Path) -> dict[str, str]:
     with pytest.raises(IncompleteModel) as caught:
         check_model(directory)
     assert all(name in caught.value.message for name in list(caught.value.problems)[:8])
-    return caught.value.problems
+    return texts(caught.value.problems)
 
 
 class TestWhole:
@@ -167,7 +168,10 @@ class TestUnusable:
     def test_a_file_that_this_user_may_not_read(self, public_path: Path) -> None:
         write_files(public_path, model_files())
         (public_path / "tokenizer.json").chmod(0)
-        script = "print(examine_model(directory_files(Path(sys.argv[1])))[1])"
+        script = (
+            "problems = examine_model(directory_files(Path(sys.argv[1])))[1]\n"
+            "print({name: (p.kind.name, p.text) for name, p in problems.items()})"
+        )
         done = run_unprivileged(script, public_path)
         problem = f"permission denied for uid {UNPRIVILEGED}"
-        assert done.stdout.strip() == str({"tokenizer.json": problem})
+        assert done.stdout.strip() == str({"tokenizer.json": ("DENIED", problem)})

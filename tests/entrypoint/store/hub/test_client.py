@@ -357,7 +357,7 @@ class TestResume:
         hub.pause = 0.2
         interrupt(an_order(tmp_path), after=20_000)
         request = a_request(tmp_path, tmp_path / "cache")
-        with pytest.raises(ModelNotFound, match="a download of it did not finish"):
+        with pytest.raises(ModelNotFound, match="a download of it is incomplete"):
             find_model(request)
         hub.pause = 0
         assert content(fetch(an_order(tmp_path)).path) == FILES

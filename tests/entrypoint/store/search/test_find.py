@@ -16,6 +16,7 @@ from entrypoint.errors import (
     RefusedArtifact,
     RevisionNotFound,
     SettingError,
+    SeveralModels,
 )
 from entrypoint.store.search.find import find_model
 from tests.support.models import (
@@ -129,7 +130,7 @@ class TestDirectory:
     def test_a_cache_of_several_models_asks_for_one(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "cache")
         write_snapshot(tmp_path / "cache", "a/b")
-        error = miss(ModelNotFound, tmp_path, model_id=str(tmp_path / "cache"))
+        error = miss(SeveralModels, tmp_path, model_id=str(tmp_path / "cache"))
         assert set(error.available) == {FALCON, "a/b"}
 
 

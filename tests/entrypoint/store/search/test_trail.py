@@ -6,10 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.errors import Attempt, IncompleteModel, ModelNotFound, RevisionNotFound
-from entrypoint.store.disk.cache import RevisionProblem, Snapshot
-from entrypoint.store.search.trail import TarballProblem, Trail
+from entrypoint.errors import (
+    Attempt,
+    IncompleteModel,
+    ModelNotFound,
+    Problem,
+    ProblemKind,
+    RevisionNotFound,
+)
+from entrypoint.store.disk.cache import Snapshot
+from entrypoint.store.search.trail import Trail
 from tests.support.models import COMMIT, FALCON, a_request, write_snapshot
+
+MISSING = Problem(ProblemKind.MISSING, "missing")
 
 
 def give_up(trail: Trail) -> ModelNotFound:
@@ -62,8 +71,9 @@ def test_without_a_near_name_the_hint_begins_with_the_download(tmp_path: Path) -
 
 def test_the_first_failure_is_the_error(tmp_path: Path) -> None:
     trail = Trail(a_request(tmp_path))
-    trail.failed("cache", "/a", RevisionProblem("REVISION is '1'.", "Leave it empty."))
-    trail.failed("cache", "/b", IncompleteModel(Path("/b"), {"config.json": "missing"}))
+    wrong_revision = RevisionNotFound(FALCON, MISSING, hint="Leave it empty.")
+    trail.failed("cache", "/a", wrong_revision)
+    trail.failed("cache", "/b", IncompleteModel(Path("/b"), {"config.json": MISSING}))
     error = give_up(trail)
     assert isinstance(error, RevisionNotFound)
     assert error.variable == "REVISION"
@@ -77,15 +87,8 @@ def test_the_first_failure_is_the_error(tmp_path: Path) -> None:
 
 def test_an_incomplete_model_is_raised_as_it_is(tmp_path: Path) -> None:
     trail = Trail(a_request(tmp_path))
-    failure = IncompleteModel(Path("/b"), {"config.json": "missing"})
+    failure = IncompleteModel(Path("/b"), {"config.json": MISSING})
     trail.failed("cache", "/b", failure)
     with pytest.raises(IncompleteModel) as caught:
         trail.give_up()
     assert caught.value is failure
-
-
-def test_a_tarball_problem_names_its_variable(tmp_path: Path) -> None:
-    error = Trail(a_request(tmp_path)).error(TarballProblem("It holds a/b.", "Set MODEL_ID=a/b."))
-    assert isinstance(error, ModelNotFound)
-    assert not isinstance(error, RevisionNotFound)
-    assert (error.variable, error.hint) == ("MODEL_TARBALL", "Set MODEL_ID=a/b.")

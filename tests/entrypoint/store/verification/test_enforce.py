@@ -26,6 +26,7 @@ from entrypoint.store.verification.signature import Signer, sign
 from tests.support.hub_cache import write_hub_snapshot
 from tests.support.hub_stand_in import blob_id
 from tests.support.models import COMMIT, model_files, sha256, write_files
+from tests.support.problems import texts
 from tests.support.signing_keys import KeyPair, make_key
 
 NAME = "Org/Model"
@@ -61,7 +62,7 @@ class Launch:
         with pytest.raises(FailedVerification) as raised:
             self.prepare(**variables)
         assert raised.value.exit_code == 65
-        return raised.value.problems
+        return texts(raised.value.problems)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from entrypoint.store.verification.signature import (
     signature_beside,
 )
 from tests.support.models import model_files, sha256, write_files
+from tests.support.problems import texts
 from tests.support.signing_keys import KeyPair, make_certificate, make_key
 
 FILES = {**model_files(), "sub/ü.py": b"print()"}
@@ -48,7 +49,7 @@ def problems(
 ) -> dict[str, str]:
     with pytest.raises(FailedVerification) as raised:
         check(tmp_path, pair, signature, hashes)
-    return raised.value.problems
+    return texts(raised.value.problems)
 
 
 class TestKey:

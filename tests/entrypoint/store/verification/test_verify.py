@@ -32,6 +32,7 @@ from tests.support.models import (
     write_files,
     write_snapshot,
 )
+from tests.support.problems import texts
 
 FOLDER = "models--tiiuae--falcon-7b-instruct"
 FILES = model_files(shards=3, size=200_000) | {"größe/ü.py": b"print()"}
@@ -54,7 +55,7 @@ def packed_as(kind: str, cache: Path) -> Path:
 
 
 def problems_of(path: Path, manifest: Manifest | None = None) -> dict[str, str]:
-    return verify(path, manifest=manifest, threads=2).problems
+    return texts(verify(path, manifest=manifest, threads=2).problems)
 
 
 def notes_of(verification: Verification) -> tuple[str, ...]:
@@ -177,7 +178,7 @@ class TestCache:
         (blobs / f"{'a' * 64}.incomplete").write_bytes(b"half")
         (blobs / f"{blob_id(SHARD, FILES[SHARD])}.incomplete").write_bytes(b"half")
         assert problems_of(packed_as(kind, cache)) == {
-            f"blobs/{'a' * 64}.incomplete": "a download that did not finish, or still runs"
+            f"blobs/{'a' * 64}.incomplete": "a download that is incomplete or still running"
         }
 
     def test_unknown_files(self, cache: Path, kind: str, manifest: bool) -> None:
@@ -217,7 +218,7 @@ class TestCache:
             with_manifest(cache)
         (cache / FOLDER / "refs" / "v2").write_text(OTHER_COMMIT)
         assert problems_of(packed_as(kind, cache)) == {
-            "refs/v2": f"names the commit {OTHER_COMMIT!r}, whose snapshot is missing"
+            "refs/v2": f"refers to the commit {OTHER_COMMIT!r}, whose snapshot is missing"
         }
 
 

@@ -161,8 +161,8 @@ class _Stream:
             previous: The line before it, which another process may have written.
         """
         if header := TRACEBACK.match(line.text):
+            severity = self._rate(line, previous) if self._chained is None else self._chained
             self.close()
-            severity = self._chained if self._chained is not None else self._rate(line, previous)
             indent = 0 if "+" in header["indent"] else len(header["indent"])
             self._traceback = _Traceback(indent, line.source, severity)
         elif self._traceback is None:

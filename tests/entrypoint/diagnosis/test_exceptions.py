@@ -126,6 +126,12 @@ class TestSeverity:
         (raised,) = found(head, *traceback("", "ValueError: one"))
         assert raised.severity is Severity.HARMLESS
 
+    def test_a_chained_exception_is_as_severe_as_the_first_one(self) -> None:
+        ignored = "(APIServer pid=1) Exception ignored in: <function Handle.__del__ at 0x7f>"
+        first, second = traceback("", "KeyError: 1"), traceback("", "ValueError: 2")
+        severities = [e.severity for e in found(ignored, *first, "", CONTEXT_LINK, "", *second)]
+        assert severities == [Severity.HARMLESS, Severity.HARMLESS]
+
     def test_an_ignored_exception_is_harmless(self) -> None:
         head = "Exception ignored in: <function Handle.__del__ at 0x7f>"
         (raised,) = found(head, *traceback("", "AttributeError: one"))

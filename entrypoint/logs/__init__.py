@@ -1,1 +1,1 @@
-"""What is logged: records, their formats, and the writer."""
+"""Log records, their formats, and the writer of the output."""

@@ -1,4 +1,4 @@
-"""Writes this process's output from a thread of its own, so that a slow reader holds up nobody."""
+"""Writes this process's output from a separate thread, so that a slow reader blocks nobody."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from collections import deque
 from collections.abc import Callable
 
 BACKLOG_BYTES = 4 << 20
-"""What may wait for a slow reader."""
+"""How much output may wait for a slow reader."""
 PATIENCE_SECONDS = 5.0
-"""How long a full backlog is waited for, before lines are left out."""
-WRITTEN_BYTES = 1 << 16
-"""What is written at once at the most."""
+"""How long to wait for a full backlog before dropping lines."""
+WRITE_BYTES = 1 << 16
+"""How much to write at once."""
 
 
-def _note(left_out: int) -> bytes:
-    return f"({left_out} lines left out here: what reads this output was too slow)\n".encode()
+def _dropped_note(dropped: int) -> bytes:
+    return f"({dropped} lines dropped here, because the output was read too slowly)\n".encode()
 
 
 class LogWriter:
-    """Standard output and standard error, written to in the order in which lines come.
+    """Writes lines to standard output and standard error in the order in which they arrive.
 
-    A reader that stands still first holds up those who may wait (the engine's output), for
-    :data:`PATIENCE_SECONDS`; then lines are left out, and their number is written once it reads
-    again. Safe to call from any thread.
+    A reader that stops reading first blocks the callers that may wait (the engine's output) for
+    :data:`PATIENCE_SECONDS`. After that, lines are dropped, and their number is written when the
+    reader reads again. All methods can be called from any thread.
 
     Args:
-        note: The line that tells how many lines were left out.
+        note: Returns the line that states how many lines were dropped.
     """
 
-    def __init__(self, note: Callable[[int], bytes] = _note) -> None:
+    def __init__(self, note: Callable[[int], bytes] = _dropped_note) -> None:
         self._note = note
         self._waiting: deque[tuple[int, bytes]] = deque()
         self._bytes = 0
-        self._left_out = 0
+        self._dropped = 0
         self._full = False
         self._closed = False
         self._changed = threading.Condition()
@@ -44,13 +44,13 @@ class LogWriter:
         self._thread.start()
 
     def write(self, descriptor: int, data: bytes, may_wait: bool = False) -> None:
-        """Write whole lines.
+        """Write complete lines.
 
         Args:
-            descriptor: Where to: 1 or 2.
-            data: The lines, each with its end.
-            may_wait: Whether the caller may be held up by a slow reader; if not, the lines may
-                take twice the room.
+            descriptor: 1 for standard output, 2 for standard error.
+            data: The lines, with their line endings.
+            may_wait: Whether a slow reader may block the caller. If not, the backlog may be twice
+                as large.
         """
         room = BACKLOG_BYTES if may_wait else 2 * BACKLOG_BYTES
         with self._changed:
@@ -59,25 +59,24 @@ class LogWriter:
                     lambda: self._bytes == 0 or self._bytes + len(data) <= room, PATIENCE_SECONDS
                 )
             if self._closed or (may_wait and self._full) or self._bytes > room:
-                self._left_out += data.count(b"\n")
+                self._dropped += data.count(b"\n")
                 return
-            if self._left_out:
-                self._append(descriptor, self._note(self._left_out))
-                self._left_out = 0
+            if self._dropped:
+                self._append(descriptor, self._note(self._dropped))
+                self._dropped = 0
             self._append(descriptor, data)
             self._changed.notify_all()
 
     def flush(self, seconds: float = PATIENCE_SECONDS) -> bool:
-        """Wait until everything is written, for so many seconds at the most; return whether it
-        is."""
+        """Wait until everything is written or the time is over; return whether it is written."""
         with self._changed:
             return self._changed.wait_for(lambda: self._bytes == 0, seconds)
 
     def close(self, seconds: float = PATIENCE_SECONDS) -> None:
-        """Write what waits, for so many seconds at the most, and take no more."""
+        """Accept no more lines, and wait until the rest is written or the time is over."""
         with self._changed:
-            if self._left_out:
-                self._append(2, self._note(self._left_out))
+            if self._dropped:
+                self._append(2, self._note(self._dropped))
             self._closed = True
             self._changed.notify_all()
         self._thread.join(seconds)
@@ -87,8 +86,8 @@ class LogWriter:
         self._bytes += len(data)
 
     def _work(self) -> None:
-        while (taken := self._take()) is not None:
-            descriptor, data = taken
+        while (item := self._take()) is not None:
+            descriptor, data = item
             _write_all(descriptor, data)
             with self._changed:
                 self._bytes -= len(data)
@@ -97,7 +96,7 @@ class LogWriter:
                 self._changed.notify_all()
 
     def _take(self) -> tuple[int, bytes] | None:
-        """Wait for lines; return those that go to one place, None once there will be no more."""
+        """Wait for lines and return those for one descriptor, None after the last ones."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             if not self._waiting:
@@ -108,7 +107,7 @@ class LogWriter:
             while (
                 self._waiting
                 and self._waiting[0][0] == descriptor
-                and length + len(self._waiting[0][1]) <= WRITTEN_BYTES
+                and length + len(self._waiting[0][1]) <= WRITE_BYTES
             ):
                 parts.append(self._waiting.popleft()[1])
                 length += len(parts[-1])
@@ -116,22 +115,22 @@ class LogWriter:
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
-    """Write everything; where nobody reads any more, nothing."""
+    """Write everything, or nothing if the reader has closed its end."""
     rest = memoryview(data)
     while rest:
         try:
             rest = rest[os.write(descriptor, rest) :]
-        except BlockingIOError:  # whoever gave us the file has set it so
+        except BlockingIOError:  # the parent process set the file to non-blocking
             select.select([], [descriptor], [])
         except OSError:
             return
 
 
 class LogHandler(logging.Handler):
-    """Hands this process's own log records to the writer.
+    """Passes this process's log records to the writer.
 
     Args:
-        writer: The writer.
+        writer: Where to write the records.
         mask: Masks secrets.
     """
 

@@ -1,4 +1,4 @@
-"""Output that a slow reader cannot hold up. The readers here are pipes that nobody empties."""
+"""A slow reader does not block the writers. The readers here are pipes that nobody reads."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ LINE = b"x" * 1023 + b"\n"
 
 
 class Pipe:
-    """A pipe, and what comes out of it."""
+    """A pipe whose reading end the test controls."""
 
     def __init__(self) -> None:
         self.reader, self.writer = os.pipe()
@@ -45,17 +45,17 @@ def pipe() -> Iterator[Pipe]:
     made.close()
 
 
-def test_lines_in_their_order(capfd: pytest.CaptureFixture[str]) -> None:
+def test_lines_are_written_in_order(capfd: pytest.CaptureFixture[str]) -> None:
     writer = LogWriter()
     for number in range(1000):
         writer.write(1 + number % 2, b"%d\n" % number)
     writer.close()
-    said = capfd.readouterr()
-    assert said.out.split() == [str(n) for n in range(0, 1000, 2)]
-    assert said.err.split() == [str(n) for n in range(1, 1000, 2)]
+    written = capfd.readouterr()
+    assert written.out.split() == [str(n) for n in range(0, 1000, 2)]
+    assert written.err.split() == [str(n) for n in range(1, 1000, 2)]
 
 
-def test_flush_waits_until_all_is_written(capfd: pytest.CaptureFixture[str]) -> None:
+def test_flush_waits_until_everything_is_written(capfd: pytest.CaptureFixture[str]) -> None:
     writer = LogWriter()
     writer.write(1, b"a\n")
     assert writer.flush()
@@ -63,15 +63,17 @@ def test_flush_waits_until_all_is_written(capfd: pytest.CaptureFixture[str]) -> 
     writer.close()
 
 
-def test_after_the_end_nothing_is_written(capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_written_after_close(capfd: pytest.CaptureFixture[str]) -> None:
     writer = LogWriter()
     writer.close()
     writer.write(1, b"late\n")
     assert capfd.readouterr().out == ""
 
 
-def test_a_reader_that_is_gone(pipe: Pipe, capfd: pytest.CaptureFixture[str]) -> None:
-    """1. Nobody reads. 2. What goes elsewhere is written all the same."""
+def test_a_closed_reader_does_not_stop_the_other_output(
+    pipe: Pipe, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """1. One reader closes its end. 2. The other still receives its lines."""
     os.close(pipe.reader)
     writer = LogWriter()
     writer.write(pipe.writer, b"lost\n")
@@ -81,8 +83,8 @@ def test_a_reader_that_is_gone(pipe: Pipe, capfd: pytest.CaptureFixture[str]) ->
     pipe.reader = os.open(os.devnull, os.O_RDONLY)
 
 
-def test_a_file_that_does_not_block(pipe: Pipe) -> None:
-    """Whoever started us may have set our output to non-blocking: nothing is lost."""
+def test_a_non_blocking_file_loses_no_line(pipe: Pipe) -> None:
+    """The parent process can set the output to non-blocking."""
     os.set_blocking(pipe.writer, False)
     writer = LogWriter()
     for _ in range(1000):
@@ -94,9 +96,11 @@ def test_a_file_that_does_not_block(pipe: Pipe) -> None:
     writer.close()
 
 
-def test_a_reader_that_stands_still(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """1. Nobody reads: lines are left out, and their writer goes on. 2. Somebody reads: the
-    number of those left out is told, and later lines come through."""
+def test_lines_that_a_stopped_reader_misses_are_counted(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1. Nobody reads: lines are dropped, and the writer continues. 2. The reader reads again: the
+    number of dropped lines is written, and later lines arrive."""
     monkeypatch.setattr("entrypoint.logs.writer.PATIENCE_SECONDS", 0.05)
     writer = LogWriter()
     count = 2 * BACKLOG_BYTES // len(LINE)
@@ -113,14 +117,14 @@ def test_a_reader_that_stands_still(pipe: Pipe, monkeypatch: pytest.MonkeyPatch)
     reader.join(30)
     *lines, note, later = bytes(found).splitlines()
     assert later == b"later"
-    left_out = int(note.split()[0].strip(b"("))
-    assert left_out > 0
-    assert left_out + len(lines) == count
+    dropped = int(note.split()[0].strip(b"("))
+    assert dropped > 0
+    assert dropped + len(lines) == count
     writer.close()
 
 
-def test_own_lines_find_room_where_the_engine_waits(pipe: Pipe) -> None:
-    """Whoever may not be held up is not: the event loop logs while the backlog is full."""
+def test_lines_that_may_not_wait_fit_into_a_full_backlog(pipe: Pipe) -> None:
+    """The event loop can log while the engine's output waits."""
     writer = LogWriter()
     for _ in range(BACKLOG_BYTES // len(LINE) + 1):
         writer.write(pipe.writer, LINE)
@@ -133,7 +137,7 @@ def test_own_lines_find_room_where_the_engine_waits(pipe: Pipe) -> None:
     reader.join(30)
 
 
-def test_log_records_are_masked(capfd: pytest.CaptureFixture[str]) -> None:
+def test_secrets_in_log_records_are_masked(capfd: pytest.CaptureFixture[str]) -> None:
     writer = LogWriter()
     handler = LogHandler(writer, lambda data: data.replace(b"secret", b"***"))
     logger = logging.Logger("a")

@@ -192,8 +192,8 @@ def prepare_launch(
         model = fetch_model(model, drafted.request, on_progress)
         plan = drafted.plan(model)
     if drafted.demand.anything:
+        from entrypoint.store.threads import processors
         from entrypoint.store.verification.enforce import verify_model
-        from entrypoint.store.writing.threads import processors
 
         if drafted.demand.hashes:
             enter(Phase.VERIFY)

@@ -138,7 +138,7 @@ def _pack(fetched: Fetched, tarball: Path) -> None:
     from entrypoint.commands.bars import ProgressBar
     from entrypoint.store.tarballs.pack import pack_model
     from entrypoint.store.tarballs.source import find_source
-    from entrypoint.store.writing.threads import processors
+    from entrypoint.store.threads import processors
 
     source = find_source(str(fetched.path), ())
     with ProgressBar("pack") as bar:

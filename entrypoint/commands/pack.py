@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from entrypoint.store.tarballs.compress import SUFFIX
     from entrypoint.store.tarballs.pack import pack_model
     from entrypoint.store.tarballs.source import find_source
-    from entrypoint.store.writing.threads import processors
+    from entrypoint.store.threads import processors
     from entrypoint.units import human_bytes
 
     source = find_source(

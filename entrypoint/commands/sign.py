@@ -50,9 +50,9 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Sign, and print where the signature is."""
     from entrypoint.commands.bars import ProgressBar
     from entrypoint.errors import StorageError, UsageError
+    from entrypoint.store.threads import processors
     from entrypoint.store.verification.signature import Signer, sign, signature_beside
     from entrypoint.store.verification.verify import verify
-    from entrypoint.store.writing.threads import processors
 
     path = Path(arguments.path).absolute()
     certificate = arguments.signing_certificate

@@ -64,8 +64,8 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Verify, and print what was found."""
     from entrypoint.commands.bars import ProgressBar
+    from entrypoint.store.threads import processors
     from entrypoint.store.verification.verify import verify
-    from entrypoint.store.writing.threads import processors
 
     path = Path(arguments.path).absolute()
     trust = _trust(arguments)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,8 +12,7 @@ from pathlib import Path
 from entrypoint.errors import ArtifactError, MachineError, StorageError
 from entrypoint.openvino.weights import Weights, is_converted
 from entrypoint.store.model import Model
-from entrypoint.store.tarballs.tarball import locked, partial_target, remove_leftovers
-from entrypoint.units import human_bytes
+from entrypoint.store.writing.complete_folder import make_folder
 
 ENVIRONMENTS = (Path("/opt/openvino-convert"), Path(sys.prefix).with_name(".venv-convert"))
 """Where the converter's environment is, if OPENVINO_CONVERTER does not say: in the image, beside
@@ -57,9 +54,7 @@ def convert(
     environment: Mapping[str, str],
     trust_remote_code: bool,
 ) -> None:
-    """Convert a model, unless another process has done so meanwhile.
-
-    The rename at the end is what makes it a model; before it, nothing is where one is looked for.
+    """Convert a model, unless another process has done so in the meantime.
 
     Args:
         model: The model, on the disk.
@@ -74,31 +69,24 @@ def convert(
     """
     target, source = weights.path, model.path
     assert source is not None
+
+    def fill(partial: Path) -> None:
+        words = [
+            *(str(command), "export", "openvino", "--model", str(source)),
+            *("--task", "text-generation-with-past"),
+            *("--weight-format", str(weights.format)),
+            *(("--trust-remote-code",) if trust_remote_code else ()),
+            str(partial),
+        ]
+        with tempfile.TemporaryDirectory() as modules:  # Python code in here is run
+            own_modules = {**environment, "HF_MODULES_CACHE": modules}
+            code, tail = _run(words, own_modules, target.parent)
+        if code != 0 or not is_converted(partial):
+            raise _failed(source, code, tail)
+
+    needed = model.bytes // 2 if weights.format == "int8" else model.bytes
     try:
-        with locked(target):
-            if weights.whole:
-                return
-            remove_leftovers(target)
-            partial = partial_target(target)
-            partial.mkdir()
-            try:
-                _check_room(partial, model.bytes // 2 if weights.format == "int8" else model.bytes)
-                words = [
-                    *(str(command), "export", "openvino", "--model", str(source)),
-                    *("--task", "text-generation-with-past"),
-                    *("--weight-format", str(weights.format)),
-                    *(("--trust-remote-code",) if trust_remote_code else ()),
-                    str(partial),
-                ]
-                with tempfile.TemporaryDirectory() as modules:  # what lies there is run
-                    fresh = {**environment, "HF_MODULES_CACHE": modules}
-                    code, tail = _run(words, fresh, target.parent)
-                if code != 0 or not is_converted(partial):
-                    raise _failed(source, code, tail)
-                partial.rename(target)
-            except BaseException:
-                shutil.rmtree(partial, ignore_errors=True)
-                raise
+        make_folder(target, fill, needed=needed, is_complete=is_converted)
     except OSError as error:
         raise StorageError(
             f"Converting {source} to {target} failed: {error.filename or target}: "
@@ -114,13 +102,6 @@ def converter_environment(environ: Mapping[str, str], added: Mapping[str, str]) 
     inherited = {name: value for name, value in environ.items() if name not in NOT_PASSED_ON}
     planned = {name: value for name, value in added.items() if name not in NOT_PASSED_ON}
     return {**inherited, **planned, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
-
-
-def _check_room(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        short = f"only {human_bytes(free)} are free, and it takes {human_bytes(needed)}"
-        raise OSError(errno.ENOSPC, short, str(folder))
 
 
 def _run(words: list[str], environment: Mapping[str, str], folder: Path) -> tuple[int, str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from entrypoint.planning.plan import LaunchPlan
 from entrypoint.shared.handover import Phase
+from entrypoint.store.writing.complete_file import write_text
 
 FILE = "timings.json"
 KEPT = 100
@@ -60,8 +60,6 @@ def remember(scratch: Path, key: str, seconds: Mapping[Phase, float]) -> None:
     known.pop(key, None)
     known[key] = {phase.value: round(s, 3) for phase, s in seconds.items()}
     kept = dict(list(known.items())[-KEPT:])
-    partial = scratch / f".{FILE}.{os.getpid()}"
     with contextlib.suppress(OSError):
         scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-        partial.write_text(json.dumps(kept))
-        partial.replace(scratch / FILE)
+        write_text(scratch / FILE, json.dumps(kept), durable=False)

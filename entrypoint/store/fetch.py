@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +16,8 @@ from entrypoint.store.disk.weights import weight_bytes
 from entrypoint.store.model import Model, Request
 from entrypoint.store.progress import OnProgress
 from entrypoint.store.search.artifact import fetch_artifact, is_uri
-from entrypoint.store.tarballs.tarball import locked, partial_target, remove_leftovers
+from entrypoint.store.writing.complete_folder import make_folder
+from entrypoint.store.writing.room import NoRoom
 
 if TYPE_CHECKING:
     from entrypoint.store.tarballs.packed import Packed
@@ -114,37 +112,15 @@ def _lay_out_once(model: Model, packed: Packed, path: Path, on_progress: OnProgr
 
 
 def _make_once(archive: Path, target: Path, needed: int, fill: Callable[[Path], None]) -> None:
-    """Make the folder ``target``, unless another process has done so meanwhile.
-
-    The rename at the end is what makes it a model; before it, nothing is where one is looked for.
-    """
+    """Make the folder ``target`` from a tarball, with errors that say what to do."""
     try:
-        with locked(target):
-            if target.is_dir():
-                return
-            remove_leftovers(target)
-            partial = partial_target(target)
-            partial.mkdir()
-            try:
-                _check_room(partial, needed)
-                fill(partial)
-                partial.rename(target)
-            except BaseException:
-                shutil.rmtree(partial, ignore_errors=True)
-                raise
+        make_folder(target, fill, needed=needed)
     except OSError as error:
         raise _unpacking_failed(error, archive, target, needed) from error
 
 
-def _check_room(folder: Path, needed: int) -> None:
-    """Raise that there is no room before hours of writing do; ``needed`` is 0 where unknown."""
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise OSError(errno.ENOSPC, f"only {free:,} bytes are free", os.fspath(folder))
-
-
 def _unpacking_failed(error: OSError, archive: Path, target: Path, needed: int) -> StorageError:
-    size = f" It needs {needed:,} bytes." if needed else ""
+    size = f" It needs {needed:,} bytes." if needed and not isinstance(error, NoRoom) else ""
     return StorageError(
         f"Unpacking {archive} to {target} failed: "
         f"{error.filename or target}: {why_unreadable(error)}.{size}",

@@ -28,6 +28,7 @@ from entrypoint.status.server import OPEN, Guard, StatusServer
 from entrypoint.status.timeline import Timeline
 from entrypoint.status.timings import expected_seconds, launch_key, remember
 from entrypoint.store import progress
+from entrypoint.store.writing.complete_file import write_text
 from entrypoint.supervision.engine_output import EngineOutput
 from entrypoint.supervision.engine_process import (
     COMMAND,
@@ -325,11 +326,9 @@ class Supervisor:
         self._status_servers.append(server)
 
     def _write_status(self) -> None:
-        target = self._run_directory / STATUS
-        partial = target.with_suffix(".partial")
+        text = json.dumps({**self.status(), "as_of": time.monotonic()})
         with contextlib.suppress(OSError):
-            partial.write_text(json.dumps({**self.status(), "as_of": time.monotonic()}))
-            partial.replace(target)
+            write_text(self._run_directory / STATUS, text, durable=False)
 
     async def _prepared(self, loop: asyncio.AbstractEventLoop) -> LaunchPlan:
         """Prepare in a daemon thread: a stop need not wait for an unpacking to finish."""

@@ -12,16 +12,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import sys
 import threading
-from collections.abc import Mapping
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from entrypoint.pod.scratch import nearest_existing
 from entrypoint.store.disk.cache import PREFIX
 from entrypoint.store.hub.messages import Failure, Job, ListedFile, Listing, Report, Result
 from entrypoint.store.hub.selection import Format, choose_patterns, formats_of
@@ -36,16 +35,15 @@ from entrypoint.store.hub.snapshot import (
 )
 from entrypoint.store.hub.transfer import (
     Damaged,
-    Stopped,
     Transfer,
     fetch_blob,
-    locked,
     partial_path,
 )
+from entrypoint.store.threads import Stop, in_threads
+from entrypoint.store.writing.lock import locked
+from entrypoint.store.writing.room import NoRoom, check_room, free_bytes
 
 SECONDS_BETWEEN_REPORTS = 0.5
-SECONDS_BETWEEN_LOOKS = 0.1
-"""How often a lock is tried that another process has."""
 ADDRESS = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
 """What follows the address of a file is a signature as good as a token."""
 ADVICE = re.compile(r" For more information check: \S+")
@@ -61,10 +59,6 @@ class NoSuchFormat(Exception):
 
 class NothingMatches(Exception):
     """The patterns leave no file."""
-
-
-class NoRoom(Exception):
-    """The disk has too little room."""
 
 
 def list_files(job: Job) -> tuple[str, list[Transfer]]:
@@ -145,7 +139,7 @@ def download(job: Job) -> Result:
     root = Path(job["root"])
     folder = root / (PREFIX + job["repository"].replace("/", "--"))
     look(folder, commit, transfers)
-    free = shutil.disk_usage(nearest_existing(root)).free
+    free = free_bytes(root)
     listed: list[ListedFile] = [
         {"name": transfer.name, "bytes": transfer.size, "there": transfer.done}
         for transfer in transfers
@@ -158,37 +152,33 @@ def download(job: Job) -> Result:
 
     contents = unique(transfers)
     missing = sum(content.size - content.done for content in contents)
-    if missing > free:
-        raise NoRoom(f"{missing:,} bytes are missing and {free:,} are free")
+    check_room(root, missing)
     (folder / "blobs").mkdir(parents=True, exist_ok=True)
     locks = root / ".locks" / folder.name
     fetch_all(job, commit, folder, locks, contents)
-    with locked(locks / "snapshot.lock", Waiting("the snapshot")):
+    with hub_lock(locks / "snapshot.lock", "the snapshot"):
         place_files(folder, commit, {transfer.name: transfer.blob for transfer in transfers})
         write_refs(folder, revision, commit)
     fetched = sum(content.done - content.resumed for content in contents)
     return {"path": path, "commit": commit, "fetched": fetched}
 
 
-class Waiting:
-    """Waits a moment for another process, and says so the first time."""
+def hub_lock(
+    path: Path, what: str, pause: Callable[[float], None] = time.sleep
+) -> AbstractContextManager[int]:
+    """Hold a lock that the hub's own client also takes for the same work.
 
-    def __init__(self, what: str, stopped: threading.Event | None = None):
-        self._what = what
-        self._stopped = stopped or threading.Event()
-        self._told = False
+    Args:
+        path: The lock file.
+        what: What is downloaded under the lock, for the message.
+        pause: See :func:`~entrypoint.store.writing.lock.locked`.
+    """
 
-    def __call__(self) -> None:
-        """Wait a moment.
+    def on_wait() -> None:
+        say({"tell": f"{what}: waiting for another process that downloads it"})
 
-        Raises:
-            Stopped: The work is to end.
-        """
-        if not self._told:
-            self._told = True
-            say({"tell": f"{self._what}: another process downloads it, waiting for that"})
-        if self._stopped.wait(SECONDS_BETWEEN_LOOKS):
-            raise Stopped
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return locked(path, on_wait=on_wait, pause=pause, optional=True)
 
 
 def fetch_all(job: Job, commit: str, folder: Path, locks: Path, contents: list[Transfer]) -> None:
@@ -197,14 +187,12 @@ def fetch_all(job: Job, commit: str, folder: Path, locks: Path, contents: list[T
     from huggingface_hub.utils import build_hf_headers
 
     headers = build_hf_headers(token=job["token"])
-    stopped = threading.Event()
     missing = [content for content in contents if not content.whole]
 
-    def fetch(content: Transfer) -> None:
+    def fetch(content: Transfer, stop: Stop) -> None:
         blob = folder / "blobs" / content.blob
-        with locked(locks / f"{content.blob}.lock", Waiting(content.name, stopped)):
-            if stopped.is_set():
-                raise Stopped
+        with hub_lock(locks / f"{content.blob}.lock", content.name, stop.sleep):
+            stop.check()
             if has_size(blob, content.size):  # another process was faster
                 content.done = content.resumed = content.size
                 content.whole = True
@@ -212,22 +200,13 @@ def fetch_all(job: Job, commit: str, folder: Path, locks: Path, contents: list[T
             url = hf_hub_url(
                 job["repository"], content.name, revision=commit, endpoint=job["endpoint"]
             )
-            fetch_blob(content, blob, url, headers, stopped, tell)
+            fetch_blob(content, blob, url, headers, stop, tell)
 
     def tell(text: str) -> None:
         say({"tell": text})
 
-    with Reporter(contents), ThreadPoolExecutor(job["workers"]) as pool:
-        futures = [pool.submit(fetch, content) for content in missing]
-        try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-        finally:
-            stopped.set()
-            pool.shutdown(cancel_futures=True)
-    errors = [f.exception() for f in futures if not f.cancelled()]
-    for error in errors:
-        if error is not None and not isinstance(error, Stopped):
-            raise error
+    with Reporter(contents):
+        in_threads(fetch, missing, job["workers"])
 
 
 class Reporter:

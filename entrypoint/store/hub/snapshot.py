@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from entrypoint.store.disk.integrity import is_weight
+from entrypoint.store.writing.complete_file import write_text
+from entrypoint.store.writing.publish import publish
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -74,7 +76,7 @@ def place_files(folder: Path, commit: str, blobs: Mapping[str, str]) -> Path:
     if target is partial:
         partial.mkdir(parents=True, exist_ok=True)  # a snapshot of no files
         snapshot.parent.mkdir(exist_ok=True)
-        partial.rename(snapshot)
+        publish(partial, snapshot, durable=False)
         partial.parent.rmdir()
     return snapshot
 
@@ -95,7 +97,7 @@ def _place(blob: Path, path: Path, folder: Path, *, last: bool) -> None:
             copy = blob.with_name(f"{blob.name}.copy.incomplete")
             shutil.copyfile(blob, copy)
             blob = copy
-        blob.replace(path)
+        publish(blob, path, durable=False)
 
 
 def write_refs(folder: Path, revision: str, commit: str) -> None:
@@ -113,7 +115,6 @@ def write_refs(folder: Path, revision: str, commit: str) -> None:
     if not (refs / "main").exists():
         named.append(refs / "main")
     for ref in dict.fromkeys(named):
-        fresh = folder / "refs.tmp"  # in refs/ it would be taken for one
-        fresh.write_text(commit)
         ref.parent.mkdir(parents=True, exist_ok=True)
-        fresh.replace(ref)
+        # The hub's client treats every file in refs/ as a ref.
+        write_text(ref, commit, partial=folder / "refs.tmp", durable=False)

@@ -7,18 +7,16 @@ always the same, and two processes that write to it do no harm, because each byt
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import os
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from entrypoint.store.disk.cache import PARTIAL
+from entrypoint.store.threads import Stop
+from entrypoint.store.writing.publish import publish
 
 SEGMENT = 16 * 1024**3
 """Bytes that are asked for at once: the hub's servers send no more than 50 GB in one answer."""
@@ -29,11 +27,6 @@ LONGEST_WAIT = 60.0
 READ_BYTES = 1 << 20
 PASSING = frozenset({408, 429, 500, 502, 503, 504})
 """HTTP statuses that may be over at the next try."""
-NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
-
-
-class Stopped(Exception):
-    """Another file failed, so this one is not gone on with."""
 
 
 class Damaged(Exception):
@@ -59,32 +52,6 @@ class Transfer:
     resumed: int = 0
     done: int = 0
     whole: bool = False
-
-
-@contextmanager
-def locked(path: Path, wait: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock that ends with this process; nothing is held where the file system has no locks.
-
-    Args:
-        path: The lock file, the one that the hub's own client takes for the same work.
-        wait: Called again and again while another process has it.
-
-    Raises:
-        OSError: The lock file cannot be made.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                wait()
-            except OSError as error:
-                if error.errno not in NO_LOCKS:
-                    raise
-                break
-        yield
 
 
 def partial_path(blob: Path) -> Path:
@@ -144,7 +111,7 @@ def fetch_blob(
     path: Path,
     url: str,
     headers: Mapping[str, str],
-    stopped: threading.Event,
+    stop: Stop,
     tell: Callable[[str], None],
 ) -> None:
     """Fetch a blob, or what is missing of it. Call it with the blob's lock held.
@@ -154,12 +121,12 @@ def fetch_blob(
         path: Where to; nothing is there before the content is whole and right.
         url: Of the file on the hub, which may redirect to another host.
         headers: With the token, which only the hub's own host gets.
-        stopped: Set when the work is to end.
+        stop: Stops the work.
         tell: Called with each thing that went wrong and is tried again.
 
     Raises:
         Damaged: What came is not what was listed.
-        Stopped: ``stopped`` was set.
+        Stopped: The work was stopped.
         OSError: The disk, or the hub (``HfHubHTTPError``), said no.
         httpx2.TransportError: The connection was lost, again and again.
     """
@@ -169,19 +136,18 @@ def fetch_blob(
         content = _Content(file, transfer)
         content.resume()
         resumed = transfer.resumed > 0
-        _receive_all(transfer, content, url, headers, stopped, tell)
+        _receive_all(transfer, content, url, headers, stop, tell)
         if resumed and not content.is_right():
             tell(f"{transfer.name}: what an earlier download left is damaged, beginning anew")
             content.restart()
-            _receive_all(transfer, content, url, headers, stopped, tell)
+            _receive_all(transfer, content, url, headers, stop, tell)
         if not content.is_right():
             content.restart()  # or the next run would begin with what is wrong
             raise Damaged(f"{transfer.name} came with another content than {transfer.blob}")
-        os.fsync(file)
     finally:
         os.close(file)
     try:
-        partial.replace(path)
+        publish(partial, path)
     except FileNotFoundError:
         if not path.exists():  # else another process was faster, where there are no locks
             raise
@@ -193,7 +159,7 @@ def _receive_all(
     content: _Content,
     url: str,
     headers: Mapping[str, str],
-    stopped: threading.Event,
+    stop: Stop,
     tell: Callable[[str], None],
 ) -> None:
     """Receive what is missing, over as many connections as it takes."""
@@ -204,7 +170,7 @@ def _receive_all(
     while transfer.done < transfer.size:
         before = transfer.done
         try:
-            _receive(transfer, content, url, headers, stopped)
+            _receive(transfer, content, url, headers, stop)
             if transfer.done == before:
                 raise Damaged(f"{transfer.name} ends after {before} of {transfer.size} bytes")
         except (httpx2.TransportError, HfHubHTTPError) as error:
@@ -216,7 +182,7 @@ def _receive_all(
                 f"{transfer.name}: stopped at {transfer.done:,} of {transfer.size:,} bytes "
                 f"({_in_short(error)}), trying again in {seconds:.0f} s ({failures} of {TRIES})"
             )
-            stopped.wait(seconds)
+            stop.sleep(seconds)
 
 
 def _receive(
@@ -224,7 +190,7 @@ def _receive(
     content: _Content,
     url: str,
     headers: Mapping[str, str],
-    stopped: threading.Event,
+    stop: Stop,
 ) -> None:
     from huggingface_hub.utils import get_session, hf_raise_for_status
 
@@ -238,8 +204,7 @@ def _receive(
             content.restart()  # it does not do ranges
         # as it comes: what is not written yet is lost when this process is killed
         for piece in response.iter_raw():
-            if stopped.is_set():
-                raise Stopped
+            stop.check()
             content.add(piece)
 
 

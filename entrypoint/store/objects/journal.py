@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from entrypoint.store.objects.store import ObjectState
-from entrypoint.store.writing.small_file import write_atomically
+from entrypoint.store.writing.complete_file import write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Journal:
         Raises:
             OSError: It cannot be written.
         """
-        write_atomically(self.path, json.dumps({**self._of_what(), "finished": sorted(finished)}))
+        write_text(self.path, json.dumps({**self._of_what(), "finished": sorted(finished)}))
 
     def _of_what(self) -> dict[str, object]:
         return {

@@ -16,8 +16,8 @@ from entrypoint.store.objects import problems
 from entrypoint.store.objects.parts import Part, cut, upload_part_size
 from entrypoint.store.objects.retry import Transient, retrying
 from entrypoint.store.objects.store import SHA256, Advance, Sent
-from entrypoint.store.objects.workers import Workers
-from entrypoint.store.writing.small_file import write_atomically
+from entrypoint.store.threads import Threads, take_finished
+from entrypoint.store.writing.complete_file import write_text
 
 if TYPE_CHECKING:
     from entrypoint.store.objects.s3 import S3Store
@@ -141,7 +141,8 @@ def _begin(store: S3Store, note: Path, sha256: str, size: int, part_size: int) -
         Metadata={SHA256: sha256},
     )
     begun = Upload(str(answer["UploadId"]), sha256, size, part_size)
-    write_atomically(note, json.dumps(asdict(begun)))
+    note.parent.mkdir(parents=True, exist_ok=True)
+    write_text(note, json.dumps(asdict(begun)))
     return begun
 
 
@@ -234,10 +235,10 @@ def _send_parts(
     parts = list(cut(begun.size, begun.part_size))
     finished: dict[int, SentPart] = {}
     sent = 0
-    threads = Workers(sender.send, workers)
-    with threads.started(parts):
-        while threads.busy:
-            for part, (stored, count) in threads.done():
+    with Threads(workers) as threads:
+        running = {threads.start(sender.send, part): part for part in parts}
+        while running:
+            for part, (stored, count) in take_finished(running):
                 finished[part.number] = stored
                 sent += count
                 advance(part.size)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from entrypoint.errors import RefusedArtifact, StorageError
 from entrypoint.store.disk.folder import why_unreadable
@@ -19,8 +16,14 @@ from entrypoint.store.objects.journal import Journal
 from entrypoint.store.objects.parts import MIB, Part, cut, pulled_part_size
 from entrypoint.store.objects.retry import Transient, retrying
 from entrypoint.store.objects.store import Advance, ObjectState, ObjectStore
-from entrypoint.store.objects.workers import Workers
 from entrypoint.store.progress import Counter, OnProgress
+from entrypoint.store.threads import Stop, Threads, finished_items, take_finished
+from entrypoint.store.writing.lock import locked
+from entrypoint.store.writing.publish import partial_path, publish
+from entrypoint.store.writing.room import NoRoom, check_room
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 log = logging.getLogger("inference-server")
 
@@ -57,14 +60,9 @@ def find_object(store: ObjectStore) -> ObjectState:
     return state
 
 
-def partial_of(target: Path) -> Path:
-    """Where the parts are gathered until the file is whole."""
-    return target.with_name(f".{target.name}.partial")
-
-
 def journal_of(target: Path) -> Path:
     """Where it is written which parts have arrived."""
-    return target.with_name(f".{target.name}.partial.json")
+    return partial_path(target).with_suffix(".partial.json")
 
 
 def pull(
@@ -86,11 +84,11 @@ def pull(
         StoreError: The store did not answer or refused; what has arrived is kept.
         StorageError: It cannot be written, or there is no room for it.
     """
-    partial, journal = partial_of(target), journal_of(target)
     advance = Counter(state.size, on_progress).advance
+    partial, journal = partial_path(target), journal_of(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _held(partial) as file:
+        with locked(partial, on_wait=lambda: _log_wait(partial)) as file:
             there = _compare(target, state) if target.is_file() else None
             if there is not None:
                 partial.unlink()
@@ -107,9 +105,8 @@ def pull(
                 partial.unlink()
                 journal.unlink(missing_ok=True)
                 raise _refused(store, target, problem)
-            os.replace(partial, target)
+            publish(partial, target)
             journal.unlink(missing_ok=True)
-            _sync_folder(target.parent)
     except OSError as error:
         raise _failed(error, store, target, state) from error
     return Pulled(target, state.size, fetched, checksum.sha256, checksum.way)
@@ -139,23 +136,24 @@ class _Gathered:
         finished = self._begin(len(parts))
         missing = [part for part in parts if part.number not in finished]
         self._advance(self._state.size - sum(part.size for part in missing))
-        self._check_room()
+        allocated = os.fstat(self._file).st_blocks * 512
+        check_room(self._journal.path.parent, self._state.size - allocated)
         checksum = Checksum(self._state)
         read = 0
-        threads: Workers[None]
-        threads = Workers(lambda part: self._fetch(part, threads), workers)
+        running: dict[Future[None], Part] = {}
         try:
-            with threads.started(missing):
-                while threads.busy or read < len(parts):
-                    for part, _ in threads.done(block=read not in finished):
+            with Threads(workers) as threads:
+                running = {threads.start(self._fetch, p, threads.stop): p for p in missing}
+                while running or read < len(parts):
+                    for part, _ in take_finished(running, block=read not in finished):
                         finished.add(part.number)
                         self._journal.record(finished)
                     if read in finished:
                         self._read(parts[read], checksum)
                         read += 1
         except BaseException:
-            if rescued := threads.rescued():
-                self._journal.record(finished | {part.number for part in rescued})
+            if arrived := finished_items(running):
+                self._journal.record(finished | {part.number for part in arrived})
             raise
         return sum(part.size for part in missing), checksum
 
@@ -171,15 +169,7 @@ class _Gathered:
         log.info("%s: %d of %d parts are there already", self._store.uri, len(finished), count)
         return finished
 
-    def _check_room(self) -> None:
-        """Raise that there is no room before hours of fetching do."""
-        needed = self._state.size - os.fstat(self._file).st_blocks * 512
-        system = os.fstatvfs(self._file)
-        free = system.f_bavail * system.f_frsize
-        if needed > free:
-            raise OSError(errno.ENOSPC, f"only {free:,} bytes are free")
-
-    def _fetch(self, part: Part, threads: Workers[None]) -> None:
+    def _fetch(self, part: Part, stop: Stop) -> None:
         position = part.start
 
         def once() -> None:
@@ -187,7 +177,7 @@ class _Gathered:
             if position == part.end:
                 return
             for chunk in self._store.read(self._state, position, part.end):
-                threads.check()
+                stop.check()
                 _write(self._file, chunk, position)
                 position += len(chunk)
                 self._advance(len(chunk))
@@ -221,40 +211,8 @@ def _compare(path: Path, state: ObjectState) -> Checksum | None:
     return None if checksum.problem() else checksum
 
 
-@contextmanager
-def _held(partial: Path) -> Iterator[int]:
-    """Open a partial file that no other process writes to; a second one waits here.
-
-    The lock is the partial file's own, and ends with the process that holds it.
-    """
-    while True:
-        file = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                log.warning("another process writes to %s: waiting for it", partial)
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if _is_at(file, partial):  # else the other one has renamed or removed it meanwhile
-                yield file
-                return
-        finally:
-            os.close(file)
-
-
-def _is_at(file: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _log_wait(partial: Path) -> None:
+    log.warning("waiting for another process that writes to %s", partial)
 
 
 def _refused(store: ObjectStore, target: Path, problem: str) -> RefusedArtifact:
@@ -266,8 +224,9 @@ def _refused(store: ObjectStore, target: Path, problem: str) -> RefusedArtifact:
 
 
 def _failed(error: OSError, store: ObjectStore, target: Path, state: ObjectState) -> StorageError:
+    size = "" if isinstance(error, NoRoom) else f" It needs {state.size:,} bytes."
     return StorageError(
         f"Pulling {store.uri} to {target} failed: {error.filename or target.parent}: "
-        f"{why_unreadable(error)}. It needs {state.size:,} bytes.",
+        f"{why_unreadable(error)}.{size}",
         hint="Make room there, or pull to a folder with room that this user may write to.",
     )

@@ -21,7 +21,7 @@ from entrypoint.store.disk.folder import why_unreadable
 from entrypoint.store.disk.tarball_names import SUFFIXES
 from entrypoint.store.model import Model, Request
 from entrypoint.store.progress import OnProgress
-from entrypoint.store.tarballs.tarball import find_tarballs, locked, stem
+from entrypoint.store.tarballs.tarball import find_tarballs, stem
 from entrypoint.store.uri import (
     EXAMPLES,
     ObjectUri,
@@ -30,6 +30,7 @@ from entrypoint.store.uri import (
     repository_in_name,
     without_secret,
 )
+from entrypoint.store.writing.lock import lock_path, locked
 
 MAX_NAME = 128
 """Characters of an object's name that its file keeps; the partial file's name adds to them."""
@@ -275,7 +276,8 @@ def _pull_once(text: str, target: Path, variable: str, on_progress: OnProgress) 
     from entrypoint.store.objects.child import pull_in_child
 
     try:
-        with locked(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with locked(lock_path(target)):
             if not target.is_file():
                 pull_in_child(text, target, variable, on_progress)
     except OSError as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from entrypoint.errors import RefusedArtifact
 from entrypoint.store.disk.cache import Repository
 from entrypoint.store.progress import OnProgress, ignore_progress
+from entrypoint.store.writing.complete_file import write_text
 
 CATALOGUE = "catalogue.json"
 FORMAT = 1
@@ -110,15 +110,9 @@ class Catalogue:
         if not (self._changed and self._path.parent.is_dir()):
             return
         there = {path: entry for path, entry in self._entries.items() if os.path.exists(path)}
+        text = json.dumps({"format": FORMAT, "tarballs": there})
         with contextlib.suppress(OSError):
-            descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{CATALOGUE}.")
-            try:
-                with open(descriptor, "w") as file:
-                    json.dump({"format": FORMAT, "tarballs": there}, file)
-                os.replace(name, self._path)
-            except BaseException:
-                os.unlink(name)
-                raise
+            write_text(self._path, text, durable=False)
 
     def _entry(self, archive: Path) -> dict[str, Any] | None:
         entry = self._entries.get(os.path.abspath(archive))

@@ -7,10 +7,10 @@ blocks can be compressed at once, and the result is the same for any number of t
 from __future__ import annotations
 
 import zlib
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal
+
+from entrypoint.store.threads import in_order
 
 Compression = Literal["none", "zstd", "gzip"]
 
@@ -32,18 +32,11 @@ def compressed(
         compression: ``zstd`` or ``gzip``.
         threads: How many blocks are compressed at once.
 
-    Yields:
+    Returns:
         Compressed blocks, in order.
     """
     compress = {"zstd": zstd_frame, "gzip": gzip_member}[compression]
-    waiting: deque[Future[bytes]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for block in _blocks(pieces):
-            waiting.append(pool.submit(compress, block))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    return in_order(compress, _blocks(pieces), threads)
 
 
 def zstd_frame(block: bytes) -> bytes:

@@ -7,13 +7,14 @@ cut short is an error wherever it is cut.
 
 from __future__ import annotations
 
-import os
 import threading
 import zlib
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from typing import IO, TYPE_CHECKING, Any
+
+from entrypoint.store.threads import Threads, processors
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -57,7 +58,7 @@ def decompress(file: IO[bytes], start: bytes, *, ahead: bool) -> Blocks:
         zlib.error, zstandard.ZstdError: It is damaged.
         EOFError: It is cut short.
     """
-    workers = min(len(os.sched_getaffinity(0)), MAX_WORKERS) if ahead else 0
+    workers = min(processors(), MAX_WORKERS) if ahead else 0
     stored = _stored(file)
     blocks = _content(_read_ahead(stored) if ahead else stored, start, workers)
     return _read_ahead(blocks) if ahead else blocks
@@ -206,8 +207,6 @@ def _unzstd(source: _Input, workers: int) -> Blocks:
     Small frames that say their size are decompressed side by side, each whole; any other is
     streamed, as all are without workers.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     import zstandard
 
     own = threading.local()
@@ -225,13 +224,13 @@ def _unzstd(source: _Input, workers: int) -> Blocks:
             if block := waiting.popleft().result():
                 yield block
 
-    with ThreadPoolExecutor(workers or 1) as pool:
+    with Threads(workers or 1) as threads:
         while source.fill(1):
             if _skip(source):
                 continue
             frame = _Frame(source)
             if workers and frame.size is not None and frame.size <= MAX_WHOLE_FRAME:
-                waiting.append(pool.submit(whole, frame.whole()))
+                waiting.append(threads.start(whole, frame.whole()))
                 yield from finished(leave=workers)
             else:
                 yield from finished()
@@ -262,14 +261,8 @@ def _streamed(frame: _Frame) -> Iterator[bytes]:
 
 def _read_ahead(blocks: Blocks) -> Blocks:
     """Have a thread make the blocks that come next; at most two wait."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as pool:
-        try:
-            waiting = deque(pool.submit(next, blocks, b"") for _ in range(2))
-            while block := waiting.popleft().result():
-                waiting.append(pool.submit(next, blocks, b""))
-                yield block
-        finally:
-            pool.shutdown(cancel_futures=True)
-            blocks.close()
+    with closing(blocks), Threads(1) as threads:
+        waiting = deque(threads.start(next, blocks, b"") for _ in range(2))
+        while block := waiting.popleft().result():
+            waiting.append(threads.start(next, blocks, b""))
+            yield block

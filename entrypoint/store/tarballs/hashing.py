@@ -6,12 +6,16 @@ They are read back out of the page cache, so that writing never waits for hashin
 from __future__ import annotations
 
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from entrypoint.errors import RefusedArtifact
 from entrypoint.store.disk.digest import BLOCK, Digests, Hasher, naming
+from entrypoint.store.threads import Threads, processors
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 
 class Hashing:
@@ -27,7 +31,7 @@ class Hashing:
     def __init__(self, archive: Path):
         self.found: dict[Path, Digests] = {}
         self._archive = archive
-        self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+        self._threads = Threads(processors())
         self._waiting: dict[Future[Digests], tuple[Path, str]] = {}
 
     def __enter__(self) -> Hashing:
@@ -39,7 +43,7 @@ class Hashing:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self._threads.__exit__(kind, error, trace)
 
     def add(self, path: Path, name: str) -> None:
         """Have a blob hashed.
@@ -48,7 +52,7 @@ class Hashing:
             path: Where it is; its last part is the hash that is expected.
             name: What it is called in the archive, for the error.
         """
-        self._waiting[self._pool.submit(_hash, path)] = (path, name)
+        self._waiting[self._threads.start(_hash, path)] = (path, name)
 
     def check(self, *, wait: bool = False) -> None:
         """Compare the hashes that are there; with ``wait`` all of them.

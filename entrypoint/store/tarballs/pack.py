@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,8 +16,9 @@ from entrypoint.store.progress import Counter, OnProgress, ignore_progress
 from entrypoint.store.tarballs.compress import Compression, compressed
 from entrypoint.store.tarballs.layout import Member, lay_out, total_size
 from entrypoint.store.tarballs.source import Source, SourceFile
-from entrypoint.store.writing.threads import Stop, in_threads
-from entrypoint.store.writing.whole_file import whole_file
+from entrypoint.store.threads import Stop, in_threads
+from entrypoint.store.writing.complete_file import complete_file
+from entrypoint.store.writing.room import check_room
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def pack_model(
         )
     write = _write_plain if compression == "none" else _write_compressed
     try:
-        with whole_file(target) as descriptor:
+        with complete_file(target) as descriptor:
             job = _Job(source, target, descriptor, compression, threads, on_progress)
             manifest = write(job)
             size = os.fstat(descriptor).st_size
@@ -105,7 +105,7 @@ def _write_plain(job: _Job) -> Manifest:
     while True:
         draft = make_manifest(job.source, digests)
         members = lay_out(draft, job.source.refs)
-        _check_room(job.target, total_size(members))
+        check_room(job.target.parent, total_size(members))
         os.truncate(job.descriptor, 0)
         os.truncate(job.descriptor, total_size(members))  # what is not written is zeros
         offsets = {member.blob: member.content_offset for member in members if member.blob}
@@ -287,13 +287,3 @@ def _changed(file: SourceFile) -> StorageError:
         f"{file.path} changed while it was packed.",
         hint="Pack the model again once nothing writes to it.",
     )
-
-
-def _check_room(target: Path, needed: int) -> None:
-    """Raise that there is no room before anything is written."""
-    free = shutil.disk_usage(target.parent).free
-    if needed > free:
-        raise StorageError(
-            f"Packing to {target} needs {needed:,} bytes, and only {free:,} are free.",
-            hint="Write it to a folder that has room, with: -o",
-        )

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from entrypoint.store.disk.tarball_names import SUFFIXES, without_suffix
@@ -46,46 +42,3 @@ def unpack_target(scratch: Path, archive: Path, model_id: str, folder: str = "")
     digest = hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()
     # A file name has at most 255 bytes, and the lock and the partial folder add to this one.
     return scratch / "models" / f"{stem(archive)[:64]}-{digest[:12]}"
-
-
-@contextmanager
-def locked(target: Path) -> Iterator[None]:
-    """Hold the lock of an unpack target; a second process waits here for the first.
-
-    The lock ends with the process that holds it, however that ends.
-
-    Raises:
-        OSError: The folder of the target cannot be written to.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _lock_file(target).open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def partial_target(target: Path) -> Path:
-    """Where a run unpacks to before it renames the whole to ``target``."""
-    return target.with_name(f".{target.name}.{os.getpid()}.partial")
-
-
-def remove_leftovers(target: Path) -> None:
-    """Remove what killed runs left half unpacked. Call it with the lock of ``target`` held.
-
-    Process numbers say nothing here: another pod's container has the same ones. A lock that can be
-    had says that nobody unpacks there.
-    """
-    for partial in target.parent.glob(".*.partial"):
-        owner = target.with_name(partial.name[1:].removesuffix(".partial").rpartition(".")[0])
-        if owner == target:
-            shutil.rmtree(partial, ignore_errors=True)
-            continue
-        with _lock_file(owner).open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            shutil.rmtree(partial, ignore_errors=True)
-
-
-def _lock_file(target: Path) -> Path:
-    return target.with_name(f".{target.name}.lock")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import tarfile
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from entrypoint.store.tarballs.archive import (
 )
 from entrypoint.store.tarballs.hashing import Hashing
 from entrypoint.store.tarballs.member import Kind, check_member
+from entrypoint.store.writing.room import check_room
 
 # Blobs up to this size are hashed. What is larger is weights, and hashing these takes longer than
 # all the rest; MODEL_VERIFY=full has it done.
@@ -63,7 +63,7 @@ def unpack(archive: Path, into: Path, model_id: str, on_progress: OnProgress) ->
     unpacked = 0
     with open_archive(archive, on_progress) as opened, Hashing(archive) as hashing:
         if opened.compressed:
-            _check_room(into, opened.least_content)
+            check_room(into, opened.least_content)
         for parts, member in opened.members():
             inside = repository_of(parts)
             if inside and repository_name(inside[0]) != model_id:
@@ -119,7 +119,7 @@ def _make_folder(into: Path, parts: Parts, made: dict[Parts, Kind]) -> None:
 def _write(opened: OpenArchive, member: tarfile.TarInfo, path: Path) -> None:
     """Write a file; with its holes, if it has any."""
     if opened.compressed:
-        _check_room(path.parent, 0 if member.issparse() else member.size)
+        check_room(path.parent, 0 if member.issparse() else member.size)
     with path.open("xb") as file:
         for offset, block in opened.blocks(member):
             file.seek(offset)
@@ -141,7 +141,7 @@ def _read_manifest(opened: OpenArchive, member: tarfile.TarInfo, path: Path) -> 
     except ValueError as error:
         raise RefusedArtifact(opened.path, f"its {member.name!r} is {error}") from error
     if opened.compressed:  # a manifest that pack wrote comes before all it lists
-        _check_room(path.parent, sum({file.blob: file.size for file in manifest.files}.values()))
+        check_room(path.parent, sum({file.blob: file.size for file in manifest.files}.values()))
     return manifest
 
 
@@ -163,13 +163,4 @@ def _check_ratio(opened: OpenArchive, member: tarfile.TarInfo, unpacked: int) ->
             opened.path,
             f"up to its member {member.name!r} it holds {unpacked:,} bytes, more than "
             f"{MAX_RATIO} times its own size",
-        )
-
-
-def _check_room(folder: Path, needed: int) -> None:
-    """Raise that there is no room before hours of writing do."""
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise OSError(
-            errno.ENOSPC, f"{free:,} bytes are free, and {needed:,} needed", os.fspath(folder)
         )

@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from typing import Any
 
 from entrypoint.errors import FailedVerification, MachineError, Problem, ProblemKind, UsageError
 from entrypoint.store.disk.cache import PREFIX
-from entrypoint.store.writing.whole_file import partial_file
+from entrypoint.store.writing.complete_file import complete_file
+from entrypoint.store.writing.publish import partial_path
 
 SUFFIX = ".sig"
 IGNORED = (".cache", ".git", ".gitattributes", ".github", ".gitignore")
@@ -85,6 +85,7 @@ def sign(name: str, hashes: Mapping[str, str], signer: Signer, target: Path) -> 
     Raises:
         MachineError: The package model-signing is not installed.
         UsageError: The key or a certificate cannot be used.
+        StorageError: Another process is writing the same signature.
         OSError: The signature cannot be written.
     """
     signing, hashing = _packages()
@@ -108,12 +109,8 @@ def sign(name: str, hashes: Mapping[str, str], signer: Signer, target: Path) -> 
         ) from error
     made = hashing(lambda _: hashes, frozenset())
     config.set_hashing_config(made)
-    partial = partial_file(target)
-    try:
-        config.sign(Path(name), partial)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with complete_file(target):
+        config.sign(Path(name), partial_path(target))
     return len(made.hashed)
 
 

@@ -20,6 +20,7 @@ from entrypoint.store.disk.manifest import Manifest
 from entrypoint.store.tarballs.archive import Parts
 from entrypoint.store.tarballs.layout import VERSION_FILE
 from entrypoint.store.tarballs.tree import Tree
+from entrypoint.store.threads import Stop, in_threads
 from entrypoint.store.verification.contents import (
     Content,
     FilesBelow,
@@ -28,7 +29,6 @@ from entrypoint.store.verification.contents import (
     folder_on_disk,
 )
 from entrypoint.store.verification.scan import Scan
-from entrypoint.store.writing.threads import Stop, in_threads
 
 Advance = Callable[[int], None]
 """Called with the number of bytes that were hashed, from any thread."""

@@ -1,1 +1,1 @@
-"""Files and folders that appear complete or not at all."""
+"""One way to write files and folders that appear complete or not at all."""

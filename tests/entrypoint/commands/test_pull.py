@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from entrypoint.cli import main
-from entrypoint.store.objects.pull import journal_of, partial_of
+from entrypoint.store.objects.pull import journal_of
+from entrypoint.store.writing.publish import partial_path
 from tests.support.object_stores import (
     BUCKET,
     KEY,
@@ -143,7 +144,7 @@ def test_killed_at_random_moments(tmp_path: Path, s3: S3StandIn) -> None:
             assert hashlib.sha256(target.read_bytes()).hexdigest() == digest
             target.unlink()
             completed += 1
-        elif partial_of(target).exists():
+        elif partial_path(target).exists():
             killed_in_the_middle += 1
     assert run().wait() == 0
     assert hashlib.sha256(target.read_bytes()).hexdigest() == digest

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from entrypoint.openvino import convert as module
 from entrypoint.openvino.convert import convert, converter_environment, find_converter
 from entrypoint.openvino.weights import Weights, choose_weights
 from entrypoint.store.model import Model
+from entrypoint.store.writing import room
 
 CONVERTS = """
 echo "$@" >> "$LOG"
@@ -126,9 +126,8 @@ class TestFailing:
     def test_no_room(
         self, tmp_path: Path, model: Model, weights: Weights, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        usage = namedtuple("usage", "free")
-        monkeypatch.setattr("shutil.disk_usage", lambda _: usage(10))
-        with pytest.raises(StorageError, match="only 10 B are free"):
+        monkeypatch.setattr(room, "free_bytes", lambda folder: 10)
+        with pytest.raises(StorageError, match="only 10 are free"):
             convert(model, weights, scripted(tmp_path, CONVERTS), environment(tmp_path), False)
 
 

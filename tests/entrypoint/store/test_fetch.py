@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import resource
-import shutil
 import subprocess
 import sys
 import threading
-from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from entrypoint.store.fetch import fetch_model
 from entrypoint.store.model import Model, Request
 from entrypoint.store.progress import Progress, ignore_progress
 from entrypoint.store.search.find import find_model
+from entrypoint.store.writing import room
 from tests.support.models import (
     COMMIT,
     COMPRESSIONS,
@@ -301,11 +300,10 @@ class TestStorage:
     ) -> None:
         request = self.request(tmp_path)
         model = find_model(request)
-        usage = namedtuple("usage", "free")
-        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(free=model.bytes - 1))
-        with pytest.raises(StorageError, match=f"It needs {model.bytes} bytes") as caught:
+        monkeypatch.setattr(room, "free_bytes", lambda folder: model.bytes - 1)
+        expected = f"{model.bytes} bytes are needed and only {model.bytes - 1} are free"
+        with pytest.raises(StorageError, match=expected) as caught:
             fetch_model(model, request, unreachable)
-        assert f"only {model.bytes - 1} bytes are free" in caught.value.message
         assert caught.value.variable == "XDG_CACHE_HOME"
         assert "TMPDIR" in (caught.value.hint or "")
 

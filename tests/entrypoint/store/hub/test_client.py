@@ -615,7 +615,7 @@ class TestMachine:
         hub.listed[SHARD] = {"lfs": {"oid": "0" * 64, "size": size, "pointerSize": 1}}
         error = failure(StorageError, an_order(tmp_path))
         assert "too little room" in error.message
-        assert f"{size + TOTAL - len(FILES[SHARD]):,} bytes are missing" in error.message
+        assert f"{size + TOTAL - len(FILES[SHARD]):,} bytes are needed" in error.message
         assert hub.downloaded == set()
 
     @pytest.mark.parametrize("reads", ["sys.stdin.readline()", "pass"])

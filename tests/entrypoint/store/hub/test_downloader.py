@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from entrypoint.store.hub.client import COMMAND
-from entrypoint.store.hub.downloader import NoRoom, NoSuchFormat, failure
+from entrypoint.store.hub.downloader import NoSuchFormat, failure
 from entrypoint.store.hub.messages import Job
 from entrypoint.store.hub.transfer import Damaged
+from entrypoint.store.writing.room import NoRoom
 from tests.support.hub_stand_in import Hub, serve_hub
 from tests.support.models import FALCON, model_files
 
@@ -23,7 +25,7 @@ from tests.support.models import FALCON, model_files
         (OSError(errno.ENOSPC, "No space left on device"), "storage"),
         (LocalEntryNotFoundError("no connection"), "storage"),
         (RuntimeError("timed out"), "unreachable"),
-        (NoRoom(), "room"),
+        (NoRoom(Path("/"), 2, 1), "room"),
         (Damaged(), "damaged"),
         (ValueError(), "nonsense"),
         (KeyError("sha"), "nonsense"),

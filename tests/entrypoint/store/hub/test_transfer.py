@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,12 +14,11 @@ from entrypoint.store.hub import transfer as module
 from entrypoint.store.hub.transfer import (
     TRIES,
     Damaged,
-    Stopped,
     Transfer,
     fetch_blob,
-    locked,
     partial_path,
 )
+from entrypoint.store.threads import Stop, Stopped
 from tests.support.hub_stand_in import Fault, Hub, git_blob, serve_hub
 from tests.support.models import COMMIT, sha256
 
@@ -37,21 +33,18 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield hub
 
 
-class Waits(threading.Event):
-    """Never set, and counts the seconds that are waited for it."""
+class Waits(Stop):
+    """Never set. Records the seconds instead of sleeping."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.seconds: list[float | None] = []
+        self.seconds: list[float] = []
 
-    def wait(self, timeout: float | None = None) -> bool:
-        self.seconds.append(timeout)
-        return False
+    def sleep(self, seconds: float) -> None:
+        self.seconds.append(seconds)
 
 
-def fetch(
-    hub: Hub, path: Path, transfer: Transfer, stopped: threading.Event | None = None
-) -> list[str]:
+def fetch(hub: Hub, path: Path, transfer: Transfer, stopped: Stop | None = None) -> list[str]:
     """Fetch a file; what was told."""
     told: list[str] = []
     url = f"{hub.address}/{hub.name}/resolve/{COMMIT}/{transfer.name}"
@@ -177,45 +170,7 @@ class TestRefused:
         assert partial_path(tmp_path / "blob").stat().st_size == 0
 
     def test_another_file_failed(self, tmp_path: Path, hub: Hub) -> None:
-        stopped = threading.Event()
+        stopped = Stop()
         stopped.set()
         with pytest.raises(Stopped):
             fetch(hub, tmp_path / "blob", large(), stopped)
-
-
-class TestLock:
-    def test_a_second_one_waits(self, tmp_path: Path) -> None:
-        waited: list[int] = []
-        path = tmp_path / ".locks" / "a.lock"
-
-        def wait() -> None:
-            waited.append(1)
-            if len(waited) == 3:
-                raise Stopped
-
-        with locked(path, wait):
-            assert waited == []
-            with pytest.raises(Stopped), locked(path, wait):
-                raise AssertionError("it has the lock")
-        with locked(path, wait):
-            pass
-        assert len(waited) == 3
-
-    @pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS])
-    def test_a_file_system_without_locks(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
-    ) -> None:
-        def refuse(file: object, operation: int) -> None:
-            raise OSError(code, "no locks")
-
-        monkeypatch.setattr(fcntl, "flock", refuse)
-        with locked(tmp_path / "a.lock", lambda: None):
-            pass
-
-    def test_another_failure_is_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def refuse(file: object, operation: int) -> None:
-            raise OSError(errno.EIO, "broken")
-
-        monkeypatch.setattr(fcntl, "flock", refuse)
-        with pytest.raises(OSError, match="broken"), locked(tmp_path / "a.lock", lambda: None):
-            pass

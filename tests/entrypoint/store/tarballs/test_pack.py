@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -27,7 +26,8 @@ from entrypoint.store.tarballs.source import find_source
 from entrypoint.store.tarballs.tarball import find_tarballs
 from entrypoint.store.tarballs.tree import read_tree
 from entrypoint.store.tarballs.unpack import unpack
-from entrypoint.store.writing.whole_file import partial_file
+from entrypoint.store.writing import room
+from entrypoint.store.writing.publish import partial_path
 from tests.support.hub_cache import contents_of, extract, write_hub_snapshot
 from tests.support.hub_stand_in import blob_id
 from tests.support.models import (
@@ -141,10 +141,7 @@ class TestUncompressed:
         assert unpacked.stdout == plain.path.read_bytes()
 
     def test_no_room(self, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        class Usage:
-            free = 1000
-
-        monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage)
+        monkeypatch.setattr(room, "free_bytes", lambda folder: 1000)
         with pytest.raises(StorageError, match="only 1,000 are free"):
             packed(cache, tmp_path / "a.tar")
         assert os.listdir(tmp_path) == ["cache"]
@@ -290,7 +287,7 @@ def test_killed_at_any_moment_there_is_no_tarball_or_the_whole(
     for _ in range(8):
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as run:
             deadline = time.monotonic() + 30
-            while not partial_file(target).exists() and run.poll() is None:
+            while not partial_path(target).exists() and run.poll() is None:
                 assert time.monotonic() < deadline
                 time.sleep(0.001)
             time.sleep(moments.uniform(0, 0.06))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 
@@ -10,12 +9,11 @@ import pytest
 
 from entrypoint.store.tarballs.tarball import (
     find_tarballs,
-    locked,
-    partial_target,
-    remove_leftovers,
     stem,
     unpack_target,
 )
+from entrypoint.store.writing.lock import lock_path
+from entrypoint.store.writing.publish import partial_path
 from tests.support.models import FALCON
 
 
@@ -73,41 +71,6 @@ class TestUnpackTarget:
         archive = tmp_path / ("x" * 240 + ".tar")
         archive.touch()
         target = unpack_target(tmp_path, archive, FALCON)
-        with locked(target):
-            partial_target(target).mkdir()
-
-
-class TestLeftovers:
-    def test_those_of_dead_runs_are_removed(self, tmp_path: Path) -> None:
-        target = tmp_path / "models" / "falcon-1"
-        with locked(target):
-            for name in (".falcon-1.7.partial", ".falcon-1.1234567.partial", ".b-2.7.partial"):
-                (target.parent / name / "blobs").mkdir(parents=True)
-            remove_leftovers(target)
-        assert not list(target.parent.glob(".*.partial"))
-
-    def test_those_of_a_living_run_are_not(self, tmp_path: Path) -> None:
-        target = tmp_path / "models" / "falcon-1"
-        other = tmp_path / "models" / "b-2"
-        with locked(target), locked(other):
-            partial_target(other).mkdir()
-            remove_leftovers(target)
-            assert partial_target(other).is_dir()
-
-    def test_whole_models_are_not(self, tmp_path: Path) -> None:
-        target = tmp_path / "models" / "falcon-1"
-        whole = tmp_path / "models" / "b-2"
-        whole.mkdir(parents=True)
-        with locked(target):
-            remove_leftovers(target)
-        assert whole.is_dir()
-
-
-def test_the_lock_is_held_inside_and_free_after(tmp_path: Path) -> None:
-    target = tmp_path / "models" / "falcon-1"
-    with locked(target):
-        file = (target.parent / ".falcon-1.lock").open("a")
-        with pytest.raises(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        target.parent.mkdir()
+        partial_path(target).touch()
+        lock_path(target).touch()

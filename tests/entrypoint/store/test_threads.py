@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from entrypoint.store.writing.threads import Stop, in_threads, processors
+from entrypoint.store.threads import Stop, in_threads, processors
 
 
 def test_results_are_in_the_order_of_the_items() -> None:

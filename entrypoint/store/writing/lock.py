@@ -1,0 +1,79 @@
+"""Locks between processes, also of different containers that share a volume."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SECONDS_BETWEEN_TRIES = 0.1
+NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""Errors of a file system that has no locks."""
+MODE = 0o666  # before the umask
+
+
+def lock_path(target: Path) -> Path:
+    """Return the lock file of a target that is not itself a file that can be locked."""
+    return target.with_name(f".{target.name}.lock")
+
+
+@contextmanager
+def locked(
+    path: Path,
+    *,
+    on_wait: Callable[[], None] = lambda: None,
+    pause: Callable[[float], None] = time.sleep,
+    optional: bool = False,
+) -> Iterator[int]:
+    """Hold the exclusive lock of a file, which is created if it is missing.
+
+    The kernel releases the lock when the process ends, even if it is killed.
+
+    Args:
+        path: The file. A symbolic link in its place is not followed.
+        on_wait: Called once if another process holds the lock. It may raise, to give up.
+        pause: Called with the seconds between two tries. It may raise too.
+        optional: Whether to continue without a lock if the file system has none.
+
+    Yields:
+        The file's descriptor, open for reading and writing.
+
+    Raises:
+        OSError: The file cannot be opened or locked.
+    """
+    waiting = False
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
+        try:
+            if not _try_lock(descriptor, optional=optional):
+                if not waiting:
+                    on_wait()
+                waiting = True
+                pause(SECONDS_BETWEEN_TRIES)
+            elif _is_at(descriptor, path):  # else its last holder renamed or removed it
+                yield descriptor
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _try_lock(descriptor: int, *, optional: bool) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if not (optional and error.errno in NO_LOCKS):
+            raise
+    return True
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

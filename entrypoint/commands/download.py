@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from entrypoint.commands.arguments import Commands
-    from entrypoint.settings import Settings
+    from entrypoint.planning.asked import Asked
     from entrypoint.store.hub.client import Fetched, Order
 
 EPILOG = """\
@@ -95,10 +95,10 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Download, and print where the model is."""
     from entrypoint.commands.bars import ProgressBar
-    from entrypoint.settings import read_settings
+    from entrypoint.planning.asked import read_asked
     from entrypoint.store.hub.client import fetch
 
-    order = _order(arguments, read_settings(environ), environ)
+    order = _order(arguments, read_asked(environ))
     tarball = _tarball(arguments, order)
     if arguments.dry_run:
         fetched = fetch(order, dry_run=True)
@@ -145,20 +145,18 @@ def _pack(fetched: Fetched, tarball: Path) -> None:
         pack_model(source, tarball, threads=processors(), on_progress=bar)
 
 
-def _order(arguments: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> Order:
-    """What the command line and the environment say to download."""
+def _order(arguments: argparse.Namespace, asked: Asked) -> Order:
+    """What the command line and the environment ask to download."""
     from pathlib import Path
 
     from entrypoint.errors import SettingError, UsageError
-    from entrypoint.planning.plan import chosen_model
     from entrypoint.settings import cache_roots
     from entrypoint.store.hub.client import Order, writable_root
     from entrypoint.store.search.find import check_repository_id
 
-    named, revision = chosen_model(settings)
-    model_id = arguments.model_id or named
-    if model_id != named:
-        revision = None  # it is another model's
+    settings = asked.settings
+    model_id = arguments.model_id or asked.model_id
+    revision = asked.revision if model_id == asked.model_id else None
     if model_id is None:
         raise UsageError(
             "Which model is not said.",
@@ -167,12 +165,12 @@ def _order(arguments: argparse.Namespace, settings: Settings, environ: Mapping[s
     check_repository_id(model_id)
     if settings.hf_hub_offline:
         raise SettingError(
-            f"HF_HUB_OFFLINE={environ.get('HF_HUB_OFFLINE')} forbids to ask the hub, which "
+            f"HF_HUB_OFFLINE={asked.environ.get('HF_HUB_OFFLINE')} forbids to ask the hub, which "
             "download does.",
             variable="HF_HUB_OFFLINE",
             hint=f"Allow it here: HF_HUB_OFFLINE=0 inference-server download {model_id}",
         )
-    roots = cache_roots(settings, environ)
+    roots = cache_roots(settings, asked.environ)
     if arguments.cache_dir:
         roots = (Path(arguments.cache_dir).expanduser().absolute(),)
     return Order(
@@ -180,7 +178,7 @@ def _order(arguments: argparse.Namespace, settings: Settings, environ: Mapping[s
         revision=arguments.revision or revision,
         token=settings.hf_token.get_secret_value() if settings.hf_token else None,
         root=writable_root(roots, make=not arguments.dry_run, option="--cache-dir, "),
-        endpoint=environ.get("HF_ENDPOINT") or None,
+        endpoint=settings.hf_endpoint,
         include=tuple(arguments.include),
         exclude=tuple(arguments.exclude),
         format=arguments.format,

@@ -23,10 +23,9 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Print the answer."""
-    from entrypoint.planning.plan import chosen_listen
-    from entrypoint.settings import read_settings
+    from entrypoint.planning.asked import read_asked
     from entrypoint.status.health import ask_health
 
-    healthy, answer = ask_health(chosen_listen(read_settings(environ)))
+    healthy, answer = ask_health(read_asked(environ).listen)
     print(answer)
     return 0 if healthy else 1

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -96,24 +95,22 @@ def _supervisor(environ: Mapping[str, str], writer: LogWriter) -> Supervisor:
     """
     import logging
 
-    from entrypoint.launch import draft, prepare_launch
+    from entrypoint.launch import prepare_launch, read_inputs
     from entrypoint.planning.access import fixed_keys
-    from entrypoint.planning.plan import LaunchPlan, chosen_listen, read_arguments
+    from entrypoint.planning.plan import LaunchPlan
     from entrypoint.shared.keys import Keys
     from entrypoint.status.listener import open_listener
     from entrypoint.status.server import Guard
     from entrypoint.supervision.supervisor import Progress, Supervisor
 
-    drafted = draft(environ)
-    settings = drafted.settings
-    listen = chosen_listen(settings)
-    file = environ.get("API_KEY_FILE")
-    fixed = fixed_keys(settings, read_arguments(settings.arg))
-    guard = Guard(Keys(fixed, Path(file) if file else None), settings.metrics_public)
-    listener = open_listener(listen)
+    inputs = read_inputs(environ)
+    asked = inputs.asked
+    settings = asked.settings
+    guard = Guard(Keys(fixed_keys(asked), asked.api_key_file), settings.metrics_public)
+    listener = open_listener(asked.listen)
 
     def prepare(progress: Progress) -> LaunchPlan:
-        plan = prepare_launch(drafted, progress.enter, progress.bytes, progress.planned)
+        plan = prepare_launch(inputs, progress.enter, progress.bytes, progress.planned)
         log = logging.getLogger("inference-server")
         for note in plan.notes:
             log.log(logging.WARNING if note.level == "warning" else logging.INFO, note.message)
@@ -121,11 +118,11 @@ def _supervisor(environ: Mapping[str, str], writer: LogWriter) -> Supervisor:
         return plan
 
     return Supervisor(
-        listen,
+        asked.listen,
         listener,
         prepare,
         environ,
-        drafted.request.scratch,
+        inputs.request.scratch,
         writer,
         as_json=settings.log_format == "json",
         start_timeout=settings.start_timeout,

@@ -78,6 +78,16 @@ class Parsed:
     arguments: tuple[Argument, ...]
     notes: tuple[Note, ...]
 
+    @property
+    def given(self) -> dict[str, Argument]:
+        """The options that are set, by ``--name``."""
+        return {a.option.name: a for a in self.arguments if a.words}
+
+    def value(self, name: str) -> str | None:
+        """Return an option's value, the last one if it repeats; None if it is not set."""
+        values = [a.value for a in self.arguments if a.option.name == name]
+        return values[-1] if values else None
+
 
 def split(text: str) -> list[str]:
     """Split a text into words as a POSIX shell does, without expanding anything.

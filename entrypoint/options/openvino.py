@@ -10,10 +10,7 @@ from collections.abc import Iterator
 
 from entrypoint.errors import SettingError
 from entrypoint.note import Note
-from entrypoint.options.arguments import Argument, parse, split
-from entrypoint.options.catalogue import load_catalogue
-from entrypoint.planning.shards import Cut
-from entrypoint.settings import Settings
+from entrypoint.options.arguments import Argument
 
 FRONT_END = ("General", "Frontend", "LoggingConfig", "StructuredOutputsConfig")
 """vLLM's groups of options that are its front end's."""
@@ -93,8 +90,8 @@ REFUSED: dict[str, tuple[str, frozenset[str]]] = {
 """Options that would change the answers if they were ignored: why not, and harmless values."""
 
 
-def check_options(settings: Settings) -> tuple[Note, ...]:
-    """Check what is asked of the engine against what OpenVINO can do.
+def check_options(arguments: tuple[Argument, ...]) -> tuple[Note, ...]:
+    """Check the options in ARG against what OpenVINO's engine supports.
 
     Returns:
         A note for each option that has no effect.
@@ -102,7 +99,6 @@ def check_options(settings: Settings) -> tuple[Note, ...]:
     Raises:
         SettingError: One would have to have an effect.
     """
-    arguments = parse(split(settings.arg), load_catalogue()).arguments
     for argument in arguments:
         reason, harmless = REFUSED.get(argument.option.name, ("", frozenset()))
         if reason and argument.value not in harmless:
@@ -124,20 +120,4 @@ def _notes(arguments: tuple[Argument, ...]) -> Iterator[Note]:
             "warning",
             "ARG",
             f"ARG's {name} is for vLLM's own engine and has no effect with OpenVINO.",
-        )
-
-
-def check_one_rank(cut: Cut) -> None:
-    """Check that the model is not to be cut.
-
-    Raises:
-        SettingError: It is: there is no tensor, pipeline or data parallelism.
-    """
-    if cut.ranks > 1:
-        raise SettingError(
-            f"{cut.spelled}: OpenVINO's engine runs on one device and offers no tensor, pipeline "
-            "or data parallelism.",
-            variable=cut.variable,
-            hint="Leave it out. vLLM's own engine has it: ACCELERATOR=cpu, or the cuda, rocm or "
-            "hpu image.",
         )

@@ -1,54 +1,52 @@
-"""A launch plan on OpenVINO."""
+"""What a launch plan on OpenVINO checks and notes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator
 
+from entrypoint.errors import SettingError
 from entrypoint.hardware.hardware import Kind
 from entrypoint.note import Note
 from entrypoint.openvino.weights import Weights
-from entrypoint.planning.plan import LaunchPlan, PlannedOption
-from entrypoint.settings import Settings, origin, variables
-from entrypoint.shared.handover import OPENVINO_MODEL_VARIABLE
+from entrypoint.planning.asked import Asked
+from entrypoint.planning.parallel import ParallelSizes
+from entrypoint.settings import Settings
 
 FIELDS = tuple(name for name in Settings.model_fields if name.startswith("openvino_"))
-"""The settings that are OpenVINO's."""
+"""OpenVINO's settings."""
 
 
-def idle_notes(settings: Settings, environ: Mapping[str, str], kind: Kind) -> tuple[Note, ...]:
-    """Return a note for each of OpenVINO's variables that is set where vLLM's own engine serves."""
-    given = (origin(field, environ) for field in FIELDS if field in settings.model_fields_set)
-    return tuple(
-        Note("info", name, f"{name} is for OpenVINO, and has no effect on {kind}.")
-        for name in given
-        if name is not None
-    )
+def check_one_rank(sizes: ParallelSizes) -> None:
+    """Check that the model runs as one rank.
 
-
-def on_openvino(plan: LaunchPlan, weights: Weights, quantized: bool) -> LaunchPlan:
-    """Return the plan with the OpenVINO model that the engine loads.
-
-    Args:
-        plan: The launch so far.
-        weights: The model.
-        quantized: Whether int8 weights are asked for.
+    Raises:
+        SettingError: The user asked for more. OpenVINO's engine has no tensor, pipeline or data
+            parallelism.
     """
-    path = str(weights.path)
-    notes = plan.notes
-    if quantized and weights.format is None:
-        name = variables("openvino_enable_quantized_weights")[0]
-        text = f"{name} has no effect: the model is OpenVINO's already, and served as it is."
-        notes += (Note("warning", name, text),)
+    if sizes.ranks > 1:
+        raise SettingError(
+            f"{sizes.spelled}: OpenVINO's engine runs on one device and does not support tensor, "
+            "pipeline or data parallelism.",
+            variable=sizes.variable,
+            hint="Remove it. vLLM's own engine supports it: set ACCELERATOR=cpu, or use the cuda, "
+            "rocm or hpu image.",
+        )
+
+
+def openvino_notes(asked: Asked, weights: Weights) -> Iterator[Note]:
+    """Yield notes about the OpenVINO model that is served."""
+    if asked.settings.openvino_enable_quantized_weights and weights.format is None:
+        name = asked.variable("openvino_enable_quantized_weights")
+        text = f"{name} has no effect: the model is already in OpenVINO's format."
+        yield Note("warning", name, text)
     if not weights.whole:
-        text = f"The model is converted to OpenVINO once, with {weights.format} weights: {path}."
-        notes += (Note("info", None, text),)
-    return replace(
-        plan,
-        env={**plan.env, OPENVINO_MODEL_VARIABLE: path},
-        options=(
-            *plan.options,
-            PlannedOption(OPENVINO_MODEL_VARIABLE, path, "accelerator", None),
-        ),
-        notes=notes,
-    )
+        text = f"The model is converted to OpenVINO once, with {weights.format} weights, at "
+        yield Note("info", None, f"{text}{weights.path}.")
+
+
+def unused_openvino_notes(asked: Asked, kind: Kind) -> Iterator[Note]:
+    """Yield a note for each of OpenVINO's variables that is set for another accelerator."""
+    for field in FIELDS:
+        if field in asked.settings.model_fields_set:
+            name = asked.variable(field)
+            yield Note("info", name, f"{name} is for OpenVINO and has no effect on {kind}.")

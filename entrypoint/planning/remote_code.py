@@ -11,19 +11,16 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from entrypoint.errors import RefusedCode
 from entrypoint.note import Level, Note
-from entrypoint.planning.plan import LaunchPlan, PlannedOption
-from entrypoint.shared.handover import CODE_VARIABLE
 from entrypoint.store.model import Model
 
 CONFIGURATIONS = "*config*.json"
 """``config.json``, and those of the tokenizer and the processors."""
-SWITCHES = {"--trust-remote-code": True, "--no-trust-remote-code": False}
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _RELATIVE_IMPORT = re.compile(r"^\s*(?:import\s+\.(\S+)\s*$|from\s+\.(\S+)\s+import)", re.MULTILINE)
 """Which files transformers takes along with a module (``get_relative_imports``)."""
@@ -130,41 +127,44 @@ def _words(value: Any) -> Iterator[str]:
             yield from _words(each)
 
 
-def is_trusted(argv: tuple[str, ...]) -> bool:
-    """Whether a command line lets the model's code run; the last word on it counts."""
-    return next((SWITCHES[word] for word in reversed(argv) if word in SWITCHES), False)
-
-
-def guard(plan: LaunchPlan, tokenizer: Path | None, signed: bool) -> LaunchPlan:
-    """Return the plan of a model on the disk with what it says about code, and where that may lie.
+def read_codes(model: Model, tokenizer: Path | None) -> dict[Path, Code]:
+    """Read the code of a model on the disk, and of a tokenizer that is not the model's own.
 
     Args:
-        plan: The launch so far.
-        tokenizer: The directory of a tokenizer that is not the model's own.
-        signed: Whether the model's signature is checked.
+        model: The model.
+        tokenizer: The directory of the tokenizer, if it has one of its own.
+
+    Returns:
+        ``{directory: its code}``, the model's first.
+    """
+    assert model.path is not None
+    places = [model.path, *([tokenizer] if tokenizer else [])]
+    return {place: read_code(place) for place in places}
+
+
+def check_code(codes: Mapping[Path, Code]) -> None:
+    """Check that code which may run is in the model's own directories.
 
     Raises:
-        RefusedCode: Code may run, and a configuration names some that is not beside it.
+        RefusedCode: A configuration names code elsewhere.
     """
-    assert plan.model.path is not None
-    places = [plan.model.path, *([tokenizer] if tokenizer else [])]
-    codes = {place: read_code(place) for place in places}
-    trusted = is_trusted(plan.argv)
-    if trusted:
-        for place, code in codes.items():
-            foreign = [reference for reference in code.references if reference.foreign]
-            if foreign:
-                raise RefusedCode(place, [(f.configuration, f.purpose, f.name) for f in foreign])
-    allowed = json.dumps([str(place) for place in places] if trusted else [])
-    return replace(
-        plan,
-        env={**plan.env, CODE_VARIABLE: allowed},
-        options=(*plan.options, PlannedOption(CODE_VARIABLE, allowed, "default", None)),
-        notes=(*plan.notes, *_notes(plan.model, codes, trusted, signed)),
-    )
+    for place, code in codes.items():
+        foreign = [reference for reference in code.references if reference.foreign]
+        if foreign:
+            raise RefusedCode(place, [(f.configuration, f.purpose, f.name) for f in foreign])
 
 
-def _notes(model: Model, codes: Mapping[Path, Code], trusted: bool, signed: bool) -> Iterator[Note]:
+def code_notes(
+    model: Model, codes: Mapping[Path, Code], trusted: bool, signed: bool
+) -> Iterator[Note]:
+    """Yield which code will run, which will not, and whether its origin is certain.
+
+    Args:
+        model: What is served.
+        codes: Its code, by directory.
+        trusted: Whether code may run.
+        signed: Whether the model's signature is checked.
+    """
     if trusted and not signed and not is_pinned(model):
         yield Note("warning", "TRUST_REMOTE_CODE", _unpinned(model))
     for place, code in codes.items():
@@ -172,23 +172,23 @@ def _notes(model: Model, codes: Mapping[Path, Code], trusted: bool, signed: bool
             listed = ", ".join(f"{name} (SHA-256 {digest})" for name, digest in code.files.items())
             text = f"TRUST_REMOTE_CODE is on: code in {place} may run: {listed}."
             if place != model.path:
-                text += " It is not the model's, and is not verified with it."
+                text += " It is not part of the model, and is not verified with it."
             level: Level = "info" if place == model.path else "warning"
             yield Note(level, "TRUST_REMOTE_CODE", text)
         if trusted and code.missing:
-            text = f"Code that is named in {place} is not there: {', '.join(code.missing)}."
+            text = f"The configuration in {place} names missing code: {', '.join(code.missing)}."
             yield Note("warning", "TRUST_REMOTE_CODE", text)
         if not trusted and code.references:
             named = sorted({reference.name for reference in code.references})
             yield Note(
                 "info",
                 "TRUST_REMOTE_CODE",
-                f"{place} names code of its own ({', '.join(named)}), which does not run: "
-                "TRUST_REMOTE_CODE is off. Where vLLM does not know the model by itself, its start "
-                "fails.",
+                f"{place} comes with code ({', '.join(named)}), which does not run because "
+                "TRUST_REMOTE_CODE is off. If vLLM does not support the model itself, it fails "
+                "to start.",
             )
-    if trusted and not any(code.references for code in codes.values()):
-        text = "TRUST_REMOTE_CODE is on, and this model has no code of its own: leave it out."
+    if trusted and codes and not any(code.references for code in codes.values()):
+        text = "TRUST_REMOTE_CODE is on, but this model has no code. Unset TRUST_REMOTE_CODE."
         yield Note("info", "TRUST_REMOTE_CODE", text)
 
 

@@ -1,4 +1,4 @@
-"""How much memory a model's weights and key-value cache want, read from its ``config.json``."""
+"""How much memory a model's weights and key-value cache need, by its ``config.json``."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from collections.abc import Mapping
 from typing import Any
 
 ELEMENT_BYTES = {"float32": 4, "float": 4}
-"""Bytes of one number; two where the type is not here."""
+"""Bytes of one element; two for any other dtype."""
 
 
 def element_bytes(dtype: str) -> int:
-    """Return the bytes of one number of a type, by vLLM's name for it."""
+    """Return the bytes of one element of a dtype, by vLLM's name for it."""
     return ELEMENT_BYTES.get(dtype, 2)
 
 
 def stored_dtype(config: Mapping[str, Any]) -> str:
-    """Return the type in which the weights are stored."""
+    """Return the dtype in which the weights are stored."""
     text = text_config(config)
     return str(text.get("dtype") or text.get("torch_dtype"))
 
 
 def text_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration with that of its language model on top, where it is nested."""
+    """Return a configuration merged with its nested language model's, if it has one."""
     return {**config, **(config.get("text_config") or {})}
 
 
 def sequence_bytes(config: Mapping[str, Any], dtype: str | None = None) -> int | None:
-    """Return the bytes that the keys and values of one sequence of full length take.
+    """Return the bytes of the keys and values of one sequence of full length.
 
-    Two (keys and values) times layers, key-value heads, head size, bytes of an element, and the
-    model's context length: https://arxiv.org/abs/2309.06180, section 3. None where the
-    configuration does not say, as for models without attention.
+    Two (keys and values) times layers, key-value heads, head size, bytes per element, and context
+    length: https://arxiv.org/abs/2309.06180, section 3. None if the configuration lacks one of
+    them, as for models without attention.
 
     Args:
-        config: What ``config.json`` says.
-        dtype: The type of the cached numbers; None for that of the weights.
+        config: The content of ``config.json``.
+        dtype: The dtype of the cache; None for that of the weights.
     """
     text = text_config(config)
     try:

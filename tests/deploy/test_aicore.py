@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from entrypoint.errors import ModelNotFound, RevisionNotFound
-from entrypoint.launch import draft, plan_launch
+from entrypoint.launch import plan_launch, read_inputs
 from entrypoint.planning.plan import LaunchPlan
 from entrypoint.settings import all_variables
 from entrypoint.store.search.find import find_model
@@ -65,8 +65,8 @@ def bindings(name: str) -> dict[str, str]:
 
 def plan_on(gpus: int, environ: dict[str, str]) -> LaunchPlan:
     """Plan on a machine of a resource plan."""
-    drafted = replace(draft(environ), hardware=replace(CUDA, count=gpus))
-    return drafted.plan(find_model(drafted.request))
+    inputs = replace(read_inputs(environ), hardware=replace(CUDA, count=gpus))
+    return inputs.plan(find_model(inputs.request))
 
 
 @pytest.mark.parametrize("name", NAMES)

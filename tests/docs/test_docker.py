@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import pytest
 
 from entrypoint.errors import ModelNotFound
-from entrypoint.launch import draft, plan_launch
+from entrypoint.launch import plan_launch, read_inputs
 from entrypoint.planning.plan import LaunchPlan
 from entrypoint.settings import all_variables, read_settings
 from entrypoint.store.search.find import find_model
@@ -221,5 +221,5 @@ def planned(command: Command, root: Path) -> LaunchPlan:
     assert Path(cache).is_relative_to(root / inside[1:])
     commit = environ.get("REVISION", COMMIT)
     write_snapshot(Path(cache), environ["MODEL_ID"], commit)
-    drafted = replace(draft(environ), hardware=replace(CUDA, count=8))
-    return drafted.plan(find_model(drafted.request))
+    inputs = replace(read_inputs(environ), hardware=replace(CUDA, count=8))
+    return inputs.plan(find_model(inputs.request))

@@ -1,18 +1,13 @@
-"""Settings and models to make defaults for."""
+"""Models to make defaults for."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from entrypoint.settings import Settings, read_settings
 from entrypoint.store.model import Model
 
 GIB = 1 << 30
-
-
-def settings(**variables: str) -> Settings:
-    return read_settings({"MODEL_ID": "Meta/Llama", **variables})
 
 
 def a_model(gib: float = 6, **config: Any) -> Model:

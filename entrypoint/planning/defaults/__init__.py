@@ -1,1 +1,1 @@
-"""What each accelerator wants of vLLM where the user says nothing else."""
+"""What each accelerator needs of vLLM, unless the user sets something else."""

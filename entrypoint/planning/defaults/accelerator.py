@@ -1,20 +1,20 @@
-"""Chooses the defaults of the accelerator that is there."""
+"""Chooses the defaults of the accelerator."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
 from entrypoint.hardware.hardware import Hardware, Kind
+from entrypoint.planning.asked import Asked
 from entrypoint.planning.defaults.cpu import cpu_defaults
 from entrypoint.planning.defaults.cuda import cuda_defaults
 from entrypoint.planning.defaults.defaults import Defaults
 from entrypoint.planning.defaults.hpu import hpu_defaults
 from entrypoint.planning.defaults.openvino import openvino_defaults
 from entrypoint.planning.defaults.rocm import rocm_defaults
-from entrypoint.settings import Settings
 from entrypoint.store.model import Model
 
-DEFAULTS: Mapping[Kind, Callable[[Settings, Model, Hardware, int], Defaults]] = {
+DEFAULTS: Mapping[Kind, Callable[[Asked, Model, Hardware, int], Defaults]] = {
     "cpu": cpu_defaults,
     "cuda": cuda_defaults,
     "hpu": hpu_defaults,
@@ -23,16 +23,14 @@ DEFAULTS: Mapping[Kind, Callable[[Settings, Model, Hardware, int], Defaults]] = 
 }
 
 
-def accelerator_defaults(
-    settings: Settings, model: Model, hardware: Hardware, ranks: int
-) -> Defaults:
+def accelerator_defaults(asked: Asked, model: Model, hardware: Hardware, ranks: int) -> Defaults:
     """Return the defaults of the hardware's kind.
 
     Args:
-        settings: What the environment says.
-        model: What is served.
-        hardware: What it runs on.
+        asked: The variables and ARG.
+        model: The model to serve.
+        hardware: The hardware to run on.
         ranks: Worker processes on this machine.
     """
     make = DEFAULTS.get(hardware.kind)
-    return make(settings, model, hardware, ranks) if make else Defaults()
+    return make(asked, model, hardware, ranks) if make else Defaults()

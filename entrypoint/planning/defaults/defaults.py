@@ -10,7 +10,7 @@ from entrypoint.note import Note
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What an accelerator wants of vLLM; a variable of the user's or an option in ARG wins.
+    """What an accelerator needs of vLLM. A variable or an option in ARG wins over it.
 
     Attributes:
         options: vLLM's options by ``--name``; None for a flag.

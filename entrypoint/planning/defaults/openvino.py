@@ -6,32 +6,33 @@ from entrypoint.errors import MachineError
 from entrypoint.hardware.hardware import Hardware
 from entrypoint.hardware.kinds import KINDS
 from entrypoint.options.openvino import check_options
+from entrypoint.planning.asked import Asked
 from entrypoint.planning.defaults.defaults import Defaults
 from entrypoint.planning.sizing import sequence_bytes
-from entrypoint.settings import Settings
 from entrypoint.store.model import Model
 
 GIB = 1 << 30
 CACHED_SEQUENCES = 64
-"""Sequences of full length that the key-value cache holds, memory permitting. It takes memory only
-as it fills."""
+"""Sequences of full length that the key-value cache holds, memory permitting. It takes memory
+only as it fills."""
 
 
-def openvino_defaults(settings: Settings, model: Model, hardware: Hardware, ranks: int) -> Defaults:
+def openvino_defaults(asked: Asked, model: Model, hardware: Hardware, ranks: int) -> Defaults:
     """Return the device, and the size and type of the key-value cache.
 
     Raises:
-        SettingError: An option is given that this engine cannot follow.
-        MachineError: The device is a GPU, and this machine shows none.
+        SettingError: ARG has an option that this engine does not support.
+        MachineError: The device is a GPU, and none is visible.
     """
-    notes = check_options(settings)
+    settings = asked.settings
+    notes = check_options(asked.arguments.arguments)
     device = settings.openvino_device
     if device != "CPU" and not hardware.devices:
         facts = KINDS["openvino"]
         raise MachineError(
-            f"VLLM_OPENVINO_DEVICE={device}, and this machine shows no {facts.name}.",
+            f"VLLM_OPENVINO_DEVICE={device}, but no {facts.name} is visible.",
             variable="VLLM_OPENVINO_DEVICE",
-            hint=f"{facts.passing} Without one, leave VLLM_OPENVINO_DEVICE out.",
+            hint=f"{facts.passing} Without a GPU, unset VLLM_OPENVINO_DEVICE.",
         )
     space = settings.openvino_kvcache_space
     if space is None:
@@ -48,8 +49,8 @@ def openvino_defaults(settings: Settings, model: Model, hardware: Hardware, rank
 def cache_space(model: Model, hardware: Hardware) -> int:
     """Return the size of the key-value cache in GiB.
 
-    Half of what the weights leave of the memory, and not more than many long requests fill; 0,
-    which lets it grow, where the memory is not known.
+    Half of the memory that the weights leave, up to :data:`CACHED_SEQUENCES`. 0, which lets
+    the cache grow, if the memory is unknown.
     """
     if hardware.memory_bytes is None:
         return 0

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from entrypoint.hardware.hardware import Hardware
 from entrypoint.hardware.visible import SYNONYMS
+from entrypoint.planning.asked import Asked
 from entrypoint.planning.defaults.defaults import Defaults
-from entrypoint.settings import Settings
 from entrypoint.store.model import Model
 
 AITER = frozenset({"gfx942", "gfx950"})
-"""The targets that AMD's kernel library AITER is written for, by vLLM's ``on_mi3xx``."""
+"""The targets that AMD's kernel library AITER supports, by vLLM's ``on_mi3xx``."""
 
 
-def rocm_defaults(settings: Settings, model: Model, hardware: Hardware, ranks: int) -> Defaults:
-    """Return AMD's kernels where they run, and the visible devices under both of their names."""
+def rocm_defaults(asked: Asked, model: Model, hardware: Hardware, ranks: int) -> Defaults:
+    """Return AMD's kernels, if they run here, and the visible devices under both variable names."""
     environment: dict[str, str] = {}
-    mine = settings.library_environment
-    # vLLM reads the one, HIP the other
-    visible = next((mine[name] for name in SYNONYMS if mine.get(name)), None)
+    users = asked.settings.library_environment
+    # vLLM reads one, HIP the other
+    visible = next((users[name] for name in SYNONYMS if users.get(name)), None)
     if visible is not None:
         environment |= dict.fromkeys(SYNONYMS, visible)
     if hardware.devices and all(device.architecture in AITER for device in hardware.devices):

@@ -8,11 +8,9 @@ from entrypoint.options.openvino import (
     FRONT_END,
     REFUSED,
     UNDERSTOOD,
-    check_one_rank,
     check_options,
 )
-from entrypoint.planning.shards import Cut
-from entrypoint.settings import read_settings
+from tests.support.samples import asked
 
 
 class TestRefused:
@@ -29,7 +27,7 @@ class TestRefused:
     )
     def test_what_would_change_the_answers(self, arg: str) -> None:
         with pytest.raises(SettingError, match=arg.split()[0]) as raised:
-            check_options(read_settings({"ARG": arg}))
+            check_options(asked(ARG=arg).arguments.arguments)
         assert raised.value.variable == "ARG"
         assert "ACCELERATOR=cpu" in (raised.value.hint or "")
 
@@ -37,13 +35,13 @@ class TestRefused:
         "arg", ["--kv-cache-dtype auto", "--scheduling-policy fcfs", "--api-server-count 1"]
     )
     def test_not_where_it_is_the_default(self, arg: str) -> None:
-        assert check_options(read_settings({"ARG": arg})) == ()
+        assert check_options(asked(ARG=arg).arguments.arguments) == ()
 
 
 class TestNotes:
     @pytest.mark.parametrize("arg", ["--enforce-eager", "--block-size 16", "--seed 3"])
     def test_what_has_no_effect(self, arg: str) -> None:
-        (note,) = check_options(read_settings({"ARG": arg}))
+        (note,) = check_options(asked(ARG=arg).arguments.arguments)
         assert arg.split()[0] in note.message
         assert note.level == "warning"
 
@@ -57,7 +55,7 @@ class TestNotes:
         ],
     )
     def test_nothing_of_what_works(self, arg: str) -> None:
-        assert check_options(read_settings({"ARG": arg})) == ()
+        assert check_options(asked(ARG=arg).arguments.arguments) == ()
 
 
 def test_every_option_named_here_is_vllms() -> None:
@@ -65,10 +63,3 @@ def test_every_option_named_here_is_vllms() -> None:
     assert set(REFUSED) | UNDERSTOOD <= set(known)
     assert set(FRONT_END) <= set(known.values())
     assert not set(REFUSED) & UNDERSTOOD
-
-
-def test_one_rank() -> None:
-    check_one_rank(Cut(1, 1, "NUM_SHARD", ""))
-    with pytest.raises(SettingError, match=r"NUM_SHARD=2.*no tensor") as raised:
-        check_one_rank(Cut(2, 2, "NUM_SHARD", "NUM_SHARD=2"))
-    assert raised.value.variable == "NUM_SHARD"

@@ -1,23 +1,16 @@
-"""Keys, modes that ask for none, and doors that are open to all."""
+"""API keys, modes that ignore them, and routes that are open to everyone."""
 
 from pathlib import Path
 
 import pytest
 
 from entrypoint.errors import SettingError
-from entrypoint.options.arguments import Parsed
-from entrypoint.planning.access import access_notes, check_guarded, fixed_keys, wants_keys
-from entrypoint.planning.plan import read_arguments
-from entrypoint.settings import Settings, read_settings
-
-
-def read(**variables: str) -> tuple[Settings, Parsed]:
-    settings = read_settings(variables)
-    return settings, read_arguments(settings.arg)
+from entrypoint.planning.access import access_notes, check_access, fixed_keys, requires_keys
+from tests.support.samples import asked
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> str:
+def key_file(tmp_path: Path) -> str:
     (tmp_path / "keys").write_text("from-the-file\n")
     return str(tmp_path / "keys")
 
@@ -36,15 +29,17 @@ class TestKeys:
             ({"ARG": "--api-key a", "API_KEY": "one"}, ("a",)),
         ],
     )
-    def test_where_they_come_from(self, variables: dict[str, str], keys: tuple[str, ...]) -> None:
-        assert fixed_keys(*read(**variables)) == keys
-        assert wants_keys(*read(**variables)) == bool(keys)
+    def test_arg_wins_over_api_key_over_vllms_own(
+        self, variables: dict[str, str], keys: tuple[str, ...]
+    ) -> None:
+        assert fixed_keys(asked(**variables)) == keys
+        assert requires_keys(asked(**variables)) == bool(keys)
 
-    def test_a_file_is_enough(self, file: str) -> None:
-        assert wants_keys(*read(API_KEY_FILE=file))
+    def test_a_file_of_keys_is_enough(self, key_file: str) -> None:
+        assert requires_keys(asked(API_KEY_FILE=key_file))
 
 
-class TestGuarded:
+class TestModes:
     @pytest.mark.parametrize(
         ("variables", "variable"),
         [
@@ -52,17 +47,17 @@ class TestGuarded:
             ({"VLLM_USE_RUST_FRONTEND": "1"}, "VLLM_USE_RUST_FRONTEND"),
         ],
     )
-    def test_modes_that_ask_for_no_key(
-        self, variables: dict[str, str], variable: str, file: str
+    def test_modes_that_check_no_key_are_refused_with_keys(
+        self, variables: dict[str, str], variable: str, key_file: str
     ) -> None:
-        check_guarded(*read(**variables))
-        for keys in ({"API_KEY": "one"}, {"API_KEY_FILE": file}, {"VLLM_API_KEY": "own"}):
+        check_access(asked(**variables))
+        for keys in ({"API_KEY": "one"}, {"API_KEY_FILE": key_file}, {"VLLM_API_KEY": "own"}):
             with pytest.raises(SettingError) as raised:
-                check_guarded(*read(**variables, **keys))
+                check_access(asked(**variables, **keys))
             assert raised.value.variable == variable
 
-    def test_what_is_off_is_no_mode(self) -> None:
-        check_guarded(*read(API_KEY="one", VLLM_USE_RUST_FRONTEND="0", ARG="--max-model-len 8"))
+    def test_a_mode_that_is_off_is_not_refused(self) -> None:
+        check_access(asked(API_KEY="one", VLLM_USE_RUST_FRONTEND="0", ARG="--max-model-len 8"))
 
 
 class TestNotes:
@@ -93,7 +88,9 @@ class TestNotes:
             ({"VLLM_SERVER_DEV_MODE": "0"}, []),
         ],
     )
-    def test_each(self, variables: dict[str, str], noted: list[str]) -> None:
-        notes = list(access_notes(*read(**variables)))
+    def test_open_and_closed_routes_are_noted(
+        self, variables: dict[str, str], noted: list[str]
+    ) -> None:
+        notes = list(access_notes(asked(**variables)))
         assert [note.variable for note in notes] == noted
         assert all(note.level == "warning" for note in notes)

@@ -1,37 +1,47 @@
+"""What a plan on OpenVINO checks and notes."""
+
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from entrypoint.errors import SettingError
 from entrypoint.openvino.weights import MODEL_FILES, Weights
-from entrypoint.planning.listen import Listen
-from entrypoint.planning.openvino import idle_notes, on_openvino
-from entrypoint.settings import read_settings
-from entrypoint.shared.handover import OPENVINO_MODEL_VARIABLE
-from tests.support.samples import a_plan
+from entrypoint.planning.openvino import check_one_rank, openvino_notes, unused_openvino_notes
+from entrypoint.planning.parallel import ParallelSizes
+from tests.support.samples import asked
 
 
-def test_a_model_that_is_still_to_be_converted(tmp_path: Path) -> None:
-    plan = on_openvino(a_plan(Listen("127.0.0.1", 8000)), Weights(tmp_path, "int8"), True)
-    assert plan.env == {OPENVINO_MODEL_VARIABLE: str(tmp_path)}
-    assert [option.option for option in plan.options] == [OPENVINO_MODEL_VARIABLE]
-    assert "int8" in plan.notes[0].message
-
-
-def test_one_that_is_converted(tmp_path: Path) -> None:
+def converted(directory: Path) -> Path:
     for name in MODEL_FILES:
-        (tmp_path / name).write_text("x")
-    plan = on_openvino(a_plan(Listen("127.0.0.1", 8000)), Weights(tmp_path, "fp16"), False)
-    assert plan.notes == ()
+        (directory / name).write_text("x")
+    return directory
 
 
-def test_int8_of_a_model_that_is_openvinos_already(tmp_path: Path) -> None:
-    for name in MODEL_FILES:
-        (tmp_path / name).write_text("x")
-    plan = on_openvino(a_plan(Listen("127.0.0.1", 8000)), Weights(tmp_path, None), True)
-    assert [note.variable for note in plan.notes] == ["VLLM_OPENVINO_ENABLE_QUANTIZED_WEIGHTS"]
+def test_a_conversion_to_come_is_noted(tmp_path: Path) -> None:
+    (note,) = openvino_notes(asked(), Weights(tmp_path, "int8"))
+    assert "int8" in note.message
 
 
-def test_variables_that_mean_nothing_on_another_engine() -> None:
-    environ = {"VLLM_OPENVINO_CPU_KV_CACHE_PRECISION": "u8", "VLLM_OPENVINO_DEVICE": ""}
-    (note,) = idle_notes(read_settings(environ), environ, "cpu")
+def test_a_converted_model_needs_no_note(tmp_path: Path) -> None:
+    assert not list(openvino_notes(asked(), Weights(converted(tmp_path), "fp16")))
+
+
+def test_int8_has_no_effect_on_an_openvino_model(tmp_path: Path) -> None:
+    request = asked(VLLM_OPENVINO_ENABLE_QUANTIZED_WEIGHTS="ON")
+    (note,) = openvino_notes(request, Weights(converted(tmp_path), None))
+    assert note.variable == "VLLM_OPENVINO_ENABLE_QUANTIZED_WEIGHTS"
+
+
+def test_openvinos_variables_are_noted_on_another_engine() -> None:
+    request = asked(VLLM_OPENVINO_CPU_KV_CACHE_PRECISION="u8", VLLM_OPENVINO_DEVICE="")
+    (note,) = unused_openvino_notes(request, "cpu")
     assert note.variable == "VLLM_OPENVINO_CPU_KV_CACHE_PRECISION"
+
+
+def test_more_than_one_rank_is_refused() -> None:
+    check_one_rank(ParallelSizes(1, 1, "NUM_SHARD", ""))
+    with pytest.raises(SettingError, match=r"NUM_SHARD=2.*does not support tensor") as raised:
+        check_one_rank(ParallelSizes(2, 2, "NUM_SHARD", "NUM_SHARD=2"))
+    assert raised.value.variable == "NUM_SHARD"

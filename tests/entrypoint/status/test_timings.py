@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from entrypoint.planning.listen import Listen
-from entrypoint.planning.plan import PlannedOption
+from entrypoint.planning.option import PlannedOption
 from entrypoint.shared.handover import Phase
 from entrypoint.status.timings import FILE, KEPT, expected_seconds, launch_key, remember
 from tests.support.samples import a_plan

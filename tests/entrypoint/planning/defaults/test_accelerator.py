@@ -5,7 +5,8 @@ import pytest
 from entrypoint.hardware.hardware import Device, Hardware, Kind
 from entrypoint.planning.defaults.accelerator import accelerator_defaults
 from entrypoint.planning.defaults.defaults import Defaults
-from tests.support.defaults import GIB, a_model, settings
+from tests.support.defaults import GIB, a_model
+from tests.support.samples import asked
 
 
 @pytest.mark.parametrize(
@@ -20,9 +21,9 @@ from tests.support.defaults import GIB, a_model, settings
 def test_by_kind(kind: Kind, variable: str) -> None:
     devices = (Device(0, "a", architecture="gfx942"), Device(1, "b", architecture="gfx942"))
     hardware = Hardware(kind, 2, 24 * GIB, (0, 1), "0.32.0", devices=devices)
-    assert variable in accelerator_defaults(settings(), a_model(), hardware, 1).environment
+    assert variable in accelerator_defaults(asked(), a_model(), hardware, 1).environment
 
 
 def test_none() -> None:
     hardware = Hardware("cuda", 1, None, (0,), "0.32.0")
-    assert accelerator_defaults(settings(), a_model(), hardware, 1) == Defaults()
+    assert accelerator_defaults(asked(), a_model(), hardware, 1) == Defaults()

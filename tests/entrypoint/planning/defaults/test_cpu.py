@@ -8,7 +8,8 @@ import pytest
 from entrypoint.errors import MachineError
 from entrypoint.hardware.hardware import Hardware, Processor
 from entrypoint.planning.defaults.cpu import cpu_defaults, loaded_bytes, thread_binding
-from tests.support.defaults import GIB, a_model, settings
+from tests.support.defaults import GIB, a_model
+from tests.support.samples import asked
 
 OLD = frozenset({"sse2", "avx2", "avx512f", "avx512_vnni"})
 NEW = OLD | {"avx512_bf16", "amx_bf16"}
@@ -36,36 +37,36 @@ def machine(
 
 class TestType:
     def test_float32_where_bfloat16_is_slow(self) -> None:
-        made = cpu_defaults(settings(), a_model(1), machine(flags=OLD), 1)
+        made = cpu_defaults(asked(), a_model(1), machine(flags=OLD), 1)
         assert made.options == {"--dtype": "float32"}
         assert made.notes == ()
 
     @pytest.mark.parametrize("flags", [NEW, OLD | {"amx_bf16"}, ARM, frozenset()])
     def test_vllms_choice_elsewhere(self, flags: frozenset[str]) -> None:
-        assert cpu_defaults(settings(), a_model(1), machine(flags=flags), 1).options == {}
+        assert cpu_defaults(asked(), a_model(1), machine(flags=flags), 1).options == {}
 
     @pytest.mark.parametrize("dtype", ["bfloat16", "auto"])
     def test_the_users_stays(self, dtype: str) -> None:
-        made = cpu_defaults(settings(DTYPE=dtype), a_model(1), machine(flags=OLD), 1)
+        made = cpu_defaults(asked(DTYPE=dtype), a_model(1), machine(flags=OLD), 1)
         assert made.options == {}
 
     def test_quantized_weights_stay_as_they_are(self) -> None:
         model = a_model(1, quantization_config={"quant_method": "awq"})
-        assert cpu_defaults(settings(), model, machine(flags=OLD), 1).options == {}
+        assert cpu_defaults(asked(), model, machine(flags=OLD), 1).options == {}
 
     def test_where_it_does_not_fit_a_note_says_so(self) -> None:
         """6 GiB in bfloat16 are 12 in float32, twice that while they are loaded, and a cache."""
-        made = cpu_defaults(settings(), a_model(6), machine(24, flags=OLD), 1)
+        made = cpu_defaults(asked(), a_model(6), machine(24, flags=OLD), 1)
         assert made.options == {}
         (note,) = made.notes
         assert note.variable == "DTYPE"
         assert "12.0 GiB" in note.message
         assert "24.0 GiB" in note.message
         assert "resources.limits.memory" in note.message
-        assert cpu_defaults(settings(), a_model(6), machine(25, flags=OLD), 1).options
+        assert cpu_defaults(asked(), a_model(6), machine(25, flags=OLD), 1).options
 
     def test_weights_that_are_float32_already_do_not_grow(self) -> None:
-        made = cpu_defaults(settings(), a_model(6, dtype="float32"), machine(13, flags=OLD), 1)
+        made = cpu_defaults(asked(), a_model(6, dtype="float32"), machine(13, flags=OLD), 1)
         assert made.options == {"--dtype": "float32"}
 
 
@@ -107,7 +108,7 @@ class TestCache:
                 "num_hidden_layers": 1,
                 "max_position_embeddings": int(sequence_gib * GIB / 4),
             }
-        made = cpu_defaults(settings(), a_model(weights_gib, **config), machine(gib), ranks)
+        made = cpu_defaults(asked(), a_model(weights_gib, **config), machine(gib), ranks)
         assert made.environment["VLLM_CPU_KVCACHE_SPACE"] == space
 
     def test_float32_takes_twice_as_much(self) -> None:
@@ -117,23 +118,24 @@ class TestCache:
             "num_hidden_layers": 1,
             "max_position_embeddings": GIB // 16,
         }
-        made = cpu_defaults(settings(), a_model(1, **config), machine(flags=OLD), 1)
+        made = cpu_defaults(asked(), a_model(1, **config), machine(flags=OLD), 1)
         assert made.options == {"--dtype": "float32"}
         assert made.environment["VLLM_CPU_KVCACHE_SPACE"] == "8"
 
     def test_unknown_memory(self) -> None:
-        made = cpu_defaults(settings(), a_model(), machine(None), 1)
+        made = cpu_defaults(asked(), a_model(), machine(None), 1)
         assert "VLLM_CPU_KVCACHE_SPACE" not in made.environment
 
 
 class TestMemory:
     @pytest.mark.parametrize(
-        ("limited", "words"), [(True, "this container may use 5.0 GiB"), (False, "machine has 5.0")]
+        ("limited", "words"),
+        [(True, "this container's limit is 5.0 GiB"), (False, "machine has 5.0")],
     )
     def test_weights_that_cannot_fit(self, limited: bool, words: str) -> None:
         small = machine(4, memory_limit=5 * GIB, memory_limited=limited)
         with pytest.raises(MachineError) as raised:
-            cpu_defaults(settings(), a_model(6), small, 1)
+            cpu_defaults(asked(), a_model(6), small, 1)
         assert "6.0 GiB" in raised.value.message
         assert words in raised.value.message
         assert "--memory" in str(raised.value.hint)
@@ -142,17 +144,17 @@ class TestMemory:
     def test_as_they_are_loaded_counts(self) -> None:
         """Weights stored in float32 are loaded in half, unless float32 is asked for."""
         small, model = machine(4, memory_limit=5 * GIB), a_model(6, dtype="float32")
-        cpu_defaults(settings(), model, small, 1)
+        cpu_defaults(asked(), model, small, 1)
         with pytest.raises(MachineError):
-            cpu_defaults(settings(DTYPE="float32"), model, small, 1)
+            cpu_defaults(asked(DTYPE="float32"), model, small, 1)
 
     def test_what_is_used_now_does_not_count(self) -> None:
-        cpu_defaults(settings(), a_model(6), machine(1, memory_limit=7 * GIB), 1)
+        cpu_defaults(asked(), a_model(6), machine(1, memory_limit=7 * GIB), 1)
 
 
 class TestThreads:
     def test_one_rank_is_bound_by_vllm_itself(self) -> None:
-        environment = cpu_defaults(settings(), a_model(), machine(), 1).environment
+        environment = cpu_defaults(asked(), a_model(), machine(), 1).environment
         assert not {"VLLM_CPU_OMP_THREADS_BIND", "OMP_NUM_THREADS"} & environment.keys()
 
     @pytest.mark.parametrize(
@@ -162,15 +164,15 @@ class TestThreads:
     def test_a_small_machine_keeps_no_core_free(
         self, cores: tuple[int, ...], binding: str | None
     ) -> None:
-        environment = cpu_defaults(settings(), a_model(), machine(cores=cores), 1).environment
+        environment = cpu_defaults(asked(), a_model(), machine(cores=cores), 1).environment
         assert environment.get("VLLM_CPU_OMP_THREADS_BIND") == binding
 
     def test_as_many_ranks_as_nodes_too(self) -> None:
-        environment = cpu_defaults(settings(), a_model(), machine(nodes=2), 2).environment
+        environment = cpu_defaults(asked(), a_model(), machine(nodes=2), 2).environment
         assert "VLLM_CPU_OMP_THREADS_BIND" not in environment
 
     def test_more_ranks_share_the_processors(self) -> None:
-        environment = cpu_defaults(settings(), a_model(), machine(), 2).environment
+        environment = cpu_defaults(asked(), a_model(), machine(), 2).environment
         assert environment["VLLM_CPU_OMP_THREADS_BIND"] == "0,1|2,3"
 
     @pytest.mark.parametrize(
@@ -185,21 +187,21 @@ class TestThreads:
     def test_a_quota_binds_nothing(self, quota: float, ranks: int, threads: str) -> None:
         """Each pod of a node would bind to the same processors, all of which it sees."""
         node = machine(cpus=tuple(range(64)), quota=quota)
-        environment = cpu_defaults(settings(), a_model(), node, ranks).environment
+        environment = cpu_defaults(asked(), a_model(), node, ranks).environment
         assert environment["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
         assert environment["OMP_NUM_THREADS"] == threads
 
     def test_a_quota_of_all_processors_is_none(self) -> None:
-        environment = cpu_defaults(settings(), a_model(), machine(quota=4.0), 1).environment
+        environment = cpu_defaults(asked(), a_model(), machine(quota=4.0), 1).environment
         assert "OMP_NUM_THREADS" not in environment
 
     def test_intels_threads_do_not_spin_through_a_quota(self) -> None:
         node = machine(quota=2.0, preload={"openmp": "/v/libiomp5.so"})
-        assert cpu_defaults(settings(), a_model(), node, 1).environment["KMP_BLOCKTIME"] == "5"
+        assert cpu_defaults(asked(), a_model(), node, 1).environment["KMP_BLOCKTIME"] == "5"
 
 
 def test_the_cache_of_compiled_products_is_bounded() -> None:
-    environment = cpu_defaults(settings(), a_model(), machine(), 1).environment
+    environment = cpu_defaults(asked(), a_model(), machine(), 1).environment
     assert environment["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "256"
 
 
@@ -216,10 +218,8 @@ class TestPreload:
         ],
     )
     def test_beside_the_users(self, mine: str, both: str) -> None:
-        made = cpu_defaults(
-            settings(LD_PRELOAD=mine), a_model(), machine(preload=self.LIBRARIES), 1
-        )
+        made = cpu_defaults(asked(LD_PRELOAD=mine), a_model(), machine(preload=self.LIBRARIES), 1)
         assert made.environment["LD_PRELOAD"] == both
 
     def test_nothing_to_preload(self) -> None:
-        assert "LD_PRELOAD" not in cpu_defaults(settings(), a_model(), machine(), 1).environment
+        assert "LD_PRELOAD" not in cpu_defaults(asked(), a_model(), machine(), 1).environment

@@ -4,7 +4,8 @@ import pytest
 
 from entrypoint.hardware.hardware import Device, Hardware
 from entrypoint.planning.defaults.cuda import cuda_defaults
-from tests.support.defaults import a_model, settings
+from tests.support.defaults import a_model
+from tests.support.samples import asked
 
 
 @pytest.mark.parametrize(
@@ -20,5 +21,5 @@ def test_the_order_where_devices_differ(
 ) -> None:
     devices = tuple(Device(n, name) for n, name in enumerate(names))
     hardware = Hardware("cuda", 2, None, (0,), "0.32.0", devices=devices)
-    made = cuda_defaults(settings(), a_model(), hardware, 1)
+    made = cuda_defaults(asked(), a_model(), hardware, 1)
     assert (made.options, made.environment) == ({}, environment)

@@ -4,7 +4,8 @@ import pytest
 
 from entrypoint.hardware.hardware import Device, Hardware
 from entrypoint.planning.defaults.hpu import hpu_defaults
-from tests.support.defaults import a_model, settings
+from tests.support.defaults import a_model
+from tests.support.samples import asked
 
 CARDS = (Device(0, "HL-225", identity="3"), Device(1, "HL-225", identity="7"))
 
@@ -14,23 +15,23 @@ def machine(*devices: Device) -> Hardware:
 
 
 def test_options() -> None:
-    made = hpu_defaults(settings(), a_model(), machine(*CARDS), 1)
+    made = hpu_defaults(asked(), a_model(), machine(*CARDS), 1)
     assert made.options == {"--block-size": "128", "--max-num-seqs": "256"}
 
 
 def test_the_modules_that_the_container_has() -> None:
-    environment = hpu_defaults(settings(), a_model(), machine(*CARDS), 1).environment
+    environment = hpu_defaults(asked(), a_model(), machine(*CARDS), 1).environment
     assert environment["HABANA_VISIBLE_MODULES"] == "3,7"
 
 
 def test_unknown_modules_are_left_to_the_driver() -> None:
-    environment = hpu_defaults(settings(), a_model(), machine(Device(0, "Gaudi")), 1).environment
+    environment = hpu_defaults(asked(), a_model(), machine(Device(0, "Gaudi")), 1).environment
     assert "HABANA_VISIBLE_MODULES" not in environment
 
 
 def test_collectives_for_several_ranks() -> None:
     for ranks in (1, 2):
-        made = hpu_defaults(settings(), a_model(), machine(*CARDS), ranks)
+        made = hpu_defaults(asked(), a_model(), machine(*CARDS), ranks)
         assert ("PT_HPU_ENABLE_LAZY_COLLECTIVES" in made.environment) == (ranks == 2)
 
 
@@ -48,6 +49,6 @@ def test_collectives_for_several_ranks() -> None:
     ],
 )
 def test_ranges_of_the_users_are_heeded(variables: dict[str, str], strategy: str | None) -> None:
-    made = hpu_defaults(settings(**variables), a_model(), machine(*CARDS), 1)
+    made = hpu_defaults(asked(**variables), a_model(), machine(*CARDS), 1)
     assert made.environment.get("VLLM_BUCKETING_STRATEGY") == strategy
     assert bool(made.notes) == (strategy in ("lin", "pad"))

@@ -5,7 +5,8 @@ import pytest
 from entrypoint.errors import MachineError, SettingError
 from entrypoint.hardware.hardware import Device, Hardware
 from entrypoint.planning.defaults.openvino import CACHED_SEQUENCES, openvino_defaults
-from tests.support.defaults import GIB, a_model, settings
+from tests.support.defaults import GIB, a_model
+from tests.support.samples import asked
 
 SHAPE = {
     "num_attention_heads": 32,
@@ -23,7 +24,7 @@ def machine(*devices: Device, gib: int | None = 32) -> Hardware:
 
 
 def environment(machine: Hardware, gib: float = 6, **variables: str) -> dict[str, str]:
-    made = openvino_defaults(settings(**variables), a_model(gib, **SHAPE), machine, 1)
+    made = openvino_defaults(asked(**variables), a_model(gib, **SHAPE), machine, 1)
     return dict(made.environment)
 
 
@@ -44,7 +45,7 @@ class TestDevice:
     @pytest.mark.parametrize("device", ["TPU", "GPU.x", "CPU.1"])
     def test_no_device(self, device: str) -> None:
         with pytest.raises(SettingError, match=device):
-            settings(VLLM_OPENVINO_DEVICE=device)
+            asked(VLLM_OPENVINO_DEVICE=device)
 
 
 class TestCache:
@@ -68,13 +69,13 @@ class TestCache:
     @pytest.mark.parametrize("space", ["-1", "much", "1.5"])
     def test_no_size(self, space: str) -> None:
         with pytest.raises(SettingError, match="VLLM_OPENVINO_KVCACHE_SPACE"):
-            settings(VLLM_OPENVINO_KVCACHE_SPACE=space)
+            asked(VLLM_OPENVINO_KVCACHE_SPACE=space)
 
     @pytest.mark.parametrize(
         "name", ["VLLM_OPENVINO_KV_CACHE_PRECISION", "VLLM_OPENVINO_CPU_KV_CACHE_PRECISION"]
     )
     def test_precision_by_either_name(self, name: str) -> None:
-        made = openvino_defaults(settings(**{name: "U8"}), a_model(), machine(), 1)
+        made = openvino_defaults(asked(**{name: "U8"}), a_model(), machine(), 1)
         assert made.environment["VLLM_OPENVINO_KV_CACHE_PRECISION"] == "u8"
 
     def test_openvinos_own_precision(self) -> None:
@@ -82,9 +83,9 @@ class TestCache:
 
     def test_no_precision(self) -> None:
         with pytest.raises(SettingError, match="VLLM_OPENVINO_CPU_KV_CACHE_PRECISION='u7'"):
-            settings(VLLM_OPENVINO_CPU_KV_CACHE_PRECISION="u7")
+            asked(VLLM_OPENVINO_CPU_KV_CACHE_PRECISION="u7")
 
 
 def test_an_option_without_effect_is_noted() -> None:
-    made = openvino_defaults(settings(ARG="--enforce-eager"), a_model(), machine(), 1)
+    made = openvino_defaults(asked(ARG="--enforce-eager"), a_model(), machine(), 1)
     assert "--enforce-eager" in made.notes[0].message

@@ -4,13 +4,14 @@ import pytest
 
 from entrypoint.hardware.hardware import Device, Hardware
 from entrypoint.planning.defaults.rocm import rocm_defaults
-from tests.support.defaults import a_model, settings
+from tests.support.defaults import a_model
+from tests.support.samples import asked
 
 
 def environment_of(*targets: str, **variables: str) -> dict[str, str]:
     devices = tuple(Device(n, "AMD GPU", None, target) for n, target in enumerate(targets))
     hardware = Hardware("rocm", len(devices), None, (0,), "0.32.0", devices=devices)
-    return dict(rocm_defaults(settings(**variables), a_model(), hardware, 1).environment)
+    return dict(rocm_defaults(asked(**variables), a_model(), hardware, 1).environment)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from entrypoint.errors import (
     InferenceServerError,
     SettingError,
 )
-from entrypoint.launch import draft, prepare_launch
+from entrypoint.launch import prepare_launch, read_inputs
 from entrypoint.planning.plan import LaunchPlan
 from entrypoint.shared.handover import Phase
 from entrypoint.store.disk.manifest import MANIFEST
@@ -55,7 +55,7 @@ class Launch:
         }
         self.phases: list[Phase] = []
         self.read: list[Progress] = []
-        return prepare_launch(draft(environ), self.phases.append, self.read.append)
+        return prepare_launch(read_inputs(environ), self.phases.append, self.read.append)
 
     def refused(self, **variables: str) -> dict[str, str]:
         """The problems that it is refused for."""

@@ -1,0 +1,108 @@
+"""What the user should know about a launch, and what does not stop it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from entrypoint.hardware.hardware import Hardware
+from entrypoint.note import Note
+from entrypoint.openvino.weights import Weights
+from entrypoint.options.catalogue import load_catalogue
+from entrypoint.options.history import GONE
+from entrypoint.planning.access import access_notes
+from entrypoint.planning.asked import Asked
+from entrypoint.planning.openvino import openvino_notes, unused_openvino_notes
+from entrypoint.planning.option import RequestedOption
+from entrypoint.planning.remote_code import Code, code_notes
+from entrypoint.pod.pod import Pod
+from entrypoint.store.model import Model
+
+CAPTURE = "--max-seq-len-to-capture"
+
+
+def plan_notes(
+    asked: Asked,
+    model: Model,
+    hardware: Hardware,
+    pod: Pod,
+    code: Mapping[Path, Code],
+    weights: Weights | None,
+    overridden: Mapping[str, RequestedOption],
+    of_defaults: tuple[Note, ...],
+) -> Iterator[Note]:
+    """Yield the notes of a plan.
+
+    Args:
+        asked, model, hardware, pod, code, weights: As :func:`~.plan.make_plan` takes them.
+        overridden: The options of variables that ARG wins over, by ``--name``.
+        of_defaults: The notes about the accelerator's defaults.
+    """
+    yield from asked.notes()
+    yield from hardware.notes
+    yield from asked.arguments.notes
+    yield from access_notes(asked)
+    yield from _version_notes(asked, hardware)
+    if pod.injected:
+        yield Note(
+            "info",
+            pod.injected[0],
+            f"The engine does not get {', '.join(pod.injected)}: Kubernetes sets them for a "
+            "Service of that name, and vLLM would read them as its own settings. To stop this, "
+            "set enableServiceLinks: false or rename the Service.",
+        )
+    yield from _override_notes(asked, overridden)
+    yield from _ignored_notes(asked)
+    yield from of_defaults
+    if code:
+        signed = asked.settings.model_signature_key is not None
+        yield from code_notes(model, code, asked.trust_remote_code, signed)
+    if weights is not None:
+        yield from openvino_notes(asked, weights)
+    else:
+        yield from unused_openvino_notes(asked, hardware.kind)
+
+
+def _version_notes(asked: Asked, hardware: Hardware) -> Iterator[Note]:
+    known, installed = load_catalogue().version, hardware.vllm_version or ""
+    if asked.settings.arg and installed.partition("+")[0] != known:
+        yield Note(
+            "info",
+            "ARG",
+            f"ARG was checked against the options of vLLM {known}, but vLLM {installed} is "
+            "installed. It checks ARG again when it starts.",
+        )
+
+
+def _override_notes(asked: Asked, overridden: Mapping[str, RequestedOption]) -> Iterator[Note]:
+    losers = {
+        name: (option.variable, option.shown)
+        for name, option in overridden.items()
+        if option.variable is not None
+    }
+    for name, field, winner in (
+        ("--model", "model_id", asked.model_id),
+        ("--revision", "revision", asked.revision),
+    ):
+        value = getattr(asked.settings, field)
+        if value not in (None, winner):
+            losers[name] = (asked.variable(field), value)
+    for name, (variable, value) in losers.items():
+        yield Note("info", variable, f"ARG's {name} wins over {variable}={value or 'true'}.")
+
+
+def _ignored_notes(asked: Asked) -> Iterator[Note]:
+    if asked.settings.max_seq_len_to_capture is not None:
+        gone = GONE[CAPTURE]
+        yield Note(
+            "info",
+            "MAX_SEQ_LEN_TO_CAPTURE",
+            f"MAX_SEQ_LEN_TO_CAPTURE is ignored: vLLM {gone.since} removed {CAPTURE}: "
+            f"{gone.advice}.",
+        )
+    if asked.settings.disable_custom_kernels:
+        yield Note(
+            "info",
+            "DISABLE_CUSTOM_KERNELS",
+            "DISABLE_CUSTOM_KERNELS is ignored: vLLM has no such option.",
+        )

@@ -77,7 +77,6 @@ UNNAMED_YET: set[str] = {
     "tests/deploy/test_aicore.py",
     "tests/deploy/test_compose.py",
     "tests/deploy/test_smoke.py",
-    "tests/docs/test_docker.py",
     "tests/end_to_end/test_chat.py",
     "tests/end_to_end/test_openvino.py",
     "tests/end_to_end/test_tarball.py",

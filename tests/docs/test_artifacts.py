@@ -1,4 +1,4 @@
-"""docs/artifacts.md: the whole way, each command as it is written there, in one folder."""
+"""docs/artifacts.md: each command runs as printed, in order, in one folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONFIG = {"model_type": "falcon", "architectures": ["FalconForCausalLM"]}
 
 @pytest.fixture
 def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A hub that has Falcon, and an object store with a bucket."""
+    """The environment of a hub with Falcon, and of an object store with a bucket."""
     import boto3
 
     files = {**model_files(), "config.json": json.dumps(CONFIG).encode()}
@@ -54,8 +54,8 @@ def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
         }
 
 
-def test_every_command(tmp_path: Path, environ: dict[str, str]) -> None:
-    """1. All but serve end with 0. 2. Where it says serve, the plan names the model."""
+def test_every_command_runs_in_order(tmp_path: Path, environ: dict[str, str]) -> None:
+    """Run every command. Instead of `serve`, plan the launch and check the model's source."""
     served = 0
     (tmp_path / "home").mkdir()
     for line in COMMANDS:
@@ -71,8 +71,7 @@ def test_every_command(tmp_path: Path, environ: dict[str, str]) -> None:
     assert served == 2
 
 
-def test_the_page_says_what_is_printed(tmp_path: Path, environ: dict[str, str]) -> None:
-    """The key by convention, and the name of the signature."""
+def test_push_prints_the_key_on_the_page(tmp_path: Path, environ: dict[str, str]) -> None:
     (tmp_path / "home").mkdir()
     key = f"models/falcon/{COMMIT[:7]}/{FALCON.replace('/', '--')}.tar"
     page = (ROOT / "docs" / "artifacts.md").read_text()

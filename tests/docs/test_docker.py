@@ -1,4 +1,4 @@
-"""docs/docker.md: each `docker run` is taken by Docker's own parser, hardened, and plans."""
+"""docs/docker.md: Docker's client accepts each `docker run`, hardened, and each plans a launch."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ IMAGE = {
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
-"""What the images set; HF_HOME=/nonexistent adds nothing to find."""
+"""What the images set. HF_HOME=/nonexistent is left out: it adds no place to search."""
 
 SHELL = {"$PWD": str(ROOT), "$MODEL_DIR": "/data/models"}
 
 
 @dataclass
 class Command:
-    """A `docker run`, read."""
+    """A parsed `docker run`."""
 
     words: list[str]
     options: dict[str, list[str]] = field(default_factory=dict)
     image: str = ""
 
     def environment(self) -> dict[str, str]:
-        """What the container gets; a name without a value is the shell's."""
+        """Return the container's variables; one without a value comes from the shell."""
         given = [word.partition("=") for word in self.options["-e"]]
         return IMAGE | {name: value if sep else "from-the-shell" for name, sep, value in given}
 
 
 def commands() -> list[Command]:
-    """Return the page's `docker run` commands, the shell's part of them done."""
+    """Return the page's `docker run` commands, with the shell's expansions done."""
     found = []
     for block in re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
@@ -76,7 +76,7 @@ def read(words: list[str]) -> Command:
     for word in rest:
         if not word.startswith("-"):
             command.image = word
-            assert not list(rest), "the image has a command of its own"
+            assert not list(rest), "words after the image replace its command"
             break
         name, equals, value = word.partition("=")
         if not equals:
@@ -91,7 +91,7 @@ EACH = pytest.mark.parametrize(
 )
 
 
-def test_every_engine_has_one() -> None:
+def test_every_engine_has_a_docker_run() -> None:
     images = {command.image for command in COMMANDS}
     assert images == {services()[engine]["image"] for engine in ENGINES}
     assert len(COMMANDS) >= 9
@@ -99,7 +99,7 @@ def test_every_engine_has_one() -> None:
 
 @EACH
 class TestCommand:
-    def test_dockers_own_parser_takes_it(self, command: Command) -> None:
+    def test_dockers_client_accepts_the_command(self, command: Command) -> None:
         made = created(command)
         assert made["Image"] == command.image
         assert made["StopTimeout"] == int(command.options["--stop-timeout"][0])
@@ -112,7 +112,7 @@ class TestCommand:
         assert devices == command.options.get("--device", [])
         assert ("--gpus" in command.options) == bool(host["DeviceRequests"])
 
-    def test_hardened(self, command: Command) -> None:
+    def test_the_container_is_hardened(self, command: Command) -> None:
         for name, value in HARDENING.items():
             assert value in command.options[name], name
         assert "--privileged" not in command.options
@@ -120,14 +120,13 @@ class TestCommand:
         assert port.startswith("127.0.0.1:")
         assert port.endswith(":8000")
 
-    def test_shared_memory_and_time_to_stop(self, command: Command) -> None:
+    def test_shared_memory_is_set_and_docker_waits_for_the_shutdown(self, command: Command) -> None:
         [size] = command.options["--shm-size"]
         assert re.fullmatch(r"[1-9]\d*g", size)
         drain = read_settings(command.environment()).shutdown_timeout
         assert int(command.options["--stop-timeout"][0]) > drain + 2
 
-    def test_as_compose_does_it(self, command: Command) -> None:
-        """The same devices, groups, runtime and capabilities as the profile's."""
+    def test_devices_and_capabilities_are_those_of_compose(self, command: Command) -> None:
         engine = command.image.partition(":")[2]
         service = services()[engine]
         assert command.options.get("--device", []) == service.get("devices", [])
@@ -138,8 +137,8 @@ class TestCommand:
         own = set(all_variables()) | set(service["environment"])
         assert set(command.environment()) <= own
 
-    def test_it_plans(self, command: Command, tmp_path: Path) -> None:
-        """On four GPUs, with the model in the folder that is mounted."""
+    def test_the_variables_plan_a_launch(self, command: Command, tmp_path: Path) -> None:
+        """The model is in the mounted folder, and the machine has eight GPUs."""
         plan = planned(command, tmp_path)
         environ = command.environment()
         model = environ["MODEL_ID"]
@@ -149,7 +148,7 @@ class TestCommand:
         warned = [note.variable for note in plan.notes if note.level == "warning"]
         assert set(warned) <= {"MAX_SEQ_LEN_TO_CAPTURE"}
 
-    def test_without_the_model_that_is_what_it_says(self, command: Command, tmp_path: Path) -> None:
+    def test_only_the_missing_model_stops_it(self, command: Command, tmp_path: Path) -> None:
         environ = here(command, tmp_path) | {"HF_HUB_OFFLINE": "1"}
         with pytest.raises(ModelNotFound) as raised:
             plan_launch(environ)
@@ -157,7 +156,7 @@ class TestCommand:
 
 
 class _Engine(BaseHTTPRequestHandler):
-    """A stand-in for Docker's engine: takes down what is to be created, and creates nothing."""
+    """A stand-in for Docker's engine: records the container to create, and creates none."""
 
     asked: ClassVar[list[dict[str, Any]]] = []
 
@@ -180,7 +179,7 @@ class _Engine(BaseHTTPRequestHandler):
 
 
 def created(command: Command) -> dict[str, Any]:
-    """Return what Docker's client asks its engine to create."""
+    """Return the container that Docker's client requests."""
     server = HTTPServer(("127.0.0.1", 0), _Engine)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -201,7 +200,7 @@ def created(command: Command) -> dict[str, Any]:
 
 
 def here(command: Command, root: Path) -> dict[str, str]:
-    """Return the container's environment, its folders under ``root``."""
+    """Return the container's environment, with its folders moved under ``root``."""
     environ = command.environment()
     for mount in command.options["-v"]:
         inside = mount.split(":")[1]

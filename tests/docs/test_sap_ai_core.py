@@ -1,4 +1,4 @@
-"""docs/sap-ai-core.md says what the templates of deploy/aicore hold."""
+"""docs/sap-ai-core.md matches the templates in deploy/aicore."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ PAGE = (ROOT / "docs" / "sap-ai-core.md").read_text()
 
 
 def rows(first_cell: str) -> list[list[str]]:
-    """Return the cells of the table whose head begins with a cell."""
+    """Return the cells of the table whose header starts with ``first_cell``."""
     table = PAGE.split(f"\n| {first_cell}", 1)[1].split("\n\n")[0].splitlines()[2:]
     return [[cell.strip() for cell in line[1:-1].split("|")] for line in table]
 
 
-def test_every_parameter_is_explained() -> None:
+def test_the_page_explains_every_parameter() -> None:
     named = {name for row in rows("parameter ") for name in re.findall(r"`(\w+)`", row[0])}
     assert named == PARAMETERS_OF_THE_GUIDES
 
 
-def test_its_variables_are_the_contracts() -> None:
+def test_parameters_set_known_variables() -> None:
     variables = {
         name for row in rows("parameter ") for name in re.findall(r"`([A-Z_]{3,})`", row[1])
     }
@@ -40,13 +40,13 @@ def test_its_variables_are_the_contracts() -> None:
     assert len(variables) > 5
 
 
-def test_the_ports_that_knative_keeps() -> None:
+def test_the_page_lists_the_ports_that_knative_reserves() -> None:
     [row] = [row for row in rows("parameter ") if "`portNumber`" in row[0]]
     assert {int(port) for port in re.findall(r"\d{4}", row[2])} == RESERVED_PORTS
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_annotations_are_the_templates(name: str) -> None:
+def test_the_annotations_match_the_template(name: str) -> None:
     head = "autoscaling.knative.dev/"
     annotations = Rendered(name, {}).annotations
     shown = {
@@ -58,7 +58,7 @@ def test_the_annotations_are_the_templates(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_times_are_the_templates(name: str) -> None:
+def test_the_times_match_the_template(name: str) -> None:
     rendered = Rendered(name, {})
     grace = rendered.predictor["terminationGracePeriodSeconds"]
     drain = {each["name"]: each.get("value") for each in rendered.container["env"]}
@@ -67,7 +67,7 @@ def test_the_times_are_the_templates(name: str) -> None:
     assert f"up to {drain['SHUTDOWN_TIMEOUT']} s (`SHUTDOWN_TIMEOUT`)" in text
 
 
-def test_the_secrets_are_called_as_in_the_templates() -> None:
+def test_the_page_registers_the_secrets_of_the_templates() -> None:
     for name in NAMES:
         spec = yaml.safe_load(json.dumps(template(name)))["spec"]["template"]["spec"]
         assert "inference-server-registry" in spec
@@ -75,7 +75,7 @@ def test_the_secrets_are_called_as_in_the_templates() -> None:
     assert r"\"name\": \"hugging-face\", \"data\": {\"token\":" in PAGE
 
 
-def test_the_bodies_of_requests_are_json() -> None:
+def test_request_bodies_are_valid_json() -> None:
     bodies = re.findall(r"-d '(\{.*?\})'", PAGE, re.DOTALL)
     assert len(bodies) >= 4
     for body in bodies:

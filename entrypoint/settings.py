@@ -1,7 +1,6 @@
-"""The environment contract: which variables there are, what they mean, what they accept.
+"""The environment contract: the variables, what they mean, and the values they accept.
 
-``docs/configuration.md`` is generated from :class:`Settings`; the environment is passed in and
-never reached for.
+``docs/configuration.md`` is generated from :class:`Settings`. The environment is always passed in.
 """
 
 from __future__ import annotations
@@ -45,13 +44,13 @@ PASSED_ON = {
         "PT_HPU_",
     ),
 }
-"""The first letters of the variables that go to the engine as they are, by field."""
+"""The prefixes of the variables that pass through to the engine unchanged, by field."""
 
 ADMIN_ROUTES = ("lora", "scale", "sleep", "profile", "cache", "weights", "pause", "debug", "fault")
 """Groups of routes that change the server; see :mod:`server.gate.routes`."""
 
 KSERVE_MOUNT = Path("/mnt/models")
-"""Where KServe's init container puts what STORAGE_URI names; the path is hard-coded there."""
+"""Where KServe's init container downloads STORAGE_URI to. The path is hard-coded in KServe."""
 
 
 def _boolean(value: object) -> bool:
@@ -69,18 +68,18 @@ def _shards(value: object) -> int | Literal["max"]:
     text = str(value)
     if text.isascii() and text.isdigit() and int(text) >= 1:
         return int(text)
-    raise ValueError("must be a whole number of at least 1, or max")
+    raise ValueError("must be an integer of at least 1, or max")
 
 
 def _keys(value: object) -> tuple[str, ...]:
-    """The keys in the file that API_KEY_FILE names, one a line."""
+    """Read the keys in API_KEY_FILE, one per line."""
     if isinstance(value, tuple):  # the default: BaseSettings validates that too
         return value
     return read_keys(Path(str(value)))
 
 
 def _admin_routes(value: object) -> tuple[str, ...]:
-    """The groups that ADMIN_ROUTES lists, comma-separated."""
+    """Split ADMIN_ROUTES at its commas."""
     if isinstance(value, tuple):
         return value
     names = tuple(name.strip().casefold() for name in str(value).split(",") if name.strip())
@@ -117,7 +116,7 @@ def _names(*names: str) -> AliasChoices:
 
 
 class Settings(BaseSettings):
-    """What the environment says. Each field's first name is the preferred one."""
+    """The variables of the contract. The first name of each field is the preferred one."""
 
     model_config = SettingsConfigDict(
         case_sensitive=True, env_ignore_empty=True, extra="ignore", frozen=True
@@ -126,27 +125,27 @@ class Settings(BaseSettings):
     model_id: str | None = Field(
         None,
         validation_alias=_names("MODEL_ID", "LLM_MODEL"),
-        description="Repository id, local directory, or the URI of a tarball in an object store "
-        "(`s3://`, `gs://`, `az://`) or on this machine (`file://`, `pvc://`, `oci://`). Required, "
+        description="Repository id, local directory, or URI of a tarball in an object store "
+        "(`s3://`, `gs://`, `az://`) or on this machine (`file://`, `pvc://`, `oci://`). Required "
         "unless STORAGE_URI is set.",
     )
     revision: str | None = Field(
         None,
         validation_alias=_names("REVISION"),
-        description="Branch, tag, full or unique short commit. Without it: what the cache's "
-        "`refs/main` says, else the only snapshot.",
+        description="Branch, tag, or full or unique short commit. Default: the cache's "
+        "`refs/main`, else its only snapshot.",
     )
     model_serve_name: str | None = Field(
         None,
         validation_alias=_names("MODEL_SERVE_NAME"),
-        description="Served name or names, comma-separated. Without it the name is derived: the "
-        "first `/` becomes `--`; the server answers to it in its own case, in lower case, and to "
-        "MODEL_ID itself.",
+        description="Served name, or several separated by commas. Default: the repository id with "
+        "its first `/` replaced by `--`; the server also answers to that name in lower case and "
+        "to MODEL_ID.",
     )
     num_shard: Shards = Field(
         1,
         validation_alias=_names("NUM_SHARD"),
-        description="Tensor-parallel size, or `max` for every accelerator that is there.",
+        description="Tensor-parallel size, or `max` to use all accelerators.",
     )
     trust_remote_code: Boolean = Field(
         False,
@@ -156,34 +155,34 @@ class Settings(BaseSettings):
     tokenizer: str | None = Field(
         None,
         validation_alias=_names("TOKENIZER"),
-        description="As vLLM's `--tokenizer`. Without it: the model's own.",
+        description="vLLM's `--tokenizer`. Default: the model's own.",
     )
     dtype: str | None = Field(
         None,
         validation_alias=_names("DTYPE"),
-        description="As vLLM's `--dtype`. Without it: what the accelerator computes fast; "
-        "`auto` is vLLM's own choice.",
+        description="vLLM's `--dtype`. Default: a dtype that is fast on the accelerator. `auto` is "
+        "vLLM's own choice.",
     )
     block_size: int | None = Field(
         None,
         validation_alias=_names("BLOCK_SIZE"),
         ge=1,
-        description="As vLLM's `--block-size`: tokens of a block of the key-value cache. Without "
-        "it: the accelerator's default, else vLLM's.",
+        description="vLLM's `--block-size`: tokens in one block of the KV cache. Default: the "
+        "accelerator's, else vLLM's.",
     )
     max_num_seqs: int | None = Field(
         None,
         validation_alias=_names("MAX_NUM_SEQS"),
         ge=1,
-        description="As vLLM's `--max-num-seqs`: requests that are worked on at once. Without it: "
-        "the accelerator's default, else vLLM's.",
+        description="vLLM's `--max-num-seqs`: requests that are processed at once. Default: the "
+        "accelerator's, else vLLM's.",
     )
     max_seq_len_to_capture: int | None = Field(
         None,
         validation_alias=_names("MAX_SEQ_LEN_TO_CAPTURE"),
         ge=0,
-        description="Accepted because launch scripts pass it; vLLM has had no such option since "
-        "0.11.0, and a note names what takes its place.",
+        description="Ignored, with a note that names its replacement: vLLM 0.11.0 removed this "
+        "option, but launch scripts still set it.",
     )
     host: str = Field(
         "0.0.0.0",
@@ -196,48 +195,48 @@ class Settings(BaseSettings):
     arg: str = Field(
         "",
         validation_alias=_names("ARG"),
-        description="Further vLLM options, split as a POSIX shell does. They win over variables.",
+        description="More vLLM options, split into words like in a POSIX shell. They win over "
+        "variables.",
     )
     model_tarball: Path | None = Field(
         None,
         validation_alias=_names("MODEL_TARBALL"),
-        description="A tarball (`.tar`, `.tar.gz`, `.tar.zst`) or a directory of them. Without "
-        "it, tarballs are looked for beside the cache.",
+        description="A tarball (`.tar`, `.tar.gz`, `.tar.zst`), or a directory of tarballs. "
+        "Default: search for tarballs beside the cache.",
     )
     model_verify: Verify = Field(
         "size",
         validation_alias=_names("MODEL_VERIFY"),
-        description="What a model must pass before it is served: `full`, every file has the hash "
-        "that its blob is called by and that its manifest says; `size`, every file is "
-        "there, with the size that the manifest says; `off`, nothing more than what every start "
-        "checks.",
+        description="What to verify before serving. `full`: the hash of each file, by its blob's "
+        "name and by the manifest. `size`: each file's presence, and its size if a manifest "
+        "states it. `off`: only what every start checks.",
     )
     model_signature_key: Path | None = Field(
         None,
         validation_alias=_names("MODEL_SIGNATURE_KEY"),
-        description="Public key (PEM) that must have signed the model, with an OpenSSF model "
-        "signature. Needs the extra `sign`.",
+        description="Public key (PEM) to verify the model's OpenSSF model signature with. Requires "
+        "the extra `sign`.",
     )
     model_signature: Path | None = Field(
         None,
         validation_alias=_names("MODEL_SIGNATURE"),
-        description="Where the signature is. Without it: beside the tarball, the directory or the "
-        "`models--org--name` folder, with `.sig` added to its name.",
+        description="The signature file. Default: the name of the tarball, the directory or the "
+        "`models--org--name` folder with `.sig` appended.",
     )
     hf_hub_cache: Path | None = Field(
         None,
         validation_alias=_names("HF_HUB_CACHE"),
-        description="Cache root: the folder that holds `models--org--name`.",
+        description="Cache root: the folder that contains `models--org--name`.",
     )
     huggingface_hub_cache: Path | None = Field(
         None,
         validation_alias=_names("HUGGINGFACE_HUB_CACHE"),
-        description="Older name of HF_HUB_CACHE; where both are set, both are searched.",
+        description="Older name of HF_HUB_CACHE. If both are set, both are searched.",
     )
     hf_home: Path | None = Field(
         None,
         validation_alias=_names("HF_HOME"),
-        description="Its folder `hub` is a cache root too. Without any of the three: "
+        description="Its folder `hub` is a cache root too. Default without any of the three: "
         "`~/.cache/huggingface/hub`.",
     )
     hf_token: SecretStr | None = Field(
@@ -248,22 +247,22 @@ class Settings(BaseSettings):
     hf_endpoint: str | None = Field(
         None,
         validation_alias=_names("HF_ENDPOINT"),
-        description="URL of a Hugging Face mirror. Without it: `https://huggingface.co`.",
+        description="URL of a Hugging Face mirror. Default: `https://huggingface.co`.",
     )
     hf_hub_offline: Boolean = Field(
         False,
         validation_alias=_names("HF_HUB_OFFLINE"),
-        description="Never ask the hub.",
+        description="Never access the hub.",
     )
     hf_hub_disable_telemetry: Boolean = Field(
         False,
         validation_alias=_names("HF_HUB_DISABLE_TELEMETRY"),
-        description="Send no usage reports: the hub's, vLLM's and Ray's.",
+        description="Send no usage reports to Hugging Face, vLLM or Ray.",
     )
     accelerator: Accelerator = Field(
         "auto",
         validation_alias=_names("ACCELERATOR"),
-        description="What to run on. `auto` takes what the installed vLLM was built for.",
+        description="Accelerator to run on. `auto`: the one that the installed vLLM was built for.",
     )
     shutdown_timeout: int = Field(
         25,
@@ -275,141 +274,142 @@ class Settings(BaseSettings):
         3600,
         validation_alias=_names("START_TIMEOUT"),
         ge=0,
-        description="Seconds that a start may take, a download not counted; after that it ends and "
-        "says in which phase it was. 0: for ever.",
+        description="Seconds until a start fails, downloads not counted. The error names the phase "
+        "that it was in. 0: no limit.",
     )
     stall_timeout: int = Field(
         120,
         validation_alias=_names("STALL_TIMEOUT"),
         ge=1,
-        description="Seconds after which an engine that makes no token, while several requests "
-        "wait for one, is not ready; after twice as many it is not alive.",
+        description="Seconds after which an engine that produces no token, while several requests "
+        "wait, counts as not ready. After twice as many it counts as not alive.",
     )
     termination_log: Path = Field(
         Path("/dev/termination-log"),
         validation_alias=_names("TERMINATION_LOG"),
-        description="File that the cause of a failure is written to, which Kubernetes shows; only "
-        "where it is there already, or can be made.",
+        description="File for the cause of a failure, which Kubernetes shows. Skipped if it does "
+        "not exist and cannot be created.",
     )
     log_format: LogFormat = Field(
         "text",
         validation_alias=_names("LOG_FORMAT"),
-        description="`text`, or `json`: one object a line.",
+        description="`text`, or `json` for one object per line.",
     )
     api_key: SecretStr | None = Field(
         None,
         validation_alias=_names("API_KEY"),
-        description="Key that requests must carry (`Authorization: Bearer`), on every path but the "
-        "health ones.",
+        description="API key that requests must send (`Authorization: Bearer`). Health routes need "
+        "no key.",
     )
     api_key_file: Keys = Field(
         (),
         validation_alias=_names("API_KEY_FILE"),
-        description="File with such keys, one a line, beside API_KEY; read again when it changes.",
+        description="File with more API keys, one per line. Read again when it changes.",
     )
     metrics_public: Boolean = Field(
         False,
         validation_alias=_names("METRICS_PUBLIC"),
-        description="Show `/metrics` without a key.",
+        description="Serve `/metrics` without an API key.",
     )
     admin_routes: AdminRoutes = Field(
         (),
         validation_alias=_names("ADMIN_ROUTES"),
-        description="Groups of routes that change the server and are to be open, comma-separated: "
+        description="Groups of routes that change the server, separated by commas, to open: "
         + ", ".join(f"`{name}`" for name in ADMIN_ROUTES)
-        + ". Without it they are all closed.",
+        + ". Default: all are closed.",
     )
     tls_cert_file: Path | None = Field(
         None,
         validation_alias=_names("TLS_CERT_FILE"),
-        description="Certificate (PEM, with its chain) to serve HTTPS with; read again when it "
-        "changes. As vLLM's `--ssl-certfile`.",
+        description="Certificate chain (PEM) to serve HTTPS with. Read again when it changes. Same "
+        "as vLLM's `--ssl-certfile`.",
     )
     tls_key_file: Path | None = Field(
         None,
         validation_alias=_names("TLS_KEY_FILE"),
-        description="The certificate's private key (PEM). As vLLM's `--ssl-keyfile`.",
+        description="The certificate's private key (PEM). Same as vLLM's `--ssl-keyfile`.",
     )
     max_request_bytes: int = Field(
         64 << 20,
         validation_alias=_names("MAX_REQUEST_BYTES"),
         ge=1,
-        description="The longest body that a request may have; a longer one gets 413.",
+        description="Maximum size of a request body in bytes. Larger ones get 413.",
     )
     max_concurrent_requests: int = Field(
         1024,
         validation_alias=_names("MAX_CONCURRENT_REQUESTS"),
         ge=1,
-        description="Requests that the engine is given at once; further ones wait.",
+        description="Requests that the engine processes at once. More wait in a queue.",
     )
     max_queued_requests: int = Field(
         1024,
         validation_alias=_names("MAX_QUEUED_REQUESTS"),
         ge=0,
-        description="Requests that wait; further ones get 429.",
+        description="Requests that wait in the queue. More get 429.",
     )
     max_concurrent_requests_per_key: int | None = Field(
         None,
         validation_alias=_names("MAX_CONCURRENT_REQUESTS_PER_KEY"),
         ge=1,
-        description="Requests that one key may have at once, waiting ones included; further ones "
-        "get 429.",
+        description="Requests that one API key may have at once, waiting ones included. More get "
+        "429.",
     )
     max_tokens_per_minute_per_key: int | None = Field(
         None,
         validation_alias=_names("MAX_TOKENS_PER_MINUTE_PER_KEY"),
         ge=1,
-        description="Tokens, read and written, that one key may use a minute; a request beyond "
-        "that gets 429.",
+        description="Prompt and completion tokens that one API key may use per minute. Requests "
+        "above that get 429.",
     )
     storage_uri: str | None = Field(
         None,
         validation_alias=_names("STORAGE_URI"),
-        description="Set by KServe, which fetches it to `/mnt/models` before the start; that "
-        "folder is then searched too. Where nothing has been fetched there, a tarball in an object "
-        "store is fetched to the scratch directory.",
+        description="Set by KServe, which downloads it to `/mnt/models` before the start. That "
+        "folder is then searched too. If it is empty, a tarball in an object store is downloaded "
+        "to the scratch directory.",
     )
     s3_endpoint: str | None = Field(
         None,
         validation_alias=_names("S3_ENDPOINT"),
-        description="S3: host and port of another store than AWS, as KServe says it; wins over "
-        "AWS_ENDPOINT_URL, which the client reads itself, as it does AWS_DEFAULT_REGION, "
-        "AWS_PROFILE, AWS_CA_BUNDLE and the credentials.",
+        description="S3: host and port of a store other than AWS, in KServe's form. Wins over "
+        "AWS_ENDPOINT_URL. The client also reads AWS_DEFAULT_REGION, AWS_PROFILE, AWS_CA_BUNDLE "
+        "and the credentials.",
     )
     s3_use_https: Boolean = Field(
         True,
         validation_alias=_names("S3_USE_HTTPS"),
-        description="S3: whether S3_ENDPOINT is asked by HTTPS.",
+        description="S3: use HTTPS for S3_ENDPOINT.",
     )
     s3_verify_ssl: Boolean = Field(
         True,
         validation_alias=_names("S3_VERIFY_SSL"),
-        description="S3: whether the store must prove who it is.",
+        description="S3: verify the store's TLS certificate.",
     )
     s3_user_virtual_bucket: Boolean = Field(
         False,
         validation_alias=_names("S3_USER_VIRTUAL_BUCKET"),
-        description="S3: the bucket is part of the host's name. KServe spells it so.",
+        description="S3: put the bucket in the host name. KServe's spelling.",
     )
     aws_anonymous_credential: Boolean = Field(
         False,
         validation_alias=_names("awsAnonymousCredential"),
-        description="S3: ask without credentials, as for a public bucket. KServe spells it so.",
+        description="S3: send no credentials, as for a public bucket. KServe's spelling.",
     )
     azure_storage_access_key: SecretStr | None = Field(
         None,
         validation_alias=_names("AZURE_STORAGE_ACCESS_KEY"),
-        description="Azure: key of the storage account, as KServe calls it. The client itself "
-        "reads AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY and its like.",
+        description="Azure: key of the storage account, under KServe's name. The client also reads "
+        "AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY and similar.",
     )
     vllm_environment: dict[str, str] = Field(
         default_factory=dict,
-        description="Every `VLLM_*` variable. They pass through to the engine as they are.",
+        description="All `VLLM_*` variables. They pass through to the engine unchanged.",
     )
     library_environment: dict[str, str] = Field(
         default_factory=dict,
-        description="What the accelerators' own libraries read. They pass through too, and win "
-        "over an accelerator's default; LD_PRELOAD is kept, and may be added to.",
+        description="Variables of the accelerators' libraries. They pass through to the engine "
+        "unchanged and win over an accelerator's default. LD_PRELOAD is kept, and may be added "
+        "to.",
     )
     openvino_device: OpenVINODevice = Field(
         "CPU",
@@ -420,16 +420,16 @@ class Settings(BaseSettings):
         None,
         validation_alias=_names("VLLM_OPENVINO_KVCACHE_SPACE"),
         ge=0,
-        description="OpenVINO: size of the key-value cache in GiB; 0 lets it grow as it is needed. "
-        "Without it: what the memory allows on the CPU, 0 on a GPU.",
+        description="OpenVINO: size of the KV cache in GiB; 0 lets it grow as needed. Default: by "
+        "the available memory on a CPU, 0 on a GPU.",
     )
     openvino_kv_cache_precision: Precision | None = Field(
         None,
         validation_alias=_names(
             "VLLM_OPENVINO_KV_CACHE_PRECISION", "VLLM_OPENVINO_CPU_KV_CACHE_PRECISION"
         ),
-        description="OpenVINO: type of the cached numbers, `u8`, `f16`, `bf16` or `f32`. Without "
-        "it: OpenVINO's choice for the device.",
+        description="OpenVINO: precision of the KV cache, `u8`, `f16`, `bf16` or `f32`. Default: "
+        "OpenVINO's choice for the device.",
     )
     openvino_enable_quantized_weights: Boolean = Field(
         False,
@@ -439,13 +439,13 @@ class Settings(BaseSettings):
     openvino_converter: Path | None = Field(
         None,
         validation_alias=_names("OPENVINO_CONVERTER"),
-        description="OpenVINO: the virtual environment that converts models, with optimum-intel. "
-        "Without it: `/opt/openvino-convert`, then `.venv-convert` beside this environment.",
+        description="OpenVINO: virtual environment with optimum-intel, which converts models. "
+        "Default: `/opt/openvino-convert`, then `.venv-convert` beside this environment.",
     )
     disable_custom_kernels: Boolean = Field(
         False,
         validation_alias=_names("DISABLE_CUSTOM_KERNELS"),
-        description="Accepted because templates pass it; vLLM has no such switch.",
+        description="Ignored: vLLM has no such option, but templates set it.",
     )
 
     @classmethod
@@ -457,7 +457,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read nothing but what :func:`read_settings` passes in."""
+        """Use only the values that :func:`read_settings` passes in."""
         return (init_settings,)
 
 
@@ -473,34 +473,35 @@ class _MappingSource(EnvSettingsSource):
 
 
 def variables(field: str) -> tuple[str, ...]:
-    """Return the names that a field of :class:`Settings` is read from, the preferred one first.
+    """Return the variables that set a field of :class:`Settings`, the preferred one first.
 
-    Empty for a field of :data:`PASSED_ON`, which no single variable fills.
+    Empty for the fields of :data:`PASSED_ON`, which collect many variables.
     """
     choices = cast(AliasChoices | None, Settings.model_fields[field].validation_alias)
     return tuple(str(name) for name in choices.choices) if choices else ()
 
 
 def all_variables() -> tuple[str, ...]:
-    """Return every name of the contract."""
+    """Return every variable of the contract."""
     return tuple(name for field in Settings.model_fields for name in variables(field))
 
 
 def origin(field: str, environ: Mapping[str, str]) -> str | None:
-    """Return the variable that gave a field its value, None where the default holds."""
+    """Return the variable that set a field, None if it has its default."""
     return next((name for name in variables(field) if environ.get(name)), None)
 
 
 def is_secret(field: str) -> bool:
-    """Whether a field's value, as the environment gives it, must never be shown."""
+    """Whether a field's value must never be shown."""
     return Settings.model_fields[field].annotation == SecretStr | None
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Read the contract's variables out of ``environ``; empty means unset.
+    """Read the variables of the contract. An empty variable counts as unset.
 
     Raises:
-        SettingError: A value is not accepted; it names the variable, the value and what is.
+        SettingError: A value is not accepted. It names the variable, the value and the accepted
+            values.
     """
     try:
         return Settings(
@@ -533,10 +534,10 @@ def _passed_on(field: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def near_misses(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return ``{variable that is set: the one of ours that was probably meant}``.
+    """Return the variables that are probably misspelled: ``{name that is set: intended name}``.
 
-    Only names that share their first letters with one of ours and are about as long are
-    compared, so that a pod's many other variables raise no false alarm.
+    Only compares names that share the first two letters and have a similar length, so that a pod's
+    many other variables raise no false alarm.
     """
     known = all_variables()
     found: dict[str, str] = {}
@@ -552,7 +553,7 @@ def near_misses(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def cache_roots(settings: Settings, environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """Return the folders that may hold ``models--org--name``, in the order of the search."""
+    """Return the folders to search for ``models--org--name``, in order."""
     roots = [settings.hf_hub_cache, settings.huggingface_hub_cache]
     if settings.hf_home is not None:
         roots.append(settings.hf_home / "hub")
@@ -561,5 +562,5 @@ def cache_roots(settings: Settings, environ: Mapping[str, str]) -> tuple[Path, .
         roots.append(Path(cache_home) / "huggingface" / "hub")
     if settings.storage_uri is not None:
         roots.append(KSERVE_MOUNT)
-    # dict: the same folder is often named twice, and need be searched once
+    # the same folder is often named twice; search it once
     return tuple(dict.fromkeys(root.expanduser().absolute() for root in roots if root is not None))

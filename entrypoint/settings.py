@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -522,6 +522,15 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             variable=variable,
             hint=Settings.model_fields[field].description,
         ) from None
+
+
+def read_setting(field: str, environ: Mapping[str, str]) -> Any:
+    """Return the value of one field even if other variables are wrong; its default if it is."""
+    own = {name: environ[name] for name in variables(field) if name in environ}
+    try:
+        return getattr(Settings(**_MappingSource(own)()), field)
+    except ValidationError:
+        return Settings.model_fields[field].default
 
 
 def _passed_on(field: str, environ: Mapping[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""``inference-server health``: whether the server that runs here is well."""
+"""``inference-server health``: whether the server on this machine is healthy."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     """Describe the command."""
     return commands.add_parser(
         "health",
-        help="ask the server that runs here whether it is well",
-        description="Ask /health of the server that the same variables started, on the address, "
-        "port or socket that they say. Exits with 0 if it answers 200, else with 1. Images have "
-        "it as their HEALTHCHECK.",
+        help="check the health of the server on this machine",
+        description="Request /health from the server that was started with the same variables, on "
+        "their address, port or socket. Exits with 0 if it answers 200, otherwise with 1. The "
+        "images use it as their HEALTHCHECK.",
     )
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Print the answer."""
+    """Print the server's answer and return 0 if it is healthy."""
     from entrypoint.planning.asked import read_asked
     from entrypoint.status.health import ask_health
 

@@ -1,4 +1,4 @@
-"""``inference-server serve``: a launch from its first second to its exit code."""
+"""``inference-server serve``: the complete launch."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from entrypoint.supervision.supervisor import Supervisor
 
 WRITE_SECONDS = 0.5
-"""What the last lines get to be written after a stop; the exit must not wait for a reader."""
+"""How long to wait for a reader of the last lines; the exit must not depend on one."""
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
     """Describe the command."""
     return commands.add_parser(
         "serve",
-        help="find the model, start the engine, stay until it stops",
-        description="Find the model that MODEL_ID names, start vLLM on it, and stay until it "
-        "stops. Answers on PORT from the first second: /health/live, /health/ready, /v1/status.",
+        help="find the model, start the engine, and run until it stops",
+        description="Find the model MODEL_ID, start vLLM with it, and run until it stops. The "
+        "server answers on PORT immediately: /health/live, /health/ready, /v1/status.",
     )
 
 
 @contextlib.contextmanager
 def _log(redact: Redactor, as_json: bool) -> Iterator[LogWriter]:
-    """Send this process's log through a writer that nothing waits for."""
+    """Send this process's log through a writer that never blocks it."""
     import logging
 
     from entrypoint.logs.format import JsonFormatter, TextFormatter
@@ -52,22 +52,23 @@ def _log(redact: Redactor, as_json: bool) -> Iterator[LogWriter]:
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Serve until asked to stop."""
+    """Serve until a signal asks to stop."""
     import asyncio
     import logging
 
     from entrypoint.errors import InferenceServerError
     from entrypoint.secrets import Redactor
-    from entrypoint.supervision.exhaustion import limits_named
+    from entrypoint.settings import read_setting
+    from entrypoint.supervision.exhaustion import named_limits
     from entrypoint.supervision.termination import termination_message, write_termination
 
     redact = Redactor(environ)
-    # not from the settings: an error in these is to be written as a record too
-    as_json = environ.get("LOG_FORMAT", "").casefold() == "json"
+    # read separately: errors in other settings must follow this one
+    as_json = read_setting("log_format", environ) == "json"
     supervisor = None
-    with limits_named(), _log(redact, as_json) as writer:
+    with named_limits(), _log(redact, as_json) as writer:
         try:
-            with limits_named():
+            with named_limits():
                 supervisor = _supervisor(environ, writer)
                 code = asyncio.run(supervisor.run())
         except InferenceServerError as error:
@@ -75,15 +76,13 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
                 logging.getLogger("inference-server").error("%s", error.in_words())
             else:
                 writer.write(2, f"{redact(error.in_words())}\n".encode(errors="replace"))
-            tail = supervisor.tail() if supervisor else []
-            write_termination(termination_message(error, tail, redact), environ)
+            message = termination_message(error, supervisor.tail() if supervisor else [], redact)
+            write_termination(message, read_setting("termination_log", environ))
             writer.flush()
             code = error.exit_code
-    if supervisor is not None:
-        supervisor.remove_run_directory()
-        if supervisor.left_preparing():
-            # Python would wait for threads that read or hash: where a disk is dead, for ever
-            os._exit(code)
+    if supervisor is not None and supervisor.is_preparing():
+        # Python would wait for threads that read or hash, on a dead disk forever
+        os._exit(code)
     return code
 
 
@@ -101,7 +100,9 @@ def _supervisor(environ: Mapping[str, str], writer: LogWriter) -> Supervisor:
     from entrypoint.shared.keys import Keys
     from entrypoint.status.listener import open_listener
     from entrypoint.status.server import Guard
-    from entrypoint.supervision.supervisor import Progress, Supervisor
+    from entrypoint.supervision.config import SupervisorConfig
+    from entrypoint.supervision.preparation import Reporter
+    from entrypoint.supervision.supervisor import Supervisor
 
     inputs = read_inputs(environ)
     asked = inputs.asked
@@ -109,22 +110,23 @@ def _supervisor(environ: Mapping[str, str], writer: LogWriter) -> Supervisor:
     guard = Guard(Keys(fixed_keys(asked), asked.api_key_file), settings.metrics_public)
     listener = open_listener(asked.listen)
 
-    def prepare(progress: Progress) -> LaunchPlan:
-        plan = prepare_launch(inputs, progress.enter, progress.bytes, progress.planned)
+    def prepare(reporter: Reporter) -> LaunchPlan:
+        plan = prepare_launch(inputs, reporter.enter, reporter.on_progress, reporter.planned)
         log = logging.getLogger("inference-server")
         for note in plan.notes:
             log.log(logging.WARNING if note.level == "warning" else logging.INFO, note.message)
         log.info("serving %s as %s", plan.model.path, ", ".join(plan.served_model_names))
         return plan
 
-    return Supervisor(
-        asked.listen,
-        listener,
-        prepare,
-        environ,
-        inputs.request.scratch,
-        writer,
+    config = SupervisorConfig(
+        listen=asked.listen,
+        listener=listener,
+        prepare=prepare,
+        environ=environ,
+        scratch=inputs.request.scratch,
+        writer=writer,
         as_json=settings.log_format == "json",
         start_timeout=settings.start_timeout,
         guard=guard,
     )
+    return Supervisor(config)

@@ -1,1 +1,1 @@
-"""What a launch shows of itself: its phases, its status document, the server that answers first."""
+"""The status of a launch: its phases, and the server that shows them while the model loads."""

@@ -1,4 +1,4 @@
-"""Asks the server that runs beside this process for its health: what HEALTHCHECK runs."""
+"""The client that asks a running server for its health, as an image's HEALTHCHECK does."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from entrypoint.planning.listen import Listen
 TIMEOUT_SECONDS = 5.0
 """How long the server may take to answer."""
 
-ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
-"""Addresses that a server listens on and nobody can call, and those to call instead."""
+LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Addresses that only a server can use, and the ones to connect to instead."""
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -29,10 +29,10 @@ class _UnixConnection(http.client.HTTPConnection):
 def _connection(listen: Listen, timeout: float) -> http.client.HTTPConnection:
     if listen.uds:
         return _UnixConnection(listen.uds, timeout)
-    host = ANY.get(listen.host, listen.host)
+    host = LOOPBACK.get(listen.host, listen.host)
     if listen.tls_certificate is None:
         return http.client.HTTPConnection(host, listen.port, timeout=timeout)
-    # the certificate is made out to the name that clients use, not to this address
+    # the certificate is for the name that clients use, not for this address
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -40,14 +40,14 @@ def _connection(listen: Listen, timeout: float) -> http.client.HTTPConnection:
 
 
 def ask_health(listen: Listen, timeout: float = TIMEOUT_SECONDS) -> tuple[bool, str]:
-    """Ask ``/health``.
+    """Request ``/health``.
 
     Args:
         listen: Where the server listens.
         timeout: Seconds for each step of the exchange.
 
     Returns:
-        Whether the answer is 200, and one line that says what came back.
+        Whether the answer is 200, and one line that describes it.
     """
     connection = _connection(listen, timeout)
     try:

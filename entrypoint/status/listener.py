@@ -1,4 +1,4 @@
-"""The socket that the launch listens on from its first second to its last."""
+"""The socket that a launch listens on from start to end."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from entrypoint.errors import MachineError, SettingError
 from entrypoint.planning.listen import Listen
 
 BACKLOG = 2048
-"""Connections that the kernel keeps while nobody accepts; as many as uvicorn asks for."""
+"""Connections that the kernel queues until they are accepted; uvicorn's default."""
+
+HOST_HINT = "Use 0.0.0.0 for all addresses of this machine, 127.0.0.1 for local clients only."
 
 
 def check_certificate(listen: Listen) -> None:
-    """Load the certificate and key, if there are any, to see whether they can be.
+    """Check that the certificate and its key can be loaded, if the launch has them.
 
     Raises:
-        SettingError: They cannot be read, or do not belong together.
+        SettingError: They cannot be read, or do not match.
     """
     if listen.tls_certificate is None:
         return
@@ -28,20 +30,23 @@ def check_certificate(listen: Listen) -> None:
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(listen.tls_certificate, listen.tls_key)
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # includes ssl.SSLError
         files = " and ".join(filter(None, (listen.tls_certificate, listen.tls_key)))
         named = listen.tls_variable
-        options = "--ssl-certfile and --ssl-keyfile"
+        names = (
+            "--ssl-certfile and --ssl-keyfile"
+            if named == "ARG"
+            else "TLS_CERT_FILE and TLS_KEY_FILE"
+        )
         raise SettingError(
-            f"{named}: the TLS certificate cannot be used ({files}): {error.strerror or error}.",
+            f"{named}: cannot load the TLS certificate ({files}): {error.strerror or error}.",
             variable=named,
-            hint=f"Give {options if named == 'ARG' else 'TLS_CERT_FILE and TLS_KEY_FILE'} PEM "
-            "files that belong together and that this user may read.",
+            hint=f"Set {names} to a PEM certificate and its key that this user can read.",
         ) from None
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove a Unix socket that nobody listens on any more."""
+    """Remove a Unix socket that no process listens on."""
     try:
         if not stat.S_ISSOCK(path.stat().st_mode):
             return
@@ -55,11 +60,11 @@ def _remove_stale(path: Path) -> None:
 
 
 def open_listener(listen: Listen) -> socket.socket:
-    """Bind and listen.
+    """Return a socket that listens there.
 
     Raises:
-        SettingError: HOST is no address of this machine.
-        MachineError: The port is taken, or may not be opened by this user.
+        SettingError: HOST is not an address of this machine.
+        MachineError: The port is in use, or not permitted to this user.
     """
     if listen.uds:
         _remove_stale(Path(listen.uds))
@@ -71,9 +76,9 @@ def open_listener(listen: Listen) -> socket.socket:
             )
         except OSError as error:
             raise SettingError(
-                f"HOST={listen.host!r} is not an address or a name: {error}.",
+                f"HOST={listen.host!r} is not an address or a host name: {error}.",
                 variable="HOST",
-                hint="Use 0.0.0.0 for every address of this machine, 127.0.0.1 for itself only.",
+                hint=HOST_HINT,
             ) from None
         family, address = found[0][0], found[0][4]  # type: ignore[assignment]
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -92,20 +97,22 @@ def _refused(listen: Listen, error: OSError) -> SettingError | MachineError:
         return SettingError(
             f"HOST={listen.host!r} is not an address of this machine.",
             variable="HOST",
-            hint="Use 0.0.0.0 for every address of this machine, 127.0.0.1 for itself only.",
+            hint=HOST_HINT,
         )
     if error.errno == errno.EADDRINUSE:
         return MachineError(
-            f"Something else already listens on {listen}.",
+            f"Another process already listens on {listen}.",
             variable="PORT",
-            hint="Stop it, or choose another PORT.",
+            hint="Stop that process, or set PORT to another port.",
         )
     if error.errno == errno.EACCES and not listen.uds:
         return MachineError(
-            f"The user {os.getuid()} may not listen on {listen}.",
+            f"User {os.getuid()} is not permitted to listen on {listen}.",
             variable="PORT",
-            hint="Choose a PORT of 1024 or more.",
+            hint="Set PORT to 1024 or higher.",
         )
     return MachineError(
-        f"Cannot listen on {listen}: {error.strerror}.", variable="PORT", hint="Choose another."
+        f"Cannot listen on {listen}: {error.strerror}.",
+        variable="PORT",
+        hint="Set PORT to another port.",
     )

@@ -1,8 +1,8 @@
-"""What answers on PORT until the engine does, and once it does no more.
+"""The server that answers on PORT before and after the engine does.
 
-``/health/live`` is 200 (also under ``/v1``), ``/v1/status`` and ``/metrics`` tell where the launch
-is, to those who have a key where there are keys, and all else is 503 with ``Retry-After``, in the
-shape of OpenAI's errors, so that clients of either kind understand it.
+- ``/health/live`` and ``/v1/health/live`` answer 200.
+- ``/v1/status`` and ``/metrics`` show the launch's status. They require an API key if one is set.
+- All other paths answer 503 with ``Retry-After`` and an error in OpenAI's format.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from entrypoint.planning.listen import Listen
 from entrypoint.shared.handover import Phase
+from entrypoint.shared.health import HealthState
 from entrypoint.shared.keys import Keys
 from entrypoint.shared.metrics import CONTENT_TYPE, metrics_text
 
 RETRY_AFTER_SECONDS = 5
-"""Told to clients while there is no estimate, and at most six times this where there is one."""
+"""``Retry-After`` without an estimate; with one it is at most six times this."""
 
 DRAINED_BODY_BYTES = 1 << 20
-"""What is read of a request's body before the answer: closing on unread data resets the
-connection, and the client would never see the 503."""
+"""How much of a request's body is read before the answer: closing a connection with unread data
+resets it, and the client does not receive the 503."""
 
 LINGER_SECONDS = 5.0
-"""How long connections that were accepted before the hand-over may still send their request."""
+"""How long connections that were accepted before the hand-over may take to send a request."""
 
 SETTLE_SECONDS = 0.05
-"""How long a connection that was just accepted takes to reach its protocol, and to spare."""
+"""How long an accepted connection takes to reach its protocol, with a margin."""
 
 REQUEST_SECONDS = 10.0
-"""What a client gets to send the head of its request, and then the body."""
+"""How long a client gets to send its request's head, and then the body."""
 
-ALIVE = ("/health/live", "/v1/health/live")
-"""The second for platforms that pass on nothing but ``/v1``."""
-STATUS = ("/v1/status", "/metrics")
-"""Where the launch is."""
+LIVENESS_PATHS = ("/health/live", "/v1/health/live")
+"""The second is for platforms that only route ``/v1``."""
+STATUS_PATHS = ("/v1/status", "/metrics")
 
 Scope = dict[str, Any]
 Send = Callable[[dict[str, Any]], Any]
@@ -55,14 +55,14 @@ class Guard:
     """Who may see the status.
 
     Attributes:
-        keys: The keys that are let in; with none, everybody is.
-        metrics_public: Whether ``/metrics`` needs no key.
+        keys: The accepted keys; without any, no key is required.
+        metrics_public: Whether ``/metrics`` requires no key.
     """
 
     keys: Keys
     metrics_public: bool = False
 
-    def lets_in(self, path: str, authorization: str) -> bool:
+    def allows(self, path: str, authorization: str) -> bool:
         """Whether a request with this ``Authorization`` header may see the path."""
         if not self.keys or (path == "/metrics" and self.metrics_public):
             return True
@@ -70,8 +70,8 @@ class Guard:
         return self.keys.name_of(authorization) is not None
 
 
-OPEN = Guard(Keys(()))
-"""Lets everybody see it."""
+UNGUARDED = Guard(Keys(()))
+"""Requires no key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +86,21 @@ def loading_error(status: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     """Return the seconds for ``Retry-After`` and the body of a 503.
 
     Args:
-        status: What ``/v1/status`` shows.
+        status: The document of ``/v1/status``.
     """
     remaining = status["remaining_seconds"]
     wait = RETRY_AFTER_SECONDS
-    left = ""
+    estimate = ""
     if remaining is not None:
         wait = min(max(1, math.ceil(remaining)), 6 * RETRY_AFTER_SECONDS)
-        left = f", about {math.ceil(remaining)} s left"
-    if Phase(status["phase"]).rank < Phase.READY.rank:
+        estimate = f", about {math.ceil(remaining)} s left"
+    if HealthState.in_phase(Phase(status["phase"])) is HealthState.STARTING:
         message = (
             f"The model is not ready yet: phase {status['phase']} for "
-            f"{status['seconds_in_phase']:.0f} s, {status['seconds']:.0f} s in all{left}."
+            f"{status['seconds_in_phase']:.0f} s, {status['seconds']:.0f} s in total{estimate}."
         )
     else:
-        message = "The server is stopping. Ask another, or this one after its restart."
+        message = "The server is stopping. Use another server, or retry after it has restarted."
     return wait, {
         "error": {
             "message": message,
@@ -123,11 +123,11 @@ async def _drain(receive: Receive) -> None:
                 read += len(message.get("body", b""))
 
 
-def status_app(status: Callable[[], dict[str, Any]], guard: Guard = OPEN) -> Any:
+def status_app(status: Callable[[], dict[str, Any]], guard: Guard = UNGUARDED) -> Any:
     """Return the ASGI application.
 
     Args:
-        status: Gives what ``/v1/status`` shows, at each request.
+        status: Returns the document of ``/v1/status``.
         guard: Who may see it.
     """
 
@@ -139,7 +139,7 @@ def status_app(status: Callable[[], dict[str, Any]], guard: Guard = OPEN) -> Any
         authorization = shown.decode(errors="surrogateescape")
         answer = _answer(scope["method"], scope["path"], authorization, status(), guard)
         payload = answer.body.encode()
-        # one answer a connection: the next request must reach the engine, not us
+        # one request per connection: the next one must reach the engine
         headers = {
             "content-type": answer.content_type,
             "content-length": str(len(payload)),
@@ -162,15 +162,15 @@ def status_app(status: Callable[[], dict[str, Any]], guard: Guard = OPEN) -> Any
 def _answer(
     method: str, path: str, authorization: str, status: dict[str, Any], guard: Guard
 ) -> _Answer:
-    if path not in (*ALIVE, *STATUS):
+    if path not in (*LIVENESS_PATHS, *STATUS_PATHS):
         wait, error = loading_error(status)
         return _Answer(503, json.dumps(error), headers=(("retry-after", str(wait)),))
     if method not in ("GET", "HEAD"):
-        message = f"This server takes GET on {path}, not {method}."
+        message = f"{path} does not support {method}. Use GET."
         return _refusal(405, "invalid_request_error", message, ("allow", "GET, HEAD"))
-    if path in ALIVE:
+    if path in LIVENESS_PATHS:
         return _Answer(200, json.dumps({"status": "alive"}))
-    if not guard.lets_in(path, authorization):
+    if not guard.allows(path, authorization):
         message = "The API key is missing or wrong. Send it as: Authorization: Bearer KEY."
         return _refusal(401, "authentication_error", message, ("www-authenticate", "Bearer"))
     if path == "/metrics":
@@ -184,17 +184,17 @@ def _refusal(code: int, kind: str, message: str, header: tuple[str, str]) -> _An
 
 
 class _Protocol(H11Protocol):
-    """Closes a connection that does not say what it wants."""
+    """Closes a connection that does not send a request in time."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._patience = self.loop.call_later(REQUEST_SECONDS, self._close_if_silent)
+        self._timeout = self.loop.call_later(REQUEST_SECONDS, self._close_if_idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._patience.cancel()
+        self._timeout.cancel()
         super().connection_lost(exc)
 
-    def _close_if_silent(self) -> None:
+    def _close_if_idle(self) -> None:
         if self.cycle is None:
             self.transport.abort()
 
@@ -202,19 +202,19 @@ class _Protocol(H11Protocol):
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Leave signals alone: the supervisor has handlers of its own."""
+        """Leave signals to the supervisor's handlers."""
         yield
 
 
 class StatusServer:
-    """Answers on a listening socket until the engine takes it over; the socket is left open."""
+    """Answers on a listening socket until the engine takes it over; leaves the socket open."""
 
     def __init__(
         self,
         listener: socket.socket,
         listen: Listen,
         status: Callable[[], Any],
-        guard: Guard = OPEN,
+        guard: Guard = UNGUARDED,
     ):
         self._listener = listener
         self._server = _Server(
@@ -236,27 +236,27 @@ class StatusServer:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to answer."""
-        self._own = self._listener.dup()  # uvicorn closes what it is given
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._own]))
+        """Start to answer."""
+        self._socket = self._listener.dup()  # uvicorn closes its socket
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
 
-    def let_go(self) -> None:
-        """Accept no more connections; they wait in the socket's queue for the engine."""
-        # Not yet Server.close(): before Python 3.12 that strands a connection that has been
-        # accepted and not been given to its protocol, and its client waits for ever.
-        if self._task is not None and self._own.fileno() != -1:
-            self._task.get_loop().remove_reader(self._own)
+    def stop_accepting(self) -> None:
+        """Accept no more connections: new ones wait in the socket's queue for the engine."""
+        # Not Server.close() yet: before Python 3.12 it strands a connection that is accepted but
+        # has no protocol yet, and its client waits forever.
+        if self._task is not None and self._socket.fileno() != -1:
+            self._task.get_loop().remove_reader(self._socket)
 
     async def stop(self, linger: float = LINGER_SECONDS) -> None:
-        """Stop accepting at once; connections that are open may finish within ``linger`` seconds.
+        """Stop accepting at once; open connections may finish within ``linger`` seconds.
 
-        What is not accepted waits in the socket's queue for the engine; nothing is refused.
+        New connections wait in the socket's queue for the engine; none is refused.
         """
         task = self._task
-        if task is None or self._own.fileno() == -1:
+        if task is None or self._socket.fileno() == -1:
             return
         loop = asyncio.get_running_loop()
-        self.let_go()
+        self.stop_accepting()
         deadline = loop.time() + linger
         await asyncio.sleep(SETTLE_SECONDS)
         while self._server.server_state.connections and loop.time() < deadline:
@@ -264,6 +264,6 @@ class StatusServer:
         for connection in list(self._server.server_state.connections):
             connection.transport.abort()
         self._server.should_exit = self._server.force_exit = True
-        with contextlib.suppress(OSError):  # a certificate that has gone since the launch began
+        with contextlib.suppress(OSError):  # the certificate was removed since the launch
             await task
-        self._own.close()
+        self._socket.close()

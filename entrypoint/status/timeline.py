@@ -1,6 +1,6 @@
-"""How long each phase of a launch takes, and how long the rest will.
+"""How long each phase of a launch has taken, and how long the start will still take.
 
-Times are seconds of a monotonic clock that the caller reads; nothing here does.
+Times are seconds of a monotonic clock, which the caller reads.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import Any
 from entrypoint.shared.handover import Phase
 
 RATE_SECONDS = 10.0
-"""What a rate is the mean of."""
+"""The period that a rate is averaged over."""
 SAMPLE_SECONDS = 0.5
-"""How often the bytes are noted for it: they come by the thousand."""
+"""How often the bytes are sampled for it."""
 
 
 @dataclass(slots=True)
 class Timeline:
-    """The phases that a launch has been through.
+    """The phases that a launch has entered.
 
     Attributes:
-        started: When the launch began.
-        expected: Seconds that each phase took at the last start of the same model, empty at the
-            first.
+        started: When the launch started.
+        expected: Seconds that each phase took at the last start of the same model; empty at the
+            first start.
         entered: When each phase was entered, in order.
-        bytes_done: Bytes of the model that have been unpacked or downloaded.
+        bytes_done: Bytes of the model that the phase has downloaded, unpacked or hashed.
         bytes_total: Bytes of the model, 0 until they are known.
     """
 
@@ -36,41 +36,40 @@ class Timeline:
     entered: dict[Phase, float] = field(default_factory=dict)
     bytes_done: int = 0
     bytes_total: int = 0
-    _passed: deque[tuple[float, int]] = field(default_factory=deque)
+    _samples: deque[tuple[float, int]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
         self.entered.setdefault(Phase.RESOLVE, self.started)
 
     @property
     def phase(self) -> Phase:
-        """The phase that the launch is in."""
+        """The current phase."""
         return next(reversed(self.entered))
 
     def enter(self, phase: Phase, now: float) -> bool:
         """Enter a phase, unless it is past; return whether it is new.
 
-        Several of the engine's processes report the same phases, each at its own pace: the first
-        report counts.
+        Several of the engine's processes report the same phases. The first report counts.
         """
         if phase.rank <= self.phase.rank:
             return False
         self.entered[phase] = now
-        self._passed.clear()
+        self._samples.clear()
         return True
 
-    def pass_bytes(self, done: int, total: int, now: float) -> None:
-        """Note how many bytes of the model are there, of how many."""
+    def set_bytes(self, done: int, total: int, now: float) -> None:
+        """Record how many bytes of the model are done, and the total."""
         self.bytes_done, self.bytes_total = done, total
-        while self._passed and now - self._passed[0][0] > RATE_SECONDS:
-            self._passed.popleft()
-        if not self._passed or now - self._passed[-1][0] >= SAMPLE_SECONDS:
-            self._passed.append((now, done))
+        while self._samples and now - self._samples[0][0] > RATE_SECONDS:
+            self._samples.popleft()
+        if not self._samples or now - self._samples[-1][0] >= SAMPLE_SECONDS:
+            self._samples.append((now, done))
 
     def bytes_per_second(self, now: float) -> float | None:
-        """Return how fast the bytes come, None in a phase in which none do."""
-        passed = list(self._passed)  # another thread adds to it
-        recent = [(then, done) for then, done in passed if now - then <= RATE_SECONDS]
-        if not passed or (recent and now <= recent[0][0]):
+        """Return the current rate, None in a phase without bytes."""
+        samples = list(self._samples)  # another thread appends to it
+        recent = [(then, done) for then, done in samples if now - then <= RATE_SECONDS]
+        if not samples or (recent and now <= recent[0][0]):
             return None
         if not recent:
             return 0.0
@@ -81,27 +80,27 @@ class Timeline:
         """Return the seconds spent in each phase so far."""
         ends = [*list(self.entered.values())[1:], now]
         return {
-            phase: end - begin
-            for (phase, begin), end in zip(self.entered.items(), ends, strict=True)
+            phase: end - start
+            for (phase, start), end in zip(self.entered.items(), ends, strict=True)
         }
 
     def remaining(self, now: float) -> float | None:
-        """Return the seconds until ready by the last start's measure, None without one.
+        """Return the seconds until ready, estimated from the last start; None without one.
 
-        Of a phase in which bytes pass, how fast they do tells the rest.
+        The estimate of a phase with bytes is based on their current rate.
         """
         if not self.expected or self.phase.rank >= Phase.READY.rank:
             return None
-        ahead = sum(s for phase, s in self.expected.items() if phase.rank > self.phase.rank)
+        later = sum(s for phase, s in self.expected.items() if phase.rank > self.phase.rank)
         rate = self.bytes_per_second(now)
         if rate:
-            here = (self.bytes_total - self.bytes_done) / rate
+            current = (self.bytes_total - self.bytes_done) / rate
         else:
-            here = self.expected.get(self.phase, 0.0) - self.seconds(now)[self.phase]
-        return ahead + max(0.0, here)
+            current = self.expected.get(self.phase, 0.0) - self.seconds(now)[self.phase]
+        return later + max(0.0, current)
 
     def as_dict(self, now: float) -> dict[str, Any]:
-        """Return the document that ``/v1/status`` shows."""
+        """Return the phases, bytes and estimate as ``/v1/status`` shows them."""
         seconds = self.seconds(now)
         remaining = self.remaining(now)
         rate = self.bytes_per_second(now)

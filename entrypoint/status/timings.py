@@ -1,4 +1,4 @@
-"""What the phases of past launches took, kept in the scratch directory for the next estimate."""
+"""How long the phases of earlier launches took: the basis of the next estimate."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from entrypoint.store.writing.complete_file import write_text
 
 FILE = "timings.json"
 KEPT = 100
-"""Launches that are remembered; the oldest goes first."""
+"""How many launches are kept; the oldest are dropped."""
 
 
 IRRELEVANT = frozenset({"--host", "--port", "--uds", "--served-model-name", "--api-key"})
-"""Options that make no launch longer or shorter."""
+"""Options that do not change how long a launch takes."""
 
 
 def launch_key(plan: LaunchPlan) -> str:
-    """Return what makes two launches alike: model, options and engine."""
-    # options only: a variable may follow the memory that happens to be free
+    """Return a key that is equal for launches with the same model, options and engine."""
+    # options only: a variable may depend on the memory that is free at present
     options = [
         (o.option, o.value)
         for o in plan.options
@@ -43,7 +43,7 @@ def _read(scratch: Path) -> dict[str, dict[str, float]]:
 
 
 def expected_seconds(scratch: Path, key: str) -> dict[Phase, float]:
-    """Return what each phase took at the last like launch, empty where there was none."""
+    """Return how long each phase took at the last launch with this key; empty without one."""
     known = _read(scratch).get(key)
     if not isinstance(known, dict):
         return {}
@@ -55,7 +55,7 @@ def expected_seconds(scratch: Path, key: str) -> dict[Phase, float]:
 
 
 def remember(scratch: Path, key: str, seconds: Mapping[Phase, float]) -> None:
-    """Keep a launch's seconds; a disk that cannot be written costs an estimate, no more."""
+    """Save how long a launch's phases took; without a writable disk there is just no estimate."""
     known = _read(scratch)
     known.pop(key, None)
     known[key] = {phase.value: round(s, 3) for phase, s in seconds.items()}

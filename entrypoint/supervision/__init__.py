@@ -1,1 +1,1 @@
-"""The engine as a process tree: its start, its output, its end."""
+"""The supervisor of a launch: the engine's start, its output and its end."""

@@ -1,4 +1,4 @@
-"""What the engine's processes write: read as it comes, written on without secrets, and kept."""
+"""The output of the engine's processes: read, masked, written on, and its last lines kept."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from entrypoint.supervision.tail import LINE_BYTES, Tail
 
 READ_BYTES = 1 << 16
 PIPE_BYTES = 1 << 18
-"""Room in a pipe: what the engine can write while this process has no turn."""
+"""Capacity of a pipe: what the engine can write while this process does not run."""
 LONGEST_BYTES = 1 << 16
-"""A longer line is written on in pieces."""
+"""A longer line is written in pieces."""
 QUIET_SECONDS = 0.2
-"""After which a traceback is taken to have come to its end."""
+"""How long after its last line a traceback is treated as complete."""
 
 
 class LineBuffer:
-    """Cuts a stream of bytes into pieces that can be written on.
+    """Splits a stream of bytes into pieces that can be masked and written.
 
-    A piece ends where a line does, or a progress bar goes back to the line's beginning; only of
-    a line that is longer than :data:`LONGEST_BYTES` it is a part, never one that cuts a secret.
+    A piece ends at the end of a line, or at a progress bar's carriage return. A line longer than
+    :data:`LONGEST_BYTES` is split, but never inside a secret.
     """
 
     def __init__(self, redact: Redactor):
@@ -36,9 +36,9 @@ class LineBuffer:
         self._open = False
 
     def feed(self, data: bytes) -> bytes:
-        """Return what can be written on, masked; often nothing."""
+        """Return the masked bytes that are complete; often none."""
         rest = self._rest + data
-        # a carriage return at the very end may be the first half of a line's end
+        # a carriage return at the end may be the first half of a line end
         cut = max(rest.rfind(b"\n"), rest.rfind(b"\r", 0, len(rest) - 1)) + 1
         piece, self._rest = self._redact.output(rest[:cut]), rest[cut:]
         if len(self._rest) > LONGEST_BYTES:
@@ -50,43 +50,36 @@ class LineBuffer:
         return piece
 
     def end(self) -> bytes:
-        """Return what is left, and the end of the last line where it has none."""
+        """Return the remaining bytes, and a line end if the last line has none."""
         rest, self._rest = self._redact.output(self._rest), b""
         return rest + b"\n" if (rest and not rest.endswith(b"\n")) or self._open else rest
 
 
 class Lines:
-    """The lines of a stream: of a progress bar its last state, of an endless line its beginning.
+    """Splits a stream into lines: a progress bar's last state, the start of an endless line.
 
     Attributes:
-        said: The last one that is not empty, ended or not.
+        last: The last line that is not blank, complete or not.
     """
 
     def __init__(self) -> None:
-        self.said = b""
-        self._begun = b""
+        self.last = b""
+        self._incomplete = b""
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """Take what a :class:`LineBuffer` gave; return the lines that end in it."""
-        *whole, begun = piece.split(b"\n")
-        ended = []
-        for line in whole:
-            ended.append(_shown(self._begun + line))
-            self._begun = b""
-            self._say(ended[-1])
-        begun = self._begun + begun
-        shown = _shown(begun)
-        self._begun = shown[:LONGEST_BYTES] + (b"\r" if begun.endswith(b"\r") else b"")
-        self._say(shown)
-        return ended
-
-    def _say(self, line: bytes) -> None:
-        if line.strip():
-            self.said = line
+        """Return the lines that end in a piece of a :class:`LineBuffer`."""
+        *ended, incomplete = (self._incomplete + piece).split(b"\n")
+        lines = [_displayed(line) for line in ended]
+        displayed = _displayed(incomplete)
+        self._incomplete = displayed + (b"\r" if incomplete.endswith(b"\r") else b"")
+        self.last = next(
+            (line for line in (displayed, *reversed(lines)) if line.strip()), self.last
+        )
+        return lines
 
 
-def _shown(line: bytes) -> bytes:
-    """Return what a terminal would show last of a line with carriage returns in it."""
+def _displayed(line: bytes) -> bytes:
+    """Return what a terminal displays in the end of a line with carriage returns."""
     return line.rstrip(b"\r").rpartition(b"\r")[2][:LONGEST_BYTES]
 
 
@@ -94,7 +87,7 @@ class _Stream:
     def __init__(self, number: int, redact: Redactor):
         self.number = number
         self.reader, self.writer = os.pipe()
-        # by default 64 KiB; refused where the user has too many large pipes already
+        # 64 KiB by default; fails if the user already has too many large pipes
         with contextlib.suppress(OSError):
             fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self.buffer = LineBuffer(redact)
@@ -103,21 +96,24 @@ class _Stream:
 
 
 class EngineOutput:
-    """The pipes that the engine's standard output and standard error are, and their reader.
+    """Reads the engine's standard output and standard error, and writes both on.
 
     Args:
-        writer: Where the lines are written on to.
+        writer: Writes the lines.
         redact: Masks the secrets in them.
-        as_json: Whether each becomes a record of JSON.
+        as_json: Whether to write each line as a JSON record.
+
+    Attributes:
+        tail: The last lines.
     """
 
     def __init__(self, writer: LogWriter, redact: Redactor, as_json: bool = False):
         self.tail = Tail()
-        self._said = b""
+        self._last = b""
         self._writer = writer
         self._as_json = as_json
         self._streams = [_Stream(number, redact) for number in (1, 2)]
-        self._thread = threading.Thread(target=self._work, name="engine-output", daemon=True)
+        self._thread = threading.Thread(target=self._read_all, name="engine-output", daemon=True)
 
     @property
     def stdout(self) -> int:
@@ -130,21 +126,21 @@ class EngineOutput:
         return self._streams[1].writer
 
     def start(self) -> None:
-        """Begin to read; call it once the engine has the pipes."""
+        """Start to read; call it once the engine has inherited the pipes."""
         for stream in self._streams:
             os.close(stream.writer)
         self._thread.start()
 
     def last_line(self) -> str | None:
-        """Return what the engine said last, be it half a line; None if it has said nothing."""
-        return self._said[:LINE_BYTES].decode(errors="replace").strip() or None
+        """Return the engine's last line, complete or not; None if it has written nothing."""
+        return self._last[:LINE_BYTES].decode(errors="replace").strip() or None
 
     def finish(self, seconds: float) -> None:
-        """Wait until all is read that was written, or for so many seconds: a process that
-        outlived the engine may hold the pipes open."""
+        """Wait for the end of the output, but no longer than ``seconds``: a process that outlives
+        the engine may keep the pipes open."""
         self._thread.join(seconds)
 
-    def _work(self) -> None:
+    def _read_all(self) -> None:
         with selectors.DefaultSelector() as ready:
             for stream in self._streams:
                 ready.register(stream.reader, selectors.EVENT_READ, stream)
@@ -160,11 +156,11 @@ class EngineOutput:
                         self._write_records(stream, stream.records.flush())
 
     def _read(self, stream: _Stream) -> bool:
-        """Pass on what there is to read; return whether there may be more."""
+        """Write on what can be read; return False at the end of the stream."""
         data = os.read(stream.reader, READ_BYTES)
         piece = stream.buffer.feed(data) if data else stream.buffer.end()
         lines = stream.lines.feed(piece)
-        self._said = stream.lines.said if piece else self._said
+        self._last = stream.lines.last if piece else self._last
         for line in lines:
             self.tail.add(line)
         if self._as_json:

@@ -1,4 +1,4 @@
-"""The engine as a process tree: started, signalled, reaped to the last grandchild."""
+"""The engine's process tree: how to start it, signal it, and end all of it."""
 
 from __future__ import annotations
 
@@ -17,68 +17,67 @@ from typing import Any
 from entrypoint.shared.handover import MODULES, RUN_DIRECTORY_VARIABLE, StartRequest
 
 COMMAND = (sys.executable, "-P", "-m", "server.engine")
-"""The engine's command line. It says nothing about the launch: that goes by the orders. Without
-``-P`` the modules of the working directory would come before the installed ones."""
+"""The engine's command line. ``-P``: modules in the working directory must not hide the installed
+ones."""
 
 SWEEP_SECONDS = 2.0
-"""What the engine's helpers get to leave by themselves once it has ended: they unlink shared
-memory on their way out."""
+"""How long the engine's helpers get to exit once it has ended: they remove shared memory first."""
 
 KILL_SECONDS = 10.0
-"""How long a killed process is waited for: one that hangs in the kernel, on a dead disk, say, does
-not end, and must not keep the launch from ending."""
+"""How long to wait for a killed process. One that hangs in the kernel, for example on a dead disk,
+does not end, and must not prevent the end of the launch."""
 
 RESEND_SECONDS = 0.1
-"""How long after a kill the next one comes: what was killed may just have started another."""
+"""How long after a kill to kill again: a killed process may have started another just before."""
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 def adopt_orphans() -> None:
-    """Make this process the parent of every descendant whose own parent dies.
+    """Make this process the parent of every descendant whose parent dies.
 
-    As PID 1 it is that already; anywhere else orphans would go to the machine's init, out of
-    reach.
+    PID 1 is that already. Elsewhere orphans become children of the machine's init, out of reach.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _descendants() -> list[int]:
-    """Return the process ids of this process's descendants that have not ended."""
-    below: dict[int, list[int]] = {}
+    """Return the ids of this process's running descendants."""
+    children: dict[int, list[int]] = {}
     ended = set()
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
         with contextlib.suppress(OSError):
-            # pid (command) state ppid ...; the command may itself hold brackets and blanks
+            # pid (command) state ppid ...; the command may contain brackets and blanks
             state, parent = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[:2]
-            below.setdefault(int(parent), []).append(int(entry))
+            children.setdefault(int(parent), []).append(int(entry))
             if state == "Z":
                 ended.add(int(entry))
-    found: list[int] = []
-    ahead = [os.getpid()]
-    while ahead:
-        children = below.get(ahead.pop(), [])
-        found += children
-        ahead += children
+    found = list(children.get(os.getpid(), []))
+    for pid in found:  # grows while it is read
+        found += children.get(pid, [])
     return [pid for pid in found if pid not in ended]
 
 
-def end_children() -> None:
-    """Kill whatever this process has started and is still there."""
+def kill_descendants() -> None:
+    """Kill every process that this process, or one of its children, has started."""
+    _send_to_descendants(signal.SIGKILL)
+
+
+def _send_to_descendants(number: signal.Signals) -> None:
     for pid in _descendants():
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
 
 
 class EngineProcess:
-    """The engine's main process and everything below it."""
+    """The engine's main process and its descendants."""
 
     def __init__(
         self,
-        orders: StartRequest,
+        request: StartRequest,
         env: Mapping[str, str],
         listener: socket.socket | None,
         command: Sequence[str] = COMMAND,
@@ -88,18 +87,18 @@ class EngineProcess:
         """Start the engine.
 
         Args:
-            orders: What it is to do.
-            env: Its whole environment.
-            listener: The listening socket that it takes over.
-            command: What to run.
-            stdout: Descriptor of its standard output; without it, ours.
-            stderr: Descriptor of its standard error; without it, ours.
+            request: What it is asked to run.
+            env: Its complete environment.
+            listener: The listening socket that it inherits.
+            command: Its command line.
+            stdout: Descriptor of its standard output, by default ours.
+            stderr: Descriptor of its standard error, by default ours.
         """
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._killed = False
-        # A process group of its own: a terminal's Ctrl-C must reach the engine through us, once.
-        # Not a session: Linux schedules each as one (autogroups), and vLLM's spinning in
-        # sched_yield() in one was seen to keep others from a core for up to 15 s (Linux 6.18).
+        # In its own process group, so that a terminal's Ctrl-C reaches it only through us.
+        # Not in its own session: Linux schedules each session as a unit (autogroups), and vLLM's
+        # loops around sched_yield() kept other sessions off a core for up to 15 s (Linux 6.18).
         self._process = subprocess.Popen(
             list(command),
             env=dict(env),
@@ -111,7 +110,7 @@ class EngineProcess:
         )
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:
-            pipe.write(orders.dump())
+            pipe.write(request.dump())
 
     @property
     def pid(self) -> int:
@@ -121,7 +120,7 @@ class EngineProcess:
         """Collect every child that has ended; call it on SIGCHLD.
 
         Returns:
-            Whether any is left. The others' children are theirs, and ours once they have ended.
+            Whether any child is left. Grandchildren become ours when their parents end.
         """
         while True:
             try:
@@ -141,15 +140,13 @@ class EngineProcess:
             os.kill(self.pid, number)
 
     def send_all(self, number: signal.Signals) -> None:
-        """Signal the whole tree, orphans included."""
+        """Signal the complete tree, including orphans."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
-        for pid in _descendants():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+        _send_to_descendants(number)
 
     def kill(self) -> None:
-        """Kill the whole tree, and wait no longer for what leaves by itself."""
+        """Kill the complete tree; a running :meth:`stop` no longer waits for processes to exit."""
         self._killed = True
         self.send_all(signal.SIGKILL)
 
@@ -158,48 +155,48 @@ class EngineProcess:
         seconds: float,
         kill_seconds: float = KILL_SECONDS,
         *,
-        answered: asyncio.Event | None = None,
+        drained: asyncio.Event | None = None,
         margin: float = 0.0,
     ) -> None:
-        """Ask the main process to stop, and kill what is left of the tree after a while.
+        """Ask the main process to stop, and kill the remaining tree after a while.
 
         Args:
-            seconds: What the tree gets to end by itself.
-            kill_seconds: How long what was killed is waited for.
-            answered: Set once nobody waits for anything that the tree does.
-            margin: What the tree gets beyond ``seconds``, until ``answered`` is set.
+            seconds: How long the tree gets to exit.
+            kill_seconds: How long to wait for killed processes.
+            drained: Set once no client waits for a response.
+            margin: How long the tree gets beyond ``seconds``, until ``drained`` is set.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds + margin
         self.send(signal.SIGTERM)
         await asyncio.wait([self.exited], timeout=seconds)
-        if answered is not None:
-            told = asyncio.ensure_future(answered.wait())
-            either: list[asyncio.Future[Any]] = [self.exited, told]
-            left = max(0.0, deadline - loop.time())
-            await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            told.cancel()
+        if drained is not None:
+            waiting = asyncio.ensure_future(drained.wait())
+            either: list[asyncio.Future[Any]] = [self.exited, waiting]
+            remaining = max(0.0, deadline - loop.time())
+            await asyncio.wait(either, timeout=remaining, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
         await self.end(min(SWEEP_SECONDS, deadline - loop.time()), kill_seconds)
 
     async def end(
         self, sweep_seconds: float = SWEEP_SECONDS, kill_seconds: float = KILL_SECONDS
     ) -> None:
-        """End whatever of the tree is left, and leave neither orphan nor zombie.
+        """End the remaining tree; leave neither orphan nor zombie.
 
         Args:
-            sweep_seconds: What the others get to leave by themselves where the main process has.
-            kill_seconds: How long what was killed is waited for.
+            sweep_seconds: How long the others get to exit if the main process has exited.
+            kill_seconds: How long to wait for killed processes.
         """
         loop = asyncio.get_running_loop()
         if self.exited.done() and not self._killed:
-            await self._alone(sweep_seconds)
+            await self._all_ended(sweep_seconds)
         deadline = loop.time() + kill_seconds
-        while not await self._alone(0) and loop.time() < deadline:
+        while not await self._all_ended(0) and loop.time() < deadline:
             self.send_all(signal.SIGKILL)
-            await self._alone(RESEND_SECONDS)
+            await self._all_ended(RESEND_SECONDS)
 
-    async def _alone(self, seconds: float) -> bool:
-        """Wait until no process is left below this one; return whether none is."""
+    async def _all_ended(self, seconds: float) -> bool:
+        """Wait until this process has no descendant, but no longer than ``seconds``."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         while self.reap():
@@ -215,11 +212,11 @@ def engine_environment(
     added: Mapping[str, str],
     run_directory: Path,
 ) -> dict[str, str]:
-    """Return the engine's environment: ours, what the plan drops and adds, and where to report."""
+    """Return the engine's environment: ours with the plan's changes, and the run directory."""
     kept = {name: value for name, value in environ.items() if name not in dropped}
     ours = {
         RUN_DIRECTORY_VARIABLE: str(run_directory),
         "HF_MODULES_CACHE": str(run_directory / MODULES),
     }
-    # what a process prints would wait in it, and be lost when it is killed: its output is a pipe
+    # its output is a pipe: a killed process would lose what is in Python's buffer
     return {"PYTHONUNBUFFERED": "1", **kept, **added, **ours}

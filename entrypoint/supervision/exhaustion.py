@@ -1,4 +1,4 @@
-"""What the kernel refuses where a limit of the process, the pod or the machine is reached."""
+"""Errors of the kernel that mean an exhausted limit of the process, the pod or the machine."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from entrypoint.errors import MachineError
 
 PROCESSES = (
-    "No further thread or process may be started.",
-    "Raise the limit of processes (docker: --pids-limit; Kubernetes: the kubelet's podPidsLimit; "
+    "Cannot start another thread or process: the limit is reached.",
+    "Raise the limit on processes (docker: --pids-limit; Kubernetes: the kubelet's podPidsLimit; "
     "ulimit -u).",
 )
 FILES = (
-    "No further file or connection may be opened.",
-    "Raise the limit of open files (docker: --ulimit nofile=65536; systemd: LimitNOFILE; "
+    "Cannot open another file or connection: the limit is reached.",
+    "Raise the limit on open files (docker: --ulimit nofile=65536; systemd: LimitNOFILE; "
     "ulimit -n).",
 )
 MEMORY = (
-    "There is no memory left.",
-    "Raise the limit (docker: --memory; Kubernetes: resources.limits.memory).",
+    "Out of memory.",
+    "Raise the memory limit (docker: --memory; Kubernetes: resources.limits.memory).",
 )
 BY_NUMBER = {
     errno.EAGAIN: PROCESSES,
@@ -29,11 +29,11 @@ BY_NUMBER = {
     errno.ENOMEM: MEMORY,
 }
 NO_THREAD = "can't start new thread"
-"""What Python says of it: an exception of its own, without a number."""
+"""Python's message, in a RuntimeError without an errno."""
 
 
 def exhaustion(error: BaseException) -> MachineError | None:
-    """Return the limit that an exception tells of, None where it tells of none."""
+    """Return an error that names the limit an exception is due to, None if it is due to none."""
     found = None
     if isinstance(error, MemoryError):
         found = MEMORY
@@ -45,11 +45,11 @@ def exhaustion(error: BaseException) -> MachineError | None:
 
 
 @contextlib.contextmanager
-def limits_named() -> Iterator[None]:
-    """Name the limit that is reached within.
+def named_limits() -> Iterator[None]:
+    """Raise an error that names the limit instead of an exception that is due to one.
 
     Raises:
-        MachineError: One was, in place of the exception that tells of it.
+        MachineError: A limit is exhausted.
     """
     try:
         yield

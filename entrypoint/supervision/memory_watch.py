@@ -1,4 +1,4 @@
-"""Whether processes were killed because memory ran out."""
+"""The watch for processes that the kernel kills because memory ran out."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from entrypoint.units import human_bytes
 
 
 class MemoryWatch:
-    """Whether a process was killed for want of memory since the watch began.
+    """Notices whether the kernel has killed a process for memory since the watch started.
 
-    The counter is the cgroup's, so that it tells too where only a helper of the engine was killed
-    and the engine itself ended in good order.
+    It reads the cgroup's counter, which also counts a helper of an engine that exited normally.
     """
 
     def __init__(self, root: Path = Path("/")):
@@ -20,7 +19,7 @@ class MemoryWatch:
         self._before = oom_kills(root)
 
     def cause(self) -> str | None:
-        """Return the cause in words, None where no process was killed."""
+        """Return the cause in words, None if no process was killed."""
         now = oom_kills(self._root)
         if now is None or now <= (self._before or 0):
             return None

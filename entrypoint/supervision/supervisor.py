@@ -1,458 +1,266 @@
-"""One launch from its first second to its exit code."""
+"""The supervisor of a launch, from its first second to its exit code."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import logging
 import os
-import shutil
 import signal
-import socket
-import tempfile
-import threading
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
 
-from entrypoint.errors import MachineError, StartTimeout
-from entrypoint.logs.writer import LogWriter
-from entrypoint.planning.listen import Listen
 from entrypoint.planning.plan import LaunchPlan
 from entrypoint.secrets import Redactor
-from entrypoint.shared.handover import DRAINED, EVENTS, STATUS, Phase, StartRequest
-from entrypoint.status.document import status_document
-from entrypoint.status.server import OPEN, Guard, StatusServer
-from entrypoint.status.timeline import Timeline
-from entrypoint.status.timings import expected_seconds, launch_key, remember
-from entrypoint.store import progress
-from entrypoint.store.writing.complete_file import write_text
+from entrypoint.shared.handover import DRAINED, Phase, StartRequest
+from entrypoint.status.launch_status import LaunchStatus
+from entrypoint.status.server import StatusServer
+from entrypoint.supervision.config import SupervisorConfig
 from entrypoint.supervision.engine_output import EngineOutput
 from entrypoint.supervision.engine_process import (
-    COMMAND,
     EngineProcess,
     adopt_orphans,
-    end_children,
     engine_environment,
+    kill_descendants,
 )
 from entrypoint.supervision.memory_watch import MemoryWatch
-from entrypoint.units import human_bytes
+from entrypoint.supervision.preparation import Preparation, Reporter
+from entrypoint.supervision.run_directory import RunDirectory
+from entrypoint.supervision.start_timer import StartTimer
 
 log = logging.getLogger("inference-server")
 
-T = TypeVar("T")
-
 LOADING_STOP_SECONDS = 1.0
-"""What the engine gets to stop while it loads: there is no request to finish yet."""
+"""How long an engine that is still loading gets to stop: it has no request to finish."""
 
 DRAIN_MARGIN_SECONDS = 1.3
-"""What the engine gets beyond SHUTDOWN_TIMEOUT, at most, to end what it has cut off."""
+"""How long the engine gets beyond SHUTDOWN_TIMEOUT, at most, to end the responses it has cut."""
 
 KILLED_SECONDS = 0.5
-"""How long a stop waits for what it has killed; with the above, it ends within two seconds."""
-
-PROGRESS_SECONDS = 10.0
-"""How often the log tells how far an unpacking or a download is."""
-
-SOCKET_PATH_CHARACTERS = 107
-"""The longest path that a Unix socket can have on Linux (unix(7))."""
-
-PREPARING_SECONDS = 0.2
-"""How long a preparation that has been given up is waited for."""
+"""How long a stop waits for processes that it has killed. With the margin, less than 2 seconds."""
 
 OUTPUT_SECONDS = 1.0
-"""How long the last of the engine's output is waited for once all of its processes have ended."""
+"""How long to wait for the end of the engine's output once all of its processes have ended."""
 
-LAST_WORDS_SECONDS = 0.2
+STOP_OUTPUT_SECONDS = 0.2
 """The same after a stop, which has a deadline."""
 
-TRANSFERS = (Phase.DOWNLOAD, Phase.UNPACK, Phase.VERIFY)
-"""The phases in which bytes of the model pass."""
+
+class EndCause(Enum):
+    """Why a launch ends."""
+
+    STOP_REQUESTED = auto()
+    START_TIMEOUT = auto()
+    ENGINE_EXITED = auto()
 
 
-class Progress:
-    """How the preparing thread tells where it is; safe to call from any thread."""
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    """A started engine."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, supervisor: Supervisor):
-        self._loop = loop
-        self._supervisor = supervisor
-        self._told = time.monotonic()
-
-    def enter(self, phase: Phase) -> None:
-        """Enter a phase."""
-        # what has passed until now: once the loop has its turn it may be the next phase's
-        passed = self._supervisor.timeline.bytes_done
-        self._loop.call_soon_threadsafe(self._supervisor.enter, phase, passed)
-
-    def planned(self, plan: LaunchPlan) -> None:
-        """Say what will be launched, as far as it is known before the model is there."""
-        self._loop.call_soon_threadsafe(self._supervisor.expect, plan)
-
-    def bytes(self, progress: progress.Progress) -> None:
-        """Report how many bytes of the phase's work are done."""
-        done, total = progress.done, progress.total
-        now = time.monotonic()
-        timeline = self._supervisor.timeline
-        timeline.pass_bytes(done, total, now)
-        if now - self._told >= PROGRESS_SECONDS:
-            self._told = now
-            rate = timeline.bytes_per_second(now)
-            log.info(
-                "%s: %s of %s%s",
-                timeline.phase,
-                human_bytes(done),
-                human_bytes(total),
-                f", {human_bytes(rate)}/s" if rate else "",
-            )
-
-
-Prepare = Callable[[Progress], LaunchPlan]
+    plan: LaunchPlan
+    process: EngineProcess
+    output: EngineOutput
+    memory: MemoryWatch
 
 
 class Supervisor:
-    """Answers while the model loads, starts the engine, stays beside it until it has stopped.
+    """Answers while the model loads, starts the engine, and stays until the engine has stopped."""
 
-    Args:
-        listen: Where the launch listens.
-        listener: The socket that does, already listening; closed in the end.
-        prepare: Finds and fetches the model and plans the launch; runs in a thread of its own.
-        environ: The environment that the engine inherits.
-        scratch: Where past launches' timings are.
-        writer: What the engine's output is written on with.
-        as_json: Whether the engine's lines become records of JSON.
-        start_timeout: Seconds that the start may take, downloads not counted; 0 for ever.
-        guard: Who may see the status while the model loads.
-        command: The engine's command line.
-        root: Where ``/proc`` and ``/sys`` are.
-    """
-
-    def __init__(
-        self,
-        listen: Listen,
-        listener: socket.socket,
-        prepare: Prepare,
-        environ: Mapping[str, str],
-        scratch: Path,
-        writer: LogWriter,
-        *,
-        as_json: bool = False,
-        start_timeout: float = 0,
-        guard: Guard = OPEN,
-        command: Sequence[str] = COMMAND,
-        root: Path = Path("/"),
-    ):
-        self.timeline = Timeline(started=time.monotonic())
-        self._listen = listen
-        self._listener = listener
-        self._guard = guard
-        self._prepare = prepare
-        self._environ = environ
-        self._scratch = scratch
-        self._writer = writer
-        self._redact = Redactor(environ)
-        self._command = command
-        self._root = root
-        self._as_json = as_json
-        self._start_timeout = start_timeout
-        self._timer: asyncio.TimerHandle | None = None
-        self._plan: LaunchPlan | None = None
-        self._output: EngineOutput | None = None
-        self._engine: EngineProcess | None = None
-        self._preparing: threading.Thread | None = None
-        self._status_servers: list[StatusServer] = []  # the one that answers, or did, is the last
-        self._handed_over: asyncio.Task[None] | None = None
-        self._answering = 0  # API servers that are ready, and have not ended their answers
-        self._run_directory = _make_run_directory()
-
-    def status(self) -> dict[str, Any]:
-        """What ``/v1/status`` shows."""
-        return status_document(self.timeline, self._plan, time.monotonic())
-
-    def tail(self) -> list[str]:
-        """Return the last lines that the engine said, none where there was no engine."""
-        return self._output.tail.lines() if self._output else []
+    def __init__(self, config: SupervisorConfig):
+        self.status = LaunchStatus(config.scratch)
+        self._config = config
+        self._preparation = Preparation(config.prepare)
+        self._timer = StartTimer(config.start_timeout, self.status.timeline)
+        self._stop = asyncio.Event()
+        self._engine: _Engine | None = None
+        self._status_servers: list[StatusServer] = []  # the last one answers, or did
+        self._hand_over: asyncio.Task[None] | None = None
+        self._serving = 0  # API servers that are ready and have not drained
+        self._drained = asyncio.Event()
 
     async def run(self) -> int:
-        """Run the launch and return the exit code.
+        """Run the launch and return its exit code.
 
         Raises:
-            InferenceServerError: The launch cannot be prepared, takes too long, or the engine ended
-                by itself.
+            InferenceServerError: The launch cannot be prepared, the start takes too long, or the
+                engine ends without having been asked to.
         """
-        loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        self._overdue = asyncio.Event()
-        self._answered = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_stop, number)
-        adopt_orphans()
+        self._run_directory = RunDirectory()
         try:
-            self._start_status_server()
-            self._set_timer()
-            log.info("listening on %s", self._listen)
-            with self._events(loop):
-                plan = await self._unless_ended(self._prepared(loop))
-                if plan is None:
-                    return self._stopped()
-                return await self._run_engine(loop, plan)
+            self._startup()
+            with self._run_directory.reports(self._on_report):
+                cause = await self._main_loop()
+                return await self._shutdown(cause)
         finally:
-            self._cancel_timer()
-            for server in self._status_servers:
-                await server.stop(linger=0)
-            self._listener.close()  # first: looking for children needs a file
-            end_children()  # a download; an engine, where something unforeseen went wrong
-            self.remove_run_directory()
+            await self._clean_up()
 
-    def expect(self, plan: LaunchPlan) -> None:
-        """Show what will be launched, and what it took the last time."""
-        self._plan = plan
-        self.timeline.expected = expected_seconds(self._scratch, launch_key(plan))
+    def _startup(self) -> None:
+        """Handle signals, answer on the port, and start the timer."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, number)
+        adopt_orphans()
+        self._start_status_server()
+        self._timer.restart()
+        log.info("listening on %s", self._config.listen)
 
-    def enter(self, phase: Phase, passed: int = 0) -> None:
-        """Enter a phase: log it, and show it where the engine's server reads it.
+    async def _main_loop(self) -> EndCause:
+        """Prepare the launch, run the engine, and return why the launch ends."""
+        reporter = Reporter(self.status.timeline, self.enter, self.status.expect)
+        preparing = asyncio.create_task(self._preparation.run(reporter))
+        cause = await self._wait_for(preparing)
+        if cause is not None:
+            preparing.cancel()
+            await asyncio.gather(preparing, return_exceptions=True)
+            return cause
+        engine = await self._start_engine(preparing.result())
+        return await self._wait_for(engine.exited) or EndCause.ENGINE_EXITED
+
+    async def _shutdown(self, cause: EndCause) -> int:
+        """Stop the engine and return the launch's exit code.
+
+        Raises:
+            StartTimeout: The start took too long.
+            EngineFailed: The engine ended without having been asked to.
+        """
+        engine = self._engine
+        if engine is not None and cause is EndCause.STOP_REQUESTED:
+            await self._stop_engine(engine)
+        elif engine is not None:
+            self._answer_for_engine()
+            await engine.process.end()
+            await asyncio.to_thread(engine.output.finish, OUTPUT_SECONDS)
+        if cause is EndCause.STOP_REQUESTED:
+            log.info("stopped as asked")
+            return 0
+        if engine is None or cause is EndCause.START_TIMEOUT:
+            raise self._timer.error(engine.output.last_line() if engine else None)
+        # imported here: compiling the catalogue's patterns takes a while
+        from entrypoint.diagnosis.diagnose import EngineExit, diagnose
+
+        end = EngineExit(
+            engine.process.exited.result(), self.status.timeline.phase, engine.memory.cause()
+        )
+        raise diagnose(engine.output.tail.lines(), end)
+
+    async def _clean_up(self) -> None:
+        self._timer.cancel()
+        for server in self._status_servers:
+            await server.stop(linger=0)
+        self._config.listener.close()  # first: the search for descendants needs a descriptor
+        kill_descendants()  # a download; after an unexpected error, the engine
+        self._run_directory.remove()
+
+    def tail(self) -> list[str]:
+        """Return the engine's last lines, none if it was not started."""
+        return self._engine.output.tail.lines() if self._engine else []
+
+    def is_preparing(self) -> bool:
+        """Whether the preparation still runs although the launch has ended."""
+        return self._preparation.is_running()
+
+    def enter(self, phase: Phase, processed: int = 0) -> None:
+        """Enter a phase, unless it is past.
 
         Args:
             phase: The phase.
-            passed: Bytes of the model that have passed in the one before.
+            processed: How many bytes of the model the previous phase processed.
         """
-        now = time.monotonic()
-        left, seconds = self.timeline.phase, self.timeline.seconds(now)[self.timeline.phase]
-        if not self.timeline.enter(phase, now):
+        if not self.status.enter(phase, processed):
             return
-        if left in TRANSFERS and passed and seconds:
-            size, rate = human_bytes(passed), human_bytes(passed / seconds)
-            log.info("phase %s took %.1f s: %s, %s/s", left, seconds, size, rate)
-        self._set_timer()
+        self._timer.restart()
         if phase is Phase.READY:
-            self._on_ready()
-        else:
-            log.info("phase %s", phase)
-        self._write_status()
+            self._status_servers[-1].stop_accepting()
+            self._hand_over = asyncio.create_task(self._status_servers[-1].stop())
+        self._run_directory.write_status(self.status.document())
 
-    async def _run_engine(self, loop: asyncio.AbstractEventLoop, plan: LaunchPlan) -> int:
-        self.expect(plan)
-        self.enter(Phase.IMPORT, self.timeline.bytes_done)
-        self.timeline.bytes_done = self.timeline.bytes_total = plan.model.bytes
+    async def _wait_for(self, future: asyncio.Future[Any]) -> EndCause | None:
+        """Wait until a future is done; return why if the launch has to end before."""
+        ends = [asyncio.ensure_future(e.wait()) for e in (self._stop, self._timer.expired)]
+        await asyncio.wait([future, *ends], return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+        if self._stop.is_set():
+            return EndCause.STOP_REQUESTED
+        return None if future.done() else EndCause.START_TIMEOUT
+
+    async def _start_engine(self, plan: LaunchPlan) -> EngineProcess:
+        config = self._config
+        self.status.expect(plan)
+        timeline = self.status.timeline
+        self.enter(Phase.IMPORT, timeline.bytes_done)
+        timeline.bytes_done = timeline.bytes_total = plan.model.bytes
         if plan.engine_binds:
-            self._cancel_timer()  # it need not say when it is ready
+            self._timer.cancel()  # such an engine does not have to report READY
             await self._status_servers[-1].stop()
-            self._listener.close()
-        memory = MemoryWatch(self._root)
-        output = self._output = EngineOutput(self._writer, self._redact, self._as_json)
-        grace = plan.shutdown_timeout + DRAIN_MARGIN_SECONDS
-        engine = self._engine = EngineProcess(
+            config.listener.close()
+        listener = None if plan.engine_binds else config.listener
+        memory = MemoryWatch(config.root)
+        output = EngineOutput(config.writer, Redactor(config.environ), config.as_json)
+        process = EngineProcess(
             StartRequest(
                 list(plan.argv),
-                None if plan.engine_binds else self._listener.fileno(),
+                listener.fileno() if listener else None,
                 os.getpid(),
-                grace,
+                plan.shutdown_timeout + DRAIN_MARGIN_SECONDS,
             ),
-            engine_environment(self._environ, plan.dropped, plan.env, self._run_directory),
-            None if plan.engine_binds else self._listener,
-            self._command,
+            engine_environment(config.environ, plan.dropped, plan.env, self._run_directory.path),
+            listener,
+            config.command,
             output.stdout,
             output.stderr,
         )
+        self._engine = _Engine(plan, process, output, memory)
         output.start()
-        loop.add_signal_handler(signal.SIGCHLD, engine.reap)
-        engine.reap()  # it may have ended before the handler was there
-        code = await self._unless_ended(engine.exited)
-        if self._stop.is_set():
-            # an engine with sockets of its own need not say when it is ready
-            may_serve = plan.engine_binds or Phase.READY in self.timeline.entered
-            self.enter(Phase.STOPPING)
-            if may_serve:
-                await engine.stop(
-                    plan.shutdown_timeout,
-                    KILLED_SECONDS,
-                    answered=self._answered,
-                    margin=DRAIN_MARGIN_SECONDS,
-                )
-            else:
-                await engine.stop(LOADING_STOP_SECONDS, KILLED_SECONDS)
-            await asyncio.to_thread(output.finish, LAST_WORDS_SECONDS)
-            return self._stopped()
-        self._answer_again()
-        await engine.end()
-        await asyncio.to_thread(output.finish, OUTPUT_SECONDS)
-        if code is None:
-            raise self._start_timed_out()
-        # imported only where it is needed: the catalogue's patterns take a while to compile
-        from entrypoint.diagnosis.diagnose import EngineExit, diagnose
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, process.reap)
+        process.reap()  # it may have ended before the handler was added
+        return process
 
-        raise diagnose(self.tail(), EngineExit(code, self.timeline.phase, memory.cause()))
+    async def _stop_engine(self, engine: _Engine) -> None:
+        # an engine with its own sockets does not have to report READY
+        may_serve = engine.plan.engine_binds or Phase.READY in self.status.timeline.entered
+        self.enter(Phase.STOPPING)
+        if may_serve:
+            await engine.process.stop(
+                engine.plan.shutdown_timeout,
+                KILLED_SECONDS,
+                drained=self._drained,
+                margin=DRAIN_MARGIN_SECONDS,
+            )
+        else:
+            await engine.process.stop(LOADING_STOP_SECONDS, KILLED_SECONDS)
+        await asyncio.to_thread(engine.output.finish, STOP_OUTPUT_SECONDS)
 
-    def _stopped(self) -> int:
-        """Return the exit code after a stop.
-
-        Raises:
-            StartTimeout: It was not asked for: the start took too long.
-        """
+    def _on_signal(self, number: int) -> None:
+        name = signal.Signals(number).name
         if not self._stop.is_set():
-            raise self._start_timed_out()
-        log.info("stopped as asked")
-        return 0
-
-    def _on_stop(self, number: int) -> None:
-        if not self._stop.is_set():
-            log.info("%s: stopping", signal.Signals(number).name)
+            log.info("%s: stopping", name)
             self._stop.set()
         elif self._engine is not None:
-            log.info("%s again: stopping at once", signal.Signals(number).name)
-            self._engine.kill()
+            log.info("%s again: stopping at once", name)
+            self._engine.process.kill()
 
-    def _on_ready(self) -> None:
-        seconds = self.timeline.seconds(time.monotonic())
-        seconds.pop(Phase.READY)
-        listed = ", ".join(f"{phase} {s:.1f} s" for phase, s in seconds.items())
-        log.info("ready after %.1f s: %s", sum(seconds.values()), listed)
-        self._status_servers[-1].let_go()
-        if self._plan is not None:
-            remember(self._scratch, launch_key(self._plan), seconds)
-        self._handed_over = asyncio.create_task(self._status_servers[-1].stop())
+    def _on_report(self, report: str) -> None:
+        """Handle a report of one of the engine's processes."""
+        if report == DRAINED:
+            self._serving -= 1
+            if self._serving <= 0:
+                self._drained.set()
+                self._answer_for_engine()
+        elif report in set(Phase):
+            phase = Phase(report)
+            self._serving += phase is Phase.READY  # each API server reports it
+            self.enter(phase)
 
-    def _answer_again(self) -> None:
-        """Answer who connects from now on: the engine, which the socket was handed to, does not."""
-        again = len(self._status_servers) > 1
-        if self._handed_over is None or again or self._listener.fileno() == -1:
-            return
-        self._start_status_server()
+    def _answer_for_engine(self) -> None:
+        """Answer new connections from now on, if the engine has taken over the socket."""
+        answers_already = len(self._status_servers) > 1
+        if self._hand_over and not answers_already and self._config.listener.fileno() != -1:
+            self._start_status_server()
 
     def _start_status_server(self) -> None:
-        server = StatusServer(self._listener, self._listen, self.status, self._guard)
+        config = self._config
+        server = StatusServer(config.listener, config.listen, self.status.document, config.guard)
         server.start()
         self._status_servers.append(server)
-
-    def _write_status(self) -> None:
-        text = json.dumps({**self.status(), "as_of": time.monotonic()})
-        with contextlib.suppress(OSError):
-            write_text(self._run_directory / STATUS, text, durable=False)
-
-    async def _prepared(self, loop: asyncio.AbstractEventLoop) -> LaunchPlan:
-        """Prepare in a daemon thread: a stop need not wait for an unpacking to finish."""
-        outcome: asyncio.Future[LaunchPlan] = loop.create_future()
-        progress = Progress(loop, self)
-
-        def settle(plan: LaunchPlan | None, error: Exception | None) -> None:
-            if outcome.done() or self._stop.is_set() or self._overdue.is_set():
-                return  # nobody waits for it any more
-            if error is not None:
-                outcome.set_exception(error)
-            elif plan is not None:
-                outcome.set_result(plan)
-
-        def work() -> None:
-            plan, error = None, None
-            try:
-                plan = self._prepare(progress)
-            except Exception as raised:
-                error = raised
-            with contextlib.suppress(RuntimeError):  # the loop is gone: stopped meanwhile
-                loop.call_soon_threadsafe(settle, plan, error)
-
-        thread = threading.Thread(target=work, name="prepare", daemon=True)
-        thread.start()
-        self._preparing = thread
-        return await outcome
-
-    def left_preparing(self) -> bool:
-        """Whether the preparation goes on although the launch has ended: it reads or hashes, and
-        threads cannot be ended."""
-        if self._preparing is None:
-            return False
-        self._preparing.join(PREPARING_SECONDS)
-        return self._preparing.is_alive()
-
-    async def _unless_ended(self, awaited: Awaitable[T]) -> T | None:
-        """Return what is awaited, or None as soon as a stop is asked for or the time is up."""
-        task = asyncio.ensure_future(awaited)
-        ends = [asyncio.ensure_future(e.wait()) for e in (self._stop, self._overdue)]
-        await asyncio.wait([task, *ends], return_when=asyncio.FIRST_COMPLETED)
-        for end in ends:
-            end.cancel()
-        if not task.done():
-            return None
-        if self._stop.is_set():
-            task.exception()  # looked at, or asyncio complains of an error that nobody took
-            return None
-        return task.result()
-
-    def _set_timer(self) -> None:
-        """Set the timer to the end of what the start may take, as of the phase that began."""
-        self._cancel_timer()
-        phase = self.timeline.phase
-        if not self._start_timeout or phase is Phase.DOWNLOAD or phase.rank >= Phase.READY.rank:
-            return
-        seconds = self.timeline.seconds(time.monotonic())
-        seconds.pop(Phase.DOWNLOAD, None)
-        left = self._start_timeout - sum(seconds.values())
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, left), self._overdue.set)
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _start_timed_out(self) -> StartTimeout:
-        seconds = self.timeline.seconds(time.monotonic())
-        said = self._output.last_line() if self._output else None
-        return StartTimeout(self._start_timeout, self.timeline.phase, seconds, said)
-
-    @contextlib.contextmanager
-    def _events(self, loop: asyncio.AbstractEventLoop) -> Any:
-        """Receive the phases that the engine's processes report."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as events:
-            events.bind(str(self._run_directory / EVENTS))
-            events.setblocking(False)
-
-            def on_event() -> None:
-                with contextlib.suppress(BlockingIOError, ValueError):
-                    while True:
-                        self._hear(events.recv(64).decode())
-
-            loop.add_reader(events, on_event)
-            try:
-                yield
-            finally:
-                loop.remove_reader(events)
-
-    def _hear(self, word: str) -> None:
-        """Take what a process of the engine reports."""
-        if word == DRAINED:
-            self._answering -= 1
-            if self._answering <= 0:
-                self._answered.set()
-                self._answer_again()
-            return
-        phase = Phase(word)
-        self._answering += phase is Phase.READY  # each API server says so
-        self.enter(phase)
-
-    def remove_run_directory(self) -> None:
-        """Leave nothing in TMPDIR: for a launch that could not even :meth:`run`, too."""
-        shutil.rmtree(self._run_directory, ignore_errors=True)
-
-
-def _make_run_directory() -> Path:
-    """Make the directory through which the engine's processes report.
-
-    Raises:
-        MachineError: There is no place for it, or only one whose path is too long for a socket.
-    """
-    try:
-        directory = Path(tempfile.mkdtemp(prefix="inference-server-"))
-    except OSError as error:
-        raise MachineError(
-            f"No temporary directory can be made: {error}.",
-            variable="TMPDIR",
-            hint="Mount a writable volume on /tmp, or point TMPDIR at one.",
-        ) from None
-    if len(str(directory / EVENTS)) > SOCKET_PATH_CHARACTERS:
-        directory.rmdir()
-        raise MachineError(
-            f"TMPDIR={directory.parent} is too long a path for a Unix socket in it.",
-            variable="TMPDIR",
-            hint="Point TMPDIR at a shorter path, such as /tmp.",
-        )
-    return directory

@@ -7,14 +7,13 @@ import threading
 LINES = 5000
 BYTES = 1 << 20
 LINE_BYTES = 4096
-"""What is kept of one line."""
+"""The part of a line that is kept."""
 
 
 class Tail:
-    """The last lines that were added, :data:`LINES` and :data:`BYTES` of them at the most.
+    """Keeps the last lines that were added, up to :data:`LINES` and :data:`BYTES`.
 
-    A ring of bytes that takes its whole room from the beginning, so that hours of output do not
-    make the process grow. Safe to call from any thread.
+    A ring buffer of constant size, so that the process does not grow. Safe to use from any thread.
     """
 
     def __init__(self) -> None:
@@ -23,7 +22,7 @@ class Tail:
         self._lock = threading.Lock()
 
     def add(self, line: bytes) -> None:
-        """Add a line, without its end."""
+        """Add a line, without its line end."""
         kept = line[:LINE_BYTES] + b"\n"
         with self._lock:
             at = self._written % BYTES
@@ -33,13 +32,13 @@ class Tail:
             self._written += len(kept)
 
     def lines(self) -> list[str]:
-        """Return the lines, the oldest first; bytes that are no UTF-8 are replaced."""
+        """Return the lines, oldest first; bytes that are not UTF-8 are replaced."""
         with self._lock:
             at = self._written % BYTES
-            whole = self._written <= BYTES
-            kept = bytes(self._ring[:at] if whole and at else self._ring[at:] + self._ring[:at])
+            complete = self._written <= BYTES
+            kept = bytes(self._ring[:at] if complete and at else self._ring[at:] + self._ring[:at])
         if not self._written:
             return []
-        # the oldest may have lost its beginning
-        lines = kept.split(b"\n")[0 if whole else 1 : -1]
+        # the start of the oldest may be overwritten
+        lines = kept.split(b"\n")[0 if complete else 1 : -1]
         return [line.decode(errors="replace") for line in lines[-LINES:]]

@@ -1,29 +1,30 @@
-"""The termination message: why a launch ended, where Kubernetes' terminationMessagePath is."""
+"""The termination message: the cause of a failure, for Kubernetes' terminationMessagePath."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from entrypoint.errors import InferenceServerError
+from entrypoint.settings import Settings
 
-DEFAULT = Path("/dev/termination-log")
+DEFAULT: Path = Settings.model_fields["termination_log"].default
 """Where Kubernetes mounts the file."""
 LIMIT_BYTES = 4096
-"""What Kubernetes reads of it."""
+"""How much of the file Kubernetes reads."""
 OUTPUT = "\n\nThe engine's last lines:\n"
 
 
 def termination_message(
     error: InferenceServerError, tail: Sequence[str], redact: Callable[[str], str]
 ) -> bytes:
-    """Return the message: code, cause and repair, and of the engine's output what fits.
+    """Return the message: code, cause and fix, and as many of the engine's last lines as fit.
 
     Args:
-        error: What the launch ended with.
-        tail: The last lines of the engine's output, without secrets.
+        error: The error that ended the launch.
+        tail: The last lines of the engine's output, masked.
         redact: Masks the secrets in the error.
     """
     head = f"{error.code} (exit code {error.exit_code}): {error.message}"
@@ -41,21 +42,20 @@ def termination_message(
     return message + OUTPUT.encode() + b"".join(reversed(kept)) if kept else message
 
 
-def write_termination(message: bytes, environ: Mapping[str, str]) -> None:
-    """Write the message to TERMINATION_LOG, if there is such a file or it is asked for.
+def write_termination(message: bytes, path: Path) -> None:
+    """Write the message to TERMINATION_LOG. Never fails: a launch must end in any case.
 
-    The default is written to only if it exists: nothing is left behind in ``/dev`` of a machine
-    that is no pod. Never fails: a launch's end must not depend on it.
+    The default path is written only if the file exists: outside a pod, nothing is left in ``/dev``.
     """
-    named = environ.get("TERMINATION_LOG")
-    # in place: the file is a mount, which cannot be replaced; and no waiting, should it be a pipe
-    flags = os.O_WRONLY | os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_CREAT if named else 0)
-    with contextlib.suppress(OSError, ValueError):
-        descriptor = os.open(Path(named).expanduser() if named else DEFAULT, flags, 0o644)
+    # in place: the file is a mount and cannot be replaced; without waiting, in case it is a pipe
+    flags = os.O_WRONLY | os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC
+    flags |= 0 if path == DEFAULT else os.O_CREAT
+    with contextlib.suppress(OSError, ValueError, RuntimeError):  # the last is expanduser's
+        descriptor = os.open(path.expanduser(), flags, 0o644)
         with open(descriptor, "wb") as file:
             file.write(message)
 
 
 def _cut(text: bytes, limit: int) -> bytes:
-    """Return the beginning of a text, to the end of a character."""
+    """Return the start of a text, up to the end of a character."""
     return text[:limit].decode(errors="ignore").encode() if len(text) > limit else text

@@ -13,6 +13,7 @@ from entrypoint.settings import (
     is_secret,
     near_misses,
     origin,
+    read_setting,
     read_settings,
     variables,
 )
@@ -175,3 +176,15 @@ class TestPassThrough:
     def test_vllm_variables(self) -> None:
         environ = {"VLLM_LOGGING_LEVEL": "DEBUG", "PATH": "/bin"}
         assert read_settings(environ).vllm_environment == {"VLLM_LOGGING_LEVEL": "DEBUG"}
+
+
+class TestReadSetting:
+    """One field, without the others."""
+
+    def test_it_is_read_although_another_variable_is_wrong(self) -> None:
+        environ = {"LOG_FORMAT": "JSON", "PORT": "many"}
+        assert read_setting("log_format", environ) == "json"
+
+    @pytest.mark.parametrize("environ", [{}, {"LOG_FORMAT": ""}, {"LOG_FORMAT": "xml"}])
+    def test_it_is_the_default_if_unset_or_wrong(self, environ: dict[str, str]) -> None:
+        assert read_setting("log_format", environ) == "text"

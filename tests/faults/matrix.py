@@ -312,7 +312,7 @@ SETTINGS = tuple(
 
 MACHINE = (
     Fault("the port is taken", Phase.RESOLVE, 71, "machine",
-          ("Something else already listens", "PORT"),
+          ("Another process already listens", "PORT"),
           (machine.taken_port,)),
     Fault("/dev/shm is too small", Phase.RESOLVE, 71, "machine", ("/dev/shm", "--shm-size"),
           (machine.mounted("/dev/shm", "size=64m"),)),
@@ -361,13 +361,13 @@ MACHINE = (
           (models.large_tarball(300 << 20), machine.mounted("scratch", "size=260m"))),
     *(
         Fault(f"no more than {count} threads and processes", Phase.RESOLVE, 71, "machine",
-              ("No further thread or process", "--pids-limit"),
+              ("Cannot start another thread or process", "--pids-limit"),
               (machine.in_cgroup("pids", pids__max=str(count)),))
         for count in (2, 3)
     ),
     *(
         Fault(f"no more than {count} open files", Phase.RESOLVE, 71, "machine",
-              ("No further file", "ulimit -n"), (machine.limited(f"--nofile={count}"),))
+              ("Cannot open another file", "ulimit -n"), (machine.limited(f"--nofile={count}"),))
         for count in (8, 10, 12)
     ),
     Fault("a memory limit that the model does not fit", Phase.RESOLVE, 71, "machine",

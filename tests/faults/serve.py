@@ -12,7 +12,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from entrypoint.cli import main
-from entrypoint.supervision import supervisor
+from entrypoint.supervision import config
 
 SCRIPTED = (sys.executable, "-m", "tests.support.scripted_engine")
 YEAR = 365 * 86400.0
@@ -24,8 +24,9 @@ def jumping_clock(flag: Path) -> float:
 
 
 if __name__ == "__main__":
-    scripted = partial(supervisor.Supervisor, command=SCRIPTED)
-    patch.object(supervisor, "Supervisor", scripted).start()
+    patch.object(
+        config, "SupervisorConfig", partial(config.SupervisorConfig, command=SCRIPTED)
+    ).start()
     if "FAULT_CLOCK" in os.environ:
         patch("time.time", partial(jumping_clock, Path(os.environ["FAULT_CLOCK"]))).start()
     sys.exit(main(["serve"]))

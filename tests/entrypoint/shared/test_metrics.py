@@ -19,8 +19,8 @@ def read(text: str) -> dict[tuple[str, str], float]:
 def test_an_unpacking_shows_phase_seconds_bytes_and_rate() -> None:
     timeline = Timeline(started=0.0, expected={Phase.UNPACK: 10.0, Phase.IMPORT: 5.0})
     timeline.enter(Phase.UNPACK, 2.0)
-    timeline.pass_bytes(0, 1000, 2.0)
-    timeline.pass_bytes(400, 1000, 4.0)
+    timeline.set_bytes(0, 1000, 2.0)
+    timeline.set_bytes(400, 1000, 4.0)
     found = read(metrics_text(timeline.as_dict(6.0)))
     assert found["inference_server_phase", "unpack"] == 1
     assert found["inference_server_phase", "import"] == 0

@@ -16,7 +16,7 @@ import pytest
 from entrypoint.planning.listen import Listen
 from entrypoint.shared.keys import Keys
 from entrypoint.status.listener import open_listener
-from entrypoint.status.server import OPEN, Guard, StatusServer, loading_error
+from entrypoint.status.server import UNGUARDED, Guard, StatusServer, loading_error
 from tests.support.ports import free_port
 
 STATUS = {
@@ -30,7 +30,7 @@ STATUS = {
 
 
 @contextmanager
-def serving(port: int, guard: Guard = OPEN) -> Iterator[tuple[socket.socket, StatusServer]]:
+def serving(port: int, guard: Guard = UNGUARDED) -> Iterator[tuple[socket.socket, StatusServer]]:
     """A status server in a thread of its own, and the socket that it would hand over."""
     listen = Listen("127.0.0.1", port)
     listener = open_listener(listen)

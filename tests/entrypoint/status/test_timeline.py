@@ -45,8 +45,8 @@ class TestEstimate:
     def test_of_bytes_that_pass_their_rate_tells(self) -> None:
         timeline = Timeline(started=0.0, expected={**EXPECTED, Phase.DOWNLOAD: 300.0})
         timeline.enter(Phase.DOWNLOAD, 1.0)
-        timeline.pass_bytes(0, 1000, 1.0)
-        timeline.pass_bytes(100, 1000, 2.0)
+        timeline.set_bytes(0, 1000, 1.0)
+        timeline.set_bytes(100, 1000, 2.0)
         assert timeline.remaining(2.0) == 9.0 + 20.0 + 4.0 + 10.0
 
     def test_none_once_ready(self) -> None:
@@ -59,29 +59,29 @@ class TestRate:
     def test_none_where_no_bytes_pass(self) -> None:
         timeline = Timeline(started=0.0)
         assert timeline.bytes_per_second(1.0) is None
-        timeline.pass_bytes(10, 100, 1.0)
+        timeline.set_bytes(10, 100, 1.0)
         assert timeline.bytes_per_second(1.0) is None
 
     def test_the_mean_of_the_last_seconds(self) -> None:
         timeline = Timeline(started=0.0)
         for second in range(30):
-            timeline.pass_bytes(
+            timeline.set_bytes(
                 100 * second if second < 15 else 1500 + 10 * (second - 15), 1, second
             )
         assert timeline.bytes_per_second(29.0) == 10.0
 
     def test_it_falls_while_nothing_comes(self) -> None:
         timeline = Timeline(started=0.0)
-        timeline.pass_bytes(0, 100, 1.0)
-        timeline.pass_bytes(50, 100, 2.0)
+        timeline.set_bytes(0, 100, 1.0)
+        timeline.set_bytes(50, 100, 2.0)
         assert timeline.bytes_per_second(2.0) == 50.0
         assert timeline.bytes_per_second(6.0) == 10.0
         assert timeline.bytes_per_second(100.0) == 0.0
 
     def test_a_new_phase_begins_anew(self) -> None:
         timeline = Timeline(started=0.0)
-        timeline.pass_bytes(0, 100, 1.0)
-        timeline.pass_bytes(50, 100, 2.0)
+        timeline.set_bytes(0, 100, 1.0)
+        timeline.set_bytes(50, 100, 2.0)
         timeline.enter(Phase.VERIFY, 3.0)
         assert timeline.bytes_per_second(4.0) is None
 

@@ -90,7 +90,7 @@ while True: signal.pause()
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_one_that_has_answered_gets_nothing_beyond_its_time(tmp_path: Path, told: bool) -> None:
+def test_one_that_has_drained_gets_nothing_beyond_its_time(tmp_path: Path, told: bool) -> None:
     """The margin is for answers: it ends with the last one, and by itself where none is told."""
     script = f"""
 import signal
@@ -103,11 +103,11 @@ while True: signal.pause()
     async def use(engine: EngineProcess) -> None:
         nonlocal seconds
         await until(tmp_path / "up")
-        answered = asyncio.Event()
+        drained = asyncio.Event()
         if told:
-            asyncio.get_running_loop().call_later(0.1, answered.set)
+            asyncio.get_running_loop().call_later(0.1, drained.set)
         began = time.monotonic()
-        await engine.stop(0.3, answered=answered, margin=60 if told else 0.5)
+        await engine.stop(0.3, drained=drained, margin=60 if told else 0.5)
         seconds = time.monotonic() - began
 
     assert run_with(script, use) == -signal.SIGKILL

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from entrypoint.errors import MachineError
-from entrypoint.supervision.exhaustion import exhaustion, limits_named
+from entrypoint.supervision.exhaustion import exhaustion, named_limits
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_another_error(error: Exception) -> None:
 
 
 def test_they_are_named_within() -> None:
-    with pytest.raises(MachineError, match="file or connection"), limits_named():
+    with pytest.raises(MachineError, match="file or connection"), named_limits():
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-    with pytest.raises(KeyError), limits_named():
+    with pytest.raises(KeyError), named_limits():
         raise KeyError

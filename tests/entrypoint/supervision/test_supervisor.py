@@ -4,9 +4,7 @@ The engine here is a stand-in (scripted_engine.py), for ends that the real one c
 come to in a test; tests/end_to_end has the real one.
 """
 
-import asyncio
 import contextlib
-import http.client
 import json
 import os
 import pkgutil
@@ -15,7 +13,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,148 +20,54 @@ import pytest
 
 import entrypoint
 from entrypoint.errors import EngineFailed, MachineError, ModelNotFound, StartTimeout
-from entrypoint.logs.writer import LogWriter
-from entrypoint.planning.listen import Listen
 from entrypoint.planning.plan import LaunchPlan
 from entrypoint.shared.handover import Phase
-from entrypoint.status.listener import open_listener
 from entrypoint.status.timings import expected_seconds, launch_key
-from entrypoint.store.progress import Progress as Bytes
+from entrypoint.store.progress import Progress
 from entrypoint.supervision import supervisor
-from entrypoint.supervision.supervisor import Progress, Supervisor
+from entrypoint.supervision.preparation import Reporter
 from tests.support.hardware import CGROUP_2, CGROUP_2_ROOT, tree
-from tests.support.ports import free_port
 from tests.support.processes import exists, wait_until_ended
-from tests.support.samples import a_plan
-
-COMMAND = (sys.executable, "-m", "tests.support.scripted_engine")
-
-
-class Launch:
-    """A supervisor in this process, and a client that acts on it from a thread."""
-
-    def __init__(
-        self,
-        script: str,
-        scratch: Path,
-        client: Callable[["Launch"], None] = lambda launch: None,
-        prepare: Callable[[Progress], LaunchPlan] | None = None,
-        shutdown_timeout: int = 5,
-        root: Path = Path("/"),
-        start_timeout: float = 0,
-        **variables: str,
-    ):
-        self.port = free_port()
-        self.listen = Listen("127.0.0.1", self.port)
-        self.plan = a_plan(self.listen, shutdown_timeout)
-        self.scratch = scratch
-        self._script = script
-        self._root = root
-        self._start_timeout = start_timeout
-        self._variables = variables
-        self._client = client
-        self._prepare = prepare or (lambda progress: self.plan)
-        self._trouble: list[BaseException] = []
-
-    def run(self) -> int:
-        """Run to the end and return the exit code."""
-        return asyncio.run(self._run())
-
-    async def _run(self) -> int:
-        environ = {**os.environ, "SCRIPT": self._script, **self._variables}
-        writer = LogWriter()
-        with open_listener(self.listen) as listener:
-            self.supervisor = Supervisor(
-                self.listen,
-                listener,
-                self._prepare,
-                environ,
-                self.scratch,
-                writer,
-                start_timeout=self._start_timeout,
-                command=COMMAND,
-                root=self._root,
-            )
-            thread = threading.Thread(target=self._act)
-            thread.start()
-            try:
-                return await asyncio.wait_for(self.supervisor.run(), 60)
-            finally:
-                await asyncio.to_thread(thread.join)
-                writer.close()
-                if self._trouble:
-                    raise self._trouble[0]
-
-    def _act(self) -> None:
-        try:
-            self._client(self)
-        except BaseException as error:
-            self._trouble.append(error)
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def get(self, path: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
-
-    def until(self, phase: Phase) -> None:
-        """Wait until a phase is reached."""
-        deadline = time.monotonic() + 30
-        while self.supervisor.timeline.phase.rank < phase.rank:
-            assert time.monotonic() < deadline, self.supervisor.timeline
-            time.sleep(0.01)
-
-    def until_the_engine_answers(self) -> None:
-        deadline = time.monotonic() + 30
-        while self.get("/v1/models")[1] != b"engine":
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-
-    def terminate(self) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
+from tests.support.scripted_launch import ScriptedLaunch
 
 
 class TestStop:
     def test_while_loading(self, tmp_path: Path) -> None:
-        def client(launch: Launch) -> None:
-            launch.until(Phase.WEIGHTS)
+        def client(launch: ScriptedLaunch) -> None:
+            launch.wait_for_phase(Phase.WEIGHTS)
             launch.terminate()
 
-        assert Launch("weights hang", tmp_path, client).run() == 0
+        assert ScriptedLaunch("weights hang", tmp_path, client).run() == 0
 
     def test_while_loading_an_engine_that_ignores_it(self, tmp_path: Path) -> None:
-        def client(launch: Launch) -> None:
-            launch.until(Phase.WEIGHTS)
+        def client(launch: ScriptedLaunch) -> None:
+            launch.wait_for_phase(Phase.WEIGHTS)
             launch.terminate()
 
-        assert Launch("ignore-sigterm weights hang", tmp_path, client).run() == 0
+        assert ScriptedLaunch("ignore-sigterm weights hang", tmp_path, client).run() == 0
 
     def test_while_preparing(self, tmp_path: Path) -> None:
         """A stop does not wait for an unpacking to finish."""
         release = threading.Event()
 
-        def prepare(progress: Progress) -> LaunchPlan:
-            progress.enter(Phase.UNPACK)
+        def prepare(reporter: Reporter) -> LaunchPlan:
+            reporter.enter(Phase.UNPACK)
             release.wait(30)
             raise AssertionError
 
-        def client(launch: Launch) -> None:
-            launch.until(Phase.UNPACK)
+        def client(launch: ScriptedLaunch) -> None:
+            launch.wait_for_phase(Phase.UNPACK)
             launch.terminate()
 
-        assert Launch("", tmp_path, client, prepare).run() == 0
+        assert ScriptedLaunch("", tmp_path, client, prepare).run() == 0
         release.set()
 
     def test_once_ready(self, tmp_path: Path) -> None:
-        def client(launch: Launch) -> None:
-            launch.until_the_engine_answers()
+        def client(launch: ScriptedLaunch) -> None:
+            launch.wait_for_engine()
             launch.terminate()
 
-        assert Launch("serve hang", tmp_path, client).run() == 0
+        assert ScriptedLaunch("serve hang", tmp_path, client).run() == 0
 
     def test_an_engine_that_has_ended_its_answers_but_not_itself(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -172,20 +75,20 @@ class TestStop:
         """It is killed at the deadline: of the margin, which is for answers, nothing is needed."""
         monkeypatch.setattr(supervisor, "DRAIN_MARGIN_SECONDS", 600)
 
-        def client(launch: Launch) -> None:
-            launch.until_the_engine_answers()
+        def client(launch: ScriptedLaunch) -> None:
+            launch.wait_for_engine()
             launch.terminate()
 
         for seconds in ("0", "1.5"):
             script = f"answer={seconds} serve hang"
-            assert Launch(script, tmp_path, client, shutdown_timeout=1).run() == 0
+            assert ScriptedLaunch(script, tmp_path, client, shutdown_timeout=1).run() == 0
 
     def test_who_asks_after_the_last_answer_is_told_so(self, tmp_path: Path) -> None:
         """1. The engine serves. 2. SIGTERM: it answers no more, and goes on. 3. So do clients."""
         answers: list[tuple[int, bytes]] = []
 
-        def client(launch: Launch) -> None:
-            launch.until_the_engine_answers()
+        def client(launch: ScriptedLaunch) -> None:
+            launch.wait_for_engine()
             launch.terminate()
             while launch.get("/v1/models")[0] == 200:
                 pass
@@ -193,29 +96,32 @@ class TestStop:
             answers.append(launch.get("/health/live"))
             launch.terminate()  # at once
 
-        assert Launch("answer=0.1 serve hang", tmp_path, client, shutdown_timeout=60).run() == 0
+        assert (
+            ScriptedLaunch("answer=0.1 serve hang", tmp_path, client, shutdown_timeout=60).run()
+            == 0
+        )
         assert [status for status, _ in answers] == [503] * 20 + [200]
         assert b"The server is stopping." in answers[0][1]
 
     def test_an_engine_that_does_not_end_by_the_deadline(self, tmp_path: Path) -> None:
-        def client(launch: Launch) -> None:
-            launch.until_the_engine_answers()
+        def client(launch: ScriptedLaunch) -> None:
+            launch.wait_for_engine()
             launch.terminate()
 
-        launch = Launch("ignore-sigterm serve hang", tmp_path, client, shutdown_timeout=0)
+        launch = ScriptedLaunch("ignore-sigterm serve hang", tmp_path, client, shutdown_timeout=0)
         assert launch.run() == 0
 
     def test_a_second_signal_stops_at_once(self, tmp_path: Path) -> None:
         began: list[float] = []
 
-        def client(launch: Launch) -> None:
-            launch.until_the_engine_answers()
+        def client(launch: ScriptedLaunch) -> None:
+            launch.wait_for_engine()
             began.append(time.monotonic())
             launch.terminate()
-            launch.until(Phase.STOPPING)
+            launch.wait_for_phase(Phase.STOPPING)
             launch.terminate()
 
-        launch = Launch("ignore-sigterm serve hang", tmp_path, client, shutdown_timeout=600)
+        launch = ScriptedLaunch("ignore-sigterm serve hang", tmp_path, client, shutdown_timeout=600)
         assert launch.run() == 0
 
 
@@ -226,34 +132,34 @@ class TestFailure:
         """The main process dies, and a worker that it leaves behind takes a while."""
         answer = 200, b""
 
-        def client(launch: Launch) -> None:
+        def client(launch: ScriptedLaunch) -> None:
             nonlocal answer
-            launch.until_the_engine_answers()
+            launch.wait_for_engine()
             deadline = time.monotonic() + 10
             while answer[0] == 200 and time.monotonic() < deadline:
                 with contextlib.suppress(OSError):  # the engine has taken it to its grave
                     answer = launch.get("/v1/models")
 
         script = "spawn=worker serve sleep=0.5 exit=3"
-        launch = Launch(script, tmp_path, client, SCRIPT_WORKER="ignore-sigterm hang")
+        launch = ScriptedLaunch(script, tmp_path, client, SCRIPT_WORKER="ignore-sigterm hang")
         with pytest.raises(EngineFailed):
             launch.run()
         assert answer[0] == 503
         assert b"The server is stopping." in answer[1]
 
-    def failure(self, launch: Launch) -> EngineFailed:
+    def failure(self, launch: ScriptedLaunch) -> EngineFailed:
         with pytest.raises(EngineFailed) as raised:
             launch.run()
         return raised.value
 
     @pytest.mark.parametrize("code", [3, 0])
     def test_an_exit_code(self, tmp_path: Path, code: int) -> None:
-        error = self.failure(Launch(f"weights exit={code}", tmp_path))
+        error = self.failure(ScriptedLaunch(f"weights exit={code}", tmp_path))
         assert error.exit_code == 70
         assert "phase weights" in error.message
 
     def test_a_signal(self, tmp_path: Path) -> None:
-        error = self.failure(Launch("weights kill=11", tmp_path))
+        error = self.failure(ScriptedLaunch("weights kill=11", tmp_path))
         assert error.exit_code == 128 + signal.SIGSEGV
         assert "SIGSEGV" in error.message
 
@@ -266,7 +172,7 @@ class TestFailure:
         }
         root = tree(tmp_path / "machine", CGROUP_2, limit)
         events = root / CGROUP_2_ROOT / "memory.events"
-        error = self.failure(Launch(f"weights oom={events} {end}", tmp_path, root=root))
+        error = self.failure(ScriptedLaunch(f"weights oom={events} {end}", tmp_path, root=root))
         assert "limit of 6.0 GiB" in error.message
         assert "resources.limits.memory" in str(error.hint)
 
@@ -277,7 +183,7 @@ class TestFailure:
             '  File "torch/serialization.py", line 1, in load\n'
             "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB.\n"
         )
-        launch = Launch(
+        launch = ScriptedLaunch(
             "weights spawn=core follow=core hang",
             tmp_path,
             SCRIPT_CORE=f"error-log={tmp_path}/log exit=1",
@@ -288,11 +194,11 @@ class TestFailure:
         assert launch.supervisor.tail()[-1].startswith("torch.OutOfMemoryError")
 
     def test_an_error_while_preparing(self, tmp_path: Path) -> None:
-        def prepare(progress: Progress) -> LaunchPlan:
+        def prepare(reporter: Reporter) -> LaunchPlan:
             raise ModelNotFound("a/b", (), {}, None)
 
         with pytest.raises(ModelNotFound):
-            Launch("", tmp_path, prepare=prepare).run()
+            ScriptedLaunch("", tmp_path, prepare=prepare).run()
 
 
 class TestProcesses:
@@ -317,11 +223,11 @@ class TestProcesses:
     def test_one_is_killed(self, tmp_path: Path, role: str, phase: str) -> None:
         pids: list[int] = []
 
-        def client(launch: Launch) -> None:
+        def client(launch: ScriptedLaunch) -> None:
             pids.extend(self.pid(tmp_path, each) for each in self.ROLES)
             os.kill(self.pid(tmp_path, role), signal.SIGKILL)
 
-        launch = Launch(
+        launch = ScriptedLaunch(
             f"spawn=core follow=core {phase} hang",
             tmp_path,
             client,
@@ -341,12 +247,12 @@ class TestProcesses:
         own = f"SCRIPT_{role.upper()}"
         scripts = {**self.TREE, own: f"detach ignore-sigterm {self.TREE[own]}"}
 
-        def client(launch: Launch) -> None:
+        def client(launch: ScriptedLaunch) -> None:
             self.pid(tmp_path, "worker")
-            launch.until_the_engine_answers()
+            launch.wait_for_engine()
             launch.terminate()
 
-        launch = Launch(
+        launch = ScriptedLaunch(
             "spawn=core serve hang",
             tmp_path,
             client,
@@ -363,8 +269,8 @@ class TestProcesses:
         variables = {**os.environ, **self.TREE, "SCRIPT_PIDS": str(tmp_path)}
         script = (
             "from pathlib import Path; "
-            "from tests.entrypoint.supervision.test_supervisor import Launch; "
-            f"Launch('spawn=core serve ignore-sigterm hang', Path({str(tmp_path)!r}), "
+            "from tests.support.scripted_launch import ScriptedLaunch; "
+            f"ScriptedLaunch('spawn=core serve ignore-sigterm hang', Path({str(tmp_path)!r}), "
             "shutdown_timeout=0).run()"
         )
         with subprocess.Popen([sys.executable, "-c", script], env=variables) as entrypoint:
@@ -379,7 +285,7 @@ class TestStartTimeout:
     def test_an_engine_that_hangs(self, tmp_path: Path) -> None:
         """The phase, since when, and what was said last; nothing is left of the engine."""
         with pytest.raises(StartTimeout) as raised:
-            Launch(
+            ScriptedLaunch(
                 "weights say='Waiting for the mount' spawn=core ignore-sigterm hang",
                 tmp_path,
                 start_timeout=1.5,
@@ -397,39 +303,39 @@ class TestStartTimeout:
     def test_a_preparation_that_hangs(self, tmp_path: Path) -> None:
         release = threading.Event()
 
-        def prepare(progress: Progress) -> LaunchPlan:
-            progress.enter(Phase.VERIFY)
+        def prepare(reporter: Reporter) -> LaunchPlan:
+            reporter.enter(Phase.VERIFY)
             release.wait(30)
             raise AssertionError
 
         with pytest.raises(StartTimeout, match=r"phase verify .* has said nothing"):
-            Launch("", tmp_path, prepare=prepare, start_timeout=0.3).run()
+            ScriptedLaunch("", tmp_path, prepare=prepare, start_timeout=0.3).run()
         release.set()
 
     def test_a_download_does_not_count(self, tmp_path: Path) -> None:
         """1. It takes longer than the whole start may. 2. What hangs is what comes after it."""
         release = threading.Event()
 
-        def prepare(progress: Progress) -> LaunchPlan:
-            progress.enter(Phase.DOWNLOAD)
+        def prepare(reporter: Reporter) -> LaunchPlan:
+            reporter.enter(Phase.DOWNLOAD)
             time.sleep(0.5)
-            progress.enter(Phase.UNPACK)
+            reporter.enter(Phase.UNPACK)
             release.wait(30)
             raise AssertionError
 
         with pytest.raises(StartTimeout) as raised:
-            Launch("", tmp_path, prepare=prepare, start_timeout=0.3).run()
+            ScriptedLaunch("", tmp_path, prepare=prepare, start_timeout=0.3).run()
         release.set()
         assert raised.value.phase is Phase.UNPACK
 
     def test_once_ready_it_is_over(self, tmp_path: Path) -> None:
-        def client(launch: Launch) -> None:
-            launch.until_the_engine_answers()
-            time.sleep(max(0.0, launch.supervisor.timeline.started + 3.2 - time.monotonic()))
+        def client(launch: ScriptedLaunch) -> None:
+            launch.wait_for_engine()
+            time.sleep(max(0.0, launch.supervisor.status.timeline.started + 3.2 - time.monotonic()))
             assert launch.get("/")[1] == b"engine"
             launch.terminate()
 
-        assert Launch("serve hang", tmp_path, client, start_timeout=3).run() == 0
+        assert ScriptedLaunch("serve hang", tmp_path, client, start_timeout=3).run() == 0
 
 
 class TestOutput:
@@ -441,7 +347,7 @@ class TestOutput:
         log = tmp_path / "log"
         log.write_text("to the error stream\n")
         with pytest.raises(EngineFailed):
-            Launch(
+            ScriptedLaunch(
                 f"say='from main' spawn=core follow=core error-log={log} hang",
                 tmp_path,
                 SCRIPT_CORE="say='from the core'",
@@ -452,19 +358,19 @@ class TestOutput:
 
     def test_no_secret(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(EngineFailed):
-            Launch("say=key:geheim! exit=1", tmp_path, HF_TOKEN="geheim").run()
+            ScriptedLaunch("say=key:geheim! exit=1", tmp_path, HF_TOKEN="geheim").run()
         assert capfd.readouterr().out == "key:***!\n"
 
     def test_last_words(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         """All that a process wrote before it was killed is there."""
         (tmp_path / "log").write_text("line\n" * 20_000)
         with pytest.raises(EngineFailed):
-            Launch(f"log={tmp_path}/log kill=9", tmp_path).run()
+            ScriptedLaunch(f"log={tmp_path}/log kill=9", tmp_path).run()
         assert capfd.readouterr().out == "line\n" * 20_000
 
     def test_garbage(self, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
         with pytest.raises(EngineFailed):
-            Launch("garbage=1000000 exit=1", tmp_path).run()
+            ScriptedLaunch("garbage=1000000 exit=1", tmp_path).run()
         assert len(capfdbinary.readouterr().out) == 1_000_001
 
 
@@ -472,12 +378,12 @@ class TestStatus:
     def test_the_phases_are_seen_from_outside(self, tmp_path: Path) -> None:
         seen: list[dict[str, object]] = []
 
-        def client(launch: Launch) -> None:
-            launch.until(Phase.COMPILE)
+        def client(launch: ScriptedLaunch) -> None:
+            launch.wait_for_phase(Phase.COMPILE)
             seen.append(json.loads(launch.get("/v1/status")[1]))
             launch.terminate()
 
-        Launch("weights compile hang", tmp_path, client).run()
+        ScriptedLaunch("weights compile hang", tmp_path, client).run()
         assert seen[0]["phase"] == "compile"
         assert list(seen[0]["phases"]) == ["resolve", "import", "weights", "compile"]  # type: ignore[call-overload]
         assert seen[0]["bytes"] == {"done": 1000, "total": 1000, "per_second": None}
@@ -487,18 +393,18 @@ class TestStatus:
         seen: list[dict[str, object]] = []
         done = threading.Event()
 
-        def prepare(progress: Progress) -> LaunchPlan:
-            progress.bytes(Bytes(30, 100))
-            progress.enter(Phase.UNPACK)
+        def prepare(reporter: Reporter) -> LaunchPlan:
+            reporter.on_progress(Progress(30, 100))
+            reporter.enter(Phase.UNPACK)
             done.wait(30)
             raise AssertionError
 
-        def client(launch: Launch) -> None:
-            launch.until(Phase.UNPACK)
+        def client(launch: ScriptedLaunch) -> None:
+            launch.wait_for_phase(Phase.UNPACK)
             seen.append(json.loads(launch.get("/v1/status")[1]))
             launch.terminate()
 
-        Launch("", tmp_path, client, prepare).run()
+        ScriptedLaunch("", tmp_path, client, prepare).run()
         done.set()
         assert seen[0]["bytes"] == {"done": 30, "total": 100, "per_second": None}
 
@@ -508,58 +414,58 @@ class TestStatus:
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        monkeypatch.setattr("entrypoint.supervision.supervisor.PROGRESS_SECONDS", 0)
+        monkeypatch.setattr("entrypoint.supervision.preparation.LOG_SECONDS", 0)
         caplog.set_level("INFO")
 
-        def prepare(progress: Progress) -> LaunchPlan:
-            progress.bytes(Bytes(3 << 20, 100 << 20))
+        def prepare(reporter: Reporter) -> LaunchPlan:
+            reporter.on_progress(Progress(3 << 20, 100 << 20))
             raise ModelNotFound("a/b", (), {}, None)
 
         with pytest.raises(ModelNotFound):
-            Launch("", tmp_path, prepare=prepare).run()
+            ScriptedLaunch("", tmp_path, prepare=prepare).run()
         assert "resolve: 3.0 MiB of 100.0 MiB" in caplog.messages
 
     def test_the_next_launch_has_an_estimate(self, tmp_path: Path) -> None:
-        def client(launch: Launch) -> None:
-            launch.until_the_engine_answers()
+        def client(launch: ScriptedLaunch) -> None:
+            launch.wait_for_engine()
             launch.terminate()
 
-        launch = Launch("weights serve hang", tmp_path, client)
+        launch = ScriptedLaunch("weights serve hang", tmp_path, client)
         launch.run()
         expected = expected_seconds(tmp_path, launch_key(launch.plan))
         assert list(expected) == [Phase.RESOLVE, Phase.IMPORT, Phase.WEIGHTS]
         estimates: list[object] = []
 
-        def second(launch: Launch) -> None:
-            launch.until(Phase.WEIGHTS)
+        def second(launch: ScriptedLaunch) -> None:
+            launch.wait_for_phase(Phase.WEIGHTS)
             estimates.append(json.loads(launch.get("/v1/status")[1])["remaining_seconds"])
             launch.terminate()
 
-        Launch("weights hang", tmp_path, second).run()
+        ScriptedLaunch("weights hang", tmp_path, second).run()
         assert isinstance(estimates[0], float)
 
     def test_what_is_fetched_has_an_estimate_too(self, tmp_path: Path) -> None:
-        def client(launch: Launch) -> None:
-            launch.until_the_engine_answers()
+        def client(launch: ScriptedLaunch) -> None:
+            launch.wait_for_engine()
             launch.terminate()
 
-        first = Launch("weights sleep=0.5 serve hang", tmp_path, client)
+        first = ScriptedLaunch("weights sleep=0.5 serve hang", tmp_path, client)
         first.run()
         shown: list[dict[str, Any]] = []
         release = threading.Event()
 
-        def prepare(progress: Progress) -> LaunchPlan:
-            progress.planned(first.plan)
-            progress.enter(Phase.DOWNLOAD)
+        def prepare(reporter: Reporter) -> LaunchPlan:
+            reporter.planned(first.plan)
+            reporter.enter(Phase.DOWNLOAD)
             release.wait(30)
             raise AssertionError
 
-        def second(launch: Launch) -> None:
-            launch.until(Phase.DOWNLOAD)
+        def second(launch: ScriptedLaunch) -> None:
+            launch.wait_for_phase(Phase.DOWNLOAD)
             shown.append(json.loads(launch.get("/v1/status")[1]))
             launch.terminate()
 
-        Launch("", tmp_path, second, prepare).run()
+        ScriptedLaunch("", tmp_path, second, prepare).run()
         release.set()
         assert shown[0]["remaining_seconds"] > 0
         assert shown[0]["served_model_names"] == ["m"]
@@ -570,14 +476,14 @@ class TestHandOver:
         """Clients ask without a pause from the first second: each gets an answer from one side."""
         answers: list[int] = []
 
-        def client(launch: Launch) -> None:
-            launch.until(Phase.IMPORT)
+        def client(launch: ScriptedLaunch) -> None:
+            launch.wait_for_phase(Phase.IMPORT)
             while not answers or answers[-1] != 200:
                 answers.append(launch.get("/v1/models")[0])
             answers.extend(launch.get("/v1/models")[0] for _ in range(20))
             launch.terminate()
 
-        assert Launch("import weights serve hang", tmp_path, client).run() == 0
+        assert ScriptedLaunch("import weights serve hang", tmp_path, client).run() == 0
         assert set(answers) <= {200, 503}
         assert answers[-20:] == [200] * 20
 
@@ -585,7 +491,7 @@ class TestHandOver:
 def test_the_run_directory_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(EngineFailed):
-        Launch("weights exit=1", tmp_path / "scratch").run()
+        ScriptedLaunch("weights exit=1", tmp_path / "scratch").run()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -597,7 +503,7 @@ def test_no_place_for_the_run_directory(
         (tmp_path / temporary).mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / temporary))
     with pytest.raises(MachineError) as raised:
-        Launch("", tmp_path).run()
+        ScriptedLaunch("", tmp_path).run()
     assert raised.value.variable == "TMPDIR"
 
 

@@ -16,6 +16,10 @@ CONVERT_STAMP := $(CONVERT)/.installed
 # names, else from PyTorch's own index.
 TORCH := $(or $(addprefix --find-links=,$(PIP_FIND_LINKS)),--torch-backend=cpu)
 
+# Tests run in two processes; one group of tests runs in one of them (tests/conftest.py).
+PROCESSES ?= 2
+PYTEST := python -m pytest --numprocesses $(PROCESSES)
+
 .DEFAULT_GOAL := help
 .PHONY: help install serve plan test test-container image unit lint types docs catalogue routes demo lock bench clean
 
@@ -70,18 +74,17 @@ plan: $(STAMP) ## show what `make serve` would do
 	@exec $(SERVE)/inference-server plan
 
 test: $(STAMP) $(OPENVINO_STAMP) $(CONVERT_STAMP) ## run every test but the images', on real engines
-	$(BIN)/python -m pytest --ignore=tests/container
-	$(OPENVINO)/bin/python -m pytest tests/server/openvino tests/end_to_end/test_openvino.py
+	$(BIN)/$(PYTEST) --ignore=tests/container
+	$(OPENVINO)/bin/$(PYTEST) tests/server/openvino tests/end_to_end/test_openvino.py
 
 test-container: $(STAMP) ## build the CPU and OpenVINO images, and run them as a strict cluster does
-	$(BIN)/python -m pytest --timeout=2400 tests/container
+	$(BIN)/$(PYTEST) --timeout=2400 tests/container
 
 image: ## build the CPU image with Docker or podman; KIND=openvino, cuda, rocm, hpu for another
 	$(PYTHON) -m images.build $(or $(KIND),cpu)
 
-unit: $(STAMP) ## run the tests that need no engine
-	$(BIN)/python -m pytest --ignore=tests/end_to_end --ignore=tests/server \
-		--ignore=tests/container
+unit: $(STAMP) ## run the fast tests: no engine, no faults, no training
+	$(BIN)/$(PYTEST) -m "not engine and not faults and not slow"
 
 lint: $(STAMP) ## check the style
 	$(BIN)/ruff check .

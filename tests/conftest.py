@@ -1,16 +1,18 @@
 """What holds for every test: its marker, its group, and whether it runs beside others.
 
-``pytest -n 2 --dist loadgroup --no-loadscope-reorder`` runs the tests in two processes. A group is
-what one process runs in order: the tests that share an engine, or a test module. Tests that start
-their own engine, and slow ones, are spread over the processes.
+``pytest -n 2`` runs the tests in two processes. A group runs in one process, in order: the tests
+that share an engine, or else a test module.
 """
 
 from __future__ import annotations
 
 import fcntl
+import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,22 +26,61 @@ MARKERS = {
     "faults/test_scripted.py": "faults",
     "server": "engine",
 }
-"""Markers of complete folders and modules."""
+"""Markers of folders and modules."""
 
-ENGINES = ("server", "limited", "stalling")
-"""Fixtures that start an engine for several tests, the one with most tests first."""
+GROUPS = {
+    "container/test_accelerators.py": "stand-in image",
+    "container": "cpu image",
+    "end_to_end/test_chat.py": "server",
+    "end_to_end/test_deploy.py": "server",
+    "end_to_end/test_gate.py::TestKeys": "server",
+    "end_to_end/test_hostile.py": "server",
+    "end_to_end/test_launch.py::TestServing": "server",
+    "end_to_end/test_ranks.py": "server",
+    "end_to_end/test_soak.py": "server",
+    "server/openvino": "converted models",
+}
+"""Groups of several modules, by the start of a test's id; the first match counts."""
 
-DOOR, ROOM = TESTS / "__init__.py", TESTS / "conftest.py"
-"""Files to lock: a test holds the room; a test that must be alone also keeps the door shut."""
+SPREAD = (
+    "end_to_end/test_failures.py",
+    "end_to_end/test_launch.py",
+    "end_to_end/test_refusals.py",
+    "end_to_end/test_tarball.py",
+    "faults/test_scripted.py",
+)
+"""Modules whose tests share nothing: each test is a group."""
+
+LONGEST = ("container", "end_to_end", "server", "faults")
+"""Folders that take long; they start first, so that the processes end together."""
 
 
 def marker_of(path: Path) -> str | None:
-    """Return the marker of a test module by its place."""
+    """Return the marker of a test module, by its folder or name."""
     place = path.relative_to(TESTS)
     for known in (place, *place.parents):
         if marker := MARKERS.get(known.as_posix()):
             return marker
     return None
+
+
+def group_of(test: str) -> str:
+    """Return the group of a test, by its id."""
+    test = test.removeprefix("tests/")
+    if test.startswith("container/") and "[openvino" in test:
+        return "openvino image"
+    for start, group in GROUPS.items():
+        if test.startswith(start):
+            return group
+    return test if test.startswith(SPREAD) else test.partition("::")[0]
+
+
+def order(item: pytest.Item) -> tuple[int, int, bool]:
+    """Return where a test stands: long ones first, those that run alone last in their group."""
+    folder = item.path.relative_to(TESTS).parts[0]
+    long = LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
+    kind = 0 if group_of(item.nodeid) == "server" else 2 - ("slow" in item.keywords)
+    return (long, kind, "alone" in item.keywords)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -50,55 +91,51 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+@pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    groups = {}
     for item in items:
         if marker := marker_of(item.path):
             item.add_marker(marker)
-        if group := group_of(item):
-            item.add_marker(pytest.mark.xdist_group(group))
-        groups[item] = group
-    items.sort(key=lambda item: order(item, groups[item]))
+    items.sort(key=order)
 
 
-def group_of(item: pytest.Item) -> str | None:
-    """Return the group of a test; None for a test that any process may run."""
-    place = item.path.relative_to(TESTS)
-    fixtures = getattr(item, "fixturenames", ())
-    for engine in ENGINES:
-        if engine in fixtures:
-            return engine
-    if place.is_relative_to("server/openvino"):
-        return "openvino"  # they share the converted models
-    if place.parts[0] in ("end_to_end", "faults") or "slow" in item.keywords:
-        return None
-    return place.as_posix()
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Give each process a group at a time; pytest-xdist 3.8 loses its own groups on pytest 9.2."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    config.option.loadscopereorder = False
+    return Groups(config, log)
 
 
-def order(item: pytest.Item, group: str | None) -> tuple[int, int]:
-    """Return where a test stands: what takes long starts first, so that the processes end together.
+@cache
+def turns() -> tempfile.TemporaryDirectory[str]:
+    """Return the folder of the locks by which the processes take turns; removed at the end."""
+    return tempfile.TemporaryDirectory(prefix="inference-server-tests-")
 
-    Tests that must be alone are the last of their group.
-    """
-    place = item.path.relative_to(TESTS).parts[0]
-    kinds = ("end_to_end", "server", "faults")
-    kind = kinds.index(place) if place in kinds else len(kinds) - ("slow" in item.keywords)
-    engine = ENGINES.index(group) if group in ENGINES else len(ENGINES)
-    alone = "alone" in item.keywords
-    return (kind, 2 * engine + alone)
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["turns"] = turns().name
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # before pytest-timeout starts to count
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    with turn("alone" in item.keywords):
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    with turn(Path(item.config.workerinput["turns"]), "alone" in item.keywords):
         return (yield)
 
 
 @contextmanager
-def turn(alone: bool) -> Iterator[None]:
+def turn(folder: Path, alone: bool) -> Iterator[None]:
     """Wait until no test runs that must be alone; for such a test, until no other test runs."""
-    with DOOR.open() as door, ROOM.open() as room:
+    # a test that must be alone keeps the door shut until the others have left the room
+    with (folder / "door").open("w") as door, (folder / "room").open("w") as room:
         fcntl.flock(door, fcntl.LOCK_EX)
         fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(door, fcntl.LOCK_UN)

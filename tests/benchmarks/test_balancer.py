@@ -132,7 +132,7 @@ async def balanced(*servers: ScriptedServer) -> AsyncIterator[tuple[Balancer, ht
             yield balancer, client
 
 
-def test_it_goes_by_turns_and_uses_no_connection_twice() -> None:
+def test_replicas_take_turns_on_new_connections() -> None:
     async def scenario() -> None:
         async with (
             ScriptedServer(answer) as first,
@@ -150,7 +150,7 @@ def test_it_goes_by_turns_and_uses_no_connection_twice() -> None:
     asyncio.run(scenario())
 
 
-def test_one_that_is_not_ready_gets_nothing() -> None:
+def test_a_replica_that_is_not_ready_gets_no_request() -> None:
     async def scenario() -> None:
         async with (
             ScriptedServer(answer) as first,
@@ -164,7 +164,7 @@ def test_one_that_is_not_ready_gets_nothing() -> None:
     asyncio.run(scenario())
 
 
-def test_what_one_turns_away_goes_to_the_other() -> None:
+def test_a_request_that_one_replica_refuses_reaches_the_other() -> None:
     async def scenario() -> None:
         async with (
             ScriptedServer(answer) as first,
@@ -178,7 +178,7 @@ def test_what_one_turns_away_goes_to_the_other() -> None:
     asyncio.run(scenario())
 
 
-def test_what_all_turn_away_is_turned_away() -> None:
+def test_a_request_that_all_replicas_refuse_is_refused() -> None:
     async def scenario() -> None:
         async with (
             ScriptedServer(refuse) as first,
@@ -191,7 +191,7 @@ def test_what_all_turn_away_is_turned_away() -> None:
     asyncio.run(scenario())
 
 
-def test_one_probe_without_an_answer_says_nothing() -> None:
+def test_a_replica_is_ready_until_three_probes_fail() -> None:
     """1. A probe is cut off: the replica is still ready. 2. So are three in a row: it is not."""
 
     async def scenario() -> None:
@@ -212,7 +212,7 @@ def test_one_probe_without_an_answer_says_nothing() -> None:
     asyncio.run(scenario())
 
 
-def test_one_that_refuses_connections_is_passed_over() -> None:
+def test_a_replica_that_refuses_connections_is_skipped() -> None:
     async def scenario() -> None:
         async with ScriptedServer(answer) as first, ScriptedServer(answer) as second:
             async with balanced(first, second) as (balancer, client):
@@ -226,7 +226,7 @@ def test_one_that_refuses_connections_is_passed_over() -> None:
 
 
 @pytest.mark.parametrize("script", [cut, hang_up])
-def test_what_a_replica_may_have_begun_is_not_sent_again(script: Script) -> None:
+def test_a_request_that_a_replica_may_have_started_is_not_sent_again(script: Script) -> None:
     """An answer that is cut is cut for the client too; one that never began is a 502."""
 
     async def scenario() -> None:
@@ -246,7 +246,7 @@ def test_what_a_replica_may_have_begun_is_not_sent_again(script: Script) -> None
     asyncio.run(scenario())
 
 
-def test_a_client_that_leaves_is_seen_by_the_replica() -> None:
+def test_a_replica_notices_that_a_client_left() -> None:
     async def scenario() -> None:
         async with (
             ScriptedServer(stream_until_left) as server,

@@ -38,7 +38,7 @@ def test_processes_are_named_by_what_they_are() -> None:
     }
 
 
-def test_this_process() -> None:
+def test_this_process_is_read() -> None:
     own = next(one for one in read_tree(os.getpid(), 1.25) if one.pid == os.getpid())
     assert own.process == "entrypoint"
     assert own.seconds == 1.2
@@ -48,7 +48,7 @@ def test_this_process() -> None:
     assert own.threads >= 1
 
 
-def test_memory_that_is_kept_is_seen() -> None:
+def test_kept_memory_is_counted() -> None:
     log = MemoryLog(os.getpid(), io.StringIO())
     log.read(0)
     kept = b"x" * 50_000_000
@@ -67,7 +67,7 @@ def test_readings_are_written_as_they_come() -> None:
 
 
 class TestGrowth:
-    def test_flat(self) -> None:
+    def test_flat_memory_is_no_growth(self) -> None:
         noise = [0, 300, -300, 100]
         readings = [reading(10 * n, 1_000_000 + noise[n % 4]) for n in range(100)]
         (one,) = growth(readings, (100, 200), (800, 990))
@@ -75,7 +75,7 @@ class TestGrowth:
         assert abs(one.fitted) < 0.001
         assert one.peak == 1_000_300
 
-    def test_a_leak(self) -> None:
+    def test_a_leak_is_growth(self) -> None:
         readings = [reading(10 * n, 1_000_000 + 1_000 * n) for n in range(101)]
         (one,) = growth(readings, (0, 0), (1000, 1000))
         assert one.ratio == pytest.approx(0.1)
@@ -89,11 +89,11 @@ class TestGrowth:
         assert one.ratio == 0
         assert one.peak == 9_000
 
-    def test_one_that_did_not_live_through_is_left_out(self) -> None:
+    def test_a_process_that_ended_is_left_out(self) -> None:
         readings = [reading(0, 1), reading(10, 1), reading(0, 1, "git")]
         assert [one.process for one in growth(readings, (0, 0), (10, 10))] == ["API server"]
 
-    def test_in_words(self) -> None:
+    def test_growth_is_shown_as_a_table(self) -> None:
         readings = [reading(0, 1_000_000), reading(10, 1_500_000)]
         head, line = growth_table(growth(readings, (0, 0), (10, 10))).splitlines()
         assert head.startswith("process")
@@ -104,8 +104,8 @@ class TestGrowth:
 
 
 class TestWindows:
-    def test_two_hours(self) -> None:
+    def test_two_hours_are_judged_by_five_minutes(self) -> None:
         assert windows(7200) == ((600, 900), (6900, 7200))
 
-    def test_a_minute(self) -> None:
+    def test_a_minute_is_judged_by_ten_seconds(self) -> None:
         assert windows(60) == ((20, 30), (50, 60))

@@ -14,14 +14,14 @@ def load() -> Load:
     return Load(f"http://127.0.0.1:{free_port()}", "key", "model", random.Random(0), burst=3)
 
 
-def test_every_kind_comes_before_any_comes_too_often() -> None:
+def test_kinds_come_as_often_as_their_weight() -> None:
     clients = load()
     weights = {kind: weight for kind, (weight, _) in KINDS.items() if weight}
     dealt = [clients._next() for _ in range(sum(weights.values()))]
     assert {kind: dealt.count(kind) for kind in weights} == weights
 
 
-def test_no_answer_is_wrong() -> None:
+def test_a_missing_answer_counts_as_wrong() -> None:
     async def scenario() -> Load:
         clients = load()
         async with clients.client:
@@ -33,7 +33,7 @@ def test_no_answer_is_wrong() -> None:
     assert clients.examples[0].startswith("models: ConnectError")
 
 
-def test_no_answer_while_the_clients_stood_still_is_not() -> None:
+def test_a_missing_answer_while_the_clients_stalled_does_not_count_as_wrong() -> None:
     async def scenario() -> Load:
         clients = load()
         async with clients.client:
@@ -48,7 +48,7 @@ def test_no_answer_while_the_clients_stood_still_is_not() -> None:
     assert clients.counts()["models"].disturbed == 1
 
 
-def test_in_words() -> None:
+def test_counts_are_shown_as_a_table() -> None:
     async def scenario() -> Load:
         clients = load()
         async with clients.client:

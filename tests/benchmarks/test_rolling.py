@@ -15,18 +15,18 @@ DONE = "[DONE]"
 
 
 class TestJudge:
-    def test_complete(self) -> None:
+    def test_a_stream_of_the_requested_length_is_complete(self) -> None:
         assert judge([PIECE, LAST, USAGE, DONE], 7) == (COMPLETE, "")
 
-    def test_ended(self) -> None:
+    def test_an_error_event_and_done_end_a_stream(self) -> None:
         assert judge([PIECE, ERROR, DONE], 7) == (ENDED, "")
         assert judge([ERROR, DONE], 7) == (ENDED, "")
 
-    def test_cut(self) -> None:
+    def test_a_stream_without_done_is_lost(self) -> None:
         for events in ([], [PIECE], [PIECE, LAST], [PIECE, LAST, USAGE], [PIECE, ERROR]):
             assert judge(events, 7)[0] == LOST
 
-    def test_an_end_in_the_middle(self) -> None:
+    def test_done_before_the_requested_length_is_a_loss(self) -> None:
         assert judge([PIECE, DONE], 7)[0] == LOST
         assert judge([PIECE, LAST, USAGE, DONE], 8)[0] == LOST
 
@@ -47,10 +47,10 @@ class TestFaults:
         sent_again=1,
     )
 
-    def test_none(self) -> None:
+    def test_a_good_restart_has_no_faults(self) -> None:
         assert faults([self.GOOD], timeout=25) == []
 
-    def test_each(self) -> None:
+    def test_each_fault_is_reported(self) -> None:
         bad = {
             "1 lost": {"ends": {COMPLETE: 3, LOST: 1}, "lost": ["cut"]},
             "not answered": {"unanswered": ["502"]},

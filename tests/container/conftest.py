@@ -1,39 +1,55 @@
-"""The images, built once a run, and the engine that builds and runs them.
+"""The images, built once a run, and the container engine that builds and runs them.
 
-podman gets a store of its own, which is kept: the next run reuses its layers. Where no engine
-works and none can be installed, everything here is skipped, and the summary says so.
+Podman gets its own store, which is kept: the next run reuses its layers. If no engine works and
+none can be installed, all tests here are skipped, and the summary reports it.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from images.base import base_image
-from images.build import build
+from images.build import build, tag
 from images.engine import Engine, NoEngine
-from tests.support.containers import container_engine
+from tests.support.containers import container_engine, remove_leftovers
+from tests.support.workers import first_to, shared_folder
 
 
 @pytest.fixture(scope="session")
-def engine() -> Engine:
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all processes of the run use."""
+    return shared_folder(tmp_path_factory, worker_id, "container")
+
+
+@pytest.fixture(scope="session")
+def engine(shared: Path) -> Engine:
     try:
-        return container_engine()
+        with first_to(shared, "engine") as first:
+            found = container_engine()
+            if first:
+                remove_leftovers(found)
     except NoEngine as error:
         pytest.skip(f"NO CONTAINER WAS BUILT OR RUN: {error}")
+    return found
 
 
 @pytest.fixture(scope="session")
-def base(engine: Engine) -> str:
+def base(engine: Engine, shared: Path) -> str:
     """A Debian image."""
-    return base_image(engine)
+    with first_to(shared, "base"):
+        return base_image(engine)
 
 
 @pytest.fixture(scope="session")
-def cpu_image(engine: Engine, base: str) -> str:
-    return build(engine, "cpu", base=base)
+def cpu_image(engine: Engine, base: str, shared: Path) -> str:
+    with first_to(shared, "cpu") as first:
+        return build(engine, "cpu", base=base) if first else tag("cpu")
 
 
 @pytest.fixture(scope="session")
-def openvino_image(engine: Engine, base: str, cpu_image: str) -> str:
-    """The OpenVINO image; after the other, for they share layers."""
-    return build(engine, "openvino", base=base)
+def openvino_image(engine: Engine, base: str, cpu_image: str, shared: Path) -> str:
+    """The OpenVINO image; built after the other, because they share layers."""
+    with first_to(shared, "openvino") as first:
+        return build(engine, "openvino", base=base) if first else tag("openvino")

@@ -44,11 +44,11 @@ def config(engine: Engine, image: str) -> Any:
     return json.loads(engine.run("image", "inspect", image).stdout)[0]
 
 
-def test_the_size(engine: Engine, kind: str, image: str) -> None:
+def test_the_image_is_small_enough(engine: Engine, kind: str, image: str) -> None:
     assert config(engine, image)["Size"] <= LARGEST[kind]
 
 
-def test_the_labels(engine: Engine, image: str) -> None:
+def test_the_labels_are_set(engine: Engine, image: str) -> None:
     labels = config(engine, image)["Config"]["Labels"]
     found = {name.removeprefix("org.opencontainers.image."): v for name, v in labels.items()}
     assert found["title"] == "inference-server"

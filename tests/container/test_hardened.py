@@ -50,10 +50,10 @@ def nobody(engine: Engine, image: str) -> Iterator[Pod]:
 
 
 class TestNobody:
-    def test_chat(self, nobody: Pod) -> None:
+    def test_it_answers_a_question(self, nobody: Pod) -> None:
         assert answer(nobody).startswith("This is an inference server")
 
-    def test_it_runs_as_asked(self, nobody: Pod) -> None:
+    def test_it_runs_without_privileges(self, nobody: Pod) -> None:
         state = nobody.inspect()["State"]
         status = Path(f"/proc/{state['Pid']}/status").read_text()
         fields = dict(line.split(":", 1) for line in status.splitlines())
@@ -67,16 +67,16 @@ class TestNobody:
         assert line[1].endswith("/inference-server")
         assert line[2] == "serve"
 
-    def test_the_health_check(self, nobody: Pod, engine: Engine, image: str) -> None:
+    def test_the_health_check_succeeds(self, nobody: Pod, engine: Engine, image: str) -> None:
         """As the engine runs it: the image's own command, in the container."""
         _, *command = health_check(engine, image)
         done = engine.run("exec", nobody.name, *command)
         assert "answers 200" in done.stdout
 
-    def test_injected_variables_are_told(self, nobody: Pod) -> None:
+    def test_injected_variables_are_logged(self, nobody: Pod) -> None:
         assert "VLLM_PORT" in nobody.logs()
 
-    def test_a_stream_that_runs_ends_after_sigterm(self, nobody: Pod) -> None:
+    def test_a_running_stream_finishes_after_sigterm(self, nobody: Pod) -> None:
         """1. A long stream runs. 2. SIGTERM. 3. It comes to its end. 4. Exit code 0.
 
         The last test of this container.
@@ -98,7 +98,7 @@ class TestNobody:
         assert reason == "length"
 
 
-def test_a_user_without_a_name(engine: Engine, image: str) -> None:
+def test_a_user_without_a_name_can_serve(engine: Engine, image: str) -> None:
     """As OpenShift does: an arbitrary uid, no line in /etc/passwd, group root."""
     pod = Pod(engine, image, user=ARBITRARY)
     try:
@@ -110,7 +110,7 @@ def test_a_user_without_a_name(engine: Engine, image: str) -> None:
         pod.remove()
 
 
-def test_the_default_user(engine: Engine, image: str) -> None:
+def test_the_default_user_is_not_root(engine: Engine, image: str) -> None:
     """Nobody has to say that it is not root."""
     user = engine.run("image", "inspect", "--format", "{{.Config.User}}", image).stdout.strip()
     assert user == NOBODY

@@ -26,7 +26,7 @@ SMALL_TMP = TMP.replace("size=4g", "size=1m")
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )
-def test_settings(
+def test_a_wrong_setting_is_reported(
     engine: Engine, cpu_image: str, environ: dict[str, str], code: int, said: list[str]
 ) -> None:
     done = run(engine, cpu_image, environ=environ)
@@ -36,13 +36,13 @@ def test_settings(
     assert "Traceback" not in done.stderr
 
 
-def test_no_volume_with_models(engine: Engine, cpu_image: str) -> None:
+def test_a_missing_models_volume_is_reported(engine: Engine, cpu_image: str) -> None:
     done = run(engine, cpu_image, volumes=())
     assert done.returncode == 66, done.stderr
     assert "/mnt/models" in done.stderr
 
 
-def test_the_default_shared_memory(engine: Engine, cpu_image: str) -> None:
+def test_too_little_shared_memory_is_reported(engine: Engine, cpu_image: str) -> None:
     """64 MiB, where nothing was asked for."""
     done = run(engine, cpu_image, shm=None)
     assert done.returncode == 71, done.stderr
@@ -59,7 +59,9 @@ def test_the_default_shared_memory(engine: Engine, cpu_image: str) -> None:
     ],
     ids=["noexec", "none", "small"],
 )
-def test_scratch(engine: Engine, cpu_image: str, tmp: str | None, said: list[str]) -> None:
+def test_unusable_scratch_space_is_reported(
+    engine: Engine, cpu_image: str, tmp: str | None, said: list[str]
+) -> None:
     done = run(engine, cpu_image, tmp=tmp)
     assert done.returncode == 71, done.stderr
     for word in said:
@@ -67,9 +69,7 @@ def test_scratch(engine: Engine, cpu_image: str, tmp: str | None, said: list[str
     assert "Traceback" not in done.stderr
 
 
-def test_a_model_that_only_its_owner_may_read(
-    engine: Engine, cpu_image: str, tmp_path: Path
-) -> None:
+def test_an_unreadable_model_is_reported(engine: Engine, cpu_image: str, tmp_path: Path) -> None:
     cache = shutil.copytree(DEMO_CACHE, tmp_path / "cache", symlinks=True)
     for blob in cache.glob("models--*/blobs/*"):
         blob.chmod(0o600)
@@ -79,7 +79,7 @@ def test_a_model_that_only_its_owner_may_read(
     assert "Traceback" not in done.stderr
 
 
-def test_out_of_memory(engine: Engine, cpu_image: str) -> None:
+def test_running_out_of_memory_is_reported(engine: Engine, cpu_image: str) -> None:
     """The kernel ends the engine; what is left says that it was the memory."""
     limit = ("--memory", "700m", "--memory-swap", "700m")
     pod = Pod(engine, cpu_image, options=limit, environ={"VLLM_CPU_KVCACHE_SPACE": "1"})

@@ -54,6 +54,7 @@ def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
         }
 
 
+@pytest.mark.slow
 def test_every_command_runs_in_order(tmp_path: Path, environ: dict[str, str]) -> None:
     """Run every command. Instead of `serve`, plan the launch and check the model's source."""
     served = 0
@@ -71,6 +72,7 @@ def test_every_command_runs_in_order(tmp_path: Path, environ: dict[str, str]) ->
     assert served == 2
 
 
+@pytest.mark.slow
 def test_push_prints_the_key_on_the_page(tmp_path: Path, environ: dict[str, str]) -> None:
     (tmp_path / "home").mkdir()
     key = f"models/falcon/{COMMIT[:7]}/{FALCON.replace('/', '--')}.tar"

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.soak import CONCURRENT, QUEUED
 from tests.support.launch import DEMO, DEMO_CACHE, KEY, Launch, environment
+from tests.support.workers import shared_folder
 
 # .venv has no openvino_genai: `make test` runs these in .venv-openvino
 collect_ignore = ["test_openvino.py"] if find_spec("openvino_genai") is None else []
@@ -18,14 +19,11 @@ collect_ignore = ["test_openvino.py"] if find_spec("openvino_genai") is None els
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A home that all engines of the run share, for what they compile."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "home"
-    folder.mkdir(exist_ok=True)
-    return folder
+    return shared_folder(tmp_path_factory, worker_id, "home")
 
 
 @pytest.fixture(scope="session")
-def loading(home: Path) -> Iterator[Launch]:
+def loading(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
     """The demo model from its cache, from the first moment on; float32, with a key that metrics do
     not need, and beside a Kubernetes Service called vllm."""
     launch = Launch(
@@ -40,7 +38,7 @@ def loading(home: Path) -> Iterator[Launch]:
             MAX_QUEUED_REQUESTS=str(QUEUED),
             VLLM_PORT="tcp://10.96.0.7:8000",
         ),
-        home / "server.log",
+        tmp_path_factory.mktemp("server") / "log",
     )
     yield launch
     assert launch.stop() == 0, launch.tail()

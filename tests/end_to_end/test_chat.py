@@ -21,7 +21,7 @@ def client(server: Launch) -> OpenAI:
 
 
 class TestChat:
-    def test_an_answer(self, client: OpenAI) -> None:
+    def test_it_answers_a_question(self, client: OpenAI) -> None:
         answer = client.chat.completions.create(model=NAME, messages=QUESTION, temperature=0)
         content = answer.choices[0].message.content or ""
         assert content.startswith("This is an inference server")
@@ -43,7 +43,7 @@ class TestChat:
         )
         assert word in (answer.choices[0].message.content or "")
 
-    def test_streamed_it_is_the_same(self, client: OpenAI) -> None:
+    def test_a_streamed_answer_is_the_same(self, client: OpenAI) -> None:
         whole = client.chat.completions.create(model=NAME, messages=QUESTION, temperature=0)
         pieces = [
             chunk.choices[0].delta.content or ""
@@ -54,7 +54,7 @@ class TestChat:
         assert len(pieces) > 5
         assert "".join(pieces) == whole.choices[0].message.content
 
-    def test_logprobs(self, client: OpenAI) -> None:
+    def test_each_token_has_logprobs(self, client: OpenAI) -> None:
         answer = client.chat.completions.create(
             model=NAME, messages=QUESTION, temperature=0, logprobs=True, top_logprobs=2
         )
@@ -88,7 +88,7 @@ class TestChat:
         assert isinstance(document["offline"], bool)
 
 
-def test_completions(client: OpenAI) -> None:
+def test_a_prompt_is_completed(client: OpenAI) -> None:
     answer = client.completions.create(model=NAME, prompt="MODEL_ID", max_tokens=8, temperature=0)
     assert answer.choices[0].text
     assert answer.usage is not None
@@ -96,7 +96,7 @@ def test_completions(client: OpenAI) -> None:
 
 
 class TestNames:
-    def test_the_list(self, client: OpenAI) -> None:
+    def test_the_list_has_the_three_names_of_the_model(self, client: OpenAI) -> None:
         assert [model.id for model in client.models.list()] == [
             NAME,
             NAME.lower(),
@@ -104,28 +104,28 @@ class TestNames:
         ]
 
     @pytest.mark.parametrize("name", [NAME, NAME.lower(), "inference-server/Demo-Llama"])
-    def test_each_is_answered(self, client: OpenAI, name: str) -> None:
+    def test_each_name_works(self, client: OpenAI, name: str) -> None:
         answer = client.chat.completions.create(model=name, messages=QUESTION, temperature=0)
         assert (answer.choices[0].message.content or "").startswith("This is")
 
-    def test_another_is_not(self, client: OpenAI) -> None:
+    def test_another_name_is_not_found(self, client: OpenAI) -> None:
         with pytest.raises(openai.NotFoundError, match="another-model"):
             client.chat.completions.create(model="another-model", messages=QUESTION)
 
 
 class TestWrongRequests:
-    def test_too_long(self, client: OpenAI) -> None:
+    def test_a_prompt_beyond_the_context_is_refused(self, client: OpenAI) -> None:
         with pytest.raises(openai.BadRequestError, match="context length"):
             client.chat.completions.create(
                 model=NAME, messages=[{"role": "user", "content": "word " * 20_000}]
             )
 
-    def test_malformed_json(self, server: Launch) -> None:
+    def test_malformed_json_is_refused(self, server: Launch) -> None:
         status, _, body = server.ask("/v1/chat/completions", b'{"model": ', KEY)
         assert status == 400
         assert "error" in json.loads(body)
 
-    def test_no_key(self, server: Launch) -> None:
+    def test_a_request_without_a_key_is_refused(self, server: Launch) -> None:
         assert server.ask("/v1/models")[0] == 401
 
 
@@ -134,7 +134,7 @@ class TestHealth:
     def test_the_paths_of_the_start_still_answer(self, server: Launch, path: str) -> None:
         assert server.ask(path)[0] == 200
 
-    def test_status(self, server: Launch) -> None:
+    def test_the_status_lists_the_phases_and_the_bytes(self, server: Launch) -> None:
         status, _, body = server.ask("/v1/status", key=KEY)
         document = json.loads(body)
         assert status == 200

@@ -27,12 +27,12 @@ class TestSmoke:
         words = [sys.executable, str(DEPLOY / "smoke.py"), server.url]
         return subprocess.run(words, env={"API_KEY": key}, capture_output=True, text=True)
 
-    def test_it_prints_the_answer(self, server: Launch) -> None:
+    def test_the_smoke_client_prints_the_answer(self, server: Launch) -> None:
         done = self.smoke(server, KEY)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("inference-server--Demo-Llama: This is an inference server")
 
-    def test_a_wrong_key(self, server: Launch) -> None:
+    def test_the_smoke_client_reports_a_wrong_key(self, server: Launch) -> None:
         done = self.smoke(server, "wrong")
         assert (done.returncode, done.stdout) == (1, "")
         assert "401" in done.stderr

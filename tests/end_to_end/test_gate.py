@@ -33,7 +33,7 @@ def until(happened: Callable[[], bool], launch: Launch) -> None:
 
 class TestKeys:
     @pytest.mark.parametrize(("method", "path", "who"), ROUTES)
-    def test_every_route_on_the_page(
+    def test_every_route_on_the_page_needs_what_the_page_states(
         self, server: Launch, method: str, path: str, who: str
     ) -> None:
         if method == "WEBSOCKET":
@@ -58,17 +58,17 @@ class TestKeys:
             for method in methods:
                 assert (method.upper(), path) in listed
 
-    def test_what_changes_the_server_is_closed_with_a_key_too(self, server: Launch) -> None:
+    def test_admin_routes_are_closed_even_with_a_key(self, server: Launch) -> None:
         status, _, body = server.ask("/scale_elastic_ep", b'{"new_data_parallel_size": 2}', KEY)
         assert status == 403
         assert "ADMIN_ROUTES=scale" in json.loads(body)["error"]["message"]
 
-    def test_the_official_client_with_a_wrong_key(self, server: Launch) -> None:
+    def test_the_official_client_reports_a_wrong_key(self, server: Launch) -> None:
         client = OpenAI(base_url=f"{server.url}/v1", api_key="wrong", max_retries=0)
         with pytest.raises(openai.AuthenticationError, match="Bearer"):
             client.models.list()
 
-    def test_a_request_id_goes_through_to_the_log(self, server: Launch) -> None:
+    def test_a_request_id_reaches_the_log(self, server: Launch) -> None:
         client = OpenAI(base_url=f"{server.url}/v1", api_key=KEY, max_retries=0)
         answer = client.completions.with_raw_response.create(
             model=DEMO, prompt="a", max_tokens=1, extra_headers={"X-Request-Id": "of-a-client"}
@@ -77,7 +77,7 @@ class TestKeys:
         assert "of-a-client" in answer.parse().id
         until(lambda: "request of-a-client" in server.log.read_text(), server)
 
-    def test_the_deep_check(self, server: Launch) -> None:
+    def test_the_deep_check_finds_the_server_ready(self, server: Launch) -> None:
         status, _, body = server.ask("/health/ready?deep=1")
         assert (status, json.loads(body)) == (200, {"status": "ready"})
 
@@ -141,7 +141,7 @@ def process(launch: Launch, name: str) -> int:
     return found[0]
 
 
-def test_an_engine_that_hangs_and_goes_on_and_dies(stalling: Launch) -> None:
+def test_health_follows_an_engine_that_hangs_resumes_and_dies(stalling: Launch) -> None:
     """1. The engine core is frozen. 2. One request waits: that may be a long one. 3. Several wait:
     not ready, then not alive. 4. It goes on: ready again. 5. It is killed: the streams get their
     end, and the launch names the cause."""

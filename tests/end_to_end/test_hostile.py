@@ -12,7 +12,7 @@ from tests.support.launch import KEY, Launch
 
 
 @pytest.mark.alone
-def test_the_server_lives_and_lets_nobody_in(server: Launch) -> None:
+def test_the_server_survives_hostile_requests_and_lets_none_pass(server: Launch) -> None:
     report = asyncio.run(
         run(server, KEY, requests=1_500, seed=5, tell=tell, connections=100, hold_seconds=15)
     )

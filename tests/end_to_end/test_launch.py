@@ -74,30 +74,6 @@ def test_the_engine_does_not_outlive_the_entrypoint(home: Path, tmp_path: Path, 
         time.sleep(0.05)
 
 
-def test_the_entrypoint_stays_light(server: Launch) -> None:
-    assert peak_bytes(server.process.pid) < ENTRYPOINT_BYTES
-
-
-def test_no_secret_in_the_process_list_or_the_log(server: Launch) -> None:
-    lines = descendants(server.process.pid)
-    assert len(lines) >= 3
-    assert not [line for line in lines.values() if KEY in line]
-    assert KEY not in server.log.read_text()
-
-
-def test_a_variable_that_kubernetes_injected_is_kept_from_the_engine(server: Launch) -> None:
-    assert "VLLM_PORT: set by Kubernetes for a Service" in server.log.read_text()
-    for pid in descendants(server.process.pid).keys() - {server.process.pid}:
-        assert b"VLLM_PORT=" not in Path(f"/proc/{pid}/environ").read_bytes()
-
-
-def test_the_log_tells_the_phases(server: Launch) -> None:
-    log = server.log.read_text()
-    for phase in ("import", "weights", "compile", "warm-up"):
-        assert f"phase {phase}" in log
-    assert re.search(r"ready after [\d.]+ s: resolve [\d.]+ s, import", log)
-
-
 def test_a_running_stream_finishes_after_sigterm(home: Path, tmp_path: Path) -> None:
     """1. A long stream runs. 2. SIGTERM. 3. It comes to its end; 4. then the launch ends."""
     environ = environment(
@@ -127,3 +103,27 @@ def test_a_running_stream_finishes_after_sigterm(home: Path, tmp_path: Path) -> 
         launch.stop()
     assert reason == "length"
     assert pieces > 1000
+
+
+class TestServing:
+    def test_the_entrypoint_stays_light(self, server: Launch) -> None:
+        assert peak_bytes(server.process.pid) < ENTRYPOINT_BYTES
+
+    def test_no_secret_in_the_process_list_or_the_log(self, server: Launch) -> None:
+        lines = descendants(server.process.pid)
+        assert len(lines) >= 3
+        assert not [line for line in lines.values() if KEY in line]
+        assert KEY not in server.log.read_text()
+
+    def test_a_variable_that_kubernetes_injected_is_kept_from_the_engine(
+        self, server: Launch
+    ) -> None:
+        assert "VLLM_PORT: set by Kubernetes for a Service" in server.log.read_text()
+        for pid in descendants(server.process.pid).keys() - {server.process.pid}:
+            assert b"VLLM_PORT=" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+    def test_the_log_lists_the_phases(self, server: Launch) -> None:
+        log = server.log.read_text()
+        for phase in ("import", "weights", "compile", "warm-up"):
+            assert f"phase {phase}" in log
+        assert re.search(r"ready after [\d.]+ s: resolve [\d.]+ s, import", log)

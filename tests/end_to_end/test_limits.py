@@ -142,7 +142,7 @@ def client(launch: Launch, key: str = KEYS[0], retries: int = 0) -> openai.OpenA
     return openai.OpenAI(base_url=f"{launch.url}/v1", api_key=key, max_retries=retries)
 
 
-def test_what_the_official_client_raises(limited: Launch) -> None:
+def test_the_official_client_raises_its_own_errors(limited: Launch) -> None:
     """1. Places and queue are full: RateLimitError, with the seconds to wait. 2. Too large."""
     until(limited, 0)
     with client(limited) as api:

@@ -89,7 +89,7 @@ def metrics(server: Launch) -> dict[str, float]:
 
 
 class TestAnswers:
-    def test_greedy_text_is_the_references(self, client: OpenAI) -> None:
+    def test_greedy_text_equals_that_of_transformers(self, client: OpenAI) -> None:
         """Word for word what Hugging Face's float32 model says."""
         snapshot = read_snapshot(files.CACHE, files.REPOSITORY)
         model, tokenizer = load_model(snapshot, torch.float32)
@@ -107,7 +107,7 @@ class TestAnswers:
             )
             assert answer.choices[0].message.content == greedy_answer(model, tokenizer, prompt)
 
-    def test_usage_and_the_reason(self, client: OpenAI) -> None:
+    def test_usage_and_the_finish_reason_are_given(self, client: OpenAI) -> None:
         whole = client.chat.completions.create(model=NAME, messages=QUESTION, temperature=0)
         assert whole.choices[0].finish_reason == "stop"
         assert whole.usage is not None
@@ -119,7 +119,7 @@ class TestAnswers:
         assert cut.usage is not None
         assert cut.usage.completion_tokens == 5
 
-    def test_streamed_it_is_the_same(self, client: OpenAI) -> None:
+    def test_a_streamed_answer_is_the_same(self, client: OpenAI) -> None:
         whole = client.chat.completions.create(model=NAME, messages=QUESTION, temperature=0)
         pieces = [
             chunk.choices[0].delta.content or ""
@@ -131,7 +131,7 @@ class TestAnswers:
         assert "".join(pieces) == whole.choices[0].message.content
 
     @pytest.mark.parametrize(("top", "temperature"), [(1, 0.0), (0, 1.0)])
-    def test_logprobs(self, client: OpenAI, top: int, temperature: float) -> None:
+    def test_each_token_has_logprobs(self, client: OpenAI, top: int, temperature: float) -> None:
         answer = client.chat.completions.create(
             model=NAME,
             messages=QUESTION,
@@ -148,14 +148,14 @@ class TestAnswers:
         assert all(token.logprob <= 0 and len(token.top_logprobs) == top for token in tokens)
         assert all(token.top_logprobs[0].token == token.token for token in tokens if top)
 
-    def test_several_answers(self, client: OpenAI) -> None:
+    def test_several_answers_differ(self, client: OpenAI) -> None:
         answer = client.chat.completions.create(
             model=NAME, messages=QUESTION, temperature=2, n=4, max_tokens=20
         )
         assert len({choice.message.content for choice in answer.choices}) > 1
         assert [choice.index for choice in answer.choices] == [0, 1, 2, 3]
 
-    def test_a_seed(self, client: OpenAI) -> None:
+    def test_a_seed_repeats_the_answer(self, client: OpenAI) -> None:
         def sampled(seed: int | None) -> str:
             answer = client.chat.completions.create(
                 model=NAME, messages=QUESTION, temperature=2, seed=seed, max_tokens=20
@@ -165,7 +165,7 @@ class TestAnswers:
         assert sampled(7) == sampled(7)
         assert len({sampled(None) for _ in range(4)}) > 1
 
-    def test_a_stop_string(self, client: OpenAI) -> None:
+    def test_a_stop_string_ends_the_answer(self, client: OpenAI) -> None:
         answer = client.chat.completions.create(
             model=NAME, messages=QUESTION, temperature=0, stop=["finds"]
         )
@@ -174,7 +174,7 @@ class TestAnswers:
         assert "finds" not in content
         assert answer.choices[0].finish_reason == "stop"
 
-    def test_penalties(self, client: OpenAI) -> None:
+    def test_penalties_make_the_text_more_varied(self, client: OpenAI) -> None:
         def said(**how: float) -> list[str]:
             answer = client.completions.create(
                 model=NAME,
@@ -188,7 +188,7 @@ class TestAnswers:
         plain, penalised = said(), said(frequency_penalty=2, repetition_penalty=1.5)
         assert len(set(penalised)) / len(penalised) > len(set(plain)) / len(plain)
 
-    def test_completions_of_several_prompts(self, client: OpenAI) -> None:
+    def test_several_prompts_are_completed(self, client: OpenAI) -> None:
         answer = client.completions.create(
             model=NAME, prompt=["MODEL_ID", "What"], max_tokens=8, temperature=0, logprobs=1
         )
@@ -196,7 +196,7 @@ class TestAnswers:
         assert answer.usage is not None
         assert answer.usage.completion_tokens == 16
 
-    def test_responses(self, client: OpenAI) -> None:
+    def test_the_responses_api_answers(self, client: OpenAI) -> None:
         answer = client.responses.create(model=NAME, input="What is this?", temperature=0)
         assert answer.output_text.startswith("This is an inference server")
 
@@ -209,7 +209,7 @@ class TestStructuredOutput:
         "additionalProperties": False,
     }
 
-    def test_a_schema(self, client: OpenAI) -> None:
+    def test_the_answer_follows_a_json_schema(self, client: OpenAI) -> None:
         answer = client.chat.completions.create(
             model=NAME,
             messages=QUESTION,
@@ -231,7 +231,9 @@ class TestStructuredOutput:
             ({"grammar": 'root ::= "a" | "b"'}, "a|b"),
         ],
     )
-    def test_a_pattern(self, client: OpenAI, asked: dict[str, Any], pattern: str) -> None:
+    def test_the_answer_follows_a_pattern(
+        self, client: OpenAI, asked: dict[str, Any], pattern: str
+    ) -> None:
         answer = client.chat.completions.create(
             model=NAME,
             messages=QUESTION,
@@ -242,7 +244,7 @@ class TestStructuredOutput:
         assert re.fullmatch(pattern, answer.choices[0].message.content or "")
 
     @pytest.mark.parametrize("stream", [False, True])
-    def test_a_tool_by_name(self, client: OpenAI, stream: bool) -> None:
+    def test_a_named_tool_is_called(self, client: OpenAI, stream: bool) -> None:
         asked: dict[str, Any] = {
             "model": NAME,
             "messages": QUESTION,
@@ -289,7 +291,7 @@ class TestRefusals:
             ({"extra_body": {"structured_outputs": {"grammar": "root ::= ((("}}}, "grammar"),
         ],
     )
-    def test_each_names_what_cannot_be_done(
+    def test_what_openvino_cannot_do_is_refused_by_name(
         self, client: OpenAI, how: dict[str, Any], named: str, stream: bool
     ) -> None:
         with pytest.raises(openai.BadRequestError, match=named):
@@ -297,25 +299,25 @@ class TestRefusals:
                 model=NAME, messages=QUESTION, temperature=0, stream=stream, **how
             )
 
-    def test_beam_search(self, client: OpenAI) -> None:
+    def test_beam_search_is_refused(self, client: OpenAI) -> None:
         with pytest.raises(openai.BadRequestError, match="beam search"):
             client.chat.completions.create(
                 model=NAME, messages=QUESTION, n=2, extra_body={"use_beam_search": True}
             )
 
-    def test_an_image(self, client: OpenAI) -> None:
+    def test_an_image_is_refused(self, client: OpenAI) -> None:
         image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aaaa"}}
         messages: Any = [{"role": "user", "content": [image]}]
         with pytest.raises(openai.BadRequestError, match="multimodal"):
             client.chat.completions.create(model=NAME, messages=messages)
 
-    def test_too_long(self, client: OpenAI) -> None:
+    def test_a_prompt_beyond_the_context_is_refused(self, client: OpenAI) -> None:
         with pytest.raises(openai.BadRequestError, match="context length"):
             client.chat.completions.create(
                 model=NAME, messages=[{"role": "user", "content": "word " * 20_000}]
             )
 
-    def test_the_engine_lives_on(self, server: Launch) -> None:
+    def test_the_engine_survives_refusals(self, server: Launch) -> None:
         assert server.ask("/health")[0] == 200
 
 
@@ -345,7 +347,7 @@ class TestBeside:
         assert after["vllm:num_requests_running"] == 0
         assert after["vllm:generation_tokens_total"] - before < LONG
 
-    def test_metrics(self, server: Launch, client: OpenAI) -> None:
+    def test_a_request_adds_to_the_metrics(self, server: Launch, client: OpenAI) -> None:
         before = metrics(server)
         client.completions.create(model=NAME, prompt="What", max_tokens=3, temperature=0)
         after = metrics(server)
@@ -357,7 +359,7 @@ class TestBeside:
             assert after[name] - before[name] == more
         assert 0 < after["vllm:request_prefill_time_seconds_sum"] < 600
 
-    def test_status_tells_the_conversion(self, server: Launch) -> None:
+    def test_the_status_lists_the_conversion(self, server: Launch) -> None:
         document = json.loads(server.ask("/v1/status")[2])
         assert document["phase"] == "ready"
         assert list(document["phases"]) == ["resolve", "convert", "import", "weights", "ready"]
@@ -365,7 +367,7 @@ class TestBeside:
     def test_the_log_names_the_other_engine(self, server: Launch) -> None:
         assert "ACCELERATOR=cpu runs vLLM's own CPU engine" in server.log.read_text()
 
-    def test_tokenize(self, server: Launch) -> None:
+    def test_a_prompt_is_tokenized(self, server: Launch) -> None:
         body = json.dumps({"model": NAME, "prompt": "What is this?"}).encode()
         status, _, answer = server.ask("/tokenize", body)
         assert status == 200
@@ -396,7 +398,7 @@ def test_a_running_stream_finishes_after_sigterm(server: Launch, client: OpenAI)
     assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
 
 
-def test_the_pipelines_death_is_the_engines(home: Path) -> None:
+def test_the_launch_ends_if_the_pipeline_is_killed(home: Path) -> None:
     """1. A stream runs. 2. The pipeline's process is killed. 3. 503, and exit code 70."""
     launch = Launch(openvino(home), home / "dead.log")
     try:
@@ -421,7 +423,7 @@ def test_the_pipelines_death_is_the_engines(home: Path) -> None:
         launch.stop()
 
 
-def test_sigterm_while_it_converts(home: Path, tmp_path: Path) -> None:
+def test_sigterm_ends_a_conversion(home: Path, tmp_path: Path) -> None:
     """1. A converter that takes for ever, in place of the real one. 2. SIGTERM. 3. Gone in 2 s."""
     command = tmp_path / "bin" / "optimum-cli"
     command.parent.mkdir()

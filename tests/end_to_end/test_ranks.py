@@ -27,7 +27,7 @@ def by_one_rank(server: Launch) -> list[str]:
     return answers(server, KEY)
 
 
-def test_tensor_parallel(home: Path, by_one_rank: list[str]) -> None:
+def test_two_ranks_give_the_same_text(home: Path, by_one_rank: list[str]) -> None:
     launch = Launch(
         environment(
             home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE), DTYPE="float32", NUM_SHARD="2"
@@ -41,7 +41,7 @@ def test_tensor_parallel(home: Path, by_one_rank: list[str]) -> None:
     assert "world size 2" in launch.log.read_text()
 
 
-def test_data_parallel_with_two_api_servers(home: Path, by_one_rank: list[str]) -> None:
+def test_two_api_servers_give_the_same_text(home: Path, by_one_rank: list[str]) -> None:
     launch = Launch(
         environment(
             home,

@@ -57,7 +57,7 @@ def snapshot(cache: Path) -> Path:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )
-def test_a_wrong_setting(
+def test_a_wrong_setting_is_reported_by_name(
     tmp_path: Path, variables: dict[str, str], code: int, words: list[str]
 ) -> None:
     environ = environment(tmp_path, **{**GOOD, "PORT": str(free_port()), **variables})
@@ -68,7 +68,7 @@ def test_a_wrong_setting(
         assert word in done.stderr
 
 
-def test_every_refusal_is_the_same_for_programs(tmp_path: Path) -> None:
+def test_programs_get_an_error_as_json(tmp_path: Path) -> None:
     done = run(["plan", "--json"], environment(tmp_path, **{**GOOD, "REVISION": "1"}))
     assert done.returncode == 66
     error = json.loads(done.stdout)["error"]
@@ -85,26 +85,26 @@ class TestDamagedModels:
         for word in words:
             assert word in done.stderr
 
-    def test_a_dangling_link(self, tmp_path: Path, damaged: Path) -> None:
+    def test_a_dangling_link_is_reported(self, tmp_path: Path, damaged: Path) -> None:
         (snapshot(damaged) / "model.safetensors").resolve().unlink()
         self.refused(tmp_path, damaged, "model.safetensors")
 
-    def test_an_empty_file(self, tmp_path: Path, damaged: Path) -> None:
+    def test_an_empty_file_is_reported(self, tmp_path: Path, damaged: Path) -> None:
         (snapshot(damaged) / "tokenizer.json").resolve().write_bytes(b"")
         self.refused(tmp_path, damaged, "tokenizer.json", "empty")
 
-    def test_weights_that_are_cut_short(self, tmp_path: Path, damaged: Path) -> None:
+    def test_truncated_weights_are_reported(self, tmp_path: Path, damaged: Path) -> None:
         weights = (snapshot(damaged) / "model.safetensors").resolve()
         weights.write_bytes(weights.read_bytes()[:-1000])
         self.refused(tmp_path, damaged, "model.safetensors")
 
-    def test_a_shard_that_the_index_names(self, tmp_path: Path, damaged: Path) -> None:
+    def test_a_missing_shard_of_the_index_is_reported(self, tmp_path: Path, damaged: Path) -> None:
         index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model.safetensors"}}
         (snapshot(damaged) / "model.safetensors.index.json").write_text(json.dumps(index))
         self.refused(tmp_path, damaged, "model-00001-of-00002.safetensors", "missing")
 
 
-def test_a_port_that_is_taken(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     port = free_port()
     with open_listener(Listen("127.0.0.1", port)):
         done = run(["serve"], environment(tmp_path, **GOOD, PORT=str(port)))

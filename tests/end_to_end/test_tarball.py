@@ -40,7 +40,7 @@ def pack(target: Path, layout: str) -> Path:
     return target
 
 
-def test_served_from_a_mounted_tarball(home: Path, tmp_path: Path) -> None:
+def test_a_mounted_tarball_is_unpacked_and_served(home: Path, tmp_path: Path) -> None:
     """1. The first start unpacks and serves. 2. The next one takes what is there."""
     pack(tmp_path / "Demo-Llama.tar.zst", "folder")
     variables = {"MODEL_ID": DEMO, "HUGGINGFACE_HUB_CACHE": str(tmp_path)}
@@ -61,7 +61,9 @@ def test_served_from_a_mounted_tarball(home: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ranks", ["1", "2"])
-def test_served_without_unpacking_the_weights(home: Path, tmp_path: Path, ranks: str) -> None:
+def test_a_plain_tarball_is_served_without_unpacking_the_weights(
+    home: Path, tmp_path: Path, ranks: str
+) -> None:
     """1. Each rank loads the weights out of the tarball. 2. No byte of them is written."""
     archive = pack(tmp_path / "Demo-Llama.tar", "cache")
     variables = {"MODEL_ID": DEMO, "MODEL_TARBALL": str(archive), "NUM_SHARD": ranks}
@@ -84,7 +86,7 @@ def test_served_without_unpacking_the_weights(home: Path, tmp_path: Path, ranks:
     assert (path / "tokenizer.json").read_bytes() == (SNAPSHOT / "tokenizer.json").read_bytes()
 
 
-def test_served_from_an_object_store(home: Path, tmp_path: Path) -> None:
+def test_a_signed_tarball_is_served_from_an_object_store(home: Path, tmp_path: Path) -> None:
     """Packed, signed, pushed; then fetched, its signature and every hash checked, and served."""
     from tests.support.object_stores import BUCKET, KEY, serve_s3
 
@@ -127,7 +129,7 @@ def test_served_from_an_object_store(home: Path, tmp_path: Path) -> None:
     assert "secret-of-the-test" not in launch.log.read_text()
 
 
-def test_pickled_weights_are_no_code(home: Path, tmp_path: Path) -> None:
+def test_pickled_weights_run_no_code(home: Path, tmp_path: Path) -> None:
     """A pickle that would run a command is refused by the engine, and the command not run."""
     ran = tmp_path / "ran"
 
@@ -155,7 +157,9 @@ def test_pickled_weights_are_no_code(home: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("layout", ["cache", "folder", "plain"])
 @pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tar.zst"])
 @pytest.mark.parametrize("named", [True, False], ids=["named", "beside the cache"])
-def test_found(home: Path, tmp_path: Path, layout: str, suffix: str, named: bool) -> None:
+def test_a_tarball_of_each_kind_is_found(
+    home: Path, tmp_path: Path, layout: str, suffix: str, named: bool
+) -> None:
     archive = pack(tmp_path / f"inference-server--Demo-Llama{suffix}", layout)
     where = {"MODEL_TARBALL": str(archive)} if named else {"HF_HUB_CACHE": str(tmp_path)}
     done = run(["plan", "--json"], environment(home, MODEL_ID=DEMO, **where))
@@ -165,7 +169,7 @@ def test_found(home: Path, tmp_path: Path, layout: str, suffix: str, named: bool
     assert model["searched"][-1]["way"] == "tarball"
 
 
-def test_another_model_than_the_one_that_is_wanted(home: Path, tmp_path: Path) -> None:
+def test_a_tarball_of_another_model_is_refused(home: Path, tmp_path: Path) -> None:
     archive = pack(tmp_path / "some.tar", "cache")
     environ = environment(home, MODEL_ID="Another/Model", MODEL_TARBALL=str(archive))
     done = run(["serve"], environ)

@@ -34,23 +34,28 @@ LEAST_FREE = 12 << 30
 
 
 def container_engine() -> Engine:
-    """Return Docker where it runs, else a private podman, free of what an interrupted run left.
+    """Return Docker if it runs, else a podman with its own store.
 
     Raises:
-        NoEngine: No container can be run here.
+        NoEngine: No container can run here.
     """
     if os.geteuid() != 0 or Engine("docker").problem() is None:
         return find_engine()
-    podman = private_podman(STORE, RUN)
+    return private_podman(STORE, RUN)
+
+
+def remove_leftovers(engine: Engine) -> None:
+    """Remove what an interrupted run left in the private podman's store."""
+    if "CONTAINERS_STORAGE_CONF" not in engine.environ:
+        return
     named = ("--filter", f"name=^{NAME}-")
-    left = podman.run("ps", "--all", "--quiet", *named).stdout.split()
+    left = engine.run("ps", "--all", "--quiet", *named).stdout.split()
     if left:
-        podman.run("rm", "--force", "--time", "0", *left)
-    # layers that no image uses, but those that a build of today may take up again
-    podman.run("image", "prune", "--force", "--filter", "until=24h")
+        engine.run("rm", "--force", "--time", "0", *left)
+    # layers that no image uses, except those that a build of today may reuse
+    engine.run("image", "prune", "--force", "--filter", "until=24h")
     if shutil.disk_usage(STORE).free < LEAST_FREE:
-        podman.run("system", "prune", "--all", "--force")
-    return podman
+        engine.run("system", "prune", "--all", "--force")
 
 
 def health_check(engine: Engine, image: str) -> list[str]:

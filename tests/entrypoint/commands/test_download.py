@@ -357,6 +357,7 @@ class Lane:
         assert max(count for _, count in self.hub.again) <= ONE_READ
 
 
+@pytest.mark.slow
 def test_killed_at_fifty_moments(tmp_path: Path) -> None:
     """
     1. Downloads are killed with SIGKILL at random moments, the whole group or only the command.

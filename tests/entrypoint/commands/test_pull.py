@@ -107,6 +107,7 @@ class TestAnswer:
         assert f"Did you mean {URI!r}?" in error["message"]
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(tmp_path: Path, s3: S3StandIn) -> None:
     """A file that has its name is the object, whenever the process that pulls it is killed.
 

@@ -90,6 +90,7 @@ class Runs:
         shutil.rmtree(self.request.scratch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
 def test_a_killed_run_leaves_nothing_that_is_taken_for_a_model(
     tmp_path: Path, compression: str
@@ -121,6 +122,7 @@ def test_a_killed_run_leaves_nothing_that_is_taken_for_a_model(
     assert in_the_middle
 
 
+@pytest.mark.slow
 def test_one_that_waits_for_a_killed_one_goes_on(tmp_path: Path) -> None:
     """
     1. Two processes unpack the same tarball: one works, one waits.

@@ -143,7 +143,7 @@ def request_in(request: Request, archive: Path) -> Request:
         RefusedArtifact: It is damaged, cut short, or no tarball.
         OSError: It cannot be read.
     """
-    from entrypoint.store.tarballs.archive import peek
+    from entrypoint.store.tarballs.survey import peek
 
     wanted = replace(request, tarball=archive, cache_roots=(), storage_uri=None)
     if not is_uri(request.model_id):

@@ -15,7 +15,8 @@ from entrypoint.store.disk.files import ModelFiles, directory_files
 from entrypoint.store.disk.folder import permission_denied, subfolders, why_unreadable
 from entrypoint.store.disk.integrity import examine_model, is_weight
 from entrypoint.store.progress import Progress
-from entrypoint.store.tarballs.catalogue import Catalogue, Contents
+from entrypoint.store.tarballs.catalogue import Catalogue
+from entrypoint.store.tarballs.contents import Contents
 from entrypoint.store.tarballs.tarball import find_tarballs, stem
 
 OnRead = Callable[[Path, Progress], None]
@@ -119,7 +120,9 @@ def _in_tarball(
     archive: Path, catalogue: Catalogue, whole: bool, on_read: OnRead
 ) -> Iterator[Item]:
     try:
-        contents = catalogue.look(archive, whole=whole, on_progress=partial(on_read, archive))
+        contents = catalogue.look_up(
+            archive, to_the_end=whole, on_progress=partial(on_read, archive)
+        )
         yield from _packed(archive, contents)
     except RefusedArtifact as error:
         yield _unusable(archive, "tarball", error.problem)

@@ -19,7 +19,7 @@ from entrypoint.store.disk.integrity import check_files, read_config
 from entrypoint.store.disk.weights import weight_bytes
 from entrypoint.store.model import Model
 from entrypoint.store.search.trail import Trail
-from entrypoint.store.tarballs.catalogue import Contents
+from entrypoint.store.tarballs.contents import Contents
 from entrypoint.store.tarballs.tarball import find_tarballs, stem, unpack_target
 
 
@@ -149,7 +149,7 @@ def _without(trail: Trail, archive: Path, contents: Contents, *, meant: bool) ->
 
 def _in_packed_tarball(trail: Trail, archive: Path, target: Path, *, meant: bool) -> Model | None:
     request = trail.request
-    contents = trail.catalogue.look(archive)
+    contents = trail.catalogue.look_up(archive)
     if outcome := _without(trail, archive, contents, meant=meant):
         trail.tried("tarball", archive, outcome)
         return None

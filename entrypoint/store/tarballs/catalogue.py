@@ -1,8 +1,8 @@
-"""The catalogue of tarballs: what was found in each, so that none is read twice.
+"""The catalogue of tarballs: a file that records what each one holds, so that none is read twice.
 
-It is a file in the scratch directory, and only a memory: where it is missing, damaged or of
-another version, the tarballs are read again. It is written where the scratch directory exists,
-which ``serve`` and ``models`` make; looking for a model makes nothing.
+The file lies in the scratch directory. If it is missing, damaged or of another version, the
+tarballs are read again. Only ``serve`` and ``models`` create the scratch directory; without it,
+nothing is recorded.
 """
 
 from __future__ import annotations
@@ -10,47 +10,24 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from entrypoint.errors import RefusedArtifact
-from entrypoint.store.disk.cache import Repository
 from entrypoint.store.progress import OnProgress, ignore_progress
+from entrypoint.store.tarballs.contents import Contents, contents_from_json
 from entrypoint.store.writing.complete_file import write_text
 
 CATALOGUE = "catalogue.json"
 FORMAT = 1
-"""Goes up when what is written changes its meaning."""
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What a tarball holds, as far as that is known.
-
-    Attributes:
-        repositories: ``{org/name: what is there of it}``, in the layout of the cache.
-        sizes: ``{org/name: bytes}``; of a plain model under the name ``""``.
-        formats: ``{org/name: suffixes of its weight files}``; of a plain model as ``sizes``.
-        plain: Whether it is a plain model directory.
-        listed: Whether all of it was seen; else ``repositories`` is one name with nothing in it.
-        compressed: Whether it is compressed.
-    """
-
-    repositories: Mapping[str, Repository]
-    sizes: Mapping[str, int]
-    formats: Mapping[str, tuple[str, ...]]
-    plain: bool
-    listed: bool
-    compressed: bool
+"""Increase it when the meaning of the file changes."""
 
 
 class Catalogue:
-    """What is known of tarballs, each told by its path, size, time and inode.
+    """What is known of tarballs. A tarball is identified by its path, size, time and inode.
 
     Args:
-        scratch: The scratch directory, which need not exist.
+        scratch: The scratch directory, which may be missing.
     """
 
     def __init__(self, scratch: Path):
@@ -59,58 +36,60 @@ class Catalogue:
         self._changed = False
 
     def known(self, archive: Path) -> Contents | None:
-        """What is known of a tarball without reading it; None if nothing, or that it is refused.
+        """Return the recorded contents of a tarball, None if there are none or it was refused.
 
         Raises:
             OSError: It cannot be reached.
         """
         entry = self._entry(archive)
         try:
-            return None if entry is None else _contents(archive, entry["contents"])
+            return None if entry is None else contents_from_json(archive, entry["contents"])
         except (KeyError, TypeError, AttributeError):
             return None
 
-    def look(
+    def look_up(
         self,
         archive: Path,
         *,
-        whole: bool = False,
+        to_the_end: bool = False,
         on_progress: OnProgress = ignore_progress,
     ) -> Contents:
-        """What a tarball holds; it is read if that is not known.
+        """Return the contents of a tarball, which is read if they are not recorded.
 
         Args:
             archive: The tarball.
-            whole: Whether a compressed one is read to its end, which takes as long as to unpack it.
+            to_the_end: Whether to read a compressed one to its end, which takes as long as
+                unpacking it.
             on_progress: Called with each change of the bytes read.
 
         Raises:
-            RefusedArtifact: It is damaged, cut short, or no tarball.
+            RefusedArtifact: It is damaged, cut short, or not a tarball.
             OSError: It cannot be read.
         """
-        from entrypoint.store.tarballs.archive import peek, survey  # tarfile is only wanted here
+        # Most starts need no tarfile, which takes time to import.
+        from entrypoint.store.tarballs.survey import peek, survey
 
         known = self.known(archive)
-        if known is not None and (known.listed or not whole):
+        if known is not None and (known.listed or not to_the_end):
             return known
         entry = self._entry(archive)
         if entry is not None and isinstance(entry.get("refused"), str):
             raise RefusedArtifact(archive, entry["refused"])
         identity = _identity(archive)
         try:
-            contents = survey(archive, on_progress) if whole else peek(archive)
+            contents = survey(archive, on_progress) if to_the_end else peek(archive)
         except RefusedArtifact as error:
             self._remember(archive, {"identity": identity, "refused": error.problem})
             raise
-        self._remember(archive, {"identity": identity, "contents": _as_json(contents)})
+        self._remember(archive, {"identity": identity, "contents": contents.as_json()})
         return contents
 
     def save(self) -> None:
-        """Keep what was learned, if it can be kept; what is no longer there is forgotten."""
+        """Write the file, if it can be written, without the tarballs that no longer exist."""
         if not (self._changed and self._path.parent.is_dir()):
             return
-        there = {path: entry for path, entry in self._entries.items() if os.path.exists(path)}
-        text = json.dumps({"format": FORMAT, "tarballs": there})
+        existing = {path: entry for path, entry in self._entries.items() if os.path.exists(path)}
+        text = json.dumps({"format": FORMAT, "tarballs": existing})
         with contextlib.suppress(OSError):
             write_text(self._path, text, durable=False)
 
@@ -139,32 +118,3 @@ def _load(path: Path) -> dict[str, Any]:
         return {}
     tarballs = document.get("tarballs")
     return tarballs if isinstance(tarballs, dict) else {}
-
-
-def _as_json(contents: Contents) -> dict[str, Any]:
-    repositories = {
-        name: {"commits": repository.commits, "refs": dict(repository.refs)}
-        for name, repository in contents.repositories.items()
-    }
-    return {
-        "repositories": repositories,
-        "sizes": dict(contents.sizes),
-        "formats": dict(contents.formats),
-        "plain": contents.plain,
-        "listed": contents.listed,
-        "compressed": contents.compressed,
-    }
-
-
-def _contents(archive: Path, value: Mapping[str, Any]) -> Contents:
-    return Contents(
-        {
-            name: Repository(name, archive, tuple(found["commits"]), dict(found["refs"]))
-            for name, found in value["repositories"].items()
-        },
-        dict(value["sizes"]),
-        {name: tuple(formats) for name, formats in value["formats"].items()},
-        bool(value["plain"]),
-        bool(value["listed"]),
-        bool(value["compressed"]),
-    )

@@ -64,7 +64,7 @@ def decompress(file: IO[bytes], start: bytes, *, ahead: bool) -> Blocks:
     return _read_ahead(blocks) if ahead else blocks
 
 
-def least_content(start: bytes) -> int:
+def min_content(start: bytes) -> int:
     """At least how many bytes a compressed file holds, by its first bytes; 0 where it is not said.
 
     What one run of the zstd command makes is one frame, which says it.

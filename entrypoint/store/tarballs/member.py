@@ -1,4 +1,4 @@
-"""A member of a tarball, and whether it may be unpacked or read."""
+"""The rules for a member of a tarball that may be unpacked or read."""
 
 from __future__ import annotations
 
@@ -11,28 +11,27 @@ from entrypoint.errors import RefusedArtifact
 from entrypoint.store.disk.digest import naming
 from entrypoint.store.tarballs.archive import Parts, split_name
 
-Kind = Literal["folder", "file", "link"]
+MemberKind = Literal["folder", "file", "link"]
 
 
 def check_member(
-    archive: Path, parts: Parts, member: tarfile.TarInfo, made: Mapping[Parts, Kind]
+    archive: Path, parts: Parts, member: tarfile.TarInfo, made: Mapping[Parts, MemberKind]
 ) -> None:
     """Refuse a member that must not be unpacked.
 
-    tarfile's own ``data`` filter is not used: it turns an absolute name into a relative one where
-    this refuses it, it asks the disk where a path leads where this knows what was made, and it has
-    been got around more than once.
+    tarfile's own ``data`` filter is not enough: it turns absolute names into relative ones, looks
+    on the disk where a path leads, and has been bypassed more than once.
 
     Args:
-        archive: For the error.
-        parts: The member's name, known to have no ``..``.
-        member: What is to be unpacked.
-        made: What was unpacked before, by name.
+        archive: The tarball, for the error.
+        parts: The member's name, without ``..``.
+        member: The member.
+        made: ``{name: kind}`` of the members before it.
 
     Raises:
-        RefusedArtifact: It is neither file, folder nor link; it stands where another stands; it
-            lies under a link or a file; it stands for a blob, whose name is the hash of its
-            content, and has none; or its link leads out of the target.
+        RefusedArtifact: The member is not a file, folder or link; it has the name of another
+            member; it lies under a link or a file; it has a blob's name, which is the hash of a
+            content, but no content; or it is a link that leads out of the archive.
     """
 
     def refuse(problem: str) -> RefusedArtifact:
@@ -43,14 +42,14 @@ def check_member(
         raise refuse("is not a file, folder or link")
     if not parts and not member.isdir():
         raise refuse("has no name")
-    # Were this allowed, a link followed by a file below it would write where the link leads.
+    # Otherwise a link, followed by a file below it, could write where the link leads.
     for depth in range(1, len(parts)):
         if made.get(parts[:depth], "folder") != "folder":
             raise refuse(f"lies under {'/'.join(parts[:depth])!r}, which is not a folder")
     if len(parts) > 1 and parts[-2] == "blobs" and naming(parts[-1]) and not _is_file(member):
-        raise refuse("has the name of a blob, and is none")
+        raise refuse("has the name of a blob, but no content")
     if parts in made and not (member.isdir() and made[parts] == "folder"):
-        raise refuse("is there twice")
+        raise refuse("occurs twice")
     if member.issym() and not _stays_inside(parts, member.linkname):
         raise refuse(f"links to {member.linkname!r}, out of the archive")
     if member.islnk() and made.get(split_name(archive, member.linkname)) != "file":
@@ -64,8 +63,8 @@ def _is_file(member: tarfile.TarInfo) -> bool:
 def _stays_inside(parts: Parts, target: str) -> bool:
     """Whether a symbolic link at ``parts`` leads to a place inside the archive.
 
-    ``..`` may only stand at the front: there it steps through real folders, whose parents are what
-    their names say. After a name it might step back out of wherever another link leads.
+    ``..`` is allowed only at the front, where it steps through real folders, whose parents are
+    known from their names. After a name it could step out of the target of another link.
     """
     steps = [step for step in target.split("/") if step not in ("", ".")]
     up = 0

@@ -18,7 +18,7 @@ from entrypoint.store.tarballs.archive import (
     repository_of,
     split_name,
 )
-from entrypoint.store.tarballs.member import Kind, check_member
+from entrypoint.store.tarballs.member import MemberKind, check_member
 
 # As many as Linux follows.
 MAX_LINKS = 40
@@ -36,7 +36,7 @@ class Entry:
         sparse: Whether a file has holes, so that its content does not lie there as it is.
     """
 
-    kind: Kind
+    kind: MemberKind
     offset: int = 0
     size: int = 0
     target: str = ""
@@ -150,7 +150,7 @@ def read_tree(archive: Path, model_id: str) -> Tree:
         OSError: It cannot be read.
     """
     entries: dict[Parts, Entry] = {}
-    kinds: dict[Parts, Kind] = {}
+    kinds: dict[Parts, MemberKind] = {}
     with open_archive(archive, buffer=HEADERS) as opened:
         for parts, member in opened.members():
             inside = repository_of(parts)

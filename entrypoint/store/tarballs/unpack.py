@@ -28,7 +28,7 @@ from entrypoint.store.tarballs.archive import (
     split_name,
 )
 from entrypoint.store.tarballs.hashing import Hashing
-from entrypoint.store.tarballs.member import Kind, check_member
+from entrypoint.store.tarballs.member import MemberKind, check_member
 from entrypoint.store.writing.room import check_room
 
 # Blobs up to this size are hashed. What is larger is weights, and hashing these takes longer than
@@ -58,12 +58,12 @@ def unpack(archive: Path, into: Path, model_id: str, on_progress: OnProgress) ->
         OSError: A read or a write failed, or there is not enough room.
     """
     into = into.resolve()
-    made: dict[Parts, Kind] = {}
+    made: dict[Parts, MemberKind] = {}
     manifests: dict[Path, Manifest] = {}
     unpacked = 0
     with open_archive(archive, on_progress) as opened, Hashing(archive) as hashing:
         if opened.compressed:
-            check_room(into, opened.least_content)
+            check_room(into, opened.min_content)
         for parts, member in opened.members():
             inside = repository_of(parts)
             if inside and repository_name(inside[0]) != model_id:
@@ -109,7 +109,7 @@ def _name_problem(error: OSError, archive: Path, name: str) -> OSError | Refused
     return error
 
 
-def _make_folder(into: Path, parts: Parts, made: dict[Parts, Kind]) -> None:
+def _make_folder(into: Path, parts: Parts, made: dict[Parts, MemberKind]) -> None:
     for depth in range(1, len(parts) + 1):
         if parts[:depth] not in made:
             into.joinpath(*parts[:depth]).mkdir()

@@ -12,7 +12,6 @@ from entrypoint.store.disk.digest import BLOCK, Digests, Hasher, naming
 from entrypoint.store.disk.integrity import MAX_SAFETENSORS_HEADER
 from entrypoint.store.progress import OnProgress
 from entrypoint.store.tarballs.archive import (
-    CHUNK,
     HEADERS,
     OpenArchive,
     Parts,
@@ -20,7 +19,8 @@ from entrypoint.store.tarballs.archive import (
     split_name,
 )
 from entrypoint.store.tarballs.compressed import is_compressed
-from entrypoint.store.tarballs.member import Kind, check_member
+from entrypoint.store.tarballs.member import MemberKind, check_member
+from entrypoint.store.tarballs.streams import CHUNK
 from entrypoint.store.tarballs.tree import Entry, Tree
 from entrypoint.store.verification.contents import Content
 
@@ -59,7 +59,7 @@ def scan(archive: Path, on_progress: OnProgress) -> Scan:
     """
     entries: dict[Parts, Entry] = {}
     found = Scan(Tree(archive, entries), {}, {})
-    kinds: dict[Parts, Kind] = {}
+    kinds: dict[Parts, MemberKind] = {}
     last, kept = "", 0
     try:
         with archive.open("rb") as file:

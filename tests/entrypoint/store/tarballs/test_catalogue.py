@@ -71,11 +71,11 @@ class TestMemory:
     ) -> None:
         archive = a_tarball(tmp_path, compression)
         first = Catalogue(scratch)
-        found = first.look(archive, whole=whole)
+        found = first.look_up(archive, to_the_end=whole)
         first.save()
         unread()
         assert Catalogue(scratch).known(archive) == found
-        assert Catalogue(scratch).look(archive, whole=whole) == found
+        assert Catalogue(scratch).look_up(archive, to_the_end=whole) == found
         assert list(found.repositories) == [FALCON]
         if whole or compression == "plain":
             assert found.repositories[FALCON].commits == (COMMIT,)
@@ -84,7 +84,7 @@ class TestMemory:
     def test_a_plain_model(self, tmp_path: Path, scratch: Path) -> None:
         archive = pack(write_files(tmp_path / "m", model_files()), tmp_path / "a.tar")
         first = Catalogue(scratch)
-        found = first.look(archive)
+        found = first.look_up(archive)
         first.save()
         assert found.plain
         assert Catalogue(scratch).known(archive) == found
@@ -95,18 +95,18 @@ class TestMemory:
         (tmp_path / "a.tar").write_bytes(b"nonsense" * 100)
         first = Catalogue(scratch)
         with pytest.raises(RefusedArtifact) as read:
-            first.look(tmp_path / "a.tar")
+            first.look_up(tmp_path / "a.tar")
         first.save()
         unread()
         with pytest.raises(RefusedArtifact) as known:
-            Catalogue(scratch).look(tmp_path / "a.tar")
+            Catalogue(scratch).look_up(tmp_path / "a.tar")
         assert known.value.message == read.value.message
 
     def test_another_file_of_the_same_name_is_read(self, tmp_path: Path, scratch: Path) -> None:
         """Another size, another time, another inode: each alone is another file."""
         archive = a_tarball(tmp_path)
         catalogue = Catalogue(scratch)
-        catalogue.look(archive)
+        catalogue.look_up(archive)
         state = archive.stat()
         content = archive.read_bytes()
         os.utime(archive, ns=(1, 1))
@@ -125,7 +125,7 @@ class TestMemory:
         archives = [a_tarball(tmp_path, name=name) for name in ("a/b", "a/c")]
         catalogue = Catalogue(scratch)
         for archive in archives:
-            catalogue.look(archive)
+            catalogue.look_up(archive)
         archives[0].unlink()
         catalogue.save()
         kept = json.loads((scratch / CATALOGUE).read_bytes())["tarballs"]
@@ -154,14 +154,14 @@ class TestDamage:
         content = content.replace(b"ARCHIVE", bytes(archive)).replace(b"IDENTITY", identity)
         (scratch / CATALOGUE).write_bytes(content)
         catalogue = Catalogue(scratch)
-        assert list(catalogue.look(archive).repositories) == [FALCON]
+        assert list(catalogue.look_up(archive).repositories) == [FALCON]
         catalogue.save()
         assert Catalogue(scratch).known(archive) is not None
 
     def test_without_a_scratch_directory_nothing_is_written(self, tmp_path: Path) -> None:
         archive = a_tarball(tmp_path)
         catalogue = Catalogue(tmp_path / "none")
-        catalogue.look(archive)
+        catalogue.look_up(archive)
         catalogue.save()
         assert not (tmp_path / "none").exists()
 
@@ -174,7 +174,7 @@ class TestDamage:
         done = run_unprivileged(
             "from entrypoint.store.tarballs.catalogue import Catalogue\n"
             "catalogue = Catalogue(Path(sys.argv[1]))\n"
-            "print(*catalogue.look(Path(sys.argv[2])).repositories)\n"
+            "print(*catalogue.look_up(Path(sys.argv[2])).repositories)\n"
             "catalogue.save()",
             scratch, archive,
         )  # fmt: skip
@@ -214,7 +214,7 @@ class TestSearch:
         with pytest.raises(Exception, match=r"holds a/b; .* models --full"):
             find_model(request)
         catalogue = Catalogue(scratch)
-        catalogue.look(archive, whole=True)
+        catalogue.look_up(archive, to_the_end=True)
         catalogue.save()
         model = find_model(request)
         assert (model.repository, model.revision, model.on_disk) == (FALCON, COMMIT, False)

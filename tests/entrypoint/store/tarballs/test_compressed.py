@@ -21,7 +21,7 @@ from entrypoint.store.tarballs.compressed import (
     MAX_WHOLE_FRAME,
     decompress,
     is_compressed,
-    least_content,
+    min_content,
 )
 
 NOISE = random.Random(1).randbytes(300_000)
@@ -85,10 +85,10 @@ def test_anything_else_is_not_compressed(start: bytes) -> None:
 
 
 def test_what_a_file_says_that_it_holds() -> None:
-    assert least_content(frame(NOISE)) == len(NOISE)
-    assert least_content(frame(NOISE, size=False)) == 0
-    assert least_content(gzip.compress(NOISE)) == 0
-    assert least_content(SKIPPABLE + frame(NOISE)) == 0
+    assert min_content(frame(NOISE)) == len(NOISE)
+    assert min_content(frame(NOISE, size=False)) == 0
+    assert min_content(gzip.compress(NOISE)) == 0
+    assert min_content(SKIPPABLE + frame(NOISE)) == 0
 
 
 FILES = {

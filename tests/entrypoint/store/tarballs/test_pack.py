@@ -18,11 +18,11 @@ from entrypoint.errors import ArtifactError, StorageError, UsageError
 from entrypoint.store.disk.integrity import check_files
 from entrypoint.store.disk.manifest import derived_commit, load_manifest
 from entrypoint.store.progress import ignore_progress
-from entrypoint.store.tarballs.archive import peek
 from entrypoint.store.tarballs.compress import SUFFIX, Compression
 from entrypoint.store.tarballs.layout import ALIGNMENT, Member, lay_out
 from entrypoint.store.tarballs.pack import PackedTarball, pack_model
 from entrypoint.store.tarballs.source import find_source
+from entrypoint.store.tarballs.survey import peek
 from entrypoint.store.tarballs.tarball import find_tarballs
 from entrypoint.store.tarballs.tree import read_tree
 from entrypoint.store.tarballs.unpack import unpack

@@ -111,7 +111,7 @@ class TestRefused:
             (("../x", b""), "leads out"),
             (("m", link("/etc")), "out of the archive"),
             (("m", of_type(tarfile.CHRTYPE)), "is not a file"),
-            (("config.json", b"{}"), "is there twice"),
+            (("config.json", b"{}"), "occurs twice"),
         ],
     )
     def test_hostile_members(self, tmp_path: Path, member: Member, why: str) -> None:

@@ -43,7 +43,7 @@ class TestKeys:
         body = None if method == "GET" else b"{}"
         status, headers, _ = server.ask(path, body, method=method)
         # METRICS_PUBLIC is on for this server
-        assert (status == 200) == (who == "everybody" or path == "/metrics")
+        assert (status == 200) == (who == "everyone" or path == "/metrics")
         if status != 200:
             assert status == 401
             assert headers["www-authenticate"] == "Bearer"

@@ -15,11 +15,15 @@ TESTS = ROOT / "tests"
 CODE = ("entrypoint", "server")
 
 WITHOUT_TESTS: dict[str, str] = {
+    "entrypoint/hardware/hardware.py": "dataclasses without methods",
     "entrypoint/supervision/config.py": "a dataclass without methods",
 }
 """Modules that need no test module, each with its reason."""
 
-TESTS_OF_SEVERAL: dict[str, str] = {}
+TESTS_OF_SEVERAL: dict[str, str] = {
+    "tests/entrypoint/diagnosis/test_corpus.py": "the diagnosis of the logs that shaped it",
+    "tests/entrypoint/diagnosis/test_held_out.py": "the diagnosis of logs that it did not know",
+}
 """Test modules about more than one module, each with what they hold together."""
 
 ARTICLES = {"a", "an", "the", "no", "not", "and", "or"}
@@ -32,15 +36,6 @@ WITHOUT_TESTS_YET: set[str] = {
     "entrypoint/commands/health.py",
     "entrypoint/commands/options.py",
     "entrypoint/commands/plan.py",
-    "entrypoint/diagnosis/catalogue/artifact.py",
-    "entrypoint/diagnosis/catalogue/devices.py",
-    "entrypoint/diagnosis/catalogue/failure.py",
-    "entrypoint/diagnosis/catalogue/killed.py",
-    "entrypoint/diagnosis/catalogue/machine.py",
-    "entrypoint/diagnosis/catalogue/memory.py",
-    "entrypoint/diagnosis/catalogue/settings.py",
-    "entrypoint/hardware/hardware.py",
-    "entrypoint/hardware/kinds.py",
     "entrypoint/note.py",
     "entrypoint/planning/defaults/defaults.py",
     "entrypoint/planning/listen.py",
@@ -84,18 +79,6 @@ UNNAMED_YET: set[str] = {
     "tests/entrypoint/commands/test_push.py",
     "tests/entrypoint/commands/test_table.py",
     "tests/entrypoint/commands/test_verify.py",
-    "tests/entrypoint/diagnosis/test_diagnose.py",
-    "tests/entrypoint/diagnosis/test_exceptions.py",
-    "tests/entrypoint/diagnosis/test_lines.py",
-    "tests/entrypoint/diagnosis/test_remarks.py",
-    "tests/entrypoint/hardware/test_build.py",
-    "tests/entrypoint/hardware/test_cgroup.py",
-    "tests/entrypoint/hardware/test_cpu.py",
-    "tests/entrypoint/hardware/test_detect.py",
-    "tests/entrypoint/hardware/test_nodes.py",
-    "tests/entrypoint/hardware/test_pci.py",
-    "tests/entrypoint/hardware/test_preload.py",
-    "tests/entrypoint/logs/test_format.py",
     "tests/entrypoint/openvino/test_convert.py",
     "tests/entrypoint/openvino/test_weights.py",
     "tests/entrypoint/options/test_arguments.py",
@@ -112,7 +95,6 @@ UNNAMED_YET: set[str] = {
     "tests/entrypoint/planning/test_remote_code.py",
     "tests/entrypoint/planning/test_shards.py",
     "tests/entrypoint/planning/test_sizing.py",
-    "tests/entrypoint/pod/test_pod.py",
     "tests/entrypoint/status/test_health.py",
     "tests/entrypoint/status/test_listener.py",
     "tests/entrypoint/status/test_server.py",
@@ -167,8 +149,6 @@ NESTED_YET: set[str] = {
     "tests/benchmarks/test_mixed_load.py",
 }
 ALONE_YET: set[str] = {
-    "tests/entrypoint/diagnosis/test_corpus.py",
-    "tests/entrypoint/diagnosis/test_held_out.py",
     "tests/entrypoint/store/tarballs/test_formats.py",
     "tests/entrypoint/store/tarballs/test_killed.py",
     "tests/server/gate/test_limits.py",

@@ -1,7 +1,7 @@
 """The grammar of the engine's output: the prefixes of a line, and how a traceback is written.
 
 vLLM's processes write ``(EngineCore pid=7) ERROR 11-21 06:00:00 [core.py:113] text``; uvicorn
-writes ``INFO:     text``, torchrun ``[rank0]: text``, and Ray puts a prefix of its own in front.
+writes ``INFO:     text``, torchrun ``[rank0]: text``, and Ray adds another prefix.
 """
 
 from __future__ import annotations

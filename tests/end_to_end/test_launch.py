@@ -1,4 +1,4 @@
-"""The launch itself, seen from outside while the real engine loads and once it serves."""
+"""A launch from outside, while the real engine loads and when it serves."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ ENTRYPOINT_BYTES = 80 * 10**6
 
 
 def peak_bytes(pid: int) -> int:
-    """Return the most memory that a process has held."""
+    """Return the peak memory of a process."""
     match = re.search(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.M)
     assert match is not None
     return int(match[1]) * 1024
 
 
 def test_it_answers_while_the_model_loads(home: Path, tmp_path: Path) -> None:
-    """1. Start. 2. It is alive, not ready, and names its phase. 3. SIGTERM: it ends, all of it."""
+    """1. Start. 2. It is alive, not ready, and names its phase. 3. SIGTERM: all processes end."""
     launch = Launch(
         environment(home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE)), tmp_path / "log"
     )
@@ -57,7 +57,7 @@ def test_it_answers_while_the_model_loads(home: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("phase", ["import", "compile"])
 def test_the_engine_does_not_outlive_the_entrypoint(home: Path, tmp_path: Path, phase: str) -> None:
-    """1. The engine loads. 2. The entrypoint is killed, with no chance to stop it. 3. It ends."""
+    """1. The engine loads. 2. The entrypoint is killed by SIGKILL. 3. The engine ends."""
     launch = Launch(
         environment(home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE), SHUTDOWN_TIMEOUT="1"),
         tmp_path / "log",
@@ -75,7 +75,7 @@ def test_the_engine_does_not_outlive_the_entrypoint(home: Path, tmp_path: Path, 
 
 
 def test_a_running_stream_finishes_after_sigterm(home: Path, tmp_path: Path) -> None:
-    """1. A long stream runs. 2. SIGTERM. 3. It comes to its end; 4. then the launch ends."""
+    """1. A long stream runs. 2. SIGTERM. 3. The stream completes. 4. The launch ends."""
     environ = environment(
         home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE), SHUTDOWN_TIMEOUT=DRAIN_SECONDS
     )

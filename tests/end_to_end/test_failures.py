@@ -50,7 +50,7 @@ def kill_the_worker(launch: Launch) -> None:
             nothing,
             65,
             "architecture-unsupported",
-            ["FancyForCausalLM"],
+            ["FancyForCausalLM", "phase import"],
             id="an architecture that vLLM does not have",
         ),
         pytest.param(

@@ -93,6 +93,7 @@ def stalling(home: Path) -> Iterator[Launch]:
             home,
             MODEL_ID=DEMO,
             HF_HUB_CACHE=str(DEMO_CACHE),
+            DTYPE="float32",  # compiled by the other servers
             STALL_TIMEOUT=str(STALL_SECONDS),
         ),
         home / "stalling.log",

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import time
 from pathlib import Path
 
 import pytest
-from openai import OpenAI
 
 from tests.support.launch import (
     DEMO,
     DEMO_CACHE,
-    DRAIN_SECONDS,
     KEY,
     Launch,
     descendants,
@@ -72,37 +69,6 @@ def test_the_engine_does_not_outlive_the_entrypoint(home: Path, tmp_path: Path, 
     while [pid for pid in engine if running(pid)]:
         assert time.monotonic() < deadline, launch.tail()
         time.sleep(0.05)
-
-
-def test_a_running_stream_finishes_after_sigterm(home: Path, tmp_path: Path) -> None:
-    """1. A long stream runs. 2. SIGTERM. 3. The stream completes. 4. The launch ends."""
-    environ = environment(
-        home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE), SHUTDOWN_TIMEOUT=DRAIN_SECONDS
-    )
-    launch = Launch(environ, tmp_path / "log")
-    try:
-        launch.until_ready()
-        client = OpenAI(base_url=f"{launch.url}/v1", api_key="none", max_retries=0)
-        stream = client.completions.create(
-            model=DEMO,
-            prompt="What is this?",
-            max_tokens=1500,
-            temperature=0,
-            stream=True,
-            extra_body={"ignore_eos": True},
-        )
-        pieces = 0
-        reason = None
-        for chunk in stream:
-            pieces += 1
-            if pieces == 5:
-                launch.process.send_signal(signal.SIGTERM)
-            reason = chunk.choices[0].finish_reason or reason
-        assert launch.process.wait(150) == 0
-    finally:
-        launch.stop()
-    assert reason == "length"
-    assert pieces > 1000
 
 
 class TestServing:

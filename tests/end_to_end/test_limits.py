@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.support.launch import DEMO, DEMO_CACHE, Launch, environment
+from tests.support.launch import DEMO, DEMO_CACHE, DRAIN_SECONDS, Launch, environment
 
 KEYS = ("key-of-the-first", "key-of-the-second")
 CONCURRENT = 2
@@ -42,7 +43,7 @@ BODIES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def limited(home: Path) -> Iterator[Launch]:
-    """The demo model with few places, a short queue and two keys."""
+    """The demo model with few places, a short queue and two keys; time for a stream at the stop."""
     keys = home / "keys"
     keys.write_text("\n".join(KEYS))
     launch = Launch(
@@ -55,6 +56,7 @@ def limited(home: Path) -> Iterator[Launch]:
             MAX_CONCURRENT_REQUESTS=str(CONCURRENT),
             MAX_QUEUED_REQUESTS=str(QUEUED),
             MAX_REQUEST_BYTES=str(MAX_REQUEST_BYTES),
+            SHUTDOWN_TIMEOUT=DRAIN_SECONDS,
         ),
         home / "limits.log",
     )
@@ -196,3 +198,29 @@ def test_a_key_that_floods_does_not_starve_another(limited: Launch) -> None:
         for thread in flooders:
             thread.join(PATIENCE)
     until(limited, 0)
+
+
+def test_a_running_stream_finishes_after_sigterm(limited: Launch) -> None:
+    """1. A long stream runs. 2. SIGTERM. 3. The stream completes. 4. The launch ends.
+
+    The last test of this server.
+    """
+    until(limited, 0)
+    pieces, reason = 0, None
+    with client(limited) as api:
+        stream = api.completions.create(
+            model=DEMO,
+            prompt="What is this?",
+            max_tokens=1500,
+            temperature=0,
+            stream=True,
+            extra_body={"ignore_eos": True},
+        )
+        for chunk in stream:
+            pieces += 1
+            if pieces == 5:
+                limited.process.send_signal(signal.SIGTERM)
+            reason = chunk.choices[0].finish_reason or reason
+    assert limited.process.wait(150) == 0
+    assert reason == "length"
+    assert pieces > 1000

@@ -110,15 +110,3 @@ def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
         done = run(["serve"], environment(tmp_path, **GOOD, PORT=str(port)))
     assert done.returncode == 71
     assert str(port) in done.stderr
-
-
-def test_an_engine_that_fails_ends_the_launch(tmp_path: Path) -> None:
-    """Only the engine can find this out: it does not have the model's architecture."""
-    cache = shutil.copytree(DEMO_CACHE, tmp_path / "cache", symlinks=True)
-    config = (snapshot(cache) / "config.json").resolve()
-    config.write_text(config.read_text().replace("LlamaForCausalLM", "NoSuchModelForCausalLM"))
-    environ = environment(tmp_path, **{**GOOD, "HF_HUB_CACHE": str(cache)})
-    done = run(["serve"], {**environ, "PORT": str(free_port())})
-    assert done.returncode == 65, done.stderr
-    assert "NoSuchModelForCausalLM" in done.stdout + done.stderr
-    assert "The engine exited in phase import" in done.stderr

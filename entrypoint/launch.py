@@ -110,6 +110,8 @@ def read_inputs(environ: Mapping[str, str]) -> LaunchInputs:
         in_place=loads_in_place(asked, hardware),
         storage_uri=settings.storage_uri,
         mount=KSERVE_MOUNT,
+        endpoint=settings.hf_endpoint,
+        environ=environ,
     )
     inputs = LaunchInputs(asked, request, hardware, read_pod(environ, scratch))
     check_demand(inputs.demand)

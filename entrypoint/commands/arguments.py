@@ -6,41 +6,42 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    # subscripted only for the type checker
+    # only the type checker can subscript this
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-
 
 MAX_THREADS = 256
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``."""
-    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
 
 
 def add_threads(parser: argparse.ArgumentParser, what: str) -> None:
     """Add ``--threads``.
 
     Args:
-        parser: Of the command.
-        what: What so many of are worked on at once.
+        parser: The command's parser.
+        what: What the number is, such as "how many files to hash in parallel".
     """
     parser.add_argument(
         "--threads",
         type=_count,
         metavar="N",
-        help=f"{what} (as many as there are processors)",
+        help=f"{what} (default: the number of processors)",
     )
 
 
 def add_max_workers(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add ``--max-workers``, for what waits for a network.
+    """Add ``--max-workers``, for work that waits for the network.
 
     Args:
-        parser: Of the command.
-        what: What so many of are transferred at once.
+        parser: The command's parser.
+        what: What the number is, such as "how many files to download in parallel".
     """
-    parser.add_argument("--max-workers", type=_count, default=8, metavar="N", help=f"{what} (8)")
+    parser.add_argument(
+        "--max-workers", type=_count, default=8, metavar="N", help=f"{what} (default: 8)"
+    )
 
 
 def _count(text: str) -> int:

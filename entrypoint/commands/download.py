@@ -14,17 +14,18 @@ if TYPE_CHECKING:
 
     from entrypoint.commands.arguments import Commands
     from entrypoint.planning.asked import Asked
-    from entrypoint.store.hub.client import Fetched, Order
+    from entrypoint.store.transfer_process.messages import Downloaded, DownloadJob
 
 EPILOG = """\
-Without --format and --include, what the engine loads is downloaded: the safetensors files where
-there are some, else the other weights; and all that is not weights. --include '*' takes all.
+Without --format and --include, the command downloads what the engine loads: the safetensors files
+if there are any, otherwise the other weights; and all files that are not weights. --include '*'
+downloads everything.
 
-What a killed download left is gone on with: run the same again. The snapshot appears when all of
-it is there, each file checked by the hash that the hub lists.
+An interrupted download resumes when you rerun the command. The snapshot appears when all its files
+are complete, each checked against the hash that the hub lists.
 
 Variables: HF_TOKEN for gated and private models, HF_ENDPOINT for a mirror, HF_HUB_CACHE (or
-HUGGINGFACE_HUB_CACHE, HF_HOME) for where to. HF_HUB_OFFLINE=1 forbids the command.
+HUGGINGFACE_HUB_CACHE, HF_HOME) for the cache. HF_HUB_OFFLINE=1 disables the command.
 """
 
 
@@ -41,52 +42,51 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "model_id",
         metavar="MODEL_ID",
         nargs="?",
-        help="repository id, as org/name; without it what the variable MODEL_ID says",
+        help="repository id, such as org/name (default: the variable MODEL_ID)",
     )
     parser.add_argument(
-        "--revision", help="branch, tag or commit; without it what the variable REVISION says, "
-        "else main",
-    )  # fmt: skip
+        "--revision", help="branch, tag or commit (default: the variable REVISION, otherwise main)"
+    )
     parser.add_argument(
         "--format",
         choices=("safetensors", "bin", "pt", "gguf"),
-        help="of the weights, only those in this format",
+        help="download weights in this format only",
     )
     parser.add_argument(
         "--include",
         metavar="PATTERN",
         action="append",
         default=[],
-        help="only files that match, as '*.json'; may be repeated",
+        help="download only files that match, such as '*.json'; repeatable",
     )
     parser.add_argument(
         "--exclude",
         metavar="PATTERN",
         action="append",
         default=[],
-        help="no files that match; may be repeated, wins over --include",
+        help="skip files that match; repeatable, overrides --include",
     )
-    add_max_workers(parser, "files that are downloaded at once")
+    add_max_workers(parser, "how many files to download in parallel")
     parser.add_argument(
         "--cache-dir",
         metavar="FOLDER",
-        help="the cache root to download to; without it the first of the variables' that can be "
-        "written to",
+        help="cache root to download to (default: the first writable one of the variables)",
     )
     parser.add_argument(
         "--save-as-tarfile",
         action="store_true",
-        help="then pack it, as the command pack does, and print the tarball's path",
+        help="pack the model afterwards, like the command pack, and print the tarball's path",
     )
     parser.add_argument(
         "--tarfile-name",
         metavar="NAME",
-        help="the tarball without .tar, with or without a folder (default: org--name, here)",
+        help="name of the tarball without .tar, with or without a folder (default: org--name in "
+        "the current folder)",
     )
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="download nothing; list the files, and the room that they need",
+        help="list the files and the disk space that they need; download nothing",
     )
     add_json(parser)
     return parser
@@ -96,29 +96,27 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Download, and print where the model is."""
     from entrypoint.commands.bars import ProgressBar
     from entrypoint.planning.asked import read_asked
-    from entrypoint.store.hub.client import fetch
+    from entrypoint.store.hub.client import download
 
-    order = _order(arguments, read_asked(environ))
-    tarball = _tarball(arguments, order)
-    if arguments.dry_run:
-        fetched = fetch(order, dry_run=True)
-    else:
-        with ProgressBar("download") as bar:
-            fetched = fetch(order, on_progress=bar)
-        _check(order, fetched.path)
+    job = _job(arguments, read_asked(environ))
+    tarball = _tarball(arguments, job)
+    with ProgressBar("download") as bar:
+        downloaded = download(job, environ, bar)
+    if not job.dry_run:
+        _check(job, downloaded.path)
         if tarball is not None:
-            _pack(fetched, tarball)
+            _pack(downloaded, tarball)
     if arguments.json:
-        print(_as_json(order, fetched, tarball, dry_run=arguments.dry_run))
-    elif arguments.dry_run:
-        print(_table(order, fetched, tarball))
+        print(_as_json(job, downloaded, tarball))
+    elif job.dry_run:
+        print(_table(job, downloaded, tarball))
     else:
-        print(tarball or fetched.path)
+        print(tarball or downloaded.path)
     return 0
 
 
-def _tarball(arguments: argparse.Namespace, order: Order) -> Path | None:
-    """Where the tarball goes, None where none is wanted."""
+def _tarball(arguments: argparse.Namespace, job: DownloadJob) -> Path | None:
+    """The tarball to write, None without --save-as-tarfile."""
     from pathlib import Path
 
     from entrypoint.errors import UsageError
@@ -126,54 +124,55 @@ def _tarball(arguments: argparse.Namespace, order: Order) -> Path | None:
     if not arguments.save_as_tarfile:
         if arguments.tarfile_name:
             raise UsageError(
-                f"--tarfile-name {arguments.tarfile_name} names a tarball that is not asked for.",
-                hint="Ask for it with: --save-as-tarfile",
+                f"--tarfile-name {arguments.tarfile_name} has no effect without --save-as-tarfile.",
+                hint="Add --save-as-tarfile.",
             )
         return None
-    name = arguments.tarfile_name or order.repository.replace("/", "--")
+    name = arguments.tarfile_name or job.repository.replace("/", "--")
     return Path(name.removesuffix(".tar") + ".tar").absolute()
 
 
-def _pack(fetched: Fetched, tarball: Path) -> None:
+def _pack(downloaded: Downloaded, tarball: Path) -> None:
     from entrypoint.commands.bars import ProgressBar
     from entrypoint.store.tarballs.pack import pack_model
     from entrypoint.store.tarballs.source import find_source
     from entrypoint.store.threads import processors
 
-    source = find_source(str(fetched.path), ())
+    source = find_source(str(downloaded.path), ())
     with ProgressBar("pack") as bar:
         pack_model(source, tarball, threads=processors(), on_progress=bar)
 
 
-def _order(arguments: argparse.Namespace, asked: Asked) -> Order:
-    """What the command line and the environment ask to download."""
+def _job(arguments: argparse.Namespace, asked: Asked) -> DownloadJob:
+    """What to download, from the command line and the environment."""
     from pathlib import Path
 
     from entrypoint.errors import SettingError, UsageError
     from entrypoint.settings import cache_roots
-    from entrypoint.store.hub.client import Order, writable_root
+    from entrypoint.store.hub.client import writable_root
     from entrypoint.store.search.find import check_repository_id
+    from entrypoint.store.transfer_process.messages import DownloadJob
 
     settings = asked.settings
     model_id = arguments.model_id or asked.model_id
     revision = asked.revision if model_id == asked.model_id else None
     if model_id is None:
         raise UsageError(
-            "Which model is not said.",
-            hint="Name it, as: inference-server download meta-llama/Llama-2-7b-chat-hf",
+            "No model given.",
+            hint="Name it: inference-server download meta-llama/Llama-2-7b-chat-hf",
         )
     check_repository_id(model_id)
     if settings.hf_hub_offline:
         raise SettingError(
-            f"HF_HUB_OFFLINE={asked.environ.get('HF_HUB_OFFLINE')} forbids to ask the hub, which "
-            "download does.",
+            f"HF_HUB_OFFLINE={asked.environ.get('HF_HUB_OFFLINE')} disables network access, which "
+            "`download` needs.",
             variable="HF_HUB_OFFLINE",
-            hint=f"Allow it here: HF_HUB_OFFLINE=0 inference-server download {model_id}",
+            hint=f"Enable it: HF_HUB_OFFLINE=0 inference-server download {model_id}",
         )
     roots = cache_roots(settings, asked.environ)
     if arguments.cache_dir:
         roots = (Path(arguments.cache_dir).expanduser().absolute(),)
-    return Order(
+    return DownloadJob(
         repository=model_id,
         revision=arguments.revision or revision,
         token=settings.hf_token.get_secret_value() if settings.hf_token else None,
@@ -183,80 +182,80 @@ def _order(arguments: argparse.Namespace, asked: Asked) -> Order:
         exclude=tuple(arguments.exclude),
         format=arguments.format,
         workers=arguments.max_workers,
+        dry_run=arguments.dry_run,
     )
 
 
-def _check(order: Order, snapshot: Path) -> None:
-    """Check that the engine can load what was downloaded, as far as all of it was asked for.
+def _check(job: DownloadJob, snapshot: Path) -> None:
+    """Check that the engine can load the snapshot; only report it if the patterns left files out.
 
     Raises:
-        IncompleteModel: The repository itself is not whole.
+        IncompleteModel: The repository itself is incomplete.
     """
     from entrypoint.store.disk.files import directory_files
     from entrypoint.store.disk.integrity import examine_model, model_error
-    from entrypoint.store.hub.client import tell
+    from entrypoint.store.transfer_process.parent import notify
 
     problems = examine_model(directory_files(snapshot))[1]
-    if problems and not (order.include or order.exclude):
+    if problems and not (job.include or job.exclude):
         raise model_error(
             snapshot,
             problems,
-            f"If it was whole before, remove {snapshot.parents[1]} and run the same again; if it "
-            f"comes so from the hub, tell {order.repository}'s owner.",
+            f"If it was complete before, remove {snapshot.parents[1]} and rerun the command. If "
+            f"the repository on the hub is incomplete, contact the owner of {job.repository}.",
         )
     if problems:
         listed = ", ".join(f"{name} ({problem})" for name, problem in list(problems.items())[:3])
-        tell(f"what was downloaded cannot be served yet: {listed}")
+        notify(f"the downloaded files cannot be served yet: {listed}")
 
 
-def _as_json(order: Order, fetched: Fetched, tarball: Path | None, *, dry_run: bool) -> str:
+def _as_json(job: DownloadJob, downloaded: Downloaded, tarball: Path | None) -> str:
     return json.dumps(
         {
-            "path": str(fetched.path),
+            "path": str(downloaded.path),
             "tarball": str(tarball) if tarball else None,
-            "repository": order.repository,
-            "revision": fetched.commit,
-            "requested_revision": order.revision,
-            "bytes": fetched.bytes,
-            "missing_bytes": fetched.missing,
-            "fetched_bytes": fetched.fetched,
-            "free_bytes": fetched.free,
-            "dry_run": dry_run,
+            "repository": job.repository,
+            "revision": downloaded.commit,
+            "requested_revision": job.revision,
+            "bytes": downloaded.size,
+            "missing_bytes": downloaded.missing,
+            "fetched_bytes": downloaded.fetched,
+            "free_bytes": downloaded.free,
+            "dry_run": job.dry_run,
             "files": [
-                {"name": file["name"], "bytes": file["bytes"], "there_bytes": file["there"]}
-                for file in fetched.files
+                {"name": file.name, "bytes": file.size, "there_bytes": file.present}
+                for file in downloaded.files
             ],
         },
         indent=2,
     )
 
 
-def _table(order: Order, fetched: Fetched, tarball: Path | None) -> str:
-    """What a dry run tells people."""
+def _table(job: DownloadJob, downloaded: Downloaded, tarball: Path | None) -> str:
+    """The list that a dry run prints."""
     from shutil import disk_usage
 
     from entrypoint.pod.scratch import nearest_existing
     from entrypoint.units import human_bytes
 
-    width = max(len(file["name"]) for file in fetched.files)
-    lines = [f"{order.repository} at {fetched.commit}:"]
-    for file in fetched.files:
-        missing = file["bytes"] - file["there"]
-        state = "is there" if not missing else ""
-        if missing and file["there"]:
-            state = f"{human_bytes(missing)} of it missing"
-        line = f"  {file['name']:<{width}}  {human_bytes(file['bytes']):>10}  {state}"
-        lines.append(line.rstrip())
-    enough = "enough" if fetched.missing <= fetched.free else "TOO LITTLE"
+    width = max(len(file.name) for file in downloaded.files)
+    lines = [f"{job.repository} at {downloaded.commit}:"]
+    for file in downloaded.files:
+        missing = file.size - file.present
+        state = "" if missing else "present"
+        if missing and file.present:
+            state = f"{human_bytes(missing)} missing"
+        lines.append(f"  {file.name:<{width}}  {human_bytes(file.size):>10}  {state}".rstrip())
+    enough = "enough" if downloaded.missing <= downloaded.free else "NOT ENOUGH"
     lines.append(
-        f"{len(fetched.files)} files, {human_bytes(fetched.bytes)}; to be downloaded: "
-        f"{human_bytes(fetched.missing)} to {order.root}, where {human_bytes(fetched.free)} are "
+        f"{len(downloaded.files)} files, {human_bytes(downloaded.size)}; to download: "
+        f"{human_bytes(downloaded.missing)} to {job.root}, with {human_bytes(downloaded.free)} "
         f"free: {enough}"
     )
     if tarball is not None:
         free = disk_usage(nearest_existing(tarball.parent)).free
         lines.append(
-            f"the tarball takes as much again: {human_bytes(fetched.bytes)} to {tarball}, where "
-            f"{human_bytes(free)} are free now"
+            f"the tarball needs another {human_bytes(downloaded.size)}: {tarball}, with "
+            f"{human_bytes(free)} free now"
         )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""``inference-server options``: what ARG takes."""
+"""``inference-server options``: the options that ARG accepts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     """Describe the command."""
     parser = commands.add_parser(
         "options",
-        help="list the vLLM options that ARG takes",
-        description="List the options of the installed vLLM, and those that it no longer has, "
-        "with what takes their place.",
+        help="list the vLLM options that ARG accepts",
+        description="List the options of the installed vLLM, and the options that it no longer "
+        "has, with their replacements.",
     )
     parser.add_argument(
-        "word", nargs="?", help="only those with this word in them, as: max-model-len"
+        "word", nargs="?", help="list only options that contain this word, such as max-model-len"
     )
     add_json(parser)
     return parser

@@ -41,9 +41,9 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Pull, and say where the file is."""
     from entrypoint.commands.bars import ProgressBar
     from entrypoint.settings import read_settings
-    from entrypoint.store.objects.checksum import SAID
+    from entrypoint.store.objects.checksum import COMPARED
+    from entrypoint.store.objects.opening import open_store
     from entrypoint.store.objects.pull import find_object, pull
-    from entrypoint.store.objects.store import open_store
     from entrypoint.store.uri import parse_uri
     from entrypoint.units import human_bytes
 
@@ -62,15 +62,15 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
                 {
                     "uri": str(uri),
                     "path": str(pulled.path.absolute()),
-                    "bytes": pulled.bytes,
-                    "fetched_bytes": pulled.fetched_bytes,
+                    "bytes": pulled.size,
+                    "fetched_bytes": pulled.fetched,
                     "sha256": pulled.sha256,
                     "verified": pulled.verified,
                 }
             )
         )
-    elif not pulled.fetched_bytes and pulled.bytes:
-        print(f"{pulled.path} is {uri} already ({SAID[pulled.verified]})")
+    elif not pulled.fetched and pulled.size:
+        print(f"{pulled.path} is {uri} already ({COMPARED[pulled.verified]})")
     else:
-        print(f"{pulled.path} ({human_bytes(pulled.bytes)}, {SAID[pulled.verified]})")
+        print(f"{pulled.path} ({human_bytes(pulled.size)}, {COMPARED[pulled.verified]})")
     return 0

@@ -46,8 +46,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from entrypoint.commands.bars import ProgressBar
     from entrypoint.pod.scratch import scratch_directory
     from entrypoint.settings import read_settings
+    from entrypoint.store.objects.opening import open_store
     from entrypoint.store.objects.push import hash_file, push, unreadable
-    from entrypoint.store.objects.store import open_store
     from entrypoint.units import human_bytes
 
     settings = read_settings(environ)

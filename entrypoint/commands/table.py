@@ -1,4 +1,4 @@
-"""Tables for people: a launch plan, and the models that are here."""
+"""Tables for people: a launch plan, and the available models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _accelerator(accelerator: dict[str, Any]) -> str:
     if names:
         text += f" ({', '.join(names)})"
     if accelerator["memory_bytes"]:
-        # of main memory what is free, and a device's own whole
+        # main memory counts if it is free, a device's memory always
         main = accelerator["kind"] in ("cpu", "openvino")
         text += f", {human_bytes(accelerator['memory_bytes'])} {'available' if main else 'each'}"
     return text
@@ -31,7 +31,7 @@ def plan_table(plan: dict[str, Any]) -> str:
     """Return a plan as a table.
 
     Args:
-        plan: What :meth:`LaunchPlan.as_dict` returns, so that no secret can get in.
+        plan: The result of :meth:`LaunchPlan.as_dict`, which holds no secret.
     """
     model = plan["model"]
     facts = [
@@ -59,7 +59,7 @@ def models_table(models: Sequence[dict[str, Any]]) -> str:
     """Return models as a table.
 
     Args:
-        models: As ``inference-server models --json`` has them.
+        models: The models as ``inference-server models --json`` prints them.
     """
     rows = [("model", "revision", "size", "format", "where", "note")]
     for model in models:

@@ -1,1 +1,1 @@
-"""The devices, processors and memory of this machine, and the accelerator vLLM was built for."""
+"""What this machine has to run a model on, and what the installed vLLM was built for."""

@@ -1,4 +1,4 @@
-"""The libraries that vLLM's CPU engine needs to load first."""
+"""The libraries with which vLLM's CPU engine wants to be loaded, where they are installed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ OPENMP = "libiomp5.so"
 
 
 def preload_libraries(root: Path, prefix: Path = Path(sys.prefix)) -> dict[str, str]:
-    """Return ``{name: path}`` of the installed libraries, in the order in which to load them.
+    """Return ``{name: path}`` of the allocator and of Intel's OpenMP, in the order of loading.
 
-    vLLM's CPU worker checks for both. The allocator is Debian's package ``libtcmalloc-minimal4``.
-    Intel's OpenMP is the Python package ``intel-openmp``, which installs it in the environment's
-    ``lib`` folder.
+    vLLM's CPU worker asks for both. The allocator is Debian's package ``libtcmalloc-minimal4``;
+    OpenMP comes with the Python package ``intel-openmp``, into the environment's own ``lib``.
 
     Args:
-        root: The folder that contains ``/usr``.
+        root: Where ``/usr`` is.
         prefix: The Python environment.
     """
     found = {}

@@ -1,9 +1,10 @@
-"""The options that vLLM removed, and what they are read as now.
+"""The options that vLLM once had, and what is done with them now.
 
-The entries come from comparing the options in vLLM's source releases since 0.2.6 with the
-catalogue. An option that exists under another name is translated. An option that tuned something
-vLLM no longer has is ignored. Both leave a note. ``--rope-scaling`` and ``--rope-theta`` are
-refused without each other: no exact translation exists, and the model would answer differently.
+Each entry was found by comparing the options in vLLM's source releases since 0.2.6 with the
+catalogue. An option whose meaning exists under another name is translated; one whose purpose is
+gone is dropped, because what it tuned is no longer there to be tuned; both leave a note. Two are
+refused where no exact translation exists, since the model would answer differently:
+``--rope-scaling`` and ``--rope-theta`` without each other.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Literal
 from entrypoint.errors import SettingError
 
 Takes = Literal["flag", "value", "list"]
-"""How many words an option took: none, one, or at least one."""
+"""How many words an option took: none, one, or one and more."""
 
 TRUE = frozenset({"true", "True", "1", "yes", "on"})
 FALSE = frozenset({"false", "False", "0", "no", "off"})
@@ -25,38 +26,38 @@ FALSE = frozenset({"false", "False", "0", "no", "off"})
 
 @dataclass(frozen=True)
 class Use:
-    """One use of a removed option.
+    """One use of an option that is gone.
 
     Attributes:
-        option: The option.
-        key: The key in ``--option.key``, with its dot; usually empty.
+        option: What it was.
+        key: What follows the name in ``--option.key``, with its dot; mostly empty.
         values: Its words; for a flag ``("true",)`` or ``("false",)``.
     """
 
-    option: RemovedOption
+    option: GoneOption
     key: str
     values: tuple[str, ...]
 
     @property
     def on(self) -> bool:
-        """Whether a flag is on."""
+        """Whether a flag is switched on."""
         return self.values[0] in TRUE
 
 
 Translate = Callable[[Use, Mapping[str, Use]], tuple[str, ...]]
-"""Turns a use of an option, given the other uses, into today's words; none to ignore the option."""
+"""Makes the words that mean the same today, none to drop the option; knows its fellows too."""
 
 
 @dataclass(frozen=True)
-class RemovedOption:
-    """An option that vLLM removed.
+class GoneOption:
+    """An option that vLLM no longer has.
 
     Attributes:
         spelling: Its long spelling, with dashes.
-        since: The release that removed it.
+        since: The first release without it.
         takes: How many words it took.
-        advice: The reason or the replacement, as a clause.
-        translate: Turns it into today's words.
+        advice: Why it is gone and what takes its place, as a sentence's end.
+        translate: What it is read as.
     """
 
     spelling: str
@@ -67,15 +68,15 @@ class RemovedOption:
 
 
 @dataclass(frozen=True)
-class RemovedValue:
-    """A form of an option's value that vLLM no longer accepts.
+class GoneValue:
+    """A form of an option's value that vLLM no longer takes.
 
     Attributes:
         option: The option's canonical name.
         since: The first release that refuses the value.
-        pattern: Matches the entire value.
-        advice: The reason or the replacement, as a clause.
-        translate: Turns it into today's words; none to ignore it.
+        pattern: Matches the whole value.
+        advice: Why, and what takes its place, as a sentence's end.
+        translate: Makes the option's words of today; none to drop it.
     """
 
     option: str
@@ -132,7 +133,7 @@ _TASKS: dict[str, tuple[str, ...]] = {
     "embedding": ("--runner", "pooling", "--convert", "embed"),
     "embed": ("--runner", "pooling", "--convert", "embed"),
     "classify": ("--runner", "pooling", "--convert", "classify"),
-    # vLLM chooses the conversion of these itself and no longer has a name for it
+    # vLLM chooses the conversion itself for these, and has no name for theirs any more
     "score": ("--runner", "pooling"),
     "reward": ("--runner", "pooling"),
 }
@@ -142,10 +143,10 @@ def _task(use: Use, others: Mapping[str, Use]) -> tuple[str, ...]:
     task = use.values[0]
     if task not in _TASKS:
         raise SettingError(
-            f"ARG: --task {task} is not a task that any release of vLLM accepted. "
-            f"Accepted: {', '.join(_TASKS)}.",
+            f"ARG gives --task the value {task!r}, which no release of vLLM took; "
+            f"it took: {', '.join(_TASKS)}.",
             variable="ARG",
-            hint="Use --runner and --convert instead of --task.",
+            hint="Write --runner and --convert instead of --task.",
         )
     return _TASKS[task]
 
@@ -169,7 +170,7 @@ def _speculative_model(use: Use, others: Mapping[str, Use]) -> tuple[str, ...]:
 
 
 def _rope_scaling(use: Use, others: Mapping[str, Use]) -> tuple[str, ...]:
-    """Return ``rope_parameters``, in which vLLM now combines the scaling and the theta."""
+    """Make ``rope_parameters`` of the scaling and the theta, which vLLM keeps together now."""
     scaling: Any
     try:
         scaling = json.loads(use.values[0])
@@ -177,7 +178,8 @@ def _rope_scaling(use: Use, others: Mapping[str, Use]) -> tuple[str, ...]:
         scaling = None
     if use.key or not isinstance(scaling, dict):
         raise SettingError(
-            f"ARG: --rope-scaling{use.key} {use.values[0]!r} is not a JSON object.",
+            f"ARG gives --rope-scaling{use.key} the value {use.values[0]!r}, "
+            "which is not a JSON object.",
             variable="ARG",
             hint=_ROPE_HINT,
         )
@@ -185,10 +187,10 @@ def _rope_scaling(use: Use, others: Mapping[str, Use]) -> tuple[str, ...]:
         scaling.setdefault("rope_type", scaling.pop("type"))
     if "rope_theta" not in scaling and "--rope-theta" not in others:
         raise SettingError(
-            "ARG: vLLM 0.11.1 combined --rope-scaling and --rope-theta into one setting. "
-            "--rope-scaling alone would discard the model's own theta.",
+            "ARG has --rope-scaling, which is gone since vLLM 0.11.1, without --rope-theta. vLLM "
+            "keeps the two together now, and the model's own theta would be lost.",
             variable="ARG",
-            hint=f"Add --rope-theta with the rope_theta in the model's config.json. {_ROPE_HINT}",
+            hint=f"Add --rope-theta with the rope_theta of the model's config.json. {_ROPE_HINT}",
         )
     return ("--hf-overrides.rope_parameters", json.dumps(scaling))
 
@@ -197,208 +199,206 @@ def _rope_theta(use: Use, others: Mapping[str, Use]) -> tuple[str, ...]:
     if "--rope-scaling" in others:
         return ("--hf-overrides.rope_parameters.rope_theta", use.values[0])
     raise SettingError(
-        "ARG: vLLM 0.11.1 combined --rope-scaling and --rope-theta into one setting. "
-        "--rope-theta alone would discard the model's own scaling.",
+        "ARG has --rope-theta, which is gone since vLLM 0.11.1, without --rope-scaling. vLLM keeps "
+        "the two together now, and a scaling that the model has of its own would be lost.",
         variable="ARG",
         hint=_ROPE_HINT,
     )
 
 
 _ROPE_HINT = (
-    "Replace both with: "
+    "What replaces both: "
     '--hf-overrides \'{"rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}}\', '
-    "with the model's values."
+    "with the values of the model."
 )
-_NO_RAY = "the server runs its engine in a separate process"
-_OLD_ENGINE = "it tuned an engine that vLLM no longer has, and nothing replaces it"
-_PROMPT_ADAPTERS = "prompt adapters are no longer supported; --enable-lora serves LoRA adapters"
-_IMAGES = "vLLM reads it from the model; --limit-mm-per-prompt limits the images in a request"
-_TOKENIZER_POOL = "--renderer-num-workers sets the number of tokenizer threads"
-_SPECULATIVE = "use --speculative-config.{}"
-_SPECULATIVE_REMOVED = "speculative decoding no longer has such an option"
-_EPLB = "use --eplb-config.{}"
-_STRUCTURED = "use --structured-outputs-config.{}"
-_CONTEXT_GRAPHS = "graphs are captured by batch size now, see --max-cudagraph-capture-size"
+_NO_RAY = "the server runs its engine in a process of its own"
+_OLD_ENGINE = "it tuned an engine that vLLM no longer has; nothing takes its place"
+_PROMPT_ADAPTERS = "prompt adapters are no longer served; --enable-lora serves LoRA adapters"
+_IMAGES = "vLLM reads it from the model; --limit-mm-per-prompt bounds the images of a request"
+_TOKENIZER_POOL = "--renderer-num-workers sets how many threads tokenize"
+_SPECULATIVE = "--speculative-config.{} takes its place"
+_SPECULATIVE_GONE = "speculative decoding no longer has it, nor does --speculative-config"
+_EPLB = "--eplb-config.{} takes its place"
+_STRUCTURED = "--structured-outputs-config.{} takes its place"
+_CONTEXT_GRAPHS = (
+    "graphs are captured by batch size, not by context length: --max-cudagraph-capture-size"
+)
 
 
-def _entries() -> Iterator[RemovedOption]:
+def _entries() -> Iterator[GoneOption]:
     flag: Takes = "flag"
     value: Takes = "value"
     several: Takes = "list"
 
-    def removed(
+    def gone(
         spelling: str, since: str, takes: Takes, advice: str, translate: Translate = _drop
-    ) -> RemovedOption:
-        return RemovedOption(spelling, since, takes, advice, translate)
+    ) -> GoneOption:
+        return GoneOption(spelling, since, takes, advice, translate)
 
-    # options of 0.2.6
-    yield removed("--max-paddings", "0.4", value, "batches are no longer padded")
-    yield removed("--engine-use-ray", "0.6.2", flag, _NO_RAY)
-    yield removed("--max-context-len-to-capture", "0.6.4", value, _CONTEXT_GRAPHS)
-    yield removed(
+    # what 0.2.6 had
+    yield gone("--max-paddings", "0.4", value, "batches are not padded any more")
+    yield gone("--engine-use-ray", "0.6.2", flag, _NO_RAY)
+    yield gone("--max-context-len-to-capture", "0.6.4", value, _CONTEXT_GRAPHS)
+    yield gone(
         "--worker-use-ray",
         "0.7.0",
         flag,
-        "use --distributed-executor-backend ray",
+        "--distributed-executor-backend ray takes its place",
         _imply("--distributed-executor-backend", "ray"),
     )
-    yield removed(
+    yield gone(
         "--disable-log-requests",
         "0.17.0",
         flag,
         "requests are logged only with --enable-log-requests",
         _log_requests,
     )
-    yield removed(
+    yield gone(
         "--swap-space",
         "0.18.0",
         value,
-        "vLLM recomputes preempted requests; --kv-offloading-size keeps KV cache in main memory",
+        "vLLM recomputes what it once swapped out; --kv-offloading-size keeps cache in main memory",
     )
 
     # the scheduler, the cache and the workers
-    yield removed("--device", "0.10.0", value, "vLLM detects the device; ACCELERATOR selects one")
-    yield removed("--use-v2-block-manager", "0.10.0", flag, "it is the only block manager")
-    yield removed(
+    yield gone("--device", "0.10.0", value, "vLLM finds the device; ACCELERATOR chooses one")
+    yield gone("--use-v2-block-manager", "0.10.0", flag, "it is the only block manager")
+    yield gone(
         "--num-scheduler-steps",
         "0.10.1",
         value,
-        "--async-scheduling hides the time between steps, and is the default if supported",
+        "--async-scheduling hides the time between steps, and is the default where it works",
     )
-    yield removed("--multi-step-stream-outputs", "0.10.1", flag, "--stream-interval is similar")
-    yield removed("--max-seq-len-to-capture", "0.11.0", value, _CONTEXT_GRAPHS)
-    yield removed("--preemption-mode", "0.11.0", value, "vLLM always recomputes preempted requests")
-    yield removed("--scheduler-delay-factor", "0.11.0", value, _OLD_ENGINE)
-    yield removed("--disable-async-output-proc", "0.11.0", flag, _OLD_ENGINE)
-    yield removed("--num-lookahead-slots", "0.12.0", value, "--speculative-config determines it")
-    yield removed(
+    yield gone("--multi-step-stream-outputs", "0.10.1", flag, "--stream-interval is near to it")
+    yield gone("--max-seq-len-to-capture", "0.11.0", value, _CONTEXT_GRAPHS)
+    yield gone("--preemption-mode", "0.11.0", value, "vLLM always recomputes what it preempted")
+    yield gone("--scheduler-delay-factor", "0.11.0", value, _OLD_ENGINE)
+    yield gone("--disable-async-output-proc", "0.11.0", flag, _OLD_ENGINE)
+    yield gone("--num-lookahead-slots", "0.12.0", value, "--speculative-config decides it")
+    yield gone(
         "--cuda-graph-sizes",
         "0.13.0",
         several,
-        "use --cudagraph-capture-sizes, or --max-cudagraph-capture-size for one size",
+        "--cudagraph-capture-sizes, or --max-cudagraph-capture-size for one, takes its place",
         _graph_sizes,
     )
-    yield removed("--disable-frontend-multiprocessing", "0.19.0", flag, _NO_RAY)
+    yield gone("--disable-frontend-multiprocessing", "0.19.0", flag, _NO_RAY)
     for name in ("--max-num-partial-prefills", "--max-long-partial-prefills"):
-        yield removed(name, "0.27.0", value, "--long-prefill-token-threshold limits long prompts")
-    yield removed(
-        "--calculate-kv-scales", "0.28.0", flag, "the scales come from the model, or are 1"
+        yield gone(name, "0.27.0", value, "--long-prefill-token-threshold bounds a long prompt")
+    yield gone(
+        "--calculate-kv-scales", "0.28.0", flag, "the scales come from the model, else they are 1"
     )
-    yield removed(
+    yield gone(
         "--enable-bf16x3-router-gemm",
         "0.30.0",
         flag,
-        "it was an experiment; --linear-backend selects kernels",
+        "it was an experiment; --linear-backend chooses kernels",
     )
-    yield removed(
+    yield gone(
         "--enable-mamba-fine-grained-prefix-cache",
         "0.31.0",
         flag,
-        "its new name is --enable-mamba-shared-prefix-checkpoint",
+        "it is called --enable-mamba-shared-prefix-checkpoint",
         _rename("--enable-mamba-shared-prefix-checkpoint"),
     )
 
     # the model
-    yield removed("--quantization-param-path", "0.7.0", value, "the scales come from the model")
-    yield removed(
+    yield gone("--quantization-param-path", "0.7.0", value, "the scales come from the model")
+    yield gone(
         "--qlora-adapter-name-or-path",
         "0.10.0",
         value,
         "--enable-lora and --lora-modules serve adapters",
     )
-    yield removed(
+    yield gone(
         "--override-neuron-config",
         "0.10.2",
         value,
-        "Neuron is now a plugin, configured with --additional-config",
+        "Neuron is a plugin now, configured by --additional-config",
     )
-    yield removed("--rope-scaling", "0.11.1", value, "use --hf-overrides", _rope_scaling)
-    yield removed("--rope-theta", "0.11.1", value, "use --hf-overrides", _rope_theta)
-    yield removed(
+    yield gone("--rope-scaling", "0.11.1", value, "--hf-overrides takes its place", _rope_scaling)
+    yield gone("--rope-theta", "0.11.1", value, "--hf-overrides takes its place", _rope_theta)
+    yield gone(
         "--override-pooler-config",
         "0.12.0",
         value,
-        "its new name is --pooler-config",
+        "it is called --pooler-config",
         _rename("--pooler-config"),
     )
-    yield removed("--task", "0.13.0", value, "use --runner and --convert", _task)
-    yield removed(
+    yield gone("--task", "0.13.0", value, "--runner and --convert take its place", _task)
+    yield gone(
         "--logits-processor-pattern",
         "0.17.0",
         value,
-        "requests can no longer choose processors; --logits-processors sets the server's",
+        "requests cannot name processors any more; --logits-processors names the server's",
     )
-    yield removed(
+    yield gone(
         "--use-gpu-for-pooling-score",
         "0.18.0",
         flag,
-        "its new name is --enable-flash-late-interaction",
+        "it is called --enable-flash-late-interaction",
         _rename("--enable-flash-late-interaction"),
     )
-    yield removed(
-        "--override-attention-dtype", "0.28.0", value, "--dtype and --kv-cache-dtype determine it"
+    yield gone(
+        "--override-attention-dtype", "0.28.0", value, "--dtype and --kv-cache-dtype decide it"
     )
 
     # adapters
-    yield removed(
-        "--long-lora-scaling-factors", "0.10.0", several, "long LoRA is no longer supported"
-    )
-    yield removed(
-        "--enable-lora-bias", "0.11.1", flag, "adapters with a bias are no longer supported"
-    )
-    yield removed("--lora-extra-vocab-size", "0.12.0", value, "adapters can no longer add words")
-    yield removed("--prompt-adapters", "0.10.0", several, _PROMPT_ADAPTERS)
-    yield removed("--max-prompt-adapters", "0.10.0", value, _PROMPT_ADAPTERS)
-    yield removed("--max-prompt-adapter-token", "0.10.0", value, _PROMPT_ADAPTERS)
-    yield removed("--enable-prompt-adapter", "0.10.2", flag, _PROMPT_ADAPTERS)
+    yield gone("--long-lora-scaling-factors", "0.10.0", several, "long LoRA is no longer served")
+    yield gone("--enable-lora-bias", "0.11.1", flag, "adapters with a bias are no longer served")
+    yield gone("--lora-extra-vocab-size", "0.12.0", value, "adapters bring no words of their own")
+    yield gone("--prompt-adapters", "0.10.0", several, _PROMPT_ADAPTERS)
+    yield gone("--max-prompt-adapters", "0.10.0", value, _PROMPT_ADAPTERS)
+    yield gone("--max-prompt-adapter-token", "0.10.0", value, _PROMPT_ADAPTERS)
+    yield gone("--enable-prompt-adapter", "0.10.2", flag, _PROMPT_ADAPTERS)
 
     # images
     for name in ("type", "shape"):
-        yield removed(f"--image-input-{name}", "0.5.1", value, _IMAGES)
+        yield gone(f"--image-input-{name}", "0.5.1", value, _IMAGES)
     for name in ("token-id", "feature-size", "processor", "processor-revision"):
-        yield removed(f"--image-{name}", "0.5.1", value, _IMAGES)
-    yield removed("--disable-image-processor", "0.5.1", flag, _IMAGES)
-    yield removed(
+        yield gone(f"--image-{name}", "0.5.1", value, _IMAGES)
+    yield gone("--disable-image-processor", "0.5.1", flag, _IMAGES)
+    yield gone(
         "--mm-cache-preprocessor",
         "0.6.6",
         flag,
         "it is the default; --mm-processor-cache-gb sets its size",
     )
-    yield removed(
+    yield gone(
         "--disable-mm-preprocessor-cache",
         "0.13.0",
         flag,
-        "use --mm-processor-cache-gb 0",
+        "--mm-processor-cache-gb 0 takes its place",
         _imply("--mm-processor-cache-gb", "0"),
     )
-    yield removed(
+    yield gone(
         "--enable-multimodal-encoder-data-parallel",
         "0.13.0",
         flag,
-        "use --mm-encoder-tp-mode data",
+        "--mm-encoder-tp-mode data takes its place",
         _imply("--mm-encoder-tp-mode", "data"),
     )
 
     # the interface
-    yield removed(
+    yield gone(
         "--chat-template-text-format",
         "0.6.5",
         value,
-        "its new name is --chat-template-content-format",
+        "it is called --chat-template-content-format",
         _rename("--chat-template-content-format"),
     )
-    yield removed("--enable-reasoning", "0.10.0", flag, "--reasoning-parser turns it on")
-    yield removed(
+    yield gone("--enable-reasoning", "0.10.0", flag, "--reasoning-parser switches it on by itself")
+    yield gone(
         "--expand-tools-even-if-tool-choice-none",
         "0.10.0",
         flag,
         "it is the default; --exclude-tools-when-tool-choice-none is its opposite",
     )
     for name in ("size", "type", "extra-config"):
-        yield removed(f"--tokenizer-pool-{name}", "0.10.0", value, _TOKENIZER_POOL)
+        yield gone(f"--tokenizer-pool-{name}", "0.10.0", value, _TOKENIZER_POOL)
 
     # structured outputs
-    yield removed(
+    yield gone(
         "--guided-decoding-backend",
         "0.12.0",
         value,
@@ -406,14 +406,14 @@ def _entries() -> Iterator[RemovedOption]:
         _guided_backend,
     )
     for key in ("disable_any_whitespace", "disable_additional_properties"):
-        yield removed(
+        yield gone(
             f"--guided-decoding-{key.replace('_', '-')}",
             "0.12.0",
             flag,
             _STRUCTURED.format(key),
             _set_key(f"--structured-outputs-config.{key}"),
         )
-    yield removed(
+    yield gone(
         "--guided-decoding-disable-fallback",
         "0.12.0",
         flag,
@@ -427,7 +427,7 @@ def _entries() -> Iterator[RemovedOption]:
         ("--eplb-step-interval", "step_interval"),
         ("--eplb-log-balancedness", "log_balancedness"),
     ):
-        yield removed(
+        yield gone(
             spelling,
             "0.12.0",
             flag if spelling == "--eplb-log-balancedness" else value,
@@ -436,7 +436,7 @@ def _entries() -> Iterator[RemovedOption]:
         )
 
     # speculative decoding
-    yield removed(
+    yield gone(
         "--speculative-model",
         "0.8.3",
         value,
@@ -452,7 +452,7 @@ def _entries() -> Iterator[RemovedOption]:
         ("--ngram-prompt-lookup-max", "prompt_lookup_max"),
         ("--ngram-prompt-lookup-min", "prompt_lookup_min"),
     ):
-        yield removed(
+        yield gone(
             spelling,
             "0.8.3",
             value,
@@ -465,25 +465,25 @@ def _entries() -> Iterator[RemovedOption]:
         "--typical-acceptance-sampler-posterior-threshold",
         "--typical-acceptance-sampler-posterior-alpha",
     ):
-        yield removed(spelling, "0.8.3", value, _SPECULATIVE_REMOVED)
+        yield gone(spelling, "0.8.3", value, _SPECULATIVE_GONE)
     for spelling in (
         "--speculative-disable-mqa-scorer",
         "--disable-logprobs-during-spec-decoding",
     ):
-        yield removed(spelling, "0.8.3", flag, _SPECULATIVE_REMOVED)
+        yield gone(spelling, "0.8.3", flag, _SPECULATIVE_GONE)
 
-    # -O was short for --compilation-config; vLLM accepts it again with a bare level
-    yield removed(
+    # -O was the short form of --compilation-config; with a bare level it is one of vLLM's again
+    yield gone(
         "-O",
         "0.12.0",
         value,
-        "its new name is --compilation-config, or -cc",
+        "it is called --compilation-config, in short -cc",
         _rename("--compilation-config"),
     )
 
 
-REMOVED: dict[str, RemovedOption] = {entry.spelling: entry for entry in _entries()}
-"""Every option that vLLM removed since 0.2.6, by its spelling."""
+GONE: dict[str, GoneOption] = {entry.spelling: entry for entry in _entries()}
+"""Every option that vLLM had in some release since 0.2.6 and no longer has, by its spelling."""
 
 
 def _limits_as_json(value: str) -> tuple[str, ...]:
@@ -491,56 +491,56 @@ def _limits_as_json(value: str) -> tuple[str, ...]:
     return ("--limit-mm-per-prompt", json.dumps({name: int(n) for name, n in limits.items()}))
 
 
-REMOVED_VALUES: tuple[RemovedValue, ...] = (
-    RemovedValue(
+GONE_VALUES: tuple[GoneValue, ...] = (
+    GoneValue(
         "--tokenizer-mode",
         "0.31.0",
         re.compile("slow"),
-        "vLLM always loads the model's own tokenizer class",
+        "the model's own tokenizer class is loaded whichever it is",
         lambda value: (),
     ),
-    RemovedValue(
+    GoneValue(
         "--limit-mm-per-prompt",
         "0.10.0",
         re.compile(r"\w+=\d+(,\w+=\d+)*"),
-        "it takes a JSON object now",
+        "it takes a JSON object",
         _limits_as_json,
     ),
-    RemovedValue(
+    GoneValue(
         "--collect-detailed-traces",
         "0.31.0",
         re.compile(r"\w+(,\w+)+"),
-        "it takes several words now",
+        "it takes several words",
         lambda value: ("--collect-detailed-traces", *value.split(",")),
     ),
-    RemovedValue(
+    GoneValue(
         "--compilation-config",
         "0.10.1",
         re.compile("[0-3]"),
-        "it takes a JSON object now, with the number as its mode",
+        "it takes a JSON object, in which the number is the mode",
         lambda value: ("--compilation-config.mode", value),
     ),
-    RemovedValue(
+    GoneValue(
         "--prefix-caching-hash-algo",
         "0.10.2",
         re.compile("builtin"),
-        "use sha256",
+        "sha256 takes its place",
         lambda value: ("--prefix-caching-hash-algo", "sha256"),
     ),
-    RemovedValue(
+    GoneValue(
         "--prefix-caching-hash-algo",
         "0.10.2",
         re.compile("sha256_cbor_64bit"),
-        "use sha256_cbor",
+        "sha256_cbor takes its place",
         lambda value: ("--prefix-caching-hash-algo", "sha256_cbor"),
     ),
 )
-"""Values that an option no longer accepts, with their translation."""
+"""Values that an option once took, each with what it is read as."""
 
-ONCE_BOOLEAN: dict[str, str] = {"--enable-chunked-prefill": "0.8.5"}
+ONCE_WITH_A_BOOLEAN: dict[str, str] = {"--enable-chunked-prefill": "0.8.5"}
 """Flags that took ``true`` or ``false`` before this release."""
 
-RENAMED_KEYS: dict[str, dict[str, str]] = {
+GONE_KEYS: dict[str, dict[str, str]] = {
     "--compilation-config": {
         "level": "mode",
         "max_capture_size": "max_cudagraph_capture_size",
@@ -551,7 +551,7 @@ RENAMED_KEYS: dict[str, dict[str, str]] = {
     },
     "--pooler-config": {"normalize": "use_activation"},
 }
-"""Keys that an option's JSON object no longer has, with their replacement."""
+"""Keys that an option's JSON object once had, each with the key in whose place it stood."""
 
 REFUSED_VALUES: dict[str, dict[str, str]] = {
     "--quantization": {
@@ -577,19 +577,15 @@ REFUSED_VALUES: dict[str, dict[str, str]] = {
         "tpu_int8": "0.13.0",
     }
 }
-"""Values without a replacement, each with a late release that accepted it.
+"""Values that nothing replaces, each with a late release that took it.
 
-Without gguf and bitsandbytes, which a plugin may provide.
+gguf and bitsandbytes are not among them: what is gone from vLLM itself may come as a plugin.
 """
 
 
-def removed_value(option: str, value: str) -> RemovedValue | None:
-    """Return the entry of a value that an option no longer accepts, None for any other."""
+def gone_value(option: str, value: str) -> GoneValue | None:
+    """Return what is known of a value that an option no longer takes, or None."""
     return next(
-        (
-            gone
-            for gone in REMOVED_VALUES
-            if gone.option == option and gone.pattern.fullmatch(value)
-        ),
+        (gone for gone in GONE_VALUES if gone.option == option and gone.pattern.fullmatch(value)),
         None,
     )

@@ -53,9 +53,9 @@ def fetch_model(model: Model, request: Request, on_progress: OnProgress) -> Mode
         _lay_out_once(model, model.packed, model.path, on_progress)
         return replace(model, archive=None)
     if model.source == "hub":
-        from entrypoint.store.hub.client import download
+        from entrypoint.store.hub.client import download_model
 
-        snapshot = download(model, request, on_progress)
+        snapshot = download_model(model, request, on_progress)
     else:
         assert model.archive is not None
         assert model.path is not None

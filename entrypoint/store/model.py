@@ -29,6 +29,8 @@ class Request:
         in_place: Whether the engine can load weights that are inside a tarball.
         storage_uri: What STORAGE_URI names, which KServe fetches to ``mount`` before the start.
         mount: Where KServe puts it.
+        endpoint: URL of the hub or its mirror; None for huggingface.co.
+        environ: The environment of the processes that download and pull.
     """
 
     model_id: str
@@ -41,6 +43,8 @@ class Request:
     in_place: bool = False
     storage_uri: str | None = field(default=None, repr=False)
     mount: Path = Path("/mnt/models")
+    endpoint: str | None = None
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         return f"Request(model_id={without_secret(self.model_id)!r}, revision={self.revision!r})"

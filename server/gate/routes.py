@@ -1,6 +1,7 @@
-"""Who may call each route of vLLM's and ours. A route that is not listed here is closed.
+"""Who may call which route: decided here, for each of vLLM's and ours. What is not here is closed.
 
-:mod:`server.gate.page` writes ``docs/routes.md`` from this table and the installed vLLM's routes.
+``docs/routes.md`` is written from this table and from the routes that the installed vLLM has; see
+:mod:`server.gate.page`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
-from starlette.routing import compile_path
-
 from entrypoint.settings import ADMIN_ROUTES
 
 
@@ -19,23 +18,23 @@ class Access(StrEnum):
     """Who may call a route."""
 
     OPEN = "open"
-    """Everyone: probes send no key."""
+    """Everybody: a probe carries no key."""
     METRICS = "metrics"
-    """Callers with a key; everyone if METRICS_PUBLIC is on."""
+    """Who has a key, or everybody where METRICS_PUBLIC says so."""
     KEY = "key"
-    """Callers with a key; everyone if no key is set."""
+    """Who has a key, where there are keys."""
     ADMIN = "admin"
-    """Callers with a key, if ADMIN_ROUTES lists the route's group."""
+    """Who has a key, where ADMIN_ROUTES names the route's group."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The rules for one route.
+    """What was decided on a route.
 
     Attributes:
         access: Who may call it.
-        group: The group that ADMIN_ROUTES must list, for :data:`Access.ADMIN`.
-        work: Whether it gives the engine work and so counts toward the limits.
+        group: Of :data:`entrypoint.settings.ADMIN_ROUTES`, where that must name it.
+        work: Whether it gives the engine work, and so counts against the limits.
     """
 
     access: Access
@@ -43,13 +42,10 @@ class Decision:
     work: bool = False
 
 
-WEBSOCKET = "WEBSOCKET"
-"""Stands for the method of a WebSocket's route."""
-
 READY = ("/health", "/health/ready", "/v1/health/ready", "/ping")
-"""Readiness probes. SageMaker uses ``/ping``."""
+"""Whether the server can answer. ``/ping`` is SageMaker's."""
 LIVE = ("/health/live", "/v1/health/live")
-"""Liveness probes."""
+"""Whether a restart would not help."""
 
 _OPEN = (*(f"GET {path}" for path in (*READY, *LIVE)), "POST /ping")
 
@@ -146,7 +142,7 @@ DECISIONS: dict[str, Decision] = {
     "GET /metrics": Decision(Access.METRICS),
     **dict.fromkeys(_KEY, Decision(Access.KEY)),
     **{f"POST {path}": Decision(Access.KEY, work=True) for path in _WORK},
-    f"{WEBSOCKET} /v1/realtime": Decision(Access.KEY, work=True),
+    "WEBSOCKET /v1/realtime": Decision(Access.KEY, work=True),
     **{route: Decision(Access.ADMIN, group) for group in ADMIN_ROUTES for route in _ADMIN[group]},
 }
 """``{"METHOD /path/{template}": decision}``."""
@@ -155,30 +151,33 @@ DECISIONS: dict[str, Decision] = {
 @cache
 def _templates() -> list[tuple[str, re.Pattern[str], Decision]]:
     """Return method, pattern and decision of each route with a variable part."""
-    routes = (route.split(" ", 1) for route in DECISIONS if "{" in route)
-    return [
-        (method, compile_path(path)[0], DECISIONS[f"{method} {path}"]) for method, path in routes
-    ]
+    found = []
+    for route, decision in DECISIONS.items():
+        method, _, path = route.partition(" ")
+        if "{" in path:
+            pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))
+            found.append((method, re.compile(pattern), decision))
+    return found
 
 
 def decide(method: str, path: str) -> Decision | None:
-    """Return the decision on a route, None if there is none.
+    """Return what was decided on a route, None if nothing was.
 
     Args:
-        method: In capitals; :data:`WEBSOCKET` for a WebSocket.
-        path: Without the root path, as the router matches it.
+        method: In capitals; ``WEBSOCKET`` for one.
+        path: As the router matches it, without the root path.
     """
     method = "GET" if method == "HEAD" else method
-    exact = DECISIONS.get(f"{method} {path}")
-    if exact is not None:
-        return exact
-    for template_method, pattern, decision in _templates():
-        if template_method == method and pattern.fullmatch(path):
+    known = DECISIONS.get(f"{method} {path}")
+    if known is not None:
+        return known
+    for of, pattern, decision in _templates():
+        if of == method and pattern.fullmatch(path):
             return decision
     return None
 
 
 def allowed_methods(path: str) -> list[str]:
-    """Return the methods with a decision for a path."""
-    methods = ("GET", "POST", "DELETE", WEBSOCKET)
+    """Return the methods that something was decided on for a path."""
+    methods = ("GET", "POST", "DELETE", "WEBSOCKET")
     return [method for method in methods if decide(method, path) is not None]

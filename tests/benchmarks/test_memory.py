@@ -1,4 +1,4 @@
-"""Memory readings, and how they separate growth from noise."""
+"""Reading memory, and telling growth from noise."""
 
 from __future__ import annotations
 

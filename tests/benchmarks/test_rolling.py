@@ -1,4 +1,4 @@
-"""Which streams count as lost, and which restarts as faulty."""
+"""What counts as lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Print the modules whose bytecode is missing or stale. Runs in an image."""
+"""Prints the modules whose bytecode is missing or stale. Runs in an image."""
 
 import importlib.util
 import sysconfig
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def compiled(source: Path) -> bool:
-    """Return whether an import uses the bytecode of a module."""
+    """Whether there is bytecode that an import would take."""
     try:
         header = Path(importlib.util.cache_from_source(str(source))).read_bytes()[:16]
     except OSError:

@@ -1,6 +1,7 @@
 """From an environment to a plan, over real files."""
 
 import importlib
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,8 @@ class TestArtifact:
         write_snapshot(tmp_path / "source", "Org/Model")
         archive = pack(tmp_path / "source", tmp_path / "a.tar.gz", "gzip")
         open_s3().client.upload_file(str(archive), BUCKET, KEY)
-        environ = environment(tmp_path, **{"MODEL_ID": "", variable: URI})
+        credentials = {name: value for name, value in os.environ.items() if name.startswith("AWS")}
+        environ = environment(tmp_path, **credentials, **{"MODEL_ID": "", variable: URI})
         phases: list[Phase] = []
         made = prepare_launch(read_inputs(environ), phases.append, ignore_progress)
         assert phases == [Phase.DOWNLOAD, Phase.UNPACK]

@@ -59,8 +59,7 @@ def laid_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     assert packed is not None
     (tmp_path / "out").mkdir()
     unpack_small(packed, tmp_path / "out", "laid-out", lambda progress: None)
-    index = tmp_path / "out" / TARBALL_INDEX
-    monkeypatch.setattr(TarballLoader, "index_path", index, raising=False)
+    monkeypatch.setenv(TARBALL_VARIABLE, str(tmp_path / "out" / TARBALL_INDEX))
     return tmp_path / "out" / "laid-out"
 
 
@@ -104,7 +103,7 @@ def test_a_tarball_that_has_changed_is_not_loaded(laid_out: Path, tmp_path: Path
 
 
 def test_the_plugin_makes_it_known(laid_out: Path) -> None:
-    plugin.load({TARBALL_VARIABLE: str(TarballLoader.index_path)})
+    plugin.load()
     loader = get_model_loader(LoadConfig(load_format=TARBALL_FORMAT))
     assert isinstance(loader, TarballLoader)
 

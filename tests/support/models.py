@@ -99,6 +99,8 @@ def a_request(scratch: Path, *roots: Path, **changes: Any) -> Request:
         "offline": True,
         "token": None,
         "scratch": scratch / "scratch",
+        "endpoint": os.environ.get("HF_ENDPOINT"),
+        "environ": os.environ,
     }
     return Request(**{**values, **changes})
 

@@ -1,25 +1,25 @@
-"""A stand-in for the engine: it speaks the same hand-over, and plays the script in $SCRIPT.
+"""A stand-in for the engine: speaks the same hand-over and plays the script in $SCRIPT.
 
-The words are split as by a shell. Each is done before the next one starts:
+Words, in order, split as a shell does; each is done before the next one begins:
 
 - a phase (``weights``, ``compile``, ...): report it;
 - ``log=FILE``, ``error-log=FILE``: write a file's bytes to standard output, or standard error;
 - ``say=TEXT``: write a line to standard output;
 - ``garbage=N``: write N bytes that are neither text nor a line to both streams;
 - ``sleep=SECONDS``: a slow load;
-- ``wait=FILE``: wait until the file exists;
-- ``oom=FILE``: count one more process killed by the kernel, in a file of a cgroup;
+- ``wait=FILE``: go on once the file is there;
+- ``oom=FILE``: count, in a cgroup's file, one process more that was killed for want of memory;
 - ``spawn=ROLE``: start a child process that plays the script in $SCRIPT_ROLE (``spawn=core`` plays
   $SCRIPT_CORE), which may spawn children itself: main, core and workers make a tree as vLLM's;
 - ``follow=ROLE``: from now on, end with exit code 1 when that child ends, as vLLM's main process
-  does; without it the process continues;
-- ``detach``: leave the process group and start a session;
+  does; without it the process goes on as if nothing had happened;
+- ``detach``: leave the process group, as a helper with a session of its own;
 - ``ignore-sigterm``;
-- ``drain=SECONDS``: from now on, end with exit code 0 this number of seconds after SIGTERM;
-- ``answer=SECONDS``: from now on, report this number of seconds after SIGTERM that every answer
-  has ended, stop answering, and continue;
+- ``drain=SECONDS``: from now on, end with exit code 0 so many seconds after SIGTERM;
+- ``answer=SECONDS``: from now on, tell so many seconds after SIGTERM that every answer has ended,
+  answer no more, and go on;
 - ``serve``: report ready, and answer every request on the inherited socket with ``engine``;
-- ``hang``: wait forever; ``exit=N``; ``kill=N``: die of signal N.
+- ``hang``: for ever; ``exit=N``; ``kill=N``: die of signal N.
 
 A process whose script is played ends with exit code 0. Each watches over its parent, as the
 engine's do (server.parent). With $SCRIPT_PIDS, a directory, each process

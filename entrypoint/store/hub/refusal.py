@@ -1,13 +1,14 @@
-"""What the hub's refusals mean: which error each is, and what mends it."""
+"""Why the hub gave no model: which error each refusal is, and what fixes it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
 
 from entrypoint.errors import (
+    Attempt,
     HubError,
     InferenceServerError,
     ModelNotFound,
@@ -16,131 +17,157 @@ from entrypoint.errors import (
     RevisionNotFound,
     StorageError,
 )
+from entrypoint.store.transfer_process.messages import CRASHED, DownloadJob, Failure
 
-if TYPE_CHECKING:
-    from entrypoint.store.hub.client import Order
-
-GO_ON = "what is there already is not fetched again"
+KEPT = "files already downloaded are kept"
 
 
-def explain(failed: Mapping[str, Any], order: Order) -> InferenceServerError:
-    """The error for what the downloader said.
+class Refusal(StrEnum):
+    """Why there is no download."""
+
+    REPOSITORY = "repository"
+    REVISION = "revision"
+    FORMAT = "format"
+    NO_MATCH = "no-match"
+    NO_SPACE = "no-space"
+    STORAGE = "storage"
+    CRASHED = CRASHED
+    GATED = "gated"
+    TOKEN = "token"
+    RATE_LIMIT = "rate-limit"
+    REFUSED = "refused"
+    DAMAGED = "damaged"
+    NOT_A_HUB = "not-a-hub"
+    UNREACHABLE = "unreachable"
+
+
+NOT_FOUND = frozenset({Refusal.REPOSITORY, Refusal.REVISION, Refusal.FORMAT, Refusal.NO_MATCH})
+
+
+def explain(
+    failure: Failure, job: DownloadJob, searched: Sequence[Attempt] = ()
+) -> InferenceServerError:
+    """Return the error for a download that failed.
 
     Args:
-        failed: ``failure``, ``detail`` and perhaps ``formats``; see :mod:`.messages`.
-        order: What was to be downloaded.
+        failure: Why it failed; its kind is a :class:`Refusal`.
+        job: What was to be downloaded.
+        searched: Where the model was searched before, for the error.
     """
-    kind, detail, name = str(failed["failure"]), str(failed["detail"]), order.repository
-    if kind in ("repository", "revision", "format", "nothing"):
-        return _not_there(kind, detail, failed.get("formats", ()), order)
-    if kind in ("room", "storage"):
-        what = "There is too little room" if kind == "room" else "Writing failed"
+    kind, name = Refusal(failure.kind), job.repository
+    if kind in NOT_FOUND:
+        return _not_found(kind, failure, job, searched)
+    if kind in (Refusal.NO_SPACE, Refusal.STORAGE):
+        problem = "not enough disk space" if kind is Refusal.NO_SPACE else "a write failed"
         return StorageError(
-            f"{name} cannot be downloaded to {order.root}. {what}: {detail}.",
+            f"Cannot download {name} to {job.root}: {problem}: {failure.detail}.",
             variable="HF_HUB_CACHE",
-            hint="Make room there, or set HF_HUB_CACHE to a folder with room that this user may "
-            f"write to; {GO_ON}.",
+            hint="Free space there, or set HF_HUB_CACHE to a writable folder with enough space; "
+            f"{KEPT}.",
         )
-    variable, message, hint = _refused(kind, detail, order)
+    variable, message, hint = _refused(kind, failure.detail, job)
     return HubError(message, variable=variable, hint=hint)
 
 
-def _not_there(
-    kind: str, detail: str, formats: tuple[str, ...], order: Order
+def _not_found(
+    kind: Refusal, failure: Failure, job: DownloadJob, searched: Sequence[Attempt]
 ) -> ModelNotFound | RevisionNotFound:
     """The error for what the hub does not have."""
-    name = order.repository
-    searched = tuple(
-        replace(attempt, outcome=f"{kind}: {detail}") if attempt.way == "hub" else attempt
-        for attempt in order.searched
+    name = job.repository
+    attempts = tuple(
+        replace(attempt, outcome=f"{kind}: {failure.detail}") if attempt.way == "hub" else attempt
+        for attempt in searched
     )
-    if kind == "revision":
-        text = f"REVISION is {order.revision!r}, which {name} does not have on the hub."
+    if kind is Refusal.REVISION:
+        text = f"REVISION is {job.revision!r}, which {name} does not have on the hub."
         return RevisionNotFound(
             name,
             Problem(ProblemKind.MISSING, text),
-            searched,
-            hint=f"Leave REVISION empty, or choose one from https://huggingface.co/{name}/commits.",
+            attempts,
+            hint="Leave REVISION empty, or choose a revision from "
+            f"https://huggingface.co/{name}/commits.",
         )
-    variable: str | None = "MODEL_ID"
-    if kind == "repository":
+    variable: str | None = None
+    if kind is Refusal.REPOSITORY:
+        variable = "MODEL_ID"
         message = (
-            f"The hub has no model {name!r} (MODEL_ID){_at(order)}, or shows it only to a token "
-            "that may see it."
+            f"The hub has no model {name!r} (MODEL_ID){_at(job)}, or the model is private and "
+            "the token has no access to it."
         )
-        hint = "Correct MODEL_ID; if the model is private, set HF_TOKEN."
-    elif kind == "format":
-        there = ", ".join(formats) or "no weights at all"
-        message = f"{name} has no weights in the format {order.format}; it has {there}."
-        hint = f"Choose another format: --format {formats[0]}" if formats else "Correct MODEL_ID."
-        variable = None
+        hint = "Correct MODEL_ID. For a private model, set HF_TOKEN."
+    elif kind is Refusal.FORMAT:
+        available = ", ".join(failure.formats) or "no weights"
+        message = f"{name} has no weights in the format {job.format}; it has {available}."
+        hint = "Correct MODEL_ID."
+        if failure.formats:
+            hint = f"Choose another format: --format {failure.formats[0]}"
     else:
-        patterns = [f"--include {pattern!r}" for pattern in order.include]
-        patterns += [f"--exclude {pattern!r}" for pattern in order.exclude]
-        message = f"{name}: nothing is left to download by {' '.join(patterns)}: {detail}."
-        hint = "List what there is with: --dry-run --include '*'"
-        variable = None
-    return ModelNotFound(name, searched, {}, None, message=message, variable=variable, hint=hint)
+        patterns = [f"--include {pattern!r}" for pattern in job.include]
+        patterns += [f"--exclude {pattern!r}" for pattern in job.exclude]
+        message = f"No file of {name} matches {' '.join(patterns)}: {failure.detail}."
+        hint = "List the files with: --dry-run --include '*'"
+    return ModelNotFound(name, attempts, {}, None, message=message, variable=variable, hint=hint)
 
 
-def _refused(kind: str, detail: str, order: Order) -> tuple[str, str, str]:
-    """The variable, the message and the hint for an answer that is no model."""
-    name = order.repository
-    if kind == "crashed":
-        return (
-            "MODEL_ID",
-            f"The process that downloads {name} ended by itself: {detail}.",
-            "Look at what it printed before; it may have run out of memory.",
-        )
-    if kind == "gated":
-        whom = "to this token" if order.token else "without a token"
-        return (
-            "HF_TOKEN",
-            f"The hub does not give {name} (MODEL_ID) {whom}: it is gated.",
-            f"Accept its conditions at https://huggingface.co/{name} and set HF_TOKEN to a "
-            "token of that account.",
-        )
-    if kind == "token":
-        return (
-            "HF_TOKEN",
-            f"The hub does not accept the token{_at(order)}: {detail}.",
-            "Set HF_TOKEN to a valid token, or leave it empty for a public model.",
-        )
-    if kind == "limit":
-        return (
-            "HF_TOKEN",
-            f"The hub asks to wait before more of {name} is fetched{_at(order)}: {detail}.",
-            f"Run the same again later, {GO_ON}; with HF_TOKEN set the limit is higher.",
-        )
-    if kind == "refused":
-        return (
-            "MODEL_ID",
-            f"The hub refused to give {name}{_at(order)}: {detail}.",
-            f"If it is an outage, run the same again later; {GO_ON}.",
-        )
-    if kind == "damaged":
-        return (
-            "HF_ENDPOINT",
-            f"The hub did not send {name} as it lists it{_at(order)}: {detail}.",
-            "Run the same again; if it happens again, the mirror or proxy in between changes "
-            "what it passes on.",
-        )
-    if kind == "nonsense":
-        return (
-            "HF_ENDPOINT",
-            f"What answered for {name} is not a hub, or not one to trust{_at(order)}: {detail}.",
-            "Check HF_ENDPOINT and the proxy; a network that wants a login answers so too.",
-        )
+def _refused(kind: Refusal, detail: str, job: DownloadJob) -> tuple[str, str, str]:
+    """The variable, the message and the hint for a hub that gives no model."""
+    name, at = job.repository, _at(job)
+    match kind:
+        case Refusal.CRASHED:
+            return (
+                "MODEL_ID",
+                f"The process that downloads {name} ended unexpectedly: {detail}.",
+                "See its output above; it may have run out of memory.",
+            )
+        case Refusal.GATED:
+            return (
+                "HF_TOKEN",
+                f"The hub denies access to {name} (MODEL_ID) "
+                f"{'with this token' if job.token else 'without a token'}: the model is gated.",
+                f"Accept its conditions at https://huggingface.co/{name} and set HF_TOKEN to a "
+                "token of that account.",
+            )
+        case Refusal.TOKEN:
+            return (
+                "HF_TOKEN",
+                f"The hub does not accept the token{at}: {detail}.",
+                "Set HF_TOKEN to a valid token, or leave it empty for a public model.",
+            )
+        case Refusal.RATE_LIMIT:
+            return (
+                "HF_TOKEN",
+                f"The hub limits the requests for {name}{at}: {detail}.",
+                f"Try again later; {KEPT}. With HF_TOKEN the limit is higher.",
+            )
+        case Refusal.REFUSED:
+            return (
+                "MODEL_ID",
+                f"The hub refused to send {name}{at}: {detail}.",
+                f"If it is an outage, try again later; {KEPT}.",
+            )
+        case Refusal.DAMAGED:
+            return (
+                "HF_ENDPOINT",
+                f"The hub sent other content for {name} than it lists{at}: {detail}.",
+                "Try again. If the error comes back, a mirror or a proxy changes the content.",
+            )
+        case Refusal.NOT_A_HUB:
+            return (
+                "HF_ENDPOINT",
+                f"The answer for {name} is not a valid answer of a hub{at}: {detail}.",
+                "Check HF_ENDPOINT and the proxy. A network that requires a login also answers "
+                "like this.",
+            )
     return (
         "HF_HUB_OFFLINE",
-        f"The hub did not answer{_at(order)}: {detail}.",
-        f"Check the network, the proxy and HF_ENDPOINT, and run the same again: {GO_ON}. Without "
-        "internet, mount the model and set HF_HUB_OFFLINE=1.",
+        f"The hub did not answer{at}: {detail}.",
+        f"Check the network, the proxy and HF_ENDPOINT, then try again; {KEPT}. Without network "
+        "access, mount the model and set HF_HUB_OFFLINE=1.",
     )
 
 
-def _at(order: Order) -> str:
-    """Which hub it is, where that was set; without a password in the address."""
-    if order.endpoint is None:
+def _at(job: DownloadJob) -> str:
+    """Which hub it is, if HF_ENDPOINT is set; without a password in the URL."""
+    if job.endpoint is None:
         return ""
-    return f" (HF_ENDPOINT={re.sub(r'//[^/@]*@', '//', order.endpoint)})"
+    return f" (HF_ENDPOINT={re.sub(r'//[^/@]*@', '//', job.endpoint)})"

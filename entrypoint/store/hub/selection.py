@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
 
 from entrypoint.store.disk.integrity import NOT_WEIGHTS
+from entrypoint.store.transfer_process.messages import Format
 
-Format = Literal["safetensors", "bin", "pt", "gguf"]
 FORMATS: dict[Format, tuple[str, ...]] = {
     "safetensors": (".safetensors",),
     "bin": (".bin",),

@@ -43,7 +43,7 @@ class Transfer:
         size: Bytes.
         resumed: Bytes that were there before.
         done: Bytes that are there.
-        whole: Whether the blob is there, checked; all its bytes may be, and it not yet be named.
+        complete: Whether the blob is present under its name, and checked.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Transfer:
     size: int
     resumed: int = 0
     done: int = 0
-    whole: bool = False
+    complete: bool = False
 
 
 def partial_path(blob: Path) -> Path:
@@ -151,7 +151,7 @@ def fetch_blob(
     except FileNotFoundError:
         if not path.exists():  # else another process was faster, where there are no locks
             raise
-    transfer.whole = True
+    transfer.complete = True
 
 
 def _receive_all(

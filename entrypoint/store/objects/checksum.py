@@ -1,31 +1,29 @@
-"""What a file's content is compared by, while it is read from its beginning to its end."""
+"""Compares the content of a file with its object, while the file is read front to back."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
 
 from entrypoint.store.objects.store import ObjectState
+from entrypoint.store.transfer_process.messages import Comparison
 
-Way = Literal["sha256", "etag", "size"]
-
-SAID: dict[Way, str] = {
-    "sha256": "SHA-256 compared",
-    "etag": "compared by its ETag: no SHA-256 was pushed with it",
-    "size": "only its size could be compared: no SHA-256 was pushed with it",
+COMPARED: dict[Comparison, str] = {
+    "sha256": "SHA-256 verified",
+    "etag": "ETag verified: the object has no SHA-256 from a push",
+    "size": "only the size verified: the object has no SHA-256 from a push",
 }
-"""What is said of a file that was compared in each way."""
+"""What the user reads about each comparison."""
 
 
 class Checksum:
-    """The SHA-256 of what it is fed, and S3's ETag where that is what there is to compare.
+    """The SHA-256 of content in pieces, and its S3 ETag if the object has only that to compare.
 
     Args:
-        state: What the store says of the object.
+        state: What the store reports of the object.
 
     Attributes:
-        way: What the content is compared by: the SHA-256 that a push has left, else S3's ETag,
-            else nothing but the size.
+        comparison: What the content is compared by: the SHA-256 of a push, else S3's ETag, else
+            only the size.
     """
 
     def __init__(self, state: ObjectState):
@@ -33,15 +31,15 @@ class Checksum:
         self._sha256 = hashlib.sha256()
         self._size = 0
         self._etag: _Etag | None = None
-        self.way: Way = "size"
+        self.comparison: Comparison = "size"
         if state.sha256:
-            self.way = "sha256"
+            self.comparison = "sha256"
         elif state.md5:
-            self.way = "etag"
+            self.comparison = "etag"
             self._etag = _Etag(state.md5_part_size)
 
     def update(self, content: bytes) -> None:
-        """Take the next bytes."""
+        """Add the next bytes."""
         self._size += len(content)
         self._sha256.update(content)
         if self._etag:
@@ -49,17 +47,17 @@ class Checksum:
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of all that was fed, hexadecimal."""
+        """The SHA-256 of the content so far, hexadecimal."""
         return self._sha256.hexdigest()
 
     def problem(self) -> str | None:
-        """Return what is wrong with all that was fed, both values named; None if it is the same."""
+        """Return how the content differs, with both values; None if it is the object's."""
         if self._size != self._state.size:
-            return f"it has {self._size} bytes, the object {self._state.size}"
+            return f"it has {self._size} bytes, and the object has {self._state.size}"
         if self._state.sha256 and self.sha256 != self._state.sha256.lower():
-            return f"its SHA-256 is {self.sha256}, the object's metadata says {self._state.sha256}"
+            return f"its SHA-256 is {self.sha256}, and the object's is {self._state.sha256}"
         if self._etag and self._etag.value() != self._state.md5:
-            return f"its ETag would be {self._etag.value()}, the object's is {self._state.md5}"
+            return f"its ETag is {self._etag.value()}, and the object's is {self._state.md5}"
         return None
 
 
@@ -94,5 +92,5 @@ class _Etag:
         digests = list(self._digests)
         if self._room != self._part_size:
             digests.append(self._part.digest())
-        whole = hashlib.md5(b"".join(digests), usedforsecurity=False).hexdigest()
-        return f"{whole}-{len(digests)}"
+        joined = hashlib.md5(b"".join(digests), usedforsecurity=False).hexdigest()
+        return f"{joined}-{len(digests)}"

@@ -13,7 +13,7 @@ from entrypoint.errors import InferenceServerError
 from entrypoint.settings import Settings
 from entrypoint.store.objects import problems
 from entrypoint.store.objects.retry import Transient, retrying
-from entrypoint.store.objects.store import SHA256, Advance, ObjectState, Sent, missing_extra
+from entrypoint.store.objects.store import SHA256, Advance, ObjectState, Sent
 from entrypoint.store.uri import ObjectUri
 
 CHUNK = 8 << 20
@@ -42,7 +42,7 @@ def open_filesystem_store(uri: ObjectUri, settings: Settings) -> FilesystemStore
     try:
         kind = getattr(import_module(package), name)
     except ModuleNotFoundError as error:
-        raise missing_extra(uri, extra, error) from error
+        raise problems.missing_extra(uri, extra, error) from error
     options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
     if uri.store == "az":
         key = settings.azure_storage_access_key

@@ -9,20 +9,26 @@ import logging
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from entrypoint.errors import InferenceServerError, StoreError
 from entrypoint.store.objects import problems
 from entrypoint.store.objects.parts import Part, cut, upload_part_size
 from entrypoint.store.objects.retry import Transient, retrying
+from entrypoint.store.objects.s3 import S3Object
 from entrypoint.store.objects.store import SHA256, Advance, Sent
 from entrypoint.store.threads import Threads, take_finished
 from entrypoint.store.writing.complete_file import write_text
 
-if TYPE_CHECKING:
-    from entrypoint.store.objects.s3 import S3Store
-
 log = logging.getLogger("inference-server")
+
+
+class S3Store(S3Object):
+    """One object in a bucket. See :class:`~entrypoint.store.objects.store.ObjectStore`."""
+
+    def put(self, source: Path, sha256: str, scratch: Path, workers: int, advance: Advance) -> Sent:
+        """Upload a file in parts; an unfinished upload is resumed."""
+        return upload(self, source, sha256, scratch, workers, advance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ class SentPart:
 
 
 def upload(
-    store: S3Store, source: Path, sha256: str, scratch: Path, workers: int, advance: Advance
+    store: S3Object, source: Path, sha256: str, scratch: Path, workers: int, advance: Advance
 ) -> Sent:
     """Upload a file; see :meth:`~entrypoint.store.objects.store.ObjectStore.put`."""
     size = source.stat().st_size
@@ -86,7 +92,7 @@ def upload(
     return sent
 
 
-def _put_whole(store: S3Store, content: bytes, sha256: str) -> None:
+def _put_whole(store: S3Object, content: bytes, sha256: str) -> None:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise _changed_here(store)
     store.ask(
@@ -98,7 +104,7 @@ def _put_whole(store: S3Store, content: bytes, sha256: str) -> None:
     )
 
 
-def _checksum(store: S3Store, content: bytes) -> dict[str, str]:
+def _checksum(store: S3Object, content: bytes) -> dict[str, str]:
     """What has the store compare what arrives; MD5 for one that knows no other checksum."""
     if store.knows_checksums:
         digest = hashlib.sha256(content).digest()
@@ -110,7 +116,7 @@ def _base64(digest: bytes) -> str:
     return base64.b64encode(digest).decode()
 
 
-def _note_of(store: S3Store, source: Path, scratch: Path) -> Path:
+def _note_of(store: S3Object, source: Path, scratch: Path) -> Path:
     """Where the upload of this file to this object is remembered."""
     identity = f"{store.endpoint}\n{store.uri}\n{source.resolve()}"
     digest = hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()
@@ -124,7 +130,7 @@ def _remembered(note: Path) -> Upload | None:
         return None
 
 
-def _abort(store: S3Store, begun: Upload) -> None:
+def _abort(store: S3Object, begun: Upload) -> None:
     """Have the store throw the parts away, which cost money until then."""
     log.warning("the upload to %s that was begun is of another content: it is aborted", store.uri)
     try:
@@ -133,7 +139,7 @@ def _abort(store: S3Store, begun: Upload) -> None:
         log.warning("%s", error.message)
 
 
-def _begin(store: S3Store, note: Path, sha256: str, size: int, part_size: int) -> Upload:
+def _begin(store: S3Object, note: Path, sha256: str, size: int, part_size: int) -> Upload:
     answer = store.ask(
         "create_multipart_upload",
         **store.address,
@@ -146,7 +152,7 @@ def _begin(store: S3Store, note: Path, sha256: str, size: int, part_size: int) -
     return begun
 
 
-def _listed(store: S3Store, begun: Upload) -> dict[int, dict[str, Any]] | None:
+def _listed(store: S3Object, begun: Upload) -> dict[int, dict[str, Any]] | None:
     """``{number from 0: what the store has of it}``, None if it has no such upload any more."""
     found: dict[int, dict[str, Any]] = {}
     marker = 0
@@ -178,7 +184,7 @@ def _etag_is_md5(etag: str, content: bytes) -> bool:
 class _Sender:
     """Sends what the store has not yet of a file, part by part."""
 
-    def __init__(self, store: S3Store, file: int, begun: Upload, there: dict[int, dict[str, Any]]):
+    def __init__(self, store: S3Object, file: int, begun: Upload, there: dict[int, dict[str, Any]]):
         self.store = store
         self.file = file
         self.begun = begun
@@ -223,7 +229,7 @@ class _Sender:
 
 
 def _send_parts(
-    store: S3Store,
+    store: S3Object,
     file: int,
     begun: Upload,
     there: dict[int, dict[str, Any]],
@@ -254,8 +260,8 @@ def _send_parts(
     return Sent(sent, len(parts))
 
 
-def _changed_here(store: S3Store) -> StoreError:
+def _changed_here(store: S3Object) -> StoreError:
     return StoreError(
-        f"The file was changed while it was pushed to {store.uri}.",
-        hint="Push it again when it is whole.",
+        f"The file changed during the push to {store.uri}.",
+        hint="Push it again when it is complete.",
     )

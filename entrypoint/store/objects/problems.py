@@ -1,10 +1,10 @@
-"""The errors of object stores, in the words that every store shares."""
+"""The errors of object stores, worded once for every store."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from entrypoint.errors import ModelNotFound, StoreError
+from entrypoint.errors import MachineError, ModelNotFound, StoreError
 from entrypoint.spelling import nearest
 from entrypoint.store.uri import ObjectUri
 from entrypoint.units import human_bytes
@@ -16,67 +16,61 @@ CREDENTIALS = {
     "or AZURE_STORAGE_CONNECTION_STRING, or give the pod an identity.",
     "gs": "Set GOOGLE_APPLICATION_CREDENTIALS to a key file, or give the pod a service account.",
 }
-"""What mends missing or wrong credentials, by store."""
+"""How to fix missing or wrong credentials, by store."""
 
 
 def no_bucket(uri: ObjectUri) -> ModelNotFound:
-    """The bucket is not there."""
+    """The bucket does not exist."""
     kind = "container" if uri.store == "az" else "bucket"
     return ModelNotFound(
         str(uri),
         (),
         {},
         None,
-        message=f"{uri} is not there: the store has no {kind} {uri.bucket!r}.",
+        message=f"{uri} does not exist: the store has no {kind} {uri.bucket!r}.",
         variable=None,
-        hint=f"Correct the {kind}'s name; look also whether endpoint and account are the right "
-        "ones.",
+        hint=f"Correct the {kind}'s name, the endpoint or the account.",
     )
 
 
 def no_object(uri: ObjectUri, keys: Callable[[str], list[tuple[str, int]]]) -> ModelNotFound:
-    """The object is not there.
+    """The object does not exist.
 
     Args:
-        uri: What was asked for.
-        keys: Returns ``(key, bytes)`` of objects whose keys begin so.
+        uri: The object.
+        keys: Returns ``(key, bytes)`` of objects whose keys start with a text.
     """
     below = keys(f"{uri.key.rstrip('/')}/" if uri.key else "")
-    there = below or keys(uri.folder) or keys("")
-    sizes = {str(uri.with_key(key)): (human_bytes(size),) for key, size in there}
+    found = below or keys(uri.folder) or keys("")
+    sizes = {str(uri.with_key(key)): (human_bytes(size),) for key, size in found}
     near = None
-    message, hint = f"{uri} is not there.", "Correct the key."
+    message, hint = f"{uri} does not exist.", "Correct the key."
     if below:
         message = f"{uri} is a folder, not an object."
         hint = (
-            "Name one object, a tarball. A folder of files is fetched by the store's own tools, "
-            "as: aws s3 cp --recursive; then set MODEL_ID to where it is."
+            "Name one object, a tarball. To use a folder of files, copy it with the store's own "
+            "tools, such as aws s3 cp --recursive, then set MODEL_ID to the copy."
         )
-    elif there:
+    elif found:
         near = nearest(str(uri), sizes)
     else:
-        message = f"{uri} is not there, and its bucket is empty or does not say what it holds."
-        hint = "Correct the key; list what is there by the store's own tools, as: aws s3 ls"
+        message = f"{uri} does not exist, and its bucket is empty or may not be listed."
+        hint = "Correct the key. The store's own tools list the objects, such as: aws s3 ls"
     return ModelNotFound(str(uri), (), sizes, near, message=message, variable=None, hint=hint)
 
 
 def denied(uri: ObjectUri, detail: str) -> StoreError:
-    """The store said no."""
-    return StoreError(
-        f"The store does not let these credentials at {uri}: {detail}.",
-        hint="Ask for the right to read the object (to push: to write and read it). "
-        + CREDENTIALS[uri.store]
-        + (
-            " S3 says the same of a key that is not there, to who may not list the bucket."
-            if uri.store == "s3"
-            else ""
-        ),
-    )
+    """The store denied access."""
+    hint = "Request permission to read the object (to push: to read and write it). "
+    hint += CREDENTIALS[uri.store]
+    if uri.store == "s3":
+        hint += " S3 answers the same for a missing key if you may not list the bucket."
+    return StoreError(f"The store denies these credentials access to {uri}: {detail}.", hint=hint)
 
 
 def no_credentials(uri: ObjectUri, detail: str) -> StoreError:
-    """There are none to ask with."""
-    return StoreError(f"There are no credentials for {uri}: {detail}.", hint=CREDENTIALS[uri.store])
+    """No credentials were found."""
+    return StoreError(f"No credentials for {uri}: {detail}.", hint=CREDENTIALS[uri.store])
 
 
 def unreachable(uri: ObjectUri, endpoint: str, detail: str) -> StoreError:
@@ -85,21 +79,30 @@ def unreachable(uri: ObjectUri, endpoint: str, detail: str) -> StoreError:
         f"The store of {uri} did not answer at {endpoint}: {detail}.",
         hint="Check the network, the proxy and the endpoint"
         + (" (AWS_ENDPOINT_URL)" if uri.store == "s3" else "")
-        + "; what was transferred is kept, so run it again.",
+        + ", then try again; what was transferred is kept.",
     )
 
 
 def refused(uri: ObjectUri, detail: str) -> StoreError:
     """The store answered with an error."""
     return StoreError(
-        f"The store refused to serve {uri}: {detail}.",
-        hint="If it is a limit or an outage, run it again later: it goes on where it was.",
+        f"The store refused the request for {uri}: {detail}.",
+        hint="If it is a limit or an outage, try again later; the transfer resumes.",
     )
 
 
 def changed(uri: ObjectUri) -> StoreError:
     """The object was replaced while it was read."""
     return StoreError(
-        f"{uri} was changed while it was pulled.",
-        hint="Run it again when the object is whole: it starts anew.",
+        f"{uri} changed during the pull.",
+        hint="Try again when the upload of the object is complete; the pull starts again from "
+        "scratch.",
+    )
+
+
+def missing_extra(uri: ObjectUri, extra: str, error: ModuleNotFoundError) -> MachineError:
+    """The package for the store is not installed."""
+    return MachineError(
+        f"Cannot access {uri}: the package {error.name} is not installed.",
+        hint=f"Install it: pip install 'inference-server[{extra}]'",
     )

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoint.errors import RefusedArtifact, StorageError
 from entrypoint.store.disk.folder import why_unreadable
 from entrypoint.store.objects import problems
-from entrypoint.store.objects.checksum import Checksum, Way
+from entrypoint.store.objects.checksum import Checksum
 from entrypoint.store.objects.journal import Journal
 from entrypoint.store.objects.parts import MIB, Part, cut, pulled_part_size
 from entrypoint.store.objects.retry import Transient, retrying
 from entrypoint.store.objects.store import Advance, ObjectState, ObjectStore
 from entrypoint.store.progress import Counter, OnProgress
 from entrypoint.store.threads import Stop, Threads, finished_items, take_finished
+from entrypoint.store.transfer_process.messages import Pulled
 from entrypoint.store.writing.lock import locked
 from entrypoint.store.writing.publish import partial_path, publish
 from entrypoint.store.writing.room import NoRoom, check_room
@@ -26,25 +26,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 log = logging.getLogger("inference-server")
-
-
-@dataclass(frozen=True, slots=True)
-class Pulled:
-    """What a pull did.
-
-    Attributes:
-        path: The file.
-        bytes: Its size.
-        fetched_bytes: Bytes that this run fetched.
-        sha256: Of its content, hexadecimal.
-        verified: What the content was compared by.
-    """
-
-    path: Path
-    bytes: int
-    fetched_bytes: int
-    sha256: str
-    verified: Way
 
 
 def find_object(store: ObjectStore) -> ObjectState:
@@ -94,7 +75,7 @@ def pull(
                 partial.unlink()
                 journal.unlink(missing_ok=True)
                 advance(state.size)
-                return Pulled(target, state.size, 0, there.sha256, there.way)
+                return Pulled(target, state.size, 0, there.sha256, there.comparison)
             gathered = _Gathered(store, state, file, Journal(
                 journal, str(store.uri), state, pulled_part_size(state.size)
             ), advance)  # fmt: skip
@@ -109,7 +90,7 @@ def pull(
             journal.unlink(missing_ok=True)
     except OSError as error:
         raise _failed(error, store, target, state) from error
-    return Pulled(target, state.size, fetched, checksum.sha256, checksum.way)
+    return Pulled(target, state.size, fetched, checksum.sha256, checksum.comparison)
 
 
 class _Gathered:
@@ -203,7 +184,7 @@ def _write(file: int, content: bytes, position: int) -> None:
 def _compare(path: Path, state: ObjectState) -> Checksum | None:
     """The checksum of a file that is the object already, None if it is not, or cannot be told."""
     checksum = Checksum(state)
-    if path.stat().st_size != state.size or checksum.way == "size":
+    if path.stat().st_size != state.size or checksum.comparison == "size":
         return None
     with path.open("rb", buffering=0) as file:
         while content := file.read(MIB):

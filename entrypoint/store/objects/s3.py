@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -16,7 +15,7 @@ from entrypoint.errors import InferenceServerError, SettingError
 from entrypoint.settings import Settings
 from entrypoint.store.objects import problems
 from entrypoint.store.objects.retry import Transient, retrying
-from entrypoint.store.objects.store import SHA256, Advance, ObjectState, Sent
+from entrypoint.store.objects.store import SHA256, ObjectState
 from entrypoint.store.uri import ObjectUri
 
 CHUNK = 1 << 20
@@ -98,8 +97,8 @@ def make_client(uri: ObjectUri, settings: Settings, workers: int) -> Any:
         ) from error
 
 
-class S3Store:
-    """One object in a bucket. See :class:`~entrypoint.store.objects.store.ObjectStore`."""
+class S3Object:
+    """One object in a bucket: finds and reads it."""
 
     def __init__(self, uri: ObjectUri, settings: Settings, workers: int):
         self._uri = uri
@@ -252,12 +251,6 @@ class S3Store:
         except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError):
             return []  # only an error wants them, and it is not about these
         return [(item["Key"], int(item["Size"])) for item in answer.get("Contents", ())]
-
-    def put(self, source: Path, sha256: str, scratch: Path, workers: int, advance: Advance) -> Sent:
-        """Upload a file in parts; an upload that was begun is continued."""
-        from entrypoint.store.objects.multipart import upload
-
-        return upload(self, source, sha256, scratch, workers, advance)
 
 
 def _md5_of(head: Mapping[str, Any]) -> str | None:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from entrypoint.errors import MachineError
-from entrypoint.settings import Settings
 from entrypoint.store.uri import ObjectUri
 
 Advance = Callable[[int], None]
@@ -96,29 +94,3 @@ class ObjectStore(Protocol):
             StoreError: The store did not answer or refused.
             OSError: The file cannot be read.
         """
-
-
-def open_store(uri: ObjectUri, settings: Settings, workers: int) -> ObjectStore:
-    """Return the store of an object. Nothing is asked of it yet.
-
-    Raises:
-        MachineError: The package for this store is not installed.
-        SettingError: A setting for this store is wrong.
-    """
-    if uri.store == "s3":
-        try:
-            from entrypoint.store.objects.s3 import S3Store
-        except ModuleNotFoundError as error:
-            raise missing_extra(uri, "s3", error) from error
-        return S3Store(uri, settings, workers)
-    from entrypoint.store.objects.fsspec_store import open_filesystem_store
-
-    return open_filesystem_store(uri, settings)
-
-
-def missing_extra(uri: ObjectUri, extra: str, error: ModuleNotFoundError) -> MachineError:
-    """Return the error for a store whose package is not installed."""
-    return MachineError(
-        f"{uri} cannot be reached: the package {error.name} is not installed.",
-        hint=f"Install it: pip install 'inference-server[{extra}]'",
-    )

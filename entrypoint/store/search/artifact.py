@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
@@ -117,7 +118,8 @@ def pull_artifact(model: Model, request: Request, on_progress: OnProgress) -> Mo
     by_uri = is_uri(request.model_id)
     text = request.model_id if by_uri else request.storage_uri or ""
     variable = _variable(request) if by_uri else "STORAGE_URI"
-    _pull_once(text, target_of(request.scratch, parse_uri(text)), variable, on_progress)
+    target = target_of(request.scratch, parse_uri(text))
+    _pull_once(text, target, variable, request.environ, on_progress)
     return _find(request)
 
 
@@ -271,15 +273,17 @@ def _find(request: Request) -> Model:
     return find_model(request)
 
 
-def _pull_once(text: str, target: Path, variable: str, on_progress: OnProgress) -> None:
+def _pull_once(
+    text: str, target: Path, variable: str, environ: Mapping[str, str], on_progress: OnProgress
+) -> None:
     """Pull an object to its file, unless another process has done so meanwhile."""
-    from entrypoint.store.objects.child import pull_in_child
+    from entrypoint.store.objects.client import pull_in_child
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with locked(lock_path(target)):
             if not target.is_file():
-                pull_in_child(text, target, variable, on_progress)
+                pull_in_child(text, target, variable, environ, on_progress)
     except OSError as error:
         raise StorageError(
             f"Fetching {without_secret(text)} to {target} failed: {why_unreadable(error)}.",

@@ -172,9 +172,9 @@ class TestDryRun:
         assert main(words, environment(tmp_path, hub)) == 0
         printed = capsys.readouterr().out
         assert "model-00001-of-00002.safetensors    19.6 KiB" in printed
-        assert f"to be downloaded: 39.4 KiB to {tmp_path / 'cache'}, where" in printed
+        assert f"to download: 39.4 KiB to {tmp_path / 'cache'}, with" in printed
         assert "free: enough" in printed
-        assert "the tarball takes as much again: 39.4 KiB" in printed
+        assert "the tarball needs another 39.4 KiB" in printed
         assert not (tmp_path / "cache").exists()
 
     def test_json(self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,7 +232,7 @@ class TestRefusals:
         environ = environment(tmp_path, HF_HUB_OFFLINE=value)
         assert main(["download", FALCON], environ) == 78
         printed = capsys.readouterr().err
-        assert f"HF_HUB_OFFLINE={value} forbids" in printed
+        assert f"HF_HUB_OFFLINE={value} disables" in printed
         assert f"HF_HUB_OFFLINE=0 inference-server download {FALCON}" in printed
 
     @pytest.mark.parametrize(

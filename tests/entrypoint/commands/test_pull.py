@@ -67,7 +67,7 @@ class TestDestination:
         assert main(["pull", URI, *words]) == 0
         assert Path(path).read_bytes() == content
         printed = capsys.readouterr()
-        assert printed.out == f"{path} (3.0 MiB, SHA-256 compared)\n"
+        assert printed.out == f"{path} (3.0 MiB, SHA-256 verified)\n"
         assert printed.err == ""
 
 
@@ -95,7 +95,7 @@ class TestAnswer:
     ) -> None:
         open_s3().client.put_object(Bucket=BUCKET, Key=KEY, Body=b"by others")
         assert main(["pull", URI, str(tmp_path / "b.tar")]) == 0
-        assert "compared by its ETag: no SHA-256" in capsys.readouterr().out
+        assert "ETag verified: the object has no SHA-256" in capsys.readouterr().out
 
     def test_a_missing_key_as_json(
         self, tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]

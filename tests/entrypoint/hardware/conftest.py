@@ -1,4 +1,4 @@
-"""The distributions that tests declare as installed."""
+"""What counts as installed."""
 
 from importlib.metadata import PackageNotFoundError
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The versions of the installed distributions, by name; empty at first."""
+    """The distributions that count as installed, empty at first."""
     versions: dict[str, str] = {}
 
     def version(name: str) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,13 +26,20 @@ from entrypoint.errors import (
 )
 from entrypoint.store.disk.cache import PARTIAL
 from entrypoint.store.fetch import fetch_model
-from entrypoint.store.hub import client as client
-from entrypoint.store.hub import downloader
-from entrypoint.store.hub.client import Fetched, Order, fetch
-from entrypoint.store.hub.messages import Job
+from entrypoint.store.hub import client, downloader
+from entrypoint.store.hub.client import download
 from entrypoint.store.model import Model, Request
-from entrypoint.store.progress import Progress, ignore_progress
+from entrypoint.store.progress import OnProgress, Progress, ignore_progress
 from entrypoint.store.search.find import find_model
+from entrypoint.store.transfer_process import parent
+from entrypoint.store.transfer_process.messages import (
+    Downloaded,
+    DownloadJob,
+    Job,
+    Message,
+    decode,
+    encode,
+)
 from tests.support.hub_stand_in import Fault, Hub, HubHandler, blob_id, serve_hub
 from tests.support.launch import descendants
 from tests.support.models import (
@@ -76,22 +82,25 @@ def hub(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The downloader runs here, for what does not depend on its being another process."""
 
-    def run(job: Job) -> Iterator[dict[str, Any]]:
-        said: list[dict[str, Any]] = []
-        monkeypatch.setattr(downloader, "say", said.append)
-        result = downloader.run(job)
-        return (message for message in [*said, json.loads(json.dumps(result))])
+    def run(module: str, job: Job, environ: Mapping[str, str]) -> Iterator[Message]:
+        sent: list[Message] = []
+        result = downloader.run(job, environ, sent.append)
+        return (decode(encode(message)) for message in [*sent, result])
 
-    monkeypatch.setattr(client, "run_downloader", run)
+    monkeypatch.setattr(parent, "run_process", run)
+
+
+def fetch(job: DownloadJob, on_progress: OnProgress = ignore_progress) -> Downloaded:
+    return download(job, os.environ, on_progress)
 
 
 def find_and_fetch(request: Request) -> Model:
     return fetch_model(find_model(request), request, ignore_progress)
 
 
-def an_order(tmp_path: Path, **changes: Any) -> Order:
-    order = Order(FALCON, None, None, tmp_path / "cache", os.environ["HF_ENDPOINT"])
-    return replace(order, **changes)
+def a_job(tmp_path: Path, **changes: Any) -> DownloadJob:
+    job = DownloadJob(FALCON, None, None, tmp_path / "cache", os.environ["HF_ENDPOINT"])
+    return replace(job, **changes)
 
 
 def content(snapshot: Path | None) -> dict[str, bytes]:
@@ -104,14 +113,16 @@ def content(snapshot: Path | None) -> dict[str, bytes]:
     }
 
 
-def failure(kind: type[InferenceServerError], request: Request | Order) -> InferenceServerError:
+def failure(
+    kind: type[InferenceServerError], request: Request | DownloadJob
+) -> InferenceServerError:
     with pytest.raises(kind) as caught:
         find_and_fetch(request) if isinstance(request, Request) else fetch(request)
     assert type(caught.value) is kind
     return caught.value
 
 
-def interrupt(order: Order, after: int) -> None:
+def interrupt(job: DownloadJob, after: int) -> None:
     """Kill the download when so many bytes of it are reported."""
 
     def stop(progress: Progress) -> None:
@@ -119,7 +130,7 @@ def interrupt(order: Order, after: int) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fetch(order, on_progress=stop)
+        fetch(job, stop)
 
 
 class TestDownload:
@@ -141,14 +152,14 @@ class TestDownload:
 
     @pytest.mark.usefixtures("at_once")
     def test_the_blobs_are_called_as_the_hub_calls_them(self, tmp_path: Path, hub: Hub) -> None:
-        blobs = fetch(an_order(tmp_path)).path.parents[1] / "blobs"
+        blobs = fetch(a_job(tmp_path)).path.parents[1] / "blobs"
         names = {blob_id(name, content) for name, content in FILES.items()}
         assert {path.name for path in blobs.iterdir()} == names
 
     def test_what_is_there_is_not_fetched_again(self, tmp_path: Path, hub: Hub) -> None:
-        first = fetch(an_order(tmp_path))
+        first = fetch(a_job(tmp_path))
         hub.forget()
-        again = fetch(an_order(tmp_path))
+        again = fetch(a_job(tmp_path))
         assert (first.fetched, again.fetched, again.missing) == (TOTAL, 0, 0)
         assert again.path == first.path
         assert hub.downloaded == set()
@@ -167,10 +178,10 @@ class TestDownload:
 
     @pytest.mark.usefixtures("at_once")
     def test_a_blob_that_was_cut_short_is_fetched_again(self, tmp_path: Path, hub: Hub) -> None:
-        path = fetch(an_order(tmp_path)).path
+        path = fetch(a_job(tmp_path)).path
         (path / SHARD).resolve().write_bytes(FILES[SHARD][:1000])
         hub.forget()
-        assert fetch(an_order(tmp_path)).fetched == len(FILES[SHARD])
+        assert fetch(a_job(tmp_path)).fetched == len(FILES[SHARD])
         assert hub.downloaded == {SHARD}
         assert content(path) == FILES
 
@@ -180,7 +191,7 @@ class TestDownload:
     ) -> None:
         with serve_hub(Hub({**FILES, "copy.safetensors": FILES[SHARD]})) as hub:
             monkeypatch.setenv("HF_ENDPOINT", hub.address)
-            assert content(fetch(an_order(tmp_path)).path) == hub.files
+            assert content(fetch(a_job(tmp_path)).path) == hub.files
             assert sum(hub.sent.values()) == TOTAL
 
     @pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
@@ -210,16 +221,18 @@ class TestDownload:
         hub.pause = 0.02
         script = (
             "import sys; from pathlib import Path\n"
-            "from entrypoint.store.hub.client import Order, fetch\n"
-            f"order = Order({FALCON!r}, None, None, Path(sys.argv[1]), {hub.address!r})\n"
-            "fetch(order, on_progress=lambda progress: print(progress.done, flush=True))"
+            "import os\n"
+            "from entrypoint.store.hub.client import download\n"
+            "from entrypoint.store.transfer_process.messages import DownloadJob\n"
+            f"job = DownloadJob({FALCON!r}, None, None, Path(sys.argv[1]), {hub.address!r})\n"
+            "download(job, os.environ, lambda progress: print(progress.done, flush=True))"
         )
-        order = an_order(tmp_path)
-        command = [sys.executable, "-c", script, str(order.root)]
+        job = a_job(tmp_path)
+        command = [sys.executable, "-c", script, str(job.root)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
             assert first.stdout is not None
             assert first.stdout.readline()
-            second = fetch(order)
+            second = fetch(job)
             first.communicate()
         assert first.returncode == 0
         assert content(second.path) == FILES
@@ -237,7 +250,7 @@ class TestToken:
 
     @pytest.mark.usefixtures("at_once")
     def test_another_host_does_not_get_it(self, tmp_path: Path, hub: Hub) -> None:
-        fetch(an_order(tmp_path, token="hf_a"))
+        fetch(a_job(tmp_path, token="hf_a"))
         assert hub.storage_tokens == {None}
 
     def test_nobody_sees_it_among_the_processes(self, tmp_path: Path, hub: Hub) -> None:
@@ -250,7 +263,7 @@ class TestToken:
                     with contextlib.suppress(OSError):  # one that has just ended
                         seen.append(Path(f"/proc/{process}/{file}").read_text())
 
-        fetch(an_order(tmp_path, token="hf_secret"), on_progress=look)
+        fetch(a_job(tmp_path, token="hf_secret"), look)
         assert any("entrypoint.store.hub.downloader" in text for text in seen)
         assert not any("hf_secret" in text for text in seen)
 
@@ -258,36 +271,36 @@ class TestToken:
 @pytest.mark.usefixtures("at_once")
 class TestSelection:
     def test_patterns(self, tmp_path: Path, hub: Hub) -> None:
-        order = an_order(tmp_path, include=("*.json", "*.bin"), exclude=("tok*",))
-        fetched = fetch(order)
+        job = a_job(tmp_path, include=("*.json", "*.bin"), exclude=("tok*",))
+        fetched = fetch(job)
         assert content(fetched.path).keys() == {
             "config.json",
             "model.safetensors.index.json",
             "pytorch_model.bin",
             "training_args.bin",
         }
-        assert {file["name"] for file in fetched.files} == content(fetched.path).keys()
+        assert {file.name for file in fetched.files} == content(fetched.path).keys()
 
     def test_a_format(self, tmp_path: Path, hub: Hub) -> None:
-        names = content(fetch(an_order(tmp_path, format="bin")).path).keys()
+        names = content(fetch(a_job(tmp_path, format="bin")).path).keys()
         assert "pytorch_model.bin" in names
         assert "tokenizer.json" in names
         assert not [name for name in names if name.endswith((".safetensors", ".h5", ".onnx"))]
         assert "training_args.bin" not in names
 
     def test_a_format_that_there_is_not(self, tmp_path: Path, hub: Hub) -> None:
-        error = failure(ModelNotFound, an_order(tmp_path, format="gguf"))
+        error = failure(ModelNotFound, a_job(tmp_path, format="gguf"))
         assert "no weights in the format gguf; it has safetensors, bin" in error.message
         assert "--format safetensors" in (error.hint or "")
         assert not (tmp_path / "cache").exists()
 
     def test_nothing_left(self, tmp_path: Path, hub: Hub) -> None:
-        error = failure(ModelNotFound, an_order(tmp_path, include=("*.md",)))
+        error = failure(ModelNotFound, a_job(tmp_path, include=("*.md",)))
         assert "--include '*.md'" in error.message
 
     def test_what_was_left_out_is_added_later(self, tmp_path: Path, hub: Hub) -> None:
-        first = fetch(an_order(tmp_path, include=("*.json",)))
-        second = fetch(an_order(tmp_path))
+        first = fetch(a_job(tmp_path, include=("*.json",)))
+        second = fetch(a_job(tmp_path))
         assert second.path == first.path
         assert content(second.path) == FILES
         assert sum(hub.sent.values()) == TOTAL
@@ -296,21 +309,21 @@ class TestSelection:
 @pytest.mark.usefixtures("at_once")
 class TestDryRun:
     def test_it_says_what_is_missing_and_writes_nothing(self, tmp_path: Path, hub: Hub) -> None:
-        listed = fetch(an_order(tmp_path), dry_run=True)
-        assert {file["name"]: file["bytes"] for file in listed.files} == {
+        listed = fetch(a_job(tmp_path, dry_run=True))
+        assert {file.name: file.size for file in listed.files} == {
             name: len(content) for name, content in FILES.items()
         }
-        assert (listed.commit, listed.bytes, listed.missing) == (COMMIT, TOTAL, TOTAL)
+        assert (listed.commit, listed.size, listed.missing) == (COMMIT, TOTAL, TOTAL)
         assert listed.free > 0
         assert list(tmp_path.iterdir()) == []
         assert hub.downloaded == set()
 
     def test_what_is_there_counts_half_files_too(self, tmp_path: Path, hub: Hub) -> None:
-        fetched = fetch(an_order(tmp_path))
+        fetched = fetch(a_job(tmp_path))
         blob = (fetched.path / SHARD).resolve()
         blob.with_name(blob.name + PARTIAL).write_bytes(FILES[SHARD][:1000])
         blob.unlink()
-        listed = fetch(an_order(tmp_path), dry_run=True)
+        listed = fetch(a_job(tmp_path, dry_run=True))
         assert listed.path == fetched.path
         assert listed.missing == len(FILES[SHARD]) - 1000
 
@@ -321,7 +334,7 @@ class TestResume:
         self, tmp_path: Path, hub: Hub, capfd: pytest.CaptureFixture[str]
     ) -> None:
         hub.faults[SHARD] = Fault(cut=40_000)
-        assert content(fetch(an_order(tmp_path)).path) == FILES
+        assert content(fetch(a_job(tmp_path)).path) == FILES
         assert [asked for asked in hub.asked if asked[0] == SHARD] == [(SHARD, 0), (SHARD, 40_000)]
         assert sum(hub.sent.values()) == TOTAL
         assert f"{SHARD}: stopped at 40,000 of {len(FILES[SHARD]):,}" in capfd.readouterr().err
@@ -332,7 +345,7 @@ class TestResume:
     ) -> None:
         hub.faults[SHARD] = Fault(status=429, headers={"Retry_After": "0"}, times=2)
         hub.faults["config.json"] = Fault(status=503, headers={"Retry_After": "0"})
-        assert content(fetch(an_order(tmp_path)).path) == FILES
+        assert content(fetch(a_job(tmp_path)).path) == FILES
         told = capfd.readouterr().err
         assert f"{SHARD}: stopped at 0 of" in told
         assert "HTTP 429" in told
@@ -342,7 +355,7 @@ class TestResume:
     def test_a_host_without_ranges(self, tmp_path: Path, hub: Hub) -> None:
         hub.ranges = False
         hub.faults[SHARD] = Fault(cut=40_000)
-        fetched = fetch(an_order(tmp_path))
+        fetched = fetch(a_job(tmp_path))
         assert content(fetched.path) == FILES
         assert fetched.fetched == TOTAL
         assert hub.sent[SHARD] == 40_000 + len(FILES[SHARD])
@@ -355,12 +368,12 @@ class TestResume:
         Result: only what was missing is fetched.
         """
         hub.pause = 0.2
-        interrupt(an_order(tmp_path), after=20_000)
+        interrupt(a_job(tmp_path), after=20_000)
         request = a_request(tmp_path, tmp_path / "cache")
         with pytest.raises(ModelNotFound, match="a download of it is incomplete"):
             find_model(request)
         hub.pause = 0
-        assert content(fetch(an_order(tmp_path)).path) == FILES
+        assert content(fetch(a_job(tmp_path)).path) == FILES
         assert max(count for _, count in hub.again) <= 65_536
         assert find_model(request).on_disk
 
@@ -372,7 +385,7 @@ class TestResume:
         blob.mkdir(parents=True)
         name = blob_id(SHARD, FILES[SHARD]) + PARTIAL
         (blob / name).write_bytes(bytes(1000))
-        assert content(fetch(an_order(tmp_path)).path) == FILES
+        assert content(fetch(a_job(tmp_path)).path) == FILES
         assert [asked for asked in hub.asked if asked[0] == SHARD] == [(SHARD, 1000), (SHARD, 0)]
         assert "is damaged" in capfd.readouterr().err
 
@@ -381,20 +394,20 @@ class TestResume:
     ) -> None:
         write_snapshot(tmp_path / "cache", commit=OTHER_COMMIT)
         hub.pause = 0.2
-        interrupt(an_order(tmp_path), after=20_000)
+        interrupt(a_job(tmp_path), after=20_000)
         assert find_model(a_request(tmp_path, tmp_path / "cache")).revision == OTHER_COMMIT
 
     def test_an_interrupted_download_takes_its_process_along(
         self, tmp_path: Path, hub: Hub
     ) -> None:
         before = descendants(os.getpid()).keys()
-        interrupt(an_order(tmp_path), after=0)
+        interrupt(a_job(tmp_path), after=0)
         assert not descendants(os.getpid()).keys() - before
 
 
 @pytest.mark.usefixtures("at_once")
 class TestRefs:
-    def refs(self, fetched: Fetched) -> dict[str, str]:
+    def refs(self, fetched: Downloaded) -> dict[str, str]:
         refs = fetched.path.parents[1] / "refs"
         return {
             path.relative_to(refs).as_posix(): path.read_text()
@@ -403,14 +416,14 @@ class TestRefs:
         }
 
     def test_the_default_is_main(self, tmp_path: Path, hub: Hub) -> None:
-        assert self.refs(fetch(an_order(tmp_path))) == {"main": COMMIT}
+        assert self.refs(fetch(a_job(tmp_path))) == {"main": COMMIT}
 
     @pytest.mark.parametrize("revision", [COMMIT, COMMIT[:7], "refs/pr/1"])
     def test_what_was_asked_for_is_named_and_is_the_default(
         self, tmp_path: Path, hub: Hub, revision: str
     ) -> None:
         hub.refs = {revision: COMMIT}
-        fetched = fetch(an_order(tmp_path, revision=revision))
+        fetched = fetch(a_job(tmp_path, revision=revision))
         assert self.refs(fetched) == {revision: COMMIT, "main": COMMIT}
         for wanted in (None, revision):
             request = a_request(tmp_path, tmp_path / "cache", revision=wanted)
@@ -418,12 +431,12 @@ class TestRefs:
 
     def test_another_default_stays(self, tmp_path: Path, hub: Hub) -> None:
         write_snapshot(tmp_path / "cache", commit=OTHER_COMMIT)
-        fetched = fetch(an_order(tmp_path, revision=COMMIT))
+        fetched = fetch(a_job(tmp_path, revision=COMMIT))
         assert self.refs(fetched) == {"main": OTHER_COMMIT, COMMIT: COMMIT}
 
     def test_main_follows_the_hub(self, tmp_path: Path, hub: Hub) -> None:
         write_snapshot(tmp_path / "cache", commit=OTHER_COMMIT)
-        assert self.refs(fetch(an_order(tmp_path)))["main"] == COMMIT
+        assert self.refs(fetch(a_job(tmp_path)))["main"] == COMMIT
 
 
 class TestHubsOwnClient:
@@ -441,13 +454,13 @@ class TestHubsOwnClient:
 
     @pytest.mark.usefixtures("at_once")
     def test_it_finds_a_pinned_commit_without_a_network(self, tmp_path: Path, hub: Hub) -> None:
-        fetched = fetch(an_order(tmp_path, revision=COMMIT))
+        fetched = fetch(a_job(tmp_path, revision=COMMIT))
         script = "print(hf.snapshot_download(name, cache_dir=cache, local_files_only=True))"
         assert self.ask(tmp_path, script) == str(fetched.path)
 
     @pytest.mark.usefixtures("at_once")
     def test_it_has_nothing_to_add(self, tmp_path: Path, hub: Hub) -> None:
-        fetched = fetch(an_order(tmp_path))
+        fetched = fetch(a_job(tmp_path))
         hub.forget()
         script = "print(hf.snapshot_download(name, cache_dir=cache, allow_patterns=['m*', '*.j*']))"
         assert self.ask(tmp_path, script) == str(fetched.path)
@@ -455,7 +468,7 @@ class TestHubsOwnClient:
 
     @pytest.mark.usefixtures("at_once")
     def test_it_takes_the_cache_for_whole(self, tmp_path: Path, hub: Hub) -> None:
-        fetch(an_order(tmp_path, revision=COMMIT))
+        fetch(a_job(tmp_path, revision=COMMIT))
         script = (
             "scan = hf.scan_cache_dir(cache); assert not scan.warnings, scan.warnings\n"
             "(repo,) = scan.repos; (revision,) = repo.revisions\n"
@@ -467,7 +480,7 @@ class TestHubsOwnClient:
     def test_what_it_downloaded_is_not_fetched_again(self, tmp_path: Path, hub: Hub) -> None:
         self.ask(tmp_path, "hf.snapshot_download(name, cache_dir=cache)")
         hub.forget()
-        assert fetch(an_order(tmp_path)).fetched == 0
+        assert fetch(a_job(tmp_path)).fetched == 0
         assert hub.downloaded == set()
 
 
@@ -479,12 +492,14 @@ class TestRefusals:
         assert error.variable == "HF_TOKEN"
         assert "https://huggingface.co/meta/gated" in (error.hint or "")
 
-    @pytest.mark.parametrize(("token", "words"), [("hf_a", "to this token"), (None, "without a")])
+    @pytest.mark.parametrize(
+        ("token", "words"), [("hf_a", "with this token"), (None, "without a token")]
+    )
     def test_a_model_that_lists_its_files_and_does_not_give_them(
         self, tmp_path: Path, hub: Hub, token: str | None, words: str
     ) -> None:
         hub.gated = True
-        error = failure(HubError, an_order(tmp_path, token=token))
+        error = failure(HubError, a_job(tmp_path, token=token))
         assert error.variable == "HF_TOKEN"
         assert words in error.message
 
@@ -510,19 +525,19 @@ class TestRefusals:
         assert "hf_wrong" not in f"{error.message} {error.hint}"
 
     def test_an_outage(self, tmp_path: Path, hub: Hub) -> None:
-        error = failure(HubError, an_order(tmp_path, repository="meta/down"))
+        error = failure(HubError, a_job(tmp_path, repository="meta/down"))
         assert "500" in error.message
         assert f"HF_ENDPOINT={hub.address}" in error.message
 
     def test_too_many_requests(self, tmp_path: Path, hub: Hub) -> None:
-        error = failure(HubError, an_order(tmp_path, repository="meta/limited"))
+        error = failure(HubError, a_job(tmp_path, repository="meta/limited"))
         assert "429" in error.message
         assert "later" in (error.hint or "")
 
     def test_a_wait_that_is_too_long_is_left_to_the_user(self, tmp_path: Path, hub: Hub) -> None:
         hub.faults[SHARD] = Fault(status=429, headers={"Retry_After": "3600"})
-        error = failure(HubError, an_order(tmp_path))
-        assert "asks to wait" in error.message
+        error = failure(HubError, a_job(tmp_path))
+        assert "limits the requests" in error.message
         assert "secret-signature" not in error.message
 
     def test_no_answer(
@@ -542,14 +557,14 @@ class TestRefusals:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 1)
         with socket.create_server(("127.0.0.1", 0)) as server:
             monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
-            error = failure(HubError, an_order(tmp_path))
+            error = failure(HubError, a_job(tmp_path))
         assert "did not answer" in error.message
         assert "timed out" in error.message
 
     def test_content_that_is_not_what_was_listed(self, tmp_path: Path, hub: Hub) -> None:
         hub.listed[SHARD] = {"lfs": {"oid": "0" * 64, "size": len(FILES[SHARD]), "pointerSize": 1}}
         for _ in range(2):  # what came is not gone on with
-            error = failure(HubError, an_order(tmp_path))
+            error = failure(HubError, a_job(tmp_path))
             assert f"{SHARD} came with another content" in error.message
         with pytest.raises(ModelNotFound):
             find_model(a_request(tmp_path, tmp_path / "cache"))
@@ -566,15 +581,15 @@ class TestRefusals:
         self, tmp_path: Path, hub: Hub, listed: dict[str, object], words: str
     ) -> None:
         hub.listed["config.json"] = listed
-        assert words in failure(HubError, an_order(tmp_path)).message
+        assert words in failure(HubError, a_job(tmp_path)).message
         assert list(tmp_path.iterdir()) == []
 
     def test_an_answer_that_is_not_a_hubs(
         self, tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(HubHandler, "info", lambda self, _: self.answer(200, b"<html>login"))
-        error = failure(HubError, an_order(tmp_path))
-        assert "is not a hub" in error.message
+        error = failure(HubError, a_job(tmp_path))
+        assert "not a valid answer of a hub" in error.message
         assert error.variable == "HF_ENDPOINT"
 
     def test_a_repository_that_is_not_whole_itself(
@@ -613,8 +628,8 @@ class TestMachine:
         free = shutil.disk_usage(tmp_path).free
         size = free * 10
         hub.listed[SHARD] = {"lfs": {"oid": "0" * 64, "size": size, "pointerSize": 1}}
-        error = failure(StorageError, an_order(tmp_path))
-        assert "too little room" in error.message
+        error = failure(StorageError, a_job(tmp_path))
+        assert "not enough disk space" in error.message
         assert f"{size + TOTAL - len(FILES[SHARD]):,} bytes are needed" in error.message
         assert hub.downloaded == set()
 
@@ -622,8 +637,9 @@ class TestMachine:
     def test_a_downloader_that_ends_without_a_word(
         self, tmp_path: Path, environment: None, monkeypatch: pytest.MonkeyPatch, reads: str
     ) -> None:
-        crash = (sys.executable, "-c", f"import sys; {reads}; sys.exit(3)")
-        monkeypatch.setattr(client, "COMMAND", crash)
+        (tmp_path / "crash.py").write_text(f"import sys; {reads}; sys.exit(3)")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setattr(client, "DOWNLOADER", "crash")
         more_than_a_pipe_holds = "x" * 1_000_000
         request = a_request(tmp_path, tmp_path / "c", offline=False, token=more_than_a_pipe_holds)
         error = failure(HubError, request)

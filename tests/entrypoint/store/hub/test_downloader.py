@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import errno
-import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from entrypoint.store.hub.client import COMMAND
-from entrypoint.store.hub.downloader import NoSuchFormat, failure
-from entrypoint.store.hub.messages import Job
+from entrypoint.store.hub.client import DOWNLOADER
+from entrypoint.store.hub.downloader import NoSuchFormat, failure_of
+from entrypoint.store.hub.refusal import Refusal
 from entrypoint.store.hub.transfer import Damaged
+from entrypoint.store.progress import Progress
+from entrypoint.store.transfer_process.messages import DownloadJob, decode, encode
 from entrypoint.store.writing.room import NoRoom
 from tests.support.hub_stand_in import Hub, serve_hub
 from tests.support.models import FALCON, model_files
@@ -22,34 +24,34 @@ from tests.support.models import FALCON, model_files
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (OSError(errno.ENOSPC, "No space left on device"), "storage"),
-        (LocalEntryNotFoundError("no connection"), "storage"),
-        (RuntimeError("timed out"), "unreachable"),
-        (NoRoom(Path("/"), 2, 1), "room"),
-        (Damaged(), "damaged"),
-        (ValueError(), "nonsense"),
-        (KeyError("sha"), "nonsense"),
-        (NoSuchFormat(("bin",)), "format"),
+        (OSError(errno.ENOSPC, "No space left on device"), Refusal.STORAGE),
+        (LocalEntryNotFoundError("no connection"), Refusal.STORAGE),
+        (RuntimeError("timed out"), Refusal.UNREACHABLE),
+        (NoRoom(Path("/"), 2, 1), Refusal.NO_SPACE),
+        (Damaged(), Refusal.DAMAGED),
+        (ValueError(), Refusal.NOT_A_HUB),
+        (KeyError("sha"), Refusal.NOT_A_HUB),
+        (NoSuchFormat(("bin",)), Refusal.FORMAT),
     ],
 )
-def test_errors_are_told_apart(error: Exception, kind: str) -> None:
-    assert failure(error)["failure"] == kind
+def test_each_error_has_its_kind(error: Exception, kind: Refusal) -> None:
+    assert failure_of(error).kind is kind
 
 
-def test_an_error_is_told_in_one_line() -> None:
-    assert failure(ValueError("a\n\nb"))["detail"] == "a b"
-    assert failure(ValueError())["detail"] == "ValueError"
+def test_the_detail_is_one_line() -> None:
+    assert failure_of(ValueError("a\n\nb")).detail == "a b"
+    assert failure_of(ValueError()).detail == "ValueError"
 
 
-def test_a_signature_is_not_told() -> None:
+def test_the_detail_has_no_signature() -> None:
     text = "Forbidden for url 'https://host/a%20b?X-Signature=word&b' and https://host/c?word."
-    told = "Forbidden for url 'https://host/a%20b' and https://host/c"
-    assert failure(ValueError(text))["detail"] == told
+    shown = "Forbidden for url 'https://host/a%20b' and https://host/c"
+    assert failure_of(ValueError(text)).detail == shown
 
 
 @pytest.mark.parametrize("pause", [0.05, 5.0])
 def test_it_ends_when_its_parent_is_gone(
-    tmp_path: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, pause: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pause: float
 ) -> None:
     """
     1. A download is in the middle of a file; the hub sends little at a time, or nothing for long.
@@ -59,28 +61,20 @@ def test_it_ends_when_its_parent_is_gone(
     with serve_hub(Hub(model_files(size=1_000_000), pause=pause)) as hub:
         monkeypatch.setenv("HF_HOME", f"{tmp_path}/home")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        job: Job = {
-            "repository": FALCON,
-            "revision": None,
-            "token": None,
-            "endpoint": hub.address,
-            "root": f"{tmp_path}/cache",
-            "include": [],
-            "exclude": [],
-            "format": None,
-            "workers": 8,
-            "dry_run": False,
-        }
+        job = DownloadJob(FALCON, None, None, tmp_path / "cache", hub.address)
         with subprocess.Popen(
-            COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", DOWNLOADER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         ) as process:
             assert process.stdin is not None
             assert process.stdout is not None
-            process.stdin.write(json.dumps(job) + "\n")
+            process.stdin.write(encode(job) + "\n")
             process.stdin.flush()
-            assert "files" in process.stdout.readline()
-            assert "total" in process.stdout.readline()
+            for _ in range(2):
+                assert isinstance(decode(process.stdout.readline()), Progress)
             process.stdin.close()
             rest = process.stdout.read()
     assert process.returncode == 1
-    assert "path" not in rest
+    assert all(isinstance(decode(line), Progress) for line in rest.splitlines())

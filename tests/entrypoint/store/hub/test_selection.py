@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from huggingface_hub.utils import filter_repo_objects
 
-from entrypoint.store.hub.selection import Format, choose_patterns, formats_of
+from entrypoint.store.hub.selection import choose_patterns, formats_of
+from entrypoint.store.transfer_process.messages import Format
 
 BOTH = (
     "config.json",

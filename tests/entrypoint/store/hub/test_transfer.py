@@ -66,7 +66,7 @@ class TestFetch:
         assert fetch(hub, tmp_path / blob, transfer) == []
         assert (tmp_path / blob).read_bytes() == content
         assert not partial_path(tmp_path / blob).exists()
-        assert (transfer.done, transfer.resumed, transfer.whole) == (len(content), 0, True)
+        assert (transfer.done, transfer.resumed, transfer.complete) == (len(content), 0, True)
 
     def test_an_empty_file_is_not_asked_for(self, tmp_path: Path, hub: Hub) -> None:
         fetch(hub, tmp_path / "blob", Transfer("none", git_blob(b""), 0))
@@ -104,7 +104,7 @@ class TestFetch:
             for done in [pool.submit(fetch, hub, tmp_path / "blob", each) for each in transfers]:
                 done.result()
         assert (tmp_path / "blob").read_bytes() == LARGE
-        assert all(transfer.whole for transfer in transfers)
+        assert all(transfer.complete for transfer in transfers)
 
 
 class TestTries:

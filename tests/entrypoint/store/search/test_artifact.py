@@ -192,11 +192,12 @@ class TestFetched:
     def test_the_process_that_serves_stays_small(self, tmp_path: Path, s3: S3StandIn) -> None:
         stored(tmp_path, size=4 * MIB)
         script = (
-            "import sys; from pathlib import Path\n"
+            "import os, sys; from pathlib import Path\n"
             "from entrypoint.store.fetch import fetch_model\n"
             "from entrypoint.store.search.find import find_model\n"
             "from entrypoint.store.model import Request\n"
-            f"request = Request({URI!r}, None, (), None, True, None, Path(sys.argv[1]))\n"
+            "scratch = Path(sys.argv[1])\n"
+            f"request = Request({URI!r}, None, (), None, True, None, scratch, environ=os.environ)\n"
             "fetch_model(find_model(request), request, lambda progress: None)\n"
             "assert not {'boto3', 'botocore'} & set(sys.modules)\n"
             "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"

@@ -1,4 +1,4 @@
-"""Pulling in a process of its own: what it reports, and how it ends."""
+"""Pulling in a separate process: what it reports, and how it ends."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from entrypoint.errors import InferenceServerError, MachineError, StoreError
-from entrypoint.store.objects import child
-from entrypoint.store.objects.child import pull_in_child
+from entrypoint.store.objects import client
+from entrypoint.store.objects.client import pull_in_child
 from entrypoint.store.progress import Progress, ignore_progress
 from tests.support.launch import descendants
 from tests.support.object_stores import BUCKET, KEY, MIB, URI, Asked, S3StandIn, open_s3
@@ -25,38 +25,40 @@ def put(content: bytes) -> None:
 
 def failure(target: Path) -> InferenceServerError:
     with pytest.raises(InferenceServerError) as caught:
-        pull_in_child(URI, target, "MODEL_ID", ignore_progress)
+        pull_in_child(URI, target, "MODEL_ID", os.environ, ignore_progress)
     return caught.value
 
 
-def test_it_reports_and_is_whole(tmp_path: Path, s3: S3StandIn) -> None:
+def test_the_progress_ends_with_all_bytes(tmp_path: Path, s3: S3StandIn) -> None:
     put(bytes(range(256)) * 4096 * 3)
     reports: list[Progress] = []
-    pull_in_child(URI, tmp_path / "a", "MODEL_ID", reports.append)
+    pull_in_child(URI, tmp_path / "a", "MODEL_ID", os.environ, reports.append)
     assert (tmp_path / "a").stat().st_size == 3 * MIB
     assert reports[-1] == Progress(3 * MIB, 3 * MIB)
     assert all(report.done <= report.total for report in reports)
 
 
-def test_it_ends_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child, "COMMAND", (sys.executable, "-c", "import sys; sys.exit(3)"))
+def test_a_crash_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "crash.py").write_text("import sys; sys.exit(3)")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(client, "PULLER", "crash")
     error = failure(tmp_path / "a")
     assert type(error) is StoreError
     assert "exit status 3" in error.message
 
 
-def test_it_is_ended_when_the_start_is_stopped(tmp_path: Path, s3: S3StandIn) -> None:
+def test_a_stopped_start_ends_the_process(tmp_path: Path, s3: S3StandIn) -> None:
     put(b"content")
 
     def stop(progress: Progress) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pull_in_child(URI, tmp_path / "a", "MODEL_ID", stop)
+        pull_in_child(URI, tmp_path / "a", "MODEL_ID", os.environ, stop)
     assert not [line for line in descendants(os.getpid()).values() if "puller" in line]
 
 
-def test_it_does_not_outlive_its_parent(tmp_path: Path, s3: S3StandIn) -> None:
+def test_the_process_does_not_outlive_its_parent(tmp_path: Path, s3: S3StandIn) -> None:
     put(bytes(2 * MIB))
     asked, released = threading.Event(), threading.Event()
 
@@ -67,9 +69,9 @@ def test_it_does_not_outlive_its_parent(tmp_path: Path, s3: S3StandIn) -> None:
 
     s3.fault = fault
     script = (
-        "import sys; from pathlib import Path\n"
-        "from entrypoint.store.objects.child import pull_in_child\n"
-        f"pull_in_child({URI!r}, Path(sys.argv[1]), 'MODEL_ID', lambda progress: None)"
+        "import os, sys; from pathlib import Path\n"
+        "from entrypoint.store.objects.client import pull_in_child\n"
+        f"pull_in_child({URI!r}, Path(sys.argv[1]), 'MODEL_ID', os.environ, lambda progress: None)"
     )
     parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "a")])
     try:
@@ -82,7 +84,7 @@ def test_it_does_not_outlive_its_parent(tmp_path: Path, s3: S3StandIn) -> None:
                 break
             time.sleep(0.05)
         else:
-            raise AssertionError("it goes on without its parent")
+            raise AssertionError("it outlives its parent")
     finally:
         parent.kill()
         released.set()
@@ -96,12 +98,12 @@ def is_zombie(pid: int) -> bool:
         return True
 
 
-def test_its_errors_are_raised_here(
+def test_an_error_of_the_process_is_raised_here(
     tmp_path: Path, s3: S3StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "boto3.py"
     script.write_text("raise ModuleNotFoundError('no', name='boto3')")
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.syspath_prepend(tmp_path)
     error = failure(tmp_path / "a")
     assert type(error) is MachineError
     assert "inference-server[s3]" in (error.hint or "")

@@ -1,31 +1,31 @@
-"""A stand-in for the engine: speaks the same hand-over and plays the script in $SCRIPT.
+"""A stand-in for the engine: it speaks the same hand-over and plays the script in $SCRIPT.
 
-Words, in order, split as a shell does; each is done before the next one begins:
+A script is a list of words, split as a shell splits them. Each word is finished before the next one
+starts:
 
 - a phase (``weights``, ``compile``, ...): report it;
-- ``log=FILE``, ``error-log=FILE``: write a file's bytes to standard output, or standard error;
+- ``log=FILE``, ``error-log=FILE``: write a file's bytes to standard output, or to standard error;
 - ``say=TEXT``: write a line to standard output;
 - ``garbage=N``: write N bytes that are neither text nor a line to both streams;
 - ``sleep=SECONDS``: a slow load;
-- ``wait=FILE``: go on once the file is there;
-- ``oom=FILE``: count, in a cgroup's file, one process more that was killed for want of memory;
-- ``spawn=ROLE``: start a child process that plays the script in $SCRIPT_ROLE (``spawn=core`` plays
-  $SCRIPT_CORE), which may spawn children itself: main, core and workers make a tree as vLLM's;
-- ``follow=ROLE``: from now on, end with exit code 1 when that child ends, as vLLM's main process
-  does; without it the process goes on as if nothing had happened;
-- ``detach``: leave the process group, as a helper with a session of its own;
+- ``wait=FILE``: wait until the file exists;
+- ``oom=FILE``: count one more process killed for memory in a cgroup's file;
+- ``spawn=ROLE``: start a child process that plays $SCRIPT_ROLE (``spawn=core`` plays $SCRIPT_CORE).
+  It may spawn children itself: main, core and workers form a tree as vLLM's do;
+- ``follow=ROLE``: from now on, exit with code 1 when that child ends, as vLLM's main process does;
+  without it the end of a child changes nothing;
+- ``detach``: leave the process group, as a helper with its own session does;
 - ``ignore-sigterm``;
-- ``drain=SECONDS``: from now on, end with exit code 0 so many seconds after SIGTERM;
-- ``answer=SECONDS``: from now on, tell so many seconds after SIGTERM that every answer has ended,
-  answer no more, and go on;
+- ``drain=SECONDS``: from now on, exit with code 0 this long after SIGTERM;
+- ``answer=SECONDS``: from now on, this long after SIGTERM, stop answering, report drained, and keep
+  running;
 - ``serve``: report ready, and answer every request on the inherited socket with ``engine``;
-- ``hang``: for ever; ``exit=N``; ``kill=N``: die of signal N.
+- ``hang``: forever; ``exit=N``; ``kill=N``: die of signal N.
 
-A process whose script is played ends with exit code 0. Each watches over its parent, as the
-engine's do (server.parent). With $SCRIPT_PIDS, a directory, each process
-first writes its id to the file there that is called by its role, ``main`` for the first, so that a
-test can kill it: with a tree, each fault is one script and one signal. For instance, a core that
-is killed as it loads, and a main process that notices::
+A process exits with code 0 at the end of its script. Each one watches its parent, as the engine's
+processes do (server.parent). If $SCRIPT_PIDS is a directory, each process first writes its id to a
+file there named after its role, ``main`` for the first one, so that a test can kill it. Example: a
+core that is killed while it loads, and a main process that notices::
 
     SCRIPT="import spawn=core follow=core hang"
     SCRIPT_CORE="weights spawn=worker say='loading' hang"  SCRIPT_WORKER="hang"
@@ -50,14 +50,14 @@ from server.parent import die_with, end_with
 ROLE_VARIABLE = "SCRIPT_ROLE_NAME"
 ANSWERS = "answers"
 """The name of the thread that answers requests."""
-_answered = threading.Event()
+_stop_answering = threading.Event()
 NOT_TEXT = bytes([0xFF, 0xFE, 0x00, 0x9B, 0xC3])
-"""No part of it is UTF-8, and one byte is a terminal's control character."""
+"""Bytes that are not UTF-8; one is a control character of terminals."""
 
 
 def _answer(listener: socket.socket) -> None:
-    # not set to blocking: the mode belongs to the socket, which the other side accepts on too
-    while not _answered.is_set():
+    # not set to blocking: both sides share the socket and thus its mode
+    while not _stop_answering.is_set():
         if not select.select([listener], [], [], 0.01)[0]:
             continue
         try:
@@ -96,28 +96,31 @@ def _drain(seconds: float) -> None:
     signal.signal(signal.SIGTERM, on_sigterm)
 
 
-def _end_answers(seconds: float) -> None:
+def _stop_answers(seconds: float) -> None:
     def on_sigterm(*_: object) -> None:
         time.sleep(seconds)
-        _answered.set()
+        _stop_answering.set()
+        for thread in threading.enumerate():
+            if thread.name == ANSWERS:
+                thread.join()
         report_drained()
 
     signal.signal(signal.SIGTERM, on_sigterm)
 
 
-def _tell_pid(role: str) -> None:
+def _write_pid(role: str) -> None:
     if directory := os.environ.get("SCRIPT_PIDS"):
         partial = Path(directory, f".{role}")
         partial.write_text(str(os.getpid()))
         partial.replace(Path(directory, role))
 
 
-def play(script: str, orders: StartRequest | None) -> None:
+def play(script: str, request: StartRequest | None) -> None:
     """Play a script.
 
     Args:
         script: Its words.
-        orders: What the entrypoint ordered; None in a child of the main process.
+        request: What the entrypoint asked for; None in a child of the main process.
     """
     children: dict[str, subprocess.Popen[bytes]] = {}
     for word in shlex.split(script):
@@ -148,11 +151,11 @@ def play(script: str, orders: StartRequest | None) -> None:
             case "drain":
                 _drain(float(value))
             case "answer":
-                _end_answers(float(value))
+                _stop_answers(float(value))
             case "serve":
-                assert orders is not None
-                assert orders.listener is not None
-                listener = socket.socket(fileno=orders.listener)
+                assert request is not None
+                assert request.listener is not None
+                listener = socket.socket(fileno=request.listener)
                 report_phase(Phase.READY)
                 threading.Thread(target=_answer, args=[listener], name=ANSWERS, daemon=True).start()
             case "hang":
@@ -167,16 +170,16 @@ def play(script: str, orders: StartRequest | None) -> None:
 
 
 def main() -> None:
-    """Play the script of this process's role."""
+    """Play the script for this process's role."""
     role = os.environ.get(ROLE_VARIABLE, "main")
-    orders = None
+    request = None
     if role == "main":
-        orders = StartRequest.load(sys.stdin.buffer.read())
-        die_with(orders.parent, orders.grace)
+        request = StartRequest.load(sys.stdin.buffer.read())
+        die_with(request.parent, request.grace)
     else:
         end_with(os.getppid())
-    _tell_pid(role)
-    play(os.environ["SCRIPT"], orders)
+    _write_pid(role)
+    play(os.environ["SCRIPT"], request)
 
 
 if __name__ == "__main__":

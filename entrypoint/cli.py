@@ -13,12 +13,12 @@ from typing import NoReturn
 from entrypoint.commands import add_commands
 from entrypoint.errors import InferenceServerError, UsageError
 
-DESCRIPTION = "Serve a language model with vLLM, as the environment variables say."
+DESCRIPTION = "Serve a language model with vLLM, configured by environment variables."
 EPILOG = """\
-The variables are in docs/configuration.md; the least is MODEL_ID.
-Exit codes: 0 stopped as asked, 64 wrong command line, 65 artifact corrupt or refused, 66 model
-not there, 69 hub or store did not answer, 70 engine failed, 71 this machine cannot run it, 74 read
-or write failed, 78 wrong setting, 128+n after signal n.
+Only MODEL_ID is required. docs/configuration.md lists all variables.
+Exit codes: 0 stopped on request, 64 wrong command line, 65 model corrupt or refused, 66 model not
+found, 69 hub or store unavailable, 70 engine failed, 71 unsuitable machine, 74 read or write
+failed, 78 wrong setting, 128+n stopped by signal n.
 """
 
 
@@ -28,14 +28,18 @@ class _Parser(argparse.ArgumentParser):
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the command line's parser."""
+    """Return the parser of the command line."""
     parser: argparse.ArgumentParser = _Parser(
         prog="inference-server",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="store_true", help="print the versions and exit")
+    parser.add_argument(
+        "--version",
+        action="store_true",
+        help="print the versions and exit",
+    )
     add_commands(parser.add_subparsers(title="commands", metavar="COMMAND"))
     return parser
 

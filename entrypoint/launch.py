@@ -31,7 +31,7 @@ LOADER_OPTIONS = (
     "--quantization",
     "--safetensors-load-strategy",
 )
-"""Options that choose how vLLM loads weights, or that need a loader of their own."""
+"""Options that choose how vLLM loads weights, or that need another loader."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Something that the user should know and that does not stop the launch."""
+"""Something that the user should know, but that does not stop the launch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Level = Literal["info", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A note, and the variable that it is about, if it is about one."""
+    """A note, and the variable that it is about, if any."""
 
     level: Level
     variable: str | None

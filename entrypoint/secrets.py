@@ -1,4 +1,4 @@
-"""Keeps secrets out of what is printed, however they got into it."""
+"""Masks secrets in everything that is printed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from entrypoint.shared.keys import read_keys, stamp
 
 MASK = "***"
 SECRET_OPTIONS = frozenset({"--api-key", "--hf-token", "--watermark-config"})
-"""The options whose values vLLM masks in its own log too."""
+"""The options whose values vLLM masks in its own log."""
 SECRET_NAMES = (
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -28,11 +28,11 @@ SECRET_NAMES = (
     "S3_SECRET_ACCESS_KEY",
     "VLLM_API_KEY",
 )
-"""What the clients of the object stores and vLLM read themselves."""
+"""Variables that the clients of the object stores and vLLM read themselves."""
 SHORTEST = 4
-"""Characters that a secret has at least; masking shorter words would garble every message."""
+"""Minimum length of a secret. Masking shorter words would garble messages."""
 SHORTEST_GUESSED = 8
-"""The same, for what is taken for a secret by its variable's name alone."""
+"""Minimum length of a secret that is recognized only by its variable's name."""
 
 _SECRET_NAME = re.compile(
     r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|ACCESS_KEY|SECRET_KEY"
@@ -40,28 +40,26 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _PASSWORD = re.compile(r"(?:^|://)[^\s/@:'\"]*:([^\s/@'\"]+)@(?!sha256:)")
-"""In ``user:password@host``, with a scheme before it or without; not an image's tag."""
+"""The password in ``user:password@host``, with or without a scheme. Not an image's tag."""
 _USER_TOKEN = re.compile(r"https?://([^\s/@:'\"]+)@")
-"""A token in the place of a user's name; ``abfss`` has the container there."""
+"""A token in place of the user name. ``abfss`` URIs have the container there."""
 _SIGNED = re.compile(
     r"(?:^|[?&;])(?:sig|X-Amz-Signature|X-Amz-Security-Token|X-Goog-Signature)=([^&\s'\"]+)",
     re.IGNORECASE,
 )
-"""The part of a signed URI that is secret."""
+"""The signature in a signed URI."""
 _IN_CONNECTION = re.compile(r"(?:AccountKey|SharedAccessKey)=([^;\s'\"]+)", re.IGNORECASE)
-"""The secret in one of Azure's connection strings."""
+"""The key in an Azure connection string."""
 _IN_ARG = re.compile(
     r"--(?:api[-_]key|hf[-_]token|watermark[-_]config)[=\s]+(.*?)(?=\s-|$)", re.DOTALL
 )
 
 
 def secrets_of(environ: Mapping[str, str]) -> set[str]:
-    """Return the secrets that an environment holds.
+    """Return the secrets in an environment.
 
-    They are the secret variables, the keys in the file that API_KEY_FILE names, secret options in
-    ARG, passwords and signatures in URIs, and what the names of other variables tell.
-
-    ARG gives nothing away either where it cannot be split.
+    These are the secret variables, the keys in API_KEY_FILE, secret options in ARG (even if ARG
+    cannot be split), passwords and signatures in URIs, and variables with the name of a secret.
     """
     found = set(_named(environ)) | set(keys_in_file(environ))
     found |= set(_in_arg(environ.get("ARG", "")))
@@ -78,7 +76,7 @@ def secrets_of(environ: Mapping[str, str]) -> set[str]:
 
 
 def keys_in_file(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the keys in the file that API_KEY_FILE names; none where it cannot be read."""
+    """Return the keys in API_KEY_FILE, none if the file cannot be read."""
     try:
         return read_keys(Path(environ["API_KEY_FILE"])) if environ.get("API_KEY_FILE") else ()
     except ValueError:
@@ -100,7 +98,7 @@ def _in_value(value: str) -> Iterator[str]:
 def _in_arg(arg: str) -> Iterator[str]:
     try:
         words = shlex.split(arg)
-    except ValueError:  # it is refused, by an error that must not show it
+    except ValueError:  # ARG will be refused with an error, which must not show the secret
         for values in _IN_ARG.findall(arg):
             yield from (word.strip("'\"") for word in values.split())
         return
@@ -115,14 +113,14 @@ def _in_arg(arg: str) -> Iterator[str]:
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return a text with every secret in it masked."""
+    """Return a text with every secret masked."""
     pattern = _pattern(secrets)
     return pattern.sub(MASK, text) if pattern else text
 
 
 def _written(secrets: Iterable[str]) -> list[str]:
-    """Return each secret as it is and as it is written in URIs, JSON and Python, the longest first:
-    one may be the beginning of another."""
+    """Return each secret as it appears in plain text, URIs, JSON and Python, the longest first,
+    because one may be a prefix of another."""
     forms = {
         form
         for secret in secrets
@@ -138,15 +136,15 @@ def _written(secrets: Iterable[str]) -> list[str]:
 
 
 def _pattern(secrets: Iterable[str]) -> re.Pattern[str] | None:
-    """Return what matches each secret, however it is written."""
+    """Return a pattern that matches each secret in each of its forms."""
     written = _written(secrets)
     return re.compile("|".join(map(re.escape, written))) if written else None
 
 
 class Redactor:
-    """Masks the secrets of an environment in many texts: one search each.
+    """Masks the secrets of an environment in many texts, with one search each.
 
-    Keys that are added to API_KEY_FILE later are masked too, and those that were in it before.
+    Also masks keys that are later added to API_KEY_FILE or removed from it.
     """
 
     def __init__(self, environ: Mapping[str, str]):
@@ -158,7 +156,7 @@ class Redactor:
         self._pattern = _pattern(self._secrets)
 
     def every(self, value: Any) -> Any:
-        """Return a document of lists and dictionaries with the secrets in its words masked."""
+        """Return a document of lists and dictionaries with every secret masked."""
         if isinstance(value, str):
             return self(value)
         if isinstance(value, Mapping):
@@ -168,7 +166,7 @@ class Redactor:
         return value
 
     def __call__(self, text: str) -> str:
-        """Return a text with every secret in it masked."""
+        """Return a text with every secret masked."""
         if self._file is not None and (now := stamp(self._file)) != self._stamp:
             self._stamp = now
             self._secrets |= {key for key in keys_in_file(self._environ) if len(key) >= SHORTEST}
@@ -176,12 +174,12 @@ class Redactor:
         return self._pattern.sub(MASK, text) if self._pattern else text
 
     def output(self, data: bytes) -> bytes:
-        """Return output with every secret in it masked, and all else as it was."""
+        """Return output with every secret masked and every other byte unchanged."""
         text = data.decode(errors="surrogateescape")
         return self(text).encode(errors="surrogateescape")
 
     @property
     def longest(self) -> int:
-        """Bytes of the longest form of a secret."""
+        """Length of the longest form of a secret, in bytes."""
         written = _written(self._secrets)
         return max((len(form.encode(errors="surrogateescape")) for form in written), default=0)

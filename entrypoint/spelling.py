@@ -1,4 +1,4 @@
-"""The nearest of the known names, for "did you mean"."""
+"""Finds the name that the user probably meant."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.75) -> str | None:
-    """Return the known name most like ``name``, regardless of case, or None.
+    """Return the known name most similar to ``name``, ignoring case, None if none is similar.
 
     Args:
-        name: What the user wrote.
+        name: The name that the user wrote.
         known: The names that exist.
-        cutoff: Least similarity, 0 to 1, as ``difflib.get_close_matches`` counts it.
+        cutoff: Minimum similarity from 0 to 1, by ``difflib.get_close_matches``.
     """
-    import difflib  # only a mistake needs it, and it costs every start otherwise
+    import difflib  # slow to import, and only needed after a mistake
 
     folded = {candidate.casefold(): candidate for candidate in known}
     matches = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=cutoff)

@@ -1,4 +1,4 @@
-"""``inference-server plan``: what serve would do."""
+"""``inference-server plan``: shows what serve would do."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
-    """Describe the command."""
+    """Add the command to the parser."""
     parser = commands.add_parser(
         "plan",
         help="show what serve would do, and start nothing",
-        description="Show which model would be served, as what, on what, and with which options, "
-        "each with the variable that it comes from. Fails as serve would, with the same words.",
+        description="Show which model serve would start, under which names, on which hardware and "
+        "with which options, and the variable that set each option. Fails with the same errors as "
+        "serve.",
     )
     add_json(parser)
     return parser

@@ -1,1 +1,1 @@
-"""From what was asked and what is there to a launch plan."""
+"""From the request, the model and the machine to a launch plan."""

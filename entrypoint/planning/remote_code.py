@@ -1,8 +1,8 @@
-"""Python code that comes with a model: what would run, whether it may, and where it lies.
+"""Python code that comes with a model: which code would run, and whether it may.
 
-A model's configurations name such code in ``auto_map``, as ``module.Class`` for a file beside
-them, and as ``org/name--module.Class`` for one of another repository. What is named here is what
-transformers looks for; :mod:`server.remote_code` holds the engine to it.
+A model's configurations name such code in ``auto_map``: ``module.Class`` for a file beside them,
+``org/name--module.Class`` for a file of another repository. This module finds the code as
+transformers does; :mod:`server.remote_code` restricts the engine to it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from entrypoint.note import Level, Note
 from entrypoint.store.model import Model
 
 CONFIGURATIONS = "*config*.json"
-"""``config.json``, and those of the tokenizer and the processors."""
+"""``config.json``, and the configurations of the tokenizer and the processors."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _RELATIVE_IMPORT = re.compile(r"^\s*(?:import\s+\.(\S+)\s*$|from\s+\.(\S+)\s+import)", re.MULTILINE)
-"""Which files transformers takes along with a module (``get_relative_imports``)."""
+"""The files that transformers copies with a module (``get_relative_imports``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Reference:
 
     Attributes:
         configuration: The file that names it.
-        purpose: What it is to be used as: ``AutoConfig``.
-        name: As it is written there.
+        purpose: The class that it stands in for: ``AutoConfig``.
+        name: Its name, as written in the file.
     """
 
     configuration: str
@@ -47,7 +47,7 @@ class Reference:
 
     @property
     def foreign(self) -> bool:
-        """Whether the code lies anywhere but beside the configuration."""
+        """Whether the code is anywhere but beside the configuration."""
         path = PurePosixPath(self.module)
         return "--" in self.name or path.is_absolute() or ".." in path.parts
 
@@ -58,8 +58,8 @@ class Code:
 
     Attributes:
         references: The classes that its configurations name.
-        files: ``{name: SHA-256}`` of the files that they are in, and of what those import.
-        missing: Files that are named and are not there.
+        files: ``{name: SHA-256}`` of their files, and of the files that those import.
+        missing: Named files that do not exist.
     """
 
     references: tuple[Reference, ...]
@@ -98,13 +98,13 @@ def _references(path: Path) -> Iterator[Reference]:
     try:
         named = list(_named(json.loads(path.read_bytes())))
     except (OSError, ValueError, RecursionError):
-        return  # not one that transformers can read either
+        return  # transformers cannot read it either
     for purpose, name in named:
         yield Reference(path.name, purpose, name)
 
 
 def _named(document: Any) -> Iterator[tuple[str, str]]:
-    """Yield each class that an ``auto_map`` names, at any depth: models have parts."""
+    """Yield each class that an ``auto_map`` names, at any depth of the configuration."""
     if isinstance(document, list):
         for each in document:
             yield from _named(each)
@@ -119,7 +119,7 @@ def _named(document: Any) -> Iterator[tuple[str, str]]:
 
 
 def _words(value: Any) -> Iterator[str]:
-    """A class, or several: the slow and the fast tokenizer, one for each backend."""
+    """Yield one class, or several: a slow and a fast tokenizer, or one for each backend."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | dict):
@@ -132,7 +132,7 @@ def read_codes(model: Model, tokenizer: Path | None) -> dict[Path, Code]:
 
     Args:
         model: The model.
-        tokenizer: The directory of the tokenizer, if it has one of its own.
+        tokenizer: The tokenizer's directory, if it is not the model's.
 
     Returns:
         ``{directory: its code}``, the model's first.
@@ -193,9 +193,9 @@ def code_notes(
 
 
 def is_pinned(model: Model) -> bool:
-    """Whether REVISION says which commit runs: the hub gives out no other files under its name.
+    """Whether REVISION pins the code: the hub serves only one content for a full commit.
 
-    A tarball can be called by any commit.
+    A tarball can claim any commit.
     """
     asked = (model.requested_revision or "").lower()
     return (
@@ -206,15 +206,15 @@ def is_pinned(model: Model) -> bool:
 
 
 def _unpinned(model: Model) -> str:
-    text = "TRUST_REMOTE_CODE is on, and nothing says which code: "
+    text = "TRUST_REMOTE_CODE is on, and the code that runs is not pinned: "
     if model.source in ("cache", "hub"):
         commit = f"REVISION={model.revision}" if model.revision else "the full commit in REVISION"
         text += (
-            f"REVISION={model.requested_revision} may move. Pin it with {commit}"
+            f"REVISION={model.requested_revision} may move"
             if model.requested_revision
-            else f"there is no REVISION. Pin it with {commit}"
+            else "REVISION is not set"
         )
-        text += ", or have its signature checked with MODEL_SIGNATURE_KEY."
+        text += f". Pin it with {commit}, or verify its signature with MODEL_SIGNATURE_KEY."
     else:
-        text += f"this model is a {model.source}. Have its signature checked: MODEL_SIGNATURE_KEY."
-    return f"{text} MODEL_VERIFY=full finds damage only: the hashes come with the model."
+        text += f"this model is a {model.source}. Verify its signature with MODEL_SIGNATURE_KEY."
+    return f"{text} MODEL_VERIFY=full only finds damage: the hashes come with the model."

@@ -1,4 +1,4 @@
-"""The environment contract: precedence, edges of each type, and what an error says."""
+"""The environment contract: what is read, accepted and refused."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Values: what each type of option takes, and what the refusal of another one says."""
+"""Values of options, checked like vLLM does."""
 
 import json
 

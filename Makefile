@@ -1,19 +1,19 @@
-# `make help` lists what there is.
+# `make help` lists the targets.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMP := $(VENV)/.installed
 LOCK := requirements/cpu.txt
-# OpenVINO's engine and its converter, in environments of their own.
+# OpenVINO's engine and its converter, in separate environments.
 OPENVINO := .venv-openvino
 CONVERT := .venv-convert
 OPENVINO_LOCK := requirements/openvino.txt
 CONVERT_LOCK := requirements/openvino-convert.txt
 OPENVINO_STAMP := $(OPENVINO)/.installed
 CONVERT_STAMP := $(CONVERT)/.installed
-# PyTorch's CPU build is not on the package index: from the folders of wheels that PIP_FIND_LINKS
-# names, else from PyTorch's own index.
+# PyTorch's CPU build is not on the package index: take it from the folders of wheels in
+# PIP_FIND_LINKS, or from PyTorch's own index.
 TORCH := $(or $(addprefix --find-links=,$(PIP_FIND_LINKS)),--torch-backend=cpu)
 
 # Tests run in two processes; one group of tests runs in one of them (tests/conftest.py).
@@ -50,7 +50,7 @@ $(CONVERT_STAMP): $(STAMP) $(CONVERT_LOCK)
 		-r $(CONVERT_LOCK) -r requirements/torch.txt
 	@touch $@
 
-# The demo model, unless MODEL_ID names another: found in its cache like a user's own.
+# Serve the demo model from its cache unless MODEL_ID names another model.
 ifndef MODEL_ID
 serve plan: export MODEL_ID = inference-server/Demo-Llama
 serve plan: export HF_HUB_CACHE = $(CURDIR)/demo/cache
@@ -73,11 +73,11 @@ serve: $(STAMP) ## serve the demo model, or MODEL_ID=..., on http://127.0.0.1:80
 plan: $(STAMP) ## show what `make serve` would do
 	@exec $(SERVE)/inference-server plan
 
-test: $(STAMP) $(OPENVINO_STAMP) $(CONVERT_STAMP) ## run every test but the images', on real engines
+test: $(STAMP) $(OPENVINO_STAMP) $(CONVERT_STAMP) ## run all tests except the images', on real engines
 	$(BIN)/$(PYTEST) --ignore=tests/container
 	$(OPENVINO)/bin/$(PYTEST) tests/server/openvino tests/end_to_end/test_openvino.py
 
-test-container: $(STAMP) ## build the CPU and OpenVINO images, and run them as a strict cluster does
+test-container: $(STAMP) ## build the images, and run them as a strict cluster does
 	$(BIN)/$(PYTEST) --timeout=2400 tests/container
 
 image: ## build the CPU image with Docker or podman; KIND=openvino, cuda, rocm, hpu for another

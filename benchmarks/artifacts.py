@@ -40,7 +40,7 @@ import torch
 from safetensors import safe_open
 from vllm.config.load import LoadConfig
 from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
-from entrypoint.shared.handover import TARBALL_VARIABLE, TARBALL_FORMAT, TARBALL_INDEX
+from entrypoint.shared.handover import TARBALL_FORMAT, TARBALL_INDEX
 
 side, source, archive, into = sys.argv[1:]
 parameters = {}
@@ -54,7 +54,6 @@ for path in Path(source).glob("*.safetensors"):
 from entrypoint.store.fetch import fetch_model
 from entrypoint.store.search.find import find_model
 from entrypoint.store.model import Request
-os.environ[TARBALL_VARIABLE] = ""
 from server.tarball import TarballLoader
 
 begin = time.perf_counter()
@@ -62,7 +61,7 @@ if side == "tarball":
     request = Request("Synthetic/Two-GB", None, (), Path(archive), True, None, Path(into), True)
     model = fetch_model(find_model(request), request, lambda progress: None)
     path = model.path
-    os.environ[TARBALL_VARIABLE] = str(path.parent / TARBALL_INDEX)
+    TarballLoader.index_path = path.parent / TARBALL_INDEX
     loader = TarballLoader(LoadConfig(load_format=TARBALL_FORMAT))
 else:
     subprocess.run(["tar", "-xf", archive, "-C", into], check=True)

@@ -135,8 +135,8 @@ def _readable(token: tokenize.TokenInfo, joined: bool) -> str | None:
     kind = tokenize.tok_name[token.type]
     if kind == "COMMENT":
         return token.string.replace("#", " ")
-    if kind == "FSTRING_MIDDLE":
-        return token.string
+    if kind == "FSTRING_MIDDLE":  # Python 3.12 and newer
+        return token.string if " " in token.string else None
     if kind in ("FSTRING_START", "FSTRING_END"):
         return " " * len(token.string)
     if kind != "STRING":

@@ -1,4 +1,4 @@
-"""What the runtime adds to vLLM's HTTP server: the gate before it, and where the launch is.
+"""Puts the gate in front of vLLM's HTTP server, and adds ``/v1/status``.
 
 A ``vllm.endpoint_plugins`` entry point.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
+from collections.abc import MutableMapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,11 @@ from fastapi import APIRouter, FastAPI
 from entrypoint.settings import read_settings
 from entrypoint.shared.handover import Phase, read_status, report_phase
 from entrypoint.shared.keys import Keys
+from server.gate.activity import EngineActivity
 from server.gate.admission import Admission
 from server.gate.gate import Gate
 from server.gate.health import Health
 from server.gate.http_server import serve
-from server.gate.progress import Progress
 
 if TYPE_CHECKING:
     from starlette.datastructures import State
@@ -31,54 +32,59 @@ router = APIRouter()
 
 @router.get("/v1/status")
 async def status() -> dict[str, Any]:
-    """Where the launch is, and how long it took to get there."""
+    """Return the launch's phase and the duration of each phase."""
     return read_status() or {"phase": Phase.READY.value}
 
 
-def take_keys(args: Namespace) -> Keys:
-    """Return the keys that are let in, and keep them from vLLM.
+def take_keys(args: Namespace, environ: MutableMapping[str, str]) -> Keys:
+    """Return the accepted keys, and remove them from vLLM's options and variables.
 
-    Its own check leaves routes open that generate, and knows nothing of a changed file.
+    vLLM's own check leaves some generating routes open, and does not reload a changed file.
     """
-    # an option wins over the variable, as in vLLM
-    own = os.environ.pop("VLLM_API_KEY", "")
-    fixed = [key for key in args.api_key or [own] if key]
+    # an option takes precedence over the variable, as in vLLM
+    key = environ.pop("VLLM_API_KEY", "")
+    fixed = [key for key in args.api_key or [key] if key]
     args.api_key = None
-    path = os.environ.get("API_KEY_FILE")
+    path = environ.get("API_KEY_FILE")
     return Keys(fixed, Path(path) if path else None)
 
 
 class Endpoints:
-    """The plugin, as vLLM's ``EndpointPlugin`` protocol wants it."""
+    """The plugin, an implementation of vLLM's ``EndpointPlugin``.
+
+    Args:
+        environ: The environment of this process.
+    """
 
     name = "inference_server"
     required_tasks = None
 
-    def __init__(self) -> None:
-        self._settings = read_settings(os.environ)
-        self._progress = Progress()
-        self._health = Health(self._progress, self._settings.stall_timeout)
-        self._admission = Admission(
-            self._settings.max_concurrent_requests,
-            self._settings.max_queued_requests,
-            self._settings.max_concurrent_requests_per_key,
-            self._settings.max_tokens_per_minute_per_key,
-        )
+    def __init__(self, environ: MutableMapping[str, str] = os.environ) -> None:
+        self._environ = environ
+        self._settings = read_settings(environ)
+        self._activity = EngineActivity()
+        self._health = Health(self._activity, self._settings.stall_timeout)
 
     def attach_router(self, app: FastAPI) -> None:
-        """Add our route, and have vLLM serve its application behind the gate."""
+        """Add ``/v1/status``, and make vLLM serve its application behind the gate."""
         from vllm.entrypoints.launchers.api_server import entry
 
         app.include_router(router)
-        args = app.state.args
+        args, settings = app.state.args, self._settings
+        admission = Admission(
+            settings.max_concurrent_requests,
+            settings.max_queued_requests,
+            settings.max_concurrent_requests_per_key,
+            settings.max_tokens_per_minute_per_key,
+        )
         gate = Gate(
             app,
-            take_keys(args),
+            take_keys(args, self._environ),
             self._health,
-            self._admission,
-            max_request_bytes=self._settings.max_request_bytes,
-            metrics_public=self._settings.metrics_public,
-            admin_routes=self._settings.admin_routes,
+            admission,
+            max_request_bytes=settings.max_request_bytes,
+            metrics_public=settings.metrics_public,
+            admin_routes=settings.admin_routes,
             root_path=args.root_path,
             log_requests=not args.disable_uvicorn_access_log,
         )
@@ -87,8 +93,8 @@ class Endpoints:
     async def init_state(
         self, engine_client: EngineClient | None, state: State, args: Namespace
     ) -> None:
-        """The engine is up and the server about to accept: let go of the socket."""
+        """Report that the engine is ready; vLLM calls this just before its server starts."""
         if engine_client is not None:
-            self._progress.watch(engine_client)
+            self._activity.watch(engine_client)
             self._health.attend(engine_client)
         report_phase(Phase.READY)

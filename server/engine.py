@@ -1,6 +1,7 @@
-"""The engine's main process: vLLM's own ``vllm serve``, on a socket that already listens.
+"""The engine's main process: ``vllm serve`` on a socket that already listens.
 
 The entrypoint starts it with a :class:`~entrypoint.shared.handover.StartRequest` on standard input.
+:mod:`server.internals` lists what it replaces in vLLM.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from importlib.metadata import entry_points
 
 from entrypoint.shared.handover import StartRequest
@@ -16,7 +17,7 @@ from server.openvino.settings import take_settings
 from server.parent import die_with, end_with
 
 PLUGIN = "inference_server"
-"""Our name in vLLM's plugin groups; see pyproject.toml."""
+"""The name of this project's plugins in vLLM's plugin groups; see pyproject.toml."""
 
 _DEFAULT_ON_GROUPS = (
     "vllm.general_plugins",
@@ -27,10 +28,10 @@ _DEFAULT_ON_GROUPS = (
 
 
 def allowed_plugins(environ: Mapping[str, str]) -> str:
-    """Return VLLM_PLUGINS with our plugin in it, and nothing that ran without it left out.
+    """Return VLLM_PLUGINS with this project's plugin and all that vLLM loads without it.
 
-    vLLM loads endpoint plugins only when VLLM_PLUGINS names them, and then loads nothing else
-    that it does not name.
+    vLLM loads an endpoint plugin only if VLLM_PLUGINS names it. Once VLLM_PLUGINS is set, vLLM
+    loads no plugin that it does not name.
     """
     named = environ.get("VLLM_PLUGINS")
     if named is not None:
@@ -41,7 +42,7 @@ def allowed_plugins(environ: Mapping[str, str]) -> str:
 
 
 def take_over(descriptor: int) -> None:
-    """Make vLLM serve on the inherited socket instead of binding one of its own."""
+    """Make vLLM serve on the inherited socket instead of creating one."""
     from vllm.entrypoints.launchers import launcher
 
     def inherited(*_args: object, **_kwargs: object) -> socket.socket:
@@ -51,10 +52,15 @@ def take_over(descriptor: int) -> None:
     launcher.create_server_unix_socket = inherited
 
 
-def serve(request: StartRequest) -> None:
-    """Do what ``vllm serve`` does with the request's options; return when it has stopped."""
-    os.environ["VLLM_PLUGINS"] = allowed_plugins(os.environ)
-    pipeline = take_settings(os.environ)
+def serve(request: StartRequest, environ: MutableMapping[str, str]) -> None:
+    """Run ``vllm serve`` with the request's options until it stops.
+
+    Args:
+        request: From the entrypoint.
+        environ: The environment of this process, which vLLM reads too.
+    """
+    environ["VLLM_PLUGINS"] = allowed_plugins(environ)
+    pipeline = take_settings(environ)
 
     from vllm.entrypoints.cli.serve import ServeSubcommand
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
@@ -67,7 +73,7 @@ def serve(request: StartRequest) -> None:
     cli_env_setup()
     parser = make_arg_parser(FlexibleArgumentParser(prog="vllm serve"))
     args = parser.parse_args(request.argv)
-    args.subparser = ServeSubcommand.name  # what `vllm serve` sets, and validation asks for
+    args.subparser = ServeSubcommand.name  # as `vllm serve` does; its validation reads it
     configure_logging_from_args(args)
     if pipeline is not None:
         from server.openvino.engine import take_over as run_on_openvino
@@ -84,11 +90,11 @@ def main() -> None:
     die_with(request.parent, request.grace)
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), sys.stdin.fileno())
-    serve(request)
+    serve(request, os.environ)
 
 
 if __name__ == "__main__":
     main()
 elif __name__ == "__mp_main__":
-    # multiprocessing runs this module first in each process that it spawns
+    # multiprocessing imports this module first in each process that it spawns
     end_with(os.getppid())

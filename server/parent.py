@@ -1,7 +1,7 @@
-"""No process of the engine outlives the one that started it.
+"""Ends each process of the engine after its parent.
 
-The entrypoint kills what is left when the engine's main process ends; here is what happens where
-the entrypoint is killed itself, or the main process together with it.
+When the engine's main process ends, the entrypoint kills the remaining processes. This module
+covers the case that the entrypoint itself is killed, alone or with the main process.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ import time
 from collections.abc import Callable
 
 CHECK_SECONDS = 1.0
-"""How often a process looks whether its parent is still there."""
+"""How often a process checks that its parent still runs."""
 GRACE_SECONDS = 2.0
-"""What a process below the main one gets to end by itself once its parent has."""
+"""How long a process below the main one gets to end by itself after its parent."""
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 _watched: tuple[int, int] | None = None
-"""This process and the parent that it looks for: a fork inherits these, and not the thread."""
+"""This process and the parent that it watches. A fork inherits this value but not the thread."""
 
 
 def die_with(parent: int, grace: float) -> None:
-    """End the main process with the entrypoint, so that nothing serves unattended.
+    """End the main process when the entrypoint dies, so that it never serves unattended.
 
-    The kernel sends SIGTERM when it dies. An engine that is loading has been seen to ignore that
-    for ever: after ``grace`` seconds its whole process group is killed.
+    The kernel sends SIGTERM when the entrypoint dies. An engine that is loading may ignore it, so
+    this process kills its process group after ``grace`` seconds.
 
     Raises:
-        SystemExit: The entrypoint has died already.
+        SystemExit: The entrypoint has already died.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
@@ -42,10 +42,10 @@ def die_with(parent: int, grace: float) -> None:
 
 
 def end_with(parent: int) -> None:
-    """Kill this process, one below the main one, soon after its parent has died.
+    """Kill this process, one below the main one, soon after its parent dies.
 
-    Not by the kernel's signal: that comes when the thread ends which started us, and any thread of
-    vLLM's may have.
+    The kernel's signal does not work here: it comes as soon as the thread ends that started this
+    process, which may be any thread of vLLM's.
     """
     global _watched
     if _watched != (os.getpid(), parent):

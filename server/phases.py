@@ -1,4 +1,4 @@
-"""Reports the engine's phases, told by the lines that vLLM logs in each of its processes."""
+"""Reports the engine's phases, which it recognizes by vLLM's log lines in each process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from entrypoint.shared.handover import Phase, report_phase
 
-BEGINNINGS: dict[str, Phase] = {
+LOG_LINES: dict[str, Phase] = {
     "Starting to load model": Phase.WEIGHTS,
     "Warming up model for the compilation": Phase.COMPILE,
     "%sUsing cache directory": Phase.COMPILE,
@@ -17,18 +17,18 @@ BEGINNINGS: dict[str, Phase] = {
     "Warming up done": Phase.WARM_UP,
     "Graph capturing finished": Phase.WARM_UP,
 }
-"""How the format string of a log line begins, and the phase that it tells (vLLM 0.32)."""
+"""Start of a log line's format string, and the phase that it means (vLLM 0.32)."""
 
 
-def told_by(line: str) -> Phase | None:
-    """Return the phase that a log line's format string tells, None if it tells none."""
-    return next((phase for start, phase in BEGINNINGS.items() if line.startswith(start)), None)
+def phase_of(line: str) -> Phase | None:
+    """Return the phase that a log line's format string means, None if it means none."""
+    return next((phase for start, phase in LOG_LINES.items() if line.startswith(start)), None)
 
 
 class _ReportingFactory:
-    """Makes log records as before, and reports the phase that a record tells.
+    """Makes log records as usual, and reports the phases that they mean.
 
-    Not a handler: vLLM configures its loggers anew in every process, which removes handlers.
+    A handler would not last: vLLM reconfigures its loggers in every process and so removes it.
     """
 
     def __init__(self, make: Callable[..., logging.LogRecord]):
@@ -37,7 +37,7 @@ class _ReportingFactory:
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self._make(*args, **kwargs)
         if record.name.startswith("vllm."):
-            phase = told_by(str(record.msg))
+            phase = phase_of(str(record.msg))
             if phase is not None:
                 report_phase(phase)
         return record
@@ -47,7 +47,7 @@ _watching = False
 
 
 def watch() -> None:
-    """Report phases from now on; once a process, however often it is called."""
+    """Report phases from now on. Further calls in the same process have no effect."""
     global _watching
     if not _watching:
         _watching = True

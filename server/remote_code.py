@@ -1,8 +1,8 @@
-"""Lets transformers run a model's Python code from the launch's own directories only.
+"""Makes transformers run a model's Python code only from the directories that the launch allows.
 
-What the configurations name was checked before the start
-(:mod:`entrypoint.planning.remote_code`). This holds for what is decided later: a tokenizer's or a
-draft model's code, overrides in ARG, and parts of vLLM that trust code by themselves.
+The entrypoint has checked the code that the configurations name
+(:mod:`entrypoint.planning.remote_code`). This module covers what is decided later: the code of a
+tokenizer or a draft model, overrides in ARG, and parts of vLLM that trust code by themselves.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from transformers import dynamic_module_utils
 
 
 class RefusedCode(RuntimeError):
-    """Code was asked for that may not run."""
+    """Python code was requested that the launch does not allow."""
 
 
 def restrict(allowed: Sequence[str]) -> None:
-    """Refuse, from now on, every module that is not in one of the directories.
+    """Refuse every module outside the allowed directories from now on.
 
-    All ways to such code go through the one function that copies a module and names the copy.
+    Replaces the function that copies a module: all such code passes through it.
 
     Args:
-        allowed: Directories; none where no such code may run.
+        allowed: Directories; empty if no such code may run.
     """
     places = {os.path.realpath(place) for place in allowed}
     find = getattr(dynamic_module_utils.get_cached_module_file, "unrestricted", None)
@@ -35,12 +35,9 @@ def restrict(allowed: Sequence[str]) -> None:
         source = str(source)
         inside = not os.path.isabs(module_file) and ".." not in PurePath(module_file).parts
         if not (inside and os.path.isdir(source) and os.path.realpath(source) in places):
-            listed = ", ".join(allowed)
-            why = (
-                f"TRUST_REMOTE_CODE lets only that in {listed}"
-                if listed
-                else ("TRUST_REMOTE_CODE is off")
-            )
+            why = "TRUST_REMOTE_CODE is off"
+            if allowed:
+                why = f"TRUST_REMOTE_CODE allows only code in {', '.join(allowed)}"
             raise RefusedCode(f"Refused to run the Python code {module_file} of {source}: {why}.")
         path: str = find(source, module_file, *args, **kwargs)
         return path

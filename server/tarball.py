@@ -1,7 +1,7 @@
-"""vLLM's load format ``tarball``: safetensors files that are mapped where they lie in a tarball.
+"""Load format ``tarball`` for vLLM: maps safetensors files directly from a tarball.
 
-The tensors are views of the page cache, which every rank and every pod on the node shares. The
-index that says where the files are is :class:`entrypoint.shared.tarball_index.Index`.
+The tensors are views of the page cache, which all ranks and pods on the node share. The index of
+the files is an :class:`entrypoint.shared.tarball_index.Index`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import torch
 from vllm.config.load import LoadConfig
@@ -23,12 +23,11 @@ from vllm.model_executor.model_loader import register_model_loader
 from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 from vllm.model_executor.model_loader.ep_weight_filter import should_skip_weight
 
-from entrypoint.shared.handover import TARBALL_FORMAT, TARBALL_VARIABLE
+from entrypoint.shared.handover import TARBALL_FORMAT
 from entrypoint.shared.tarball_index import Index
 
 logger = init_logger(f"vllm.{__name__}")
 
-# safetensors' names of types, and torch's
 DTYPES = {
     "BOOL": "bool",
     "U8": "uint8",
@@ -50,6 +49,7 @@ DTYPES = {
     "F8_E5M2FNUZ": "float8_e5m2fnuz",
     "F8_E8M0": "float8_e8m0fnu",
 }
+"""safetensors' names of types, and torch's."""
 
 
 def tensors(file: BinaryIO, offset: int, size: int) -> Iterator[tuple[str, torch.Tensor]]:
@@ -57,21 +57,20 @@ def tensors(file: BinaryIO, offset: int, size: int) -> Iterator[tuple[str, torch
 
     Args:
         file: The file around it.
-        offset: Where it begins, in bytes.
+        offset: Where it starts, in bytes.
         size: Its length in bytes.
 
     Raises:
         ValueError: A tensor is of a type that torch does not have.
     """
     start = offset - offset % mmap.ALLOCATIONGRANULARITY
-    # the deep queue of reads that page faults do not make; on a network's file systems it counts
+    # queues many reads at once, unlike page faults; this matters on network file systems
     os.posix_fadvise(file.fileno(), offset, size, os.POSIX_FADV_WILLNEED)
-    # private pages: torch takes no read-only memory, and whatever is written there stays there
+    # private pages: torch requires writable memory, and writes must not reach the file
     view = mmap.mmap(file.fileno(), offset - start + size, access=mmap.ACCESS_COPY, offset=start)
-    begin = offset - start
-    length = int.from_bytes(view[begin : begin + 8], "little")
-    data = begin + 8 + length
-    header: dict[str, Any] = json.loads(view[begin + 8 : data])
+    head = offset - start
+    data = head + 8 + int.from_bytes(view[head : head + 8], "little")
+    header: dict[str, Any] = json.loads(view[head + 8 : data])
     header.pop("__metadata__", None)
     for name, tensor in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         first, last = tensor["data_offsets"]
@@ -81,27 +80,27 @@ def tensors(file: BinaryIO, offset: int, size: int) -> Iterator[tuple[str, torch
 def _tensor(view: mmap.mmap, offset: int, size: int, dtype: str, shape: list[int]) -> torch.Tensor:
     name = DTYPES.get(dtype)
     if name is None or not hasattr(torch, name):
-        raise ValueError(f"a tensor of type {dtype}, which torch {torch.__version__} does not have")
+        raise ValueError(f"torch {torch.__version__} has no type for a tensor of type {dtype}")
     kind: torch.dtype = getattr(torch, name)
     if not math.prod(shape):
         return torch.empty(shape, dtype=kind)
     if offset % kind.itemsize:
-        # no processor that we know needs this, and few files are written so
+        # torch requires aligned memory; few files need this copy
         return torch.frombuffer(bytearray(view[offset : offset + size]), dtype=kind).reshape(shape)
     count = size // kind.itemsize
     return torch.frombuffer(view, dtype=kind, count=count, offset=offset).reshape(shape)
 
 
 class TarballLoader(DefaultModelLoader):  # type: ignore[misc]  # vLLM ships no types
-    """vLLM's own loader, but for the files that are inside the tarball."""
+    """vLLM's default loader, except for the files in the tarball."""
 
+    index_path: ClassVar[Path]
     counter_before_loading_weights: float
 
     def __init__(self, load_config: LoadConfig):
         super().__init__(replace(load_config, load_format="auto"))
-        path = Path(os.environ[TARBALL_VARIABLE])
-        self._index = Index.load(path)
-        self._folder = path.parent / self._index.model
+        self._index = Index.load(self.index_path)
+        self._folder = self.index_path.parent / self._index.model
 
     def _get_weights_iterator(
         self, source: DefaultModelLoader.Source
@@ -128,11 +127,16 @@ class TarballLoader(DefaultModelLoader):  # type: ignore[misc]  # vLLM ships no 
                         yield source.prefix + name, tensor
 
     def _check(self, state: os.stat_result) -> None:
-        """Raise if the tarball is no longer the one that was looked into."""
+        """Raise if the tarball has changed since it was indexed."""
         if (state.st_size, state.st_mtime_ns) != (self._index.size, self._index.mtime_ns):
-            raise RuntimeError(f"{self._index.archive} has changed since its files were listed")
+            raise RuntimeError(f"{self._index.archive} has changed since it was indexed")
 
 
-def register() -> None:
-    """Make the load format known to vLLM; once a process, however often it is called."""
+def register(index: Path) -> None:
+    """Register the load format with vLLM.
+
+    Args:
+        index: Path of the tarball's index.
+    """
+    TarballLoader.index_path = index
     register_model_loader(TARBALL_FORMAT)(TarballLoader)

@@ -9,12 +9,7 @@ from dataclasses import dataclass
 
 from entrypoint.diagnosis.catalogue import FAILURES, Failure, Role, Rule
 from entrypoint.diagnosis.catalogue.memory import LIMIT
-from entrypoint.diagnosis.catalogue.signals import (
-    KILLED,
-    OTHER_SIGNAL,
-    SIGNAL_FAILURES,
-    SILENT_EXIT,
-)
+from entrypoint.diagnosis.catalogue.signals import KILLED, SILENT_EXIT, failure_of_signal
 from entrypoint.diagnosis.deaths import find_deaths, find_unexplained_death
 from entrypoint.diagnosis.error_lines import ErrorLine, find_error_lines
 from entrypoint.diagnosis.exceptions import LoggedException, Severity, find_exceptions
@@ -129,7 +124,8 @@ def diagnose(lines: Sequence[str], ended: EngineExit) -> EngineFailed:
     match = _find_failure(raised, find_error_lines(read))
     certain = match is not None and match.is_cause
     if ended.memory_cause and (not certain or signal.SIGKILL in signals):
-        return _memory_error(ended.memory_cause, ended)
+        killed = "" if ended.killed else ", and one of its processes was killed"
+        return _error(LIMIT, ended.memory_cause + killed, ended)
     # a process that aborts reports the reason first
     aborted = signals[:1] == [signal.SIGABRT]
     if match is not None and (certain or not signals or aborted):
@@ -302,16 +298,10 @@ def _known_error(match: _Match, ended: EngineExit) -> EngineFailed:
     )
 
 
-def _memory_error(cause: str, ended: EngineExit) -> EngineFailed:
-    return _error(
-        LIMIT, cause if ended.killed else f"{cause}, and one of its processes was killed", ended
-    )
-
-
 def _signal_error(
     number: int, ended: EngineExit, process: str, excerpt: tuple[str, ...]
 ) -> EngineFailed:
-    failure = SIGNAL_FAILURES.get(number, OTHER_SIGNAL)
+    failure = failure_of_signal(number)
     cause = failure.cause.format(name=_signal_name(number))
     return _error(failure, cause, ended, "" if ended.killed else process, excerpt=excerpt)
 

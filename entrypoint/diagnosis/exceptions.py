@@ -6,15 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Literal
 
-from entrypoint.logs.engine_line import (
-    CAUSE_LINK,
-    CONTEXT_LINK,
-    ERROR_LEVELS,
-    TRACEBACK,
-    EngineLine,
-)
+from entrypoint.logs.engine_line import ERROR_LEVELS, LINKS, TRACEBACK, EngineLine, Link
 
 FRAME_LINES = 120
 """How many lines of a traceback's frames to keep, the innermost ones."""
@@ -64,9 +57,6 @@ class Severity(IntEnum):
     """Its process logged it as an error."""
     FATAL = 3
     """Its process did not catch it, or logged it as the reason for exiting."""
-
-
-Link = Literal["", "cause", "context"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +203,13 @@ class _Stream:
             )
         elif text:
             self._heading = line.text
-            if text not in (CAUSE_LINK, CONTEXT_LINK):
+            if text not in LINKS:
                 self._chained = None
 
     def _read_message(self, current: _Traceback, line: EngineLine) -> None:
         text = line.text[current.indent :]
-        if text.strip() in (CAUSE_LINK, CONTEXT_LINK):
-            self.close("cause" if text.strip() == CAUSE_LINK else "context")
+        if link := LINKS.get(text.strip()):
+            self.close(link)
             self._chained = current.severity
         elif _OTHER_WRITER.match(text) or (line.level and not line.source):
             self.close()

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from entrypoint.logs.engine_line import EngineLine, find_process, parse_line, remove_colors
+from entrypoint.logs.engine_line import EngineLine, parse_line, remove_colors
 
 LINE_CHARACTERS = 4000
 """How many characters of a line are examined; what identifies a cause is at its start."""
@@ -43,13 +43,9 @@ def read_lines(lines: list[str]) -> Iterator[EngineLine]:
 
 def _parse(line: str, number: int) -> EngineLine:
     text = remove_colors(line[:LINE_CHARACTERS])
-    start = find_process(text, PREFIX_CHARACTERS)
-    if start is not None:
-        text = text[start:]
-    else:
-        for prefix in (_COLLECTOR, _FRAME):
-            if found := prefix.match(text):
-                text = text[found.end() :]
+    for prefix in (_COLLECTOR, _FRAME):
+        if found := prefix.match(text):
+            text = text[found.end() :]
     return parse_line(text, number, PREFIX_CHARACTERS)
 
 

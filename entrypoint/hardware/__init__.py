@@ -1,1 +1,1 @@
-"""What this machine has to run a model on, and what the installed vLLM was built for."""
+"""The devices, processors and memory of this machine, and the accelerator vLLM was built for."""

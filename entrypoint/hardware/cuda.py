@@ -1,4 +1,4 @@
-"""NVIDIA's devices, by their nodes and by NVML, the management library of the driver."""
+"""NVIDIA's devices, found by their device nodes and by NVML, the driver's management library."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from entrypoint.hardware.hardware import Device
-from entrypoint.hardware.nodes import numbered
+from entrypoint.hardware.nodes import numbered_entries
 
 
 def load_nvml() -> Any:
-    """Return the module ``pynvml``, ready, or None where there is no driver to ask."""
+    """Return the initialized module ``pynvml``, None without a driver."""
     import pynvml
 
     try:
@@ -21,22 +21,22 @@ def load_nvml() -> Any:
 
 
 def cuda_nodes(root: Path) -> list[Path]:
-    """Return the nodes of the devices themselves."""
-    return [root / f"dev/nvidia{number}" for number in numbered(root / "dev", "nvidia")]
+    """Return the nodes of the devices."""
+    return [root / f"dev/nvidia{number}" for number in numbered_entries(root / "dev", "nvidia")]
 
 
 def cuda_devices(root: Path, nvml: Any) -> tuple[Device, ...]:
-    """Return the devices that have a node, with what NVML says of them.
+    """Return the devices that have a node, described by NVML.
 
     Args:
-        root: Where ``/dev`` is.
-        nvml: The module ``pynvml``, None where the library is not there.
+        root: The folder that contains ``/dev``.
+        nvml: The module ``pynvml``, None if the library is missing.
     """
-    numbers = numbered(root / "dev", "nvidia")
+    numbers = numbered_entries(root / "dev", "nvidia")
     if nvml is not None:
         try:
-            return _asked(numbers, nvml)
-        except nvml.NVMLError:  # a device that has failed, or a driver in the midst of an update
+            return _describe(numbers, nvml)
+        except nvml.NVMLError:  # a failed device, or a driver update in progress
             pass
     return tuple(Device(index, "NVIDIA GPU") for index in range(len(numbers)))
 
@@ -46,7 +46,7 @@ def cuda_driver(nvml: Any) -> str | None:
     return str(nvml.nvmlSystemGetDriverVersion()) if nvml is not None else None
 
 
-def _asked(numbers: tuple[int, ...], nvml: Any) -> tuple[Device, ...]:
+def _describe(numbers: tuple[int, ...], nvml: Any) -> tuple[Device, ...]:
     found: list[Device] = []
     for position in range(nvml.nvmlDeviceGetCount()):
         handle = nvml.nvmlDeviceGetHandleByIndex(position)
@@ -68,5 +68,5 @@ def _asked(numbers: tuple[int, ...], nvml: Any) -> tuple[Device, ...]:
 def _memory(handle: Any, nvml: Any) -> int | None:
     try:
         return int(nvml.nvmlDeviceGetMemoryInfo(handle).total)
-    except nvml.NVMLError:  # devices that share the machine's memory have none of their own
+    except nvml.NVMLError:  # the device shares the machine's memory
         return None

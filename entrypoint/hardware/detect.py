@@ -1,9 +1,10 @@
-"""Finds what to run on, without loading an engine, and holds the installed vLLM against it."""
+"""Detects the hardware without loading an engine, and compares it with the installed vLLM."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from entrypoint.hardware.cuda import cuda_devices, cuda_driver, cuda_nodes, load
 from entrypoint.hardware.gaudi import Run, gaudi_devices, gaudi_nodes, run_command
 from entrypoint.hardware.hardware import Device, Hardware, Kind
 from entrypoint.hardware.intel import intel_devices
-from entrypoint.hardware.kinds import KINDS, counted
-from entrypoint.hardware.nodes import closed
+from entrypoint.hardware.kinds import KINDS, devices_text
+from entrypoint.hardware.nodes import first_inaccessible
 from entrypoint.hardware.pci import installed_devices
 from entrypoint.hardware.preload import preload_libraries
 from entrypoint.hardware.rocm import rocm_devices, rocm_driver, rocm_nodes
@@ -25,89 +26,91 @@ from entrypoint.settings import Accelerator
 
 
 def detect_hardware(
-    wanted: Accelerator,
+    requested: Accelerator,
     environ: Mapping[str, str],
     root: Path = Path("/"),
     run: Run = run_command,
     nvml: Callable[[], Any] = load_nvml,
 ) -> Hardware:
-    """Find what to run on.
+    """Return the hardware that the engine will use.
 
     Args:
-        wanted: ACCELERATOR's value; ``auto`` takes what the installed vLLM was built for.
-        environ: Where the variables are that hide devices.
-        root: Where ``/dev``, ``/proc``, ``/sys`` and ``/usr`` are.
+        requested: ACCELERATOR; ``auto`` selects what the installed vLLM was built for.
+        environ: The variables that can hide devices.
+        root: The folder that contains ``/dev``, ``/proc``, ``/sys`` and ``/usr``.
         run: Runs a driver's tool.
-        nvml: Loads NVIDIA's management library; called only where NVIDIA's devices are.
+        nvml: Loads NVIDIA's management library; called only if there is an NVIDIA device.
 
     Raises:
-        MachineError: There is no vLLM, it was built for another accelerator, or no device is
-            there that this process may open.
-        SettingError: A variable hides every device, or names one that is not there.
+        MachineError: vLLM is not installed, it was built for another accelerator, or this process
+            has no device that it may open.
+        SettingError: A variable hides every device, or names one that does not exist.
     """
     version, built_for = installed_vllm()
     if version is None or built_for is None:
         raise MachineError(
             "vLLM is not installed in this environment.",
-            hint="Use an image of this runtime, or: make install",
+            hint="Use one of this runtime's images, or run: make install",
         )
-    on_openvino = built_for == "cpu" and installed_openvino() is not None
-    kind: Kind = wanted if wanted != "auto" else "openvino" if on_openvino else built_for
-    if kind == "openvino" and built_for == "cpu" and not on_openvino:
-        raise MachineError(
-            f"ACCELERATOR=openvino wants the package {OPENVINO_GENAI}, which is not installed in "
-            "this environment.",
-            variable="ACCELERATOR",
-            hint=f"Run the openvino image ({KINDS[kind].image}), or leave ACCELERATOR out.",
-        )
-    if kind != built_for and not (kind == "openvino" and on_openvino):
-        raise MachineError(
-            f"ACCELERATOR={wanted} does not fit the installed vLLM {version}, which is built "
-            f"for {built_for}.",
-            variable="ACCELERATOR",
-            hint=f"Run the {kind} image ({KINDS[kind].image}), or leave ACCELERATOR out.",
-        )
+    kind = _choose_kind(requested, version, built_for)
     cpus = allowed_cpus(root)
-    processor = read_processor(root, cpus)
-    if kind == "openvino":
-        return Hardware(
-            kind=kind,
-            count=1,
-            memory_bytes=available_memory(root),
-            cpus=cpus,
-            vllm_version=version,
-            devices=intel_devices(root),
-            processor=processor,
-            notes=tuple(_notes(wanted, root)),
-        )
-    if kind == "cpu":
-        return Hardware(
-            kind=kind,
-            count=numa_nodes(root, cpus),
-            memory_bytes=available_memory(root),
-            cpus=cpus,
-            vllm_version=version,
-            processor=processor,
-            preload=preload_libraries(root),
-            notes=tuple(_unused(root)),
-        )
-    devices, driver = _devices(built_for, root, run, nvml)
-    if not devices:
-        raise _no_device(built_for, version, root)
-    shut = closed(_nodes(built_for, root))
-    if shut is not None:
-        raise _closed(built_for, shut)
-    devices = visible_devices(built_for, devices, environ)
-    sizes = [device.memory_bytes for device in devices if device.memory_bytes is not None]
-    return Hardware(
-        kind=built_for,
-        count=len(devices),
-        memory_bytes=min(sizes, default=None),
+    hardware = Hardware(
+        kind=kind,
+        count=1,
+        memory_bytes=available_memory(root),
         cpus=cpus,
         vllm_version=version,
+        processor=read_processor(root, cpus),
+    )
+    if kind == "openvino":
+        notes = [_openvino_note()] if requested == "auto" else []
+        return replace(
+            hardware, devices=intel_devices(root), notes=(*notes, *_unused_devices(root))
+        )
+    if kind == "cpu":
+        return replace(
+            hardware,
+            count=numa_nodes(root, cpus),
+            preload=preload_libraries(root),
+            notes=tuple(_unused_devices(root)),
+        )
+    devices, driver = _devices(kind, root, run, nvml)
+    if not devices:
+        raise _no_device(kind, version, root)
+    inaccessible = first_inaccessible(_nodes(kind, root))
+    if inaccessible is not None:
+        raise _inaccessible_device(kind, inaccessible)
+    devices = visible_devices(kind, devices, environ)
+    sizes = [device.memory_bytes for device in devices if device.memory_bytes is not None]
+    return replace(
+        hardware,
+        count=len(devices),
+        memory_bytes=min(sizes, default=None),
         devices=devices,
         driver_version=driver,
-        processor=processor,
+    )
+
+
+def _choose_kind(requested: Accelerator, version: str, built_for: Kind) -> Kind:
+    has_openvino = built_for == "cpu" and installed_openvino() is not None
+    if requested == "auto":
+        return "openvino" if has_openvino else built_for
+    if requested == built_for or (requested == "openvino" and has_openvino):
+        return requested
+    if requested == "openvino" and built_for == "cpu":
+        text = (
+            f"ACCELERATOR=openvino requires the package {OPENVINO_GENAI}, which is not installed "
+            "in this environment."
+        )
+    else:
+        text = (
+            f"ACCELERATOR={requested} does not match the installed vLLM {version}, which is built "
+            f"for {built_for}."
+        )
+    raise MachineError(
+        text,
+        variable="ACCELERATOR",
+        hint=f"Run the {requested} image ({KINDS[requested].image}), or remove ACCELERATOR.",
     )
 
 
@@ -129,8 +132,8 @@ def _nodes(kind: Kind, root: Path) -> list[Path]:
     return rocm_nodes(root) if kind == "rocm" else gaudi_nodes(root)
 
 
-def _usable(root: Path) -> dict[Kind, int]:
-    """Return how many devices of each kind this process has a node of."""
+def _devices_with_node(root: Path) -> dict[Kind, int]:
+    """Return the number of devices of each kind that have a node."""
     counts: dict[Kind, int] = {
         "cuda": len(cuda_nodes(root)),
         "rocm": len(rocm_devices(root)),
@@ -139,61 +142,52 @@ def _usable(root: Path) -> dict[Kind, int]:
     return {kind: count for kind, count in counts.items() if count}
 
 
-def _notes(wanted: Accelerator, root: Path) -> Iterator[Note]:
-    if wanted == "auto":
-        yield Note(
-            "info",
-            "ACCELERATOR",
-            f"OpenVINO's engine serves, because {OPENVINO_GENAI} is installed. ACCELERATOR=cpu "
-            "runs vLLM's own CPU engine.",
-        )
-    yield from _unused(root)
+def _openvino_note() -> Note:
+    return Note(
+        "info",
+        "ACCELERATOR",
+        f"Using OpenVINO's engine, because {OPENVINO_GENAI} is installed. Set ACCELERATOR=cpu to "
+        "use vLLM's own CPU engine.",
+    )
 
 
-def _unused(root: Path) -> list[Note]:
+def _unused_devices(root: Path) -> list[Note]:
     return [
         Note(
             "info",
             "ACCELERATOR",
-            f"This machine has {counted(kind, count)}, which the installed vLLM, built for cpu, "
-            f"does not use: that takes the {kind} image ({KINDS[kind].image}).",
+            f"This machine has {devices_text(kind, count)}, which the installed vLLM does not use, "
+            f"because it is built for cpu. To use them, run the {kind} image "
+            f"({KINDS[kind].image}).",
         )
-        for kind, count in _usable(root).items()
+        for kind, count in _devices_with_node(root).items()
     ]
 
 
 def _no_device(kind: Kind, version: str, root: Path) -> MachineError:
-    facts = KINDS[kind]
-    text = f"vLLM {version} is built for {kind}, and "
+    info = KINDS[kind]
+    text = f"vLLM {version} is built for {kind}, and this machine has"
     on_bus = installed_devices(root).get(kind, 0)
+    others = _devices_with_node(root)
     if on_bus:
-        return MachineError(
-            f"{text}this machine has {counted(kind, on_bus)}, of which this container has no "
-            "device node.",
-            variable="ACCELERATOR",
-            hint=facts.passing,
-        )
-    others = _usable(root)
-    if others:
-        listed = " and ".join(counted(other, count) for other, count in others.items())
+        text = f"{text} {devices_text(kind, on_bus)}, but this container has no device node."
+        hint = info.pass_devices
+    elif others:
+        listed = " and ".join(devices_text(other, count) for other, count in others.items())
+        text = f"{text} {listed} and no {info.name}."
         first = next(iter(others))
-        return MachineError(
-            f"{text}this machine has {listed} and no {facts.name}.",
-            variable="ACCELERATOR",
-            hint=f"Run the {first} image ({KINDS[first].image}).",
-        )
-    return MachineError(
-        f"{text}this machine shows no {facts.name}.",
-        variable="ACCELERATOR",
-        hint=f"{facts.passing} Without one, run the cpu image ({KINDS['cpu'].image}).",
-    )
+        hint = f"Run the {first} image ({KINDS[first].image})."
+    else:
+        text = f"{text} no {info.name}."
+        hint = f"{info.pass_devices} Without one, run the cpu image ({KINDS['cpu'].image})."
+    return MachineError(text, variable="ACCELERATOR", hint=hint)
 
 
-def _closed(kind: Kind, node: Path) -> MachineError:
+def _inaccessible_device(kind: Kind, node: Path) -> MachineError:
     group = node.stat().st_gid
     return MachineError(
-        f"The {KINDS[kind].name}'s device node {node} cannot be opened by user {os.getuid()}: it "
-        f"belongs to group {group}.",
-        hint=f"docker run --group-add {group}; Kubernetes: "
+        f"User {os.getuid()} is not allowed to open {node}, the {KINDS[kind].name}'s device node. "
+        f"It belongs to group {group}.",
+        hint=f"Add the group. docker: --group-add {group}. Kubernetes: "
         f"securityContext.supplementalGroups: [{group}].",
     )

@@ -1,4 +1,4 @@
-"""What the engine will run on, as one value."""
+"""The hardware that the engine runs on."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Literal
 from entrypoint.note import Note
 
 Kind = Literal["cuda", "rocm", "hpu", "openvino", "cpu"]
+"""An accelerator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One accelerator that can be used now.
+    """One available device.
 
     Attributes:
-        index: Its number, as the visible-device variables count.
-        name: What its driver calls it.
-        memory_bytes: Its memory, None where the driver does not say.
+        index: Its number in variables such as CUDA_VISIBLE_DEVICES.
+        name: Its name, by its driver.
+        memory_bytes: Its memory, None if the driver does not report it.
         architecture: CUDA's compute capability (``9.0``) or AMD's target (``gfx942``).
-        identity: What else a visible-device variable may call it: an NVIDIA UUID, a Gaudi module.
+        identity: Its other name in such variables: an NVIDIA UUID or a Gaudi module.
     """
 
     index: int
@@ -32,15 +33,14 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """The machine's processors and main memory, as far as this process may use them.
+    """The machine's processors and main memory, within the limits of this process.
 
     Attributes:
-        flags: What the processor can do, in the kernel's words: ``avx512_bf16``.
+        flags: The processor's features by the kernel's names, such as ``avx512_bf16``.
         cores: One logical processor of each physical core that this process may run on.
-        quota: Processors' worth of time that the cgroup gives; None without a limit.
-        memory_limit: The most bytes that there can ever be: the cgroup's limit or the machine's
-            memory, whichever is less.
-        memory_limited: Whether that is the cgroup's.
+        quota: The cgroup's CPU limit in processors, None without a limit.
+        memory_limit: The cgroup's limit or the machine's memory in bytes, whichever is less.
+        memory_limited: Whether that is the cgroup's limit.
     """
 
     flags: frozenset[str] = frozenset()
@@ -52,20 +52,19 @@ class Processor:
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What the engine will run on.
+    """The hardware that the engine runs on.
 
     Attributes:
         kind: The accelerator.
-        count: Devices of that kind that may be used; for the CPU its NUMA nodes.
-        memory_bytes: The memory of one device, the least where they differ, None where their
-            driver does not say. For the CPU and OpenVINO: the main memory that can be used now, the
-            smaller of what the machine has available and what the cgroup leaves.
+        count: The number of available devices of that kind; on CPU, of NUMA nodes.
+        memory_bytes: The memory of the smallest device, None if no driver reports it. On CPU and
+            with OpenVINO, the available main memory within the cgroup's limit.
         cpus: The logical processors that this process may run on.
-        vllm_version: The installed vLLM, None without one.
-        devices: The devices that ``count`` counts; none for the CPU.
-        driver_version: The devices' driver, where it says.
+        vllm_version: The version of the installed vLLM, None if it is not installed.
+        devices: The devices in ``count``; empty on CPU.
+        driver_version: The version of the devices' driver, None if it is unknown.
         processor: The processors and main memory.
-        preload: ``{name: path}`` of the libraries that vLLM's CPU engine wants loaded first.
+        preload: ``{name: path}`` of the libraries that vLLM's CPU engine needs to load first.
         notes: What the user should know about the machine.
     """
 

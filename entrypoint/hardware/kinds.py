@@ -1,4 +1,4 @@
-"""What each kind of accelerator is called, which image is for it, how a container gets it."""
+"""Each kind of accelerator: its name, its image, and how to pass its devices to a container."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import NamedTuple
 from entrypoint.hardware.hardware import Kind
 
 
-class Facts(NamedTuple):
-    """The words for one kind.
+class KindInfo(NamedTuple):
+    """The texts for one kind.
 
     Attributes:
-        name: What one device is called.
-        image: How its image is built.
-        docker: What ``docker run`` needs to pass its devices.
-        kubernetes: The resource that its device plugin offers; None where it has none.
+        name: The name of one device.
+        image: The command that builds its image.
+        docker: The options of ``docker run`` that pass the devices.
+        kubernetes: The resource of its device plugin, None if it has none.
     """
 
     name: str
@@ -24,36 +24,36 @@ class Facts(NamedTuple):
     kubernetes: str | None
 
     @property
-    def passing(self) -> str:
-        """How a container gets the devices, as a sentence."""
-        pod = f"; Kubernetes: resources.limits {self.kubernetes}: 1" if self.kubernetes else ""
-        return f"Pass the devices to the container: docker run {self.docker}{pod}."
+    def pass_devices(self) -> str:
+        """How to pass the devices to a container, as sentences."""
+        pod = f" Kubernetes: resources.limits: {self.kubernetes}: 1." if self.kubernetes else ""
+        return f"Pass the devices to the container. docker: {self.docker}.{pod}"
 
 
-KINDS: Mapping[Kind, Facts] = {
-    "cuda": Facts("NVIDIA GPU", "docker build --target cuda .", "--gpus all", "nvidia.com/gpu"),
-    "rocm": Facts(
+KINDS: Mapping[Kind, KindInfo] = {
+    "cuda": KindInfo("NVIDIA GPU", "docker build --target cuda .", "--gpus all", "nvidia.com/gpu"),
+    "rocm": KindInfo(
         "AMD GPU",
         "docker build --target rocm .",
         "--device /dev/kfd --device /dev/dri",
         "amd.com/gpu",
     ),
-    "hpu": Facts(
+    "hpu": KindInfo(
         "Gaudi accelerator",
         "docker build -f Dockerfile.hpu .",
         "--runtime habana -e HABANA_VISIBLE_DEVICES=all",
         "habana.ai/gaudi",
     ),
-    "openvino": Facts(
+    "openvino": KindInfo(
         "Intel GPU",
         "docker build -f Dockerfile.openvino .",
         "--device /dev/dri",
         "gpu.intel.com/i915",
     ),
-    "cpu": Facts("CPU", "docker build --target cpu .", "", None),
+    "cpu": KindInfo("CPU", "docker build --target cpu .", "", None),
 }
 
 
-def counted(kind: Kind, count: int) -> str:
-    """Return a number of devices in words: ``2 NVIDIA GPUs``."""
+def devices_text(kind: Kind, count: int) -> str:
+    """Return a number of devices as text, such as ``2 NVIDIA GPUs``."""
     return f"{count} {KINDS[kind].name}{'' if count == 1 else 's'}"

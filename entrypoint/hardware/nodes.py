@@ -1,4 +1,4 @@
-"""Device nodes: which are there, and which this process may open."""
+"""Device nodes: their numbers, and whether this process may open them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 
-def numbered(directory: Path, prefix: str) -> tuple[int, ...]:
-    """Return the numbers of the entries called ``prefix`` and a number, in order."""
+def numbered_entries(directory: Path, prefix: str) -> tuple[int, ...]:
+    """Return the sorted numbers of a directory's entries whose name is ``prefix`` and a number."""
     try:
         names = os.listdir(directory)
     except OSError:
@@ -17,6 +17,6 @@ def numbered(directory: Path, prefix: str) -> tuple[int, ...]:
     return tuple(sorted(int(match[1]) for match in found if match))
 
 
-def closed(nodes: list[Path]) -> Path | None:
-    """Return the first node that this process may not read and write, None if it may all."""
+def first_inaccessible(nodes: list[Path]) -> Path | None:
+    """Return the first node that this process may not read and write, None if it may use all."""
     return next((node for node in nodes if not os.access(node, os.R_OK | os.W_OK)), None)

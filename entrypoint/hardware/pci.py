@@ -1,10 +1,11 @@
-"""What the PCI bus shows of a machine, whether or not a container got the device."""
+"""The accelerators on the PCI bus, whether or not the container has their device nodes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from entrypoint.hardware.hardware import Kind
+from entrypoint.hardware.kernel_files import read_text
 
 VENDORS: dict[str, Kind] = {
     "0x10de": "cuda",  # NVIDIA
@@ -13,19 +14,15 @@ VENDORS: dict[str, Kind] = {
 }
 INTEL = "0x8086"
 
-# display controllers, and processing accelerators: the upper byte of the class
+# display controllers and processing accelerators, by the upper byte of the class
 CLASSES = ("0x03", "0x12")
 
 
 def installed_devices(root: Path) -> dict[Kind, int]:
-    """Return how many accelerators of each kind are on the PCI bus."""
+    """Return the number of accelerators of each kind on the PCI bus."""
     found: dict[Kind, int] = {}
     for device in (root / "sys/bus/pci/devices").glob("*"):
-        try:
-            vendor = (device / "vendor").read_text().strip()
-            kind = VENDORS.get(vendor)
-            if kind and (device / "class").read_text().startswith(CLASSES):
-                found[kind] = found.get(kind, 0) + 1
-        except OSError:
-            continue
+        kind = VENDORS.get(read_text(device / "vendor"))
+        if kind and read_text(device / "class").startswith(CLASSES):
+            found[kind] = found.get(kind, 0) + 1
     return found

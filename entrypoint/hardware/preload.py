@@ -1,4 +1,4 @@
-"""The libraries with which vLLM's CPU engine wants to be loaded, where they are installed."""
+"""The libraries that vLLM's CPU engine needs to load first."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ OPENMP = "libiomp5.so"
 
 
 def preload_libraries(root: Path, prefix: Path = Path(sys.prefix)) -> dict[str, str]:
-    """Return ``{name: path}`` of the allocator and of Intel's OpenMP, in the order of loading.
+    """Return ``{name: path}`` of the installed libraries, in the order in which to load them.
 
-    vLLM's CPU worker asks for both. The allocator is Debian's package ``libtcmalloc-minimal4``;
-    OpenMP comes with the Python package ``intel-openmp``, into the environment's own ``lib``.
+    vLLM's CPU worker checks for both. The allocator is Debian's package ``libtcmalloc-minimal4``.
+    Intel's OpenMP is the Python package ``intel-openmp``, which installs it in the environment's
+    ``lib`` folder.
 
     Args:
-        root: Where ``/usr`` is.
+        root: The folder that contains ``/usr``.
         prefix: The Python environment.
     """
     found = {}

@@ -1,4 +1,4 @@
-"""The variables that hide devices from a process: ``CUDA_VISIBLE_DEVICES`` and its like."""
+"""The variables that hide devices from a process, such as ``CUDA_VISIBLE_DEVICES``."""
 
 from __future__ import annotations
 
@@ -6,66 +6,70 @@ from collections.abc import Mapping
 
 from entrypoint.errors import SettingError
 from entrypoint.hardware.hardware import Device, Kind
-from entrypoint.hardware.kinds import counted
+from entrypoint.hardware.kinds import devices_text
 
-HIDING: Mapping[Kind, tuple[str, ...]] = {
+HIP_VARIABLES = ("HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
+"""Two names of one variable for HIP."""
+
+VARIABLES: Mapping[Kind, tuple[str, ...]] = {
     "cuda": ("CUDA_VISIBLE_DEVICES",),
-    # the driver's library hides first; HIP counts what that left, by either of its two names
-    "rocm": ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"),
+    # the driver's library hides devices first, and HIP numbers the remaining ones
+    "rocm": ("ROCR_VISIBLE_DEVICES", *HIP_VARIABLES),
     "hpu": ("HABANA_VISIBLE_DEVICES", "HABANA_VISIBLE_MODULES"),
 }
-SYNONYMS = ("HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
 
 
 def visible_devices(
     kind: Kind, devices: tuple[Device, ...], environ: Mapping[str, str]
 ) -> tuple[Device, ...]:
-    """Return the devices that the variables leave, in the variables' order.
+    """Return the devices that the variables select, in the variables' order.
 
     Raises:
-        SettingError: A variable names a device that is not there or hides every one, or
-            HIP_VISIBLE_DEVICES and CUDA_VISIBLE_DEVICES differ, which vLLM refuses.
+        SettingError: A variable names a device that does not exist or hides every device, or
+            HIP_VISIBLE_DEVICES and CUDA_VISIBLE_DEVICES differ, which vLLM rejects.
     """
-    names = [name for name in HIDING.get(kind, ()) if environ.get(name)]
-    if kind == "rocm" and set(SYNONYMS) <= set(names):
-        hip, cuda = (environ[name] for name in SYNONYMS)
+    names = [name for name in VARIABLES.get(kind, ()) if environ.get(name)]
+    if kind == "rocm" and set(HIP_VARIABLES) <= set(names):
+        hip, cuda = (environ[name] for name in HIP_VARIABLES)
         if hip != cuda:
             raise SettingError(
-                f"HIP_VISIBLE_DEVICES={hip} and CUDA_VISIBLE_DEVICES={cuda} differ, and mean the "
-                "same devices to ROCm.",
+                f"HIP_VISIBLE_DEVICES={hip} and CUDA_VISIBLE_DEVICES={cuda} differ, but ROCm "
+                "treats them as the same variable.",
                 variable="HIP_VISIBLE_DEVICES",
-                hint="Set one of them.",
+                hint="Set only one of them.",
             )
         names.remove("CUDA_VISIBLE_DEVICES")
     for name in names:
-        devices = _left(kind, devices, name, environ[name])
+        devices = _select(kind, devices, name, environ[name])
     return devices
 
 
-def _left(kind: Kind, devices: tuple[Device, ...], variable: str, value: str) -> tuple[Device, ...]:
+def _select(
+    kind: Kind, devices: tuple[Device, ...], variable: str, value: str
+) -> tuple[Device, ...]:
     words = [word.strip() for word in value.split(",")]
     if words == ["all"]:
         return devices
     if variable == "HABANA_VISIBLE_DEVICES":
-        # the container runtime has read it already, and may have counted the devices anew
+        # the container runtime has applied it already, and may have renumbered the devices
         return devices[: len(words)]
-    found = [_named(devices, variable, word) for word in words]
+    found = [_find(devices, variable, word) for word in words]
     if None in found:
         missing = words[found.index(None)]
         modules = variable == "HABANA_VISIBLE_MODULES"
-        there = [d.identity if modules else str(n) for n, d in enumerate(devices)]
+        available = [d.identity if modules else str(n) for n, d in enumerate(devices)]
         raise SettingError(
-            f"{variable}={value} names {missing!r}, and there is no such device. "
-            f"There is: {', '.join(name for name in there if name)} "
-            f"({counted(kind, len(devices))}).",
+            f"{variable}={value}: device {missing!r} does not exist. Available: "
+            f"{', '.join(name for name in available if name)} "
+            f"({devices_text(kind, len(devices))}).",
             variable=variable,
-            hint=f"Take {variable} out to use every device.",
+            hint=f"Fix {variable}, or remove it to use all devices.",
         )
     return tuple(device for device in found if device is not None)
 
 
-def _named(devices: tuple[Device, ...], variable: str, word: str) -> Device | None:
-    """Return the device that a word names: by number, or by the start of its identity."""
+def _find(devices: tuple[Device, ...], variable: str, word: str) -> Device | None:
+    """Return the device with a number, or with an identity that starts with ``word``."""
     if variable == "HABANA_VISIBLE_MODULES":
         if all(device.identity is None for device in devices):
             return devices[int(word)] if word.isdigit() and int(word) < len(devices) else None
@@ -75,5 +79,5 @@ def _named(devices: tuple[Device, ...], variable: str, word: str) -> Device | No
     for device in devices:
         if device.identity is not None and word and device.identity.startswith(word):
             return device
-    # a slice of a device (MIG), or a driver's own name where the driver was not asked
+    # a slice of a device (MIG), or a UUID while NVML is not available
     return Device(0, word) if word.startswith(("MIG-", "GPU-")) else None

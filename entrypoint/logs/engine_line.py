@@ -1,21 +1,26 @@
 """The grammar of the engine's output: the prefixes of a line, and how a traceback is written.
 
 vLLM's processes write ``(EngineCore pid=7) ERROR 11-21 06:00:00 [core.py:113] text``; uvicorn
-writes ``INFO:     text``, torchrun ``[rank0]: text``, and Ray puts a prefix of its own in front.
+writes ``INFO:     text``, torchrun ``[rank0]: text``, and Ray adds another prefix.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
 ERROR_LEVELS = ("ERROR", "CRITICAL")
 
 TRACEBACK = re.compile(
     r"(?P<indent>[\s|+-]{0,40})(?:Exception Group )?Traceback \(most recent call last\)"
 )
-CAUSE_LINK = "The above exception was the direct cause of the following exception:"
-CONTEXT_LINK = "During handling of the above exception, another exception occurred:"
+Link = Literal["", "cause", "context"]
+LINKS: Mapping[str, Link] = {
+    "The above exception was the direct cause of the following exception:": "cause",
+    "During handling of the above exception, another exception occurred:": "context",
+}
+"""What Python prints between two chained tracebacks."""
 
 _COLOR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _PROCESS = re.compile(
@@ -61,22 +66,18 @@ def remove_colors(text: str) -> str:
     return _COLOR.sub("", text) if "\x1b" in text else text
 
 
-def find_process(text: str, end: int) -> int | None:
-    """Return where the prefix ``(name pid=N)`` starts, None if it is not within ``end``."""
-    found = _PROCESS.search(text, 0, end)
-    return found.start() if found else None
-
-
 def parse_line(text: str, number: int = 0, search: int = 0) -> EngineLine:
     """Split a line into its prefix and its text.
 
     Args:
         text: The line, without its line ending and without colors.
         number: The line's position in the output.
-        search: Within how many characters vLLM's level may follow another program's prefix, which
-            is then dropped. 0: the level must come first.
+        search: In how many characters to search for vLLM's prefix, and drop what precedes it. 0:
+            the prefix must come first.
     """
     process = pid = level = source = ""
+    if search and (found := _PROCESS.search(text, 0, search)):
+        text = text[found.start() :]
     while text[:1] in ("(", "[") and (found := _PROCESS.match(text) or _RANK.match(text)):
         process = found["process"] or process
         pid = found.groupdict().get("pid") or pid

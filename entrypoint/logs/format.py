@@ -19,13 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from entrypoint.logs.engine_line import (
-    CAUSE_LINK,
-    CONTEXT_LINK,
-    TRACEBACK,
-    parse_line,
-    remove_colors,
-)
+from entrypoint.logs.engine_line import LINKS, TRACEBACK, parse_line, remove_colors
 
 TRACEBACK_LINES = 1000
 """A longer traceback is split into several records."""
@@ -107,7 +101,7 @@ class _Traceback:
         if len(self.lines) >= TRACEBACK_LINES:
             return False
         indented = text.startswith((" ", "\t"))
-        chained = not text or TRACEBACK.match(text) or text.strip() in (CAUSE_LINK, CONTEXT_LINK)
+        chained = not text or TRACEBACK.match(text) or text.strip() in LINKS
         # a logger puts its prefix on every line, also on the further lines of a message
         if not (indented or chained or self.in_frame or self.first.source):
             return False

@@ -1,18 +1,18 @@
-"""Reads ARG: what a user wrote, checked against the catalogue and put into vLLM's spelling.
+"""Reads ARG: the user's options, checked against the catalogue, in vLLM's spelling.
 
-:func:`split` makes words of the text, :func:`parse` makes arguments of the words, as vLLM's own
-parser would read them: names with ``_`` or ``-``, short and abbreviated ones, ``--x=y``,
-``--no-x``, ``-O3``, and ``--config.key value`` for one key of a JSON object. It differs where
-vLLM's parser drops something in silence:
+:func:`split` turns the text into words, :func:`parse` turns the words into arguments, as vLLM's
+parser does: names with ``_`` or ``-``, short and abbreviated names, ``--x=y``, ``--no-x``, ``-O3``,
+and ``--config.key value`` for one key of a JSON object. It differs where vLLM's parser silently
+drops something:
 
-- ``--config=FILE`` is read like ``--config FILE``; vLLM ignores the first.
-- ``-cc.key`` and ``--compilation-config.key`` go into one object; vLLM keeps the last of the two.
-- a word that belongs to no option is an error; vLLM takes it for the model.
-- an option's words stand right after it; vLLM lets ``--config.key value`` stand between them.
-- ``--option.key`` is an error where the option takes no JSON object.
-- a value that only a plugin could make valid leaves a warning.
+- ``--config=FILE`` is read like ``--config FILE``; vLLM ignores the first form.
+- ``-cc.key`` and ``--compilation-config.key`` go into one object; vLLM keeps only the last one.
+- A word that belongs to no option is an error; vLLM treats it as the model.
+- An option's words follow it directly; vLLM allows ``--config.key value`` between them.
+- ``--option.key`` is an error if the option does not take a JSON object.
+- A value that only a plugin can make valid gets a warning.
 
-What vLLM checks later than its parser (values inside a JSON object, combinations) is left to it.
+vLLM itself checks what its parser does not: values inside a JSON object, combinations.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from entrypoint.note import Note
 from entrypoint.options.catalogue import Catalogue, Option, dashed
 from entrypoint.options.history import (
     FALSE,
-    GONE,
-    ONCE_WITH_A_BOOLEAN,
+    ONCE_BOOLEAN,
+    REMOVED,
     TRUE,
-    GoneOption,
+    RemovedOption,
     Use,
-    gone_value,
+    removed_value,
 )
-from entrypoint.options.values import check_key, check_value, converted_value, meant
+from entrypoint.options.values import check_key, check_value, converted_value, did_you_mean
 
 VARIABLE = "ARG"
 
@@ -50,13 +50,13 @@ class Argument:
     """One option of ARG with its value.
 
     Attributes:
-        option: What it is.
-        words: What vLLM should get: the canonical long spelling (``--no-x`` and ``--x.key``
-            included), then the value's words. A value that begins with ``-`` is joined to the
-            name by ``=``, because vLLM would read it as an option.
+        option: The option.
+        words: The words for vLLM: the canonical long spelling (``--no-x`` and ``--x.key``
+            included), then the value's words. A value that starts with ``-`` is joined to the
+            name with ``=``, because vLLM would read it as an option.
         value: The value; the last word of several; None for a flag.
         spelled: The option as the user spelled it.
-        key: The keys of ``--x.key``, with their dots; empty for the whole option.
+        key: The keys in ``--x.key``, with their dots; empty for the option itself.
     """
 
     option: Option
@@ -72,7 +72,7 @@ class Parsed:
 
     Attributes:
         arguments: In the user's order, without those that a later one replaces.
-        notes: What was read in another way than it was written.
+        notes: What was read differently than written.
     """
 
     arguments: tuple[Argument, ...]
@@ -93,7 +93,7 @@ def split(text: str) -> list[str]:
     """Split a text into words as a POSIX shell does, without expanding anything.
 
     Raises:
-        SettingError: A quote is not closed, or the text ends in a backslash.
+        SettingError: A quote is not closed, or the text ends with a backslash.
     """
     lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
     lexer.whitespace_split = True
@@ -102,17 +102,17 @@ def split(text: str) -> list[str]:
         return list(lexer)
     except ValueError:
         position = _open_at(text)
-        what = "a backslash with nothing after it" if text[position] == "\\" else "an open quote"
+        what = "a backslash at its end" if text[position] == "\\" else "an unclosed quote"
         raise SettingError(
-            f"ARG has {what} at character {position + 1}, which begins: "
-            f"{text[position : position + 40]}",
+            f"ARG has {what}, at character {position + 1}: {text[position : position + 40]}",
             variable=VARIABLE,
-            hint="ARG is split as a POSIX shell splits words; close the quote or escape it by \\.",
+            hint="ARG is split into words like in a POSIX shell. Close the quote, or escape it "
+            "with \\.",
         ) from None
 
 
 def _open_at(text: str) -> int:
-    """Return where the quote, or the backslash, begins that the end of a text leaves open."""
+    """Return the position of the unclosed quote, or of the backslash at the end."""
     quote, start, escaped = "", 0, False
     for position, character in enumerate(text):
         if escaped:
@@ -131,16 +131,16 @@ def parse(words: Sequence[str], catalogue: Catalogue) -> Parsed:
     """Read the words of ARG.
 
     Raises:
-        UnknownOption: An option does not exist, and did not in any release since 0.2.6.
-        SettingError: An option lacks its value, has a wrong one, or may mean several; a word
-            belongs to no option.
+        UnknownOption: No release since 0.2.6 has such an option.
+        SettingError: An option lacks its value, has a wrong one, or is ambiguous; a word belongs
+            to no option.
     """
     notes: list[Note] = []
     read = list(_Reader(words, catalogue, notes).read())
-    uses = {item.use.option.spelling: item.use for item in read if isinstance(item, _GoneUse)}
+    uses = {item.use.option.spelling: item.use for item in read if isinstance(item, _RemovedUse)}
     arguments: list[Argument] = []
     for item in read:
-        if isinstance(item, _GoneUse):
+        if isinstance(item, _RemovedUse):
             arguments += _translated(item, uses, catalogue, notes)
         else:
             arguments.append(item)
@@ -150,8 +150,8 @@ def parse(words: Sequence[str], catalogue: Catalogue) -> Parsed:
 
 
 @dataclass(frozen=True)
-class _GoneUse:
-    """A use of an option that is gone, as it was spelled."""
+class _RemovedUse:
+    """A use of a removed option, as the user spelled it."""
 
     use: Use
     spelled: str
@@ -159,69 +159,69 @@ class _GoneUse:
 
 @dataclass(frozen=True)
 class _Translation(Argument):
-    """An argument that stands for an option that is gone."""
+    """An argument that replaces a removed option."""
 
 
 @dataclass(frozen=True)
 class _Name:
-    """What one word of ARG names.
+    """An option's name in ARG.
 
     Attributes:
         spelled: The name as written.
         spellings: The exact spellings that it may stand for.
         key: The keys after the name, with their dots.
-        explicit: The value in the same word, if there is one.
-        gone: What it was, if it is gone.
+        explicit: The value in the same word, if any.
+        removed: The entry of the option, if vLLM removed it.
     """
 
     spelled: str
     spellings: tuple[str, ...] = ()
     key: str = ""
     explicit: str | None = None
-    gone: GoneOption | None = None
+    removed: RemovedOption | None = None
 
 
 @dataclass
 class _Reader:
-    """Walks over words and yields what they say, an option at a time."""
+    """Reads words, one option at a time."""
 
     words: Sequence[str]
     catalogue: Catalogue
     notes: list[Note]
     position: int = 0
 
-    def read(self) -> Iterator[Argument | _GoneUse]:
-        previous: Argument | _GoneUse | None = None
+    def read(self) -> Iterator[Argument | _RemovedUse]:
+        previous: Argument | _RemovedUse | None = None
         while self.position < len(self.words):
             word = self.words[self.position]
             if self._is_value(word) or word == "--":
                 raise _stray_word(word, previous)
             self.position += 1
             name = self._name(word)
-            previous = self._gone(name) if name.gone else self._argument(name)
+            previous = self._removed(name) if name.removed else self._argument(name)
             yield previous
 
     def _name(self, word: str) -> _Name:
-        """Find what a word names, in the order in which vLLM's parser looks."""
+        """Find the option that a word names, in the order in which vLLM's parser searches."""
         if word.startswith("-O") and (name := self._optimization(word)):
             return name
         head, equals, tail = word.partition("=")
         explicit = tail if equals else None
         base, dot, keys = dashed(head).partition(".")
         key = dot + keys
-        if gone := _gone_option(base):
-            return _Name(head, (base,), key, explicit, gone)
+        if removed := _removed_option(base):
+            return _Name(head, (base,), key, explicit, removed)
         exact = self.catalogue.by_spelling
         if base in exact or base.startswith("--") or dot:
             return _Name(head, self.catalogue.spellings_of(base), key, explicit)
         spellings = self.catalogue.spellings_of(word)
-        if word[:2] in exact:  # a value may follow a short option of one letter at once
+        if word[:2] in exact:  # a value may follow a one-letter option directly
             joined = () if word == word[:2] else (word[:2],)
             return _Name(word, (*spellings, *joined), "", word[2:] if not spellings else None)
         return _Name(head, spellings)
 
     def _optimization(self, word: str) -> _Name | None:
-        """Read ``-O3``, ``-O=3`` and ``-O 3``; the JSON forms of the old ``-O`` are not it."""
+        """Read ``-O3``, ``-O=3`` and ``-O 3``, but not the JSON forms of the old ``-O``."""
         level = word[2:].removeprefix("=")
         if not level and self._peek() in ("0", "1", "2", "3"):
             return _Name("-O", ("--optimization-level",))
@@ -240,7 +240,7 @@ class _Reader:
         match option.kind:
             case "help":
                 raise SettingError(
-                    f"ARG has {name.spelled}, with which vLLM prints its help and ends.",
+                    f"ARG: {name.spelled} makes vLLM print its help and exit.",
                     variable=VARIABLE,
                     hint="List the options with: inference-server options",
                 )
@@ -256,16 +256,14 @@ class _Reader:
 
     def _checked(self, option: Option, values: tuple[str, ...], spelled: str) -> Argument:
         """Make an argument of an option and its values, each checked."""
-        gone = gone_value(option.name, values[0]) if len(values) == 1 else None
-        if gone is not None:
-            words = gone.translate(values[0])
-            self._note(
-                "warning",
-                f"vLLM takes {option.name} {values[0]} no more since {gone.since}; it is "
-                f"{_read_as(words, gone.advice)}.",
-            )
+        removed = removed_value(option.name, values[0]) if len(values) == 1 else None
+        if removed is not None:
+            words = removed.translate(values[0])
+            reason = f"vLLM {removed.since} no longer accepts it"
+            written = f"{option.name} {values[0]}"
+            self._note("warning", _read_as(written, words, reason, removed.advice))
             if not words:
-                # it still replaces what stands before it; the argument itself is left out later
+                # it still replaces an earlier one; it is removed itself later
                 return Argument(option, (), None, spelled)
             (argument,) = _Reader(words, self.catalogue, self.notes).read()
             assert isinstance(argument, Argument)
@@ -282,13 +280,13 @@ class _Reader:
             return
         self._note(
             "warning",
-            f"ARG gives {option.name} the value {value!r}, which vLLM {self.catalogue.version} "
-            f"does not know by itself.{meant(value, option.known)} "
-            f"It knows: {', '.join(option.known)}.",
+            f"ARG: {option.name} {value!r} is not a value that vLLM {self.catalogue.version} has "
+            f"without a plugin.{did_you_mean(value, option.known)} "
+            f"It has: {', '.join(option.known)}.",
         )
 
     def _flag(self, option: Option, spelling: str, name: _Name) -> Argument:
-        since = ONCE_WITH_A_BOOLEAN.get(option.name)
+        since = ONCE_BOOLEAN.get(option.name)
         given = name.explicit
         if since and given is None and self._peek() in TRUE | FALSE:
             given = self._take()
@@ -296,13 +294,13 @@ class _Reader:
             spelling = option.name if given in TRUE else option.negation or option.name
             self._note(
                 "warning",
-                f"ARG's {name.spelled} takes no value any more since vLLM {since}; "
-                f"{given} is read as {spelling}.",
+                f"ARG: {name.spelled} {given} is read as {spelling}: since vLLM {since} the "
+                "option takes no value.",
             )
         elif given is not None:
-            off = f" {option.negation} switches it off." if option.negation else ""
+            off = f" {option.negation} turns it off." if option.negation else ""
             raise SettingError(
-                f"ARG gives {name.spelled} the value {given!r}; it takes none.{off}",
+                f"ARG: {name.spelled} takes no value, not {given!r}.{off}",
                 variable=VARIABLE,
                 hint=option.help or None,
             )
@@ -313,7 +311,7 @@ class _Reader:
     def _key_argument(self, option: Option, name: _Name) -> Argument:
         if not option.takes_keys:
             raise SettingError(
-                f"ARG has {name.spelled}, but {option.name} takes no JSON object with keys.",
+                f"ARG: {name.spelled} sets a key, but {option.name} does not take a JSON object.",
                 variable=VARIABLE,
                 hint=option.help or None,
             )
@@ -322,26 +320,26 @@ class _Reader:
         words = _joined(option.name + name.key, (value,))
         return Argument(option, words, value, name.spelled, name.key)
 
-    def _gone(self, name: _Name) -> _GoneUse:
-        gone = name.gone
-        assert gone is not None
+    def _removed(self, name: _Name) -> _RemovedUse:
+        removed = name.removed
+        assert removed is not None
         if name.key:
             values: tuple[str, ...] = (self._key_value(name),)
-        elif gone.takes == "flag":
-            values = (self._gone_flag(name),)
+        elif removed.takes == "flag":
+            values = (self._removed_flag(name),)
         else:
-            values = self._values(name, at_most=1 if gone.takes == "value" else None)
+            values = self._values(name, at_most=1 if removed.takes == "value" else None)
         if not values:
             raise _missing_value(name.spelled)
-        return _GoneUse(Use(gone, name.key, values), name.spelled)
+        return _RemovedUse(Use(removed, name.key, values), name.spelled)
 
-    def _gone_flag(self, name: _Name) -> str:
+    def _removed_flag(self, name: _Name) -> str:
         given = name.explicit
         if given is None:
             given = self._take() if self._peek() in TRUE | FALSE else "true"
         if given not in TRUE | FALSE:
             raise SettingError(
-                f"ARG gives {name.spelled} the value {given!r}, which is neither true nor false.",
+                f"ARG: {name.spelled} {given!r} must be true or false.",
                 variable=VARIABLE,
             )
         negated = name.spellings[0].startswith("--no-")
@@ -355,9 +353,9 @@ class _Reader:
             near = self.catalogue.nearest(name.spelled)
             raise UnknownOption(name.spelled, near, self.catalogue.version)
         raise SettingError(
-            f"ARG names {name.spelled}, which may mean {', '.join(name.spellings)}.",
+            f"ARG: {name.spelled} is ambiguous. It could be {', '.join(name.spellings)}.",
             variable=VARIABLE,
-            hint="Write the option in full.",
+            hint="Spell out the option.",
         )
 
     def _values(self, name: _Name, at_most: int | None = None) -> tuple[str, ...]:
@@ -370,14 +368,14 @@ class _Reader:
         return values
 
     def _key_value(self, name: _Name) -> str:
-        """Return a key's value: whatever the next word is."""
+        """Return a key's value: the next word, whatever it is."""
         value = name.explicit if name.explicit is not None else self._take()
         if value is None:
             raise _missing_value(name.spelled)
         return value
 
     def _is_value(self, word: str) -> bool:
-        """Whether a word is no option's name, as argparse tells them apart."""
+        """Whether a word is a value, not an option, by argparse's rules."""
         if not word.startswith("-") or word == "-":
             return True
         if re.fullmatch(r"-\d+", word):
@@ -396,57 +394,58 @@ class _Reader:
         self.notes.append(Note(level, VARIABLE, message))
 
 
-def _gone_option(spelling: str) -> GoneOption | None:
-    """Return the option that is gone under a spelling, the ``--no-...`` of a flag too."""
-    positive = GONE.get(spelling.replace("--no-", "--", 1))
-    return GONE.get(spelling) or (positive if positive and positive.takes == "flag" else None)
+def _removed_option(spelling: str) -> RemovedOption | None:
+    """Return the removed option with this spelling, for a flag also with ``--no-``."""
+    positive = REMOVED.get(spelling.replace("--no-", "--", 1))
+    return REMOVED.get(spelling) or (positive if positive and positive.takes == "flag" else None)
 
 
 def _joined(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Return an option's words; a lone value that looks like an option goes into the same one."""
+    """Return an option's words; a single value that looks like an option is joined with ``=``."""
     if len(values) == 1 and values[0].startswith("-") and not re.fullmatch(r"-\d+", values[0]):
         return (f"{name}={values[0]}",)
     return (name, *values)
 
 
-def _read_as(words: tuple[str, ...], advice: str) -> str:
-    return f"read as {shlex.join(words)}" if words else f"dropped: {advice}"
+def _read_as(written: str, words: tuple[str, ...], reason: str, advice: str) -> str:
+    """Return the note about an option that is read as other words, or ignored for lack of any."""
+    if words:
+        return f"ARG: {written} is read as {shlex.join(words)}, because {reason}."
+    return f"ARG: {written} is ignored, because {reason}: {advice}."
 
 
-def _stray_word(word: str, previous: Argument | _GoneUse | None) -> SettingError:
+def _stray_word(word: str, previous: Argument | _RemovedUse | None) -> SettingError:
     if isinstance(previous, Argument) and previous.option.kind in ("flag", "boolean"):
         option = previous.option
         off = f"Write {option.name} or {option.negation}." if option.negation else None
         return SettingError(
-            f"ARG has the word {word!r} after {previous.spelled}, which takes no value.",
+            f"ARG: {previous.spelled} takes no value, but {word!r} follows it.",
             variable=VARIABLE,
-            hint=off or f"Write {option.name} alone, or leave it out.",
+            hint=off or f"Write {option.name} alone, or remove it.",
         )
     return SettingError(
-        f"ARG has the word {word!r}, which belongs to no option.",
+        f"ARG: {word!r} does not belong to any option.",
         variable=VARIABLE,
-        hint="MODEL_ID names the model; a value with blanks needs quotes.",
+        hint="Set the model with MODEL_ID. Quote a value that contains spaces.",
     )
 
 
 def _missing_value(spelled: str) -> SettingError:
     return SettingError(
-        f"ARG has {spelled} without a value.",
+        f"ARG: {spelled} needs a value.",
         variable=VARIABLE,
-        hint=f"Write {spelled} VALUE, or {spelled}=VALUE where the value begins with a dash.",
+        hint=f"Write {spelled} VALUE, or {spelled}=VALUE if the value starts with a dash.",
     )
 
 
 def _translated(
-    item: _GoneUse, uses: dict[str, Use], catalogue: Catalogue, notes: list[Note]
+    item: _RemovedUse, uses: dict[str, Use], catalogue: Catalogue, notes: list[Note]
 ) -> Iterator[Argument]:
-    """Yield what an option that is gone is read as, and leave a note."""
-    gone = item.use.option
-    words = gone.translate(item.use, uses)
-    message = (
-        f"ARG's {item.spelled} is gone since vLLM {gone.since} and is "
-        f"{_read_as(words, gone.advice)}."
-    )
+    """Yield the arguments that replace a removed option, and add a note."""
+    removed = item.use.option
+    words = removed.translate(item.use, uses)
+    reason = f"vLLM {removed.since} removed it"
+    message = _read_as(item.spelled, words, reason, removed.advice)
     notes.append(Note("warning", VARIABLE, message))
     for argument in _Reader(words, catalogue, notes).read():
         assert isinstance(argument, Argument)
@@ -456,30 +455,30 @@ def _translated(
 
 
 def _folded_into_json(arguments: list[Argument]) -> list[Argument]:
-    """Put translated keys into the JSON object that the user gave to the same option.
+    """Merge translated keys into the JSON object that the user gave to the same option.
 
-    vLLM would drop the object for the keys.
+    vLLM would discard the object.
     """
     folded = list(arguments)
-    for whole in arguments:
-        keyed = [a for a in arguments if a.option == whole.option and a.key]
-        if whole.key or not keyed or not all(isinstance(a, _Translation) for a in keyed):
+    for argument in arguments:
+        keyed = [a for a in arguments if a.option == argument.option and a.key]
+        if argument.key or not keyed or not all(isinstance(a, _Translation) for a in keyed):
             continue
-        data = converted_value(whole.option, whole.value or "")
+        data = converted_value(argument.option, argument.value or "")
         if not isinstance(data, dict):
             continue
-        for argument in keyed:
-            _set_default(data, argument.key[1:].split("."), _key_json(argument.value or ""))
+        for key in keyed:
+            _set_default(data, key.key[1:].split("."), _key_json(key.value or ""))
         value = json.dumps(data)
-        folded[folded.index(whole)] = replace(
-            whole, words=_joined(whole.option.name, (value,)), value=value
+        folded[folded.index(argument)] = replace(
+            argument, words=_joined(argument.option.name, (value,)), value=value
         )
         folded = [a for a in folded if a not in keyed]
     return folded
 
 
 def _set_default(data: dict[str, object], keys: list[str], value: object) -> None:
-    """Set a nested key, unless it is set; objects are merged."""
+    """Set a nested key unless it is already set. Merges objects."""
     here = data.setdefault(keys[0], {} if len(keys) > 1 else value)
     if not isinstance(here, dict):
         return
@@ -491,7 +490,7 @@ def _set_default(data: dict[str, object], keys: list[str], value: object) -> Non
 
 
 def _key_json(value: str) -> object:
-    """Read a key's value as vLLM does: JSON if it is, else a string."""
+    """Read a key's value as vLLM does: as JSON if valid, else as a string."""
     try:
         return json.loads(value)
     except ValueError:
@@ -499,22 +498,22 @@ def _key_json(value: str) -> object:
 
 
 def _without_replaced(arguments: list[Argument], notes: list[Note]) -> list[Argument]:
-    """Return the arguments that count, with a note for each that another one replaces."""
+    """Return the arguments that take effect, and add a note for each that does not."""
     kept: list[Argument] = []
     for position, argument in enumerate(arguments):
         name = argument.option.name
         later = [a for a in arguments[position + 1 :] if a.option == argument.option]
         if not argument.words:
-            continue  # a value that was dropped
+            continue  # a value that is ignored
         if not argument.key and any(a.key for a in arguments if a.option == argument.option):
             message = (
-                f"vLLM drops the value of ARG's {name} for the keys that ARG sets after {name}."
+                f"ARG: vLLM ignores the value of {name}, because ARG also sets keys of {name}."
             )
             notes.append(Note("warning", VARIABLE, message))
         elif (
             argument.option.kind != "append" and any(not a.key for a in later) and not argument.key
         ):
-            message = f"ARG has {name} more than once; the last one counts."
+            message = f"ARG: {name} occurs more than once. The last one wins."
             notes.append(Note("info", VARIABLE, message))
         else:
             kept.append(argument)
@@ -528,7 +527,7 @@ def _check_config_file(arguments: Iterable[Argument]) -> None:
             continue
         if path.suffix not in (".yaml", ".yml") or not path.is_file():
             raise SettingError(
-                f"ARG gives --config the value {argument.value!r}, which is no .yaml file here.",
+                f"ARG: --config {argument.value!r} is not an existing .yaml file.",
                 variable=VARIABLE,
-                hint="Mount the file, and give its path in the container.",
+                hint="Mount the file, and use its path in the container.",
             )

@@ -1,7 +1,7 @@
-"""What the options of the installed vLLM are, read from a file that its own parser made.
+"""The options of vLLM, read from a file that was generated from its parser.
 
-``python -m server.catalogue`` writes ``catalogue.json``; a test compares it with the installed
-vLLM. Reading it costs a few milliseconds, importing vLLM half a minute.
+``python -m server.catalogue`` writes ``catalogue.json``, and a test compares it with the installed
+vLLM. Reading it takes milliseconds; importing vLLM takes half a minute.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from entrypoint.spelling import nearest
 
-Kind = Literal["flag", "boolean", "value", "optional-value", "list", "append", "help"]
-"""How many words an option takes: none, none with a ``--no-`` form, one, one or none, one or
-more, one each time, or that it prints the help."""
+Arity = Literal["flag", "boolean", "value", "optional-value", "list", "append", "help"]
+"""How many words an option takes. ``flag``: none. ``boolean``: none, with a ``--no-`` form.
+``append``: one, and it may repeat. ``help``: it prints the help."""
 
 ValueType = Literal[
     "int",
@@ -40,21 +40,21 @@ class Option:
     Attributes:
         name: The canonical long spelling, with dashes.
         spellings: Every exact spelling, ``--no-...`` and short ones too.
-        group: The title it stands under in vLLM's help.
+        group: Its heading in vLLM's help.
         kind: How many words it takes.
-        type: What its words are; None where it takes none.
-        choices: The values that it takes; empty if any.
-        known: The values that vLLM knows by itself, where a plugin or machine may add others.
-        keys: The keys of its JSON object; empty if any or if it takes none.
+        type: The type of its words; None if it takes none.
+        choices: The accepted values; empty if any value is.
+        known: The values that vLLM has without a plugin.
+        keys: The keys of its JSON object; empty if any key is accepted.
         nullable: Whether an empty word and ``None`` mean no value.
-        default: The default, where it has a short form.
+        default: The default, if it is short.
         help: The first sentence of vLLM's help.
     """
 
     name: str
     spellings: tuple[str, ...]
     group: str
-    kind: Kind
+    kind: Arity
     type: ValueType | None = None
     choices: tuple[str | int, ...] = ()
     known: tuple[str, ...] = ()
@@ -65,12 +65,12 @@ class Option:
 
     @property
     def negation(self) -> str | None:
-        """The ``--no-...`` spelling, where there is one."""
+        """The ``--no-...`` spelling, if it has one."""
         return next((s for s in self.spellings if s.startswith("--no-")), None)
 
     @property
     def takes_keys(self) -> bool:
-        """Whether ``--option.key value`` sets one key of it."""
+        """Whether ``--option.key value`` sets one of its keys."""
         return self.type in ("json", "json-or-str", "lora")
 
 
@@ -79,7 +79,7 @@ class Catalogue:
     """Every option of one vLLM release.
 
     Attributes:
-        version: The release, as ``0.32.0``.
+        version: The release: ``0.32.0``.
         options: The options, sorted by name.
     """
 
@@ -92,10 +92,10 @@ class Catalogue:
         return {spelling: option for option in self.options for spelling in option.spellings}
 
     def spellings_of(self, written: str) -> tuple[str, ...]:
-        """Return the exact spellings that a written one may stand for, as argparse reads it.
+        """Return the exact spellings that a name may stand for, by argparse's rules.
 
-        An exact spelling stands for itself; any other for each spelling that begins with it.
-        One result is an answer, several are an ambiguity. ``_`` counts as ``-`` after ``--``.
+        An exact spelling stands for itself, any other name for each spelling that starts with it.
+        Several results mean that the name is ambiguous. ``_`` counts as ``-`` after ``--``.
         """
         written = dashed(written)
         if written in self.by_spelling:
@@ -105,10 +105,10 @@ class Catalogue:
         return tuple(spelling for spelling in self.by_spelling if spelling.startswith(written))
 
     def find(self, spelling: str) -> Option | None:
-        """Return the option that a spelling names, or None for none or several.
+        """Return the option with this name, None if none or several match.
 
         Args:
-            spelling: With ``_`` or ``-``, short, abbreviated, ``--no-...``, or ``--option.key``.
+            spelling: With ``_`` or ``-``, short, abbreviated, ``--no-...`` or ``--option.key``.
         """
         found = self.spellings_of(spelling)
         if not found:
@@ -117,14 +117,14 @@ class Catalogue:
         return self.by_spelling[found[0]] if len(found) == 1 else None
 
     def nearest(self, spelling: str) -> str | None:
-        """Return the exact spelling most like a written one, or None."""
+        """Return the most similar exact spelling, None if none is similar."""
         return nearest(dashed(spelling), self.by_spelling)
 
 
 def dashed(spelling: str) -> str:
-    """Return an option's spelling with dashes for underscores, as vLLM reads it.
+    """Return an option's spelling with dashes instead of underscores, as vLLM reads it.
 
-    Only a long spelling, and only before its first dot: JSON keys keep theirs.
+    Only in long spellings, and only before the first dot: JSON keys keep their underscores.
     """
     if not spelling.startswith("--"):
         return spelling
@@ -133,7 +133,7 @@ def dashed(spelling: str) -> str:
 
 
 def read_catalogue(text: str) -> Catalogue:
-    """Return the catalogue that a JSON text describes."""
+    """Return the catalogue in a JSON text."""
     data = json.loads(text)
     return Catalogue(data["vllm"], tuple(map(_option, data["options"])))
 
@@ -148,5 +148,5 @@ def _option(data: dict[str, Any]) -> Option:
 
 @cache
 def load_catalogue() -> Catalogue:
-    """Return the catalogue of the vLLM that this release is built for."""
+    """Return the catalogue of the vLLM version that this release supports."""
     return read_catalogue(CATALOGUE.read_text(encoding="utf-8"))

@@ -1,10 +1,9 @@
-"""The options that vLLM once had, and what is done with them now.
+"""The options that vLLM removed, and what they are read as now.
 
-Each entry was found by comparing the options in vLLM's source releases since 0.2.6 with the
-catalogue. An option whose meaning exists under another name is translated; one whose purpose is
-gone is dropped, because what it tuned is no longer there to be tuned; both leave a note. Two are
-refused where no exact translation exists, since the model would answer differently:
-``--rope-scaling`` and ``--rope-theta`` without each other.
+The entries come from comparing the options in vLLM's source releases since 0.2.6 with the
+catalogue. An option that exists under another name is translated. An option that tuned something
+vLLM no longer has is ignored. Both leave a note. ``--rope-scaling`` and ``--rope-theta`` are
+refused without each other: no exact translation exists, and the model would answer differently.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any, Literal
 from entrypoint.errors import SettingError
 
 Takes = Literal["flag", "value", "list"]
-"""How many words an option took: none, one, or one and more."""
+"""How many words an option took: none, one, or at least one."""
 
 TRUE = frozenset({"true", "True", "1", "yes", "on"})
 FALSE = frozenset({"false", "False", "0", "no", "off"})
@@ -26,38 +25,38 @@ FALSE = frozenset({"false", "False", "0", "no", "off"})
 
 @dataclass(frozen=True)
 class Use:
-    """One use of an option that is gone.
+    """One use of a removed option.
 
     Attributes:
-        option: What it was.
-        key: What follows the name in ``--option.key``, with its dot; mostly empty.
+        option: The option.
+        key: The key in ``--option.key``, with its dot; usually empty.
         values: Its words; for a flag ``("true",)`` or ``("false",)``.
     """
 
-    option: GoneOption
+    option: RemovedOption
     key: str
     values: tuple[str, ...]
 
     @property
     def on(self) -> bool:
-        """Whether a flag is switched on."""
+        """Whether a flag is on."""
         return self.values[0] in TRUE
 
 
 Translate = Callable[[Use, Mapping[str, Use]], tuple[str, ...]]
-"""Makes the words that mean the same today, none to drop the option; knows its fellows too."""
+"""Turns a use of an option, given the other uses, into today's words; none to ignore the option."""
 
 
 @dataclass(frozen=True)
-class GoneOption:
-    """An option that vLLM no longer has.
+class RemovedOption:
+    """An option that vLLM removed.
 
     Attributes:
         spelling: Its long spelling, with dashes.
-        since: The first release without it.
+        since: The release that removed it.
         takes: How many words it took.
-        advice: Why it is gone and what takes its place, as a sentence's end.
-        translate: What it is read as.
+        advice: The reason or the replacement, as a clause.
+        translate: Turns it into today's words.
     """
 
     spelling: str
@@ -68,15 +67,15 @@ class GoneOption:
 
 
 @dataclass(frozen=True)
-class GoneValue:
-    """A form of an option's value that vLLM no longer takes.
+class RemovedValue:
+    """A form of an option's value that vLLM no longer accepts.
 
     Attributes:
         option: The option's canonical name.
         since: The first release that refuses the value.
-        pattern: Matches the whole value.
-        advice: Why, and what takes its place, as a sentence's end.
-        translate: Makes the option's words of today; none to drop it.
+        pattern: Matches the entire value.
+        advice: The reason or the replacement, as a clause.
+        translate: Turns it into today's words; none to ignore it.
     """
 
     option: str
@@ -133,7 +132,7 @@ _TASKS: dict[str, tuple[str, ...]] = {
     "embedding": ("--runner", "pooling", "--convert", "embed"),
     "embed": ("--runner", "pooling", "--convert", "embed"),
     "classify": ("--runner", "pooling", "--convert", "classify"),
-    # vLLM chooses the conversion itself for these, and has no name for theirs any more
+    # vLLM chooses the conversion of these itself and no longer has a name for it
     "score": ("--runner", "pooling"),
     "reward": ("--runner", "pooling"),
 }
@@ -143,10 +142,10 @@ def _task(use: Use, others: Mapping[str, Use]) -> tuple[str, ...]:
     task = use.values[0]
     if task not in _TASKS:
         raise SettingError(
-            f"ARG gives --task the value {task!r}, which no release of vLLM took; "
-            f"it took: {', '.join(_TASKS)}.",
+            f"ARG: --task {task} is not a task that any release of vLLM accepted. "
+            f"Accepted: {', '.join(_TASKS)}.",
             variable="ARG",
-            hint="Write --runner and --convert instead of --task.",
+            hint="Use --runner and --convert instead of --task.",
         )
     return _TASKS[task]
 
@@ -170,7 +169,7 @@ def _speculative_model(use: Use, others: Mapping[str, Use]) -> tuple[str, ...]:
 
 
 def _rope_scaling(use: Use, others: Mapping[str, Use]) -> tuple[str, ...]:
-    """Make ``rope_parameters`` of the scaling and the theta, which vLLM keeps together now."""
+    """Return ``rope_parameters``, in which vLLM now combines the scaling and the theta."""
     scaling: Any
     try:
         scaling = json.loads(use.values[0])
@@ -178,8 +177,7 @@ def _rope_scaling(use: Use, others: Mapping[str, Use]) -> tuple[str, ...]:
         scaling = None
     if use.key or not isinstance(scaling, dict):
         raise SettingError(
-            f"ARG gives --rope-scaling{use.key} the value {use.values[0]!r}, "
-            "which is not a JSON object.",
+            f"ARG: --rope-scaling{use.key} {use.values[0]!r} is not a JSON object.",
             variable="ARG",
             hint=_ROPE_HINT,
         )
@@ -187,10 +185,10 @@ def _rope_scaling(use: Use, others: Mapping[str, Use]) -> tuple[str, ...]:
         scaling.setdefault("rope_type", scaling.pop("type"))
     if "rope_theta" not in scaling and "--rope-theta" not in others:
         raise SettingError(
-            "ARG has --rope-scaling, which is gone since vLLM 0.11.1, without --rope-theta. vLLM "
-            "keeps the two together now, and the model's own theta would be lost.",
+            "ARG: vLLM 0.11.1 combined --rope-scaling and --rope-theta into one setting. "
+            "--rope-scaling alone would discard the model's own theta.",
             variable="ARG",
-            hint=f"Add --rope-theta with the rope_theta of the model's config.json. {_ROPE_HINT}",
+            hint=f"Add --rope-theta with the rope_theta in the model's config.json. {_ROPE_HINT}",
         )
     return ("--hf-overrides.rope_parameters", json.dumps(scaling))
 
@@ -199,206 +197,208 @@ def _rope_theta(use: Use, others: Mapping[str, Use]) -> tuple[str, ...]:
     if "--rope-scaling" in others:
         return ("--hf-overrides.rope_parameters.rope_theta", use.values[0])
     raise SettingError(
-        "ARG has --rope-theta, which is gone since vLLM 0.11.1, without --rope-scaling. vLLM keeps "
-        "the two together now, and a scaling that the model has of its own would be lost.",
+        "ARG: vLLM 0.11.1 combined --rope-scaling and --rope-theta into one setting. "
+        "--rope-theta alone would discard the model's own scaling.",
         variable="ARG",
         hint=_ROPE_HINT,
     )
 
 
 _ROPE_HINT = (
-    "What replaces both: "
+    "Replace both with: "
     '--hf-overrides \'{"rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}}\', '
-    "with the values of the model."
+    "with the model's values."
 )
-_NO_RAY = "the server runs its engine in a process of its own"
-_OLD_ENGINE = "it tuned an engine that vLLM no longer has; nothing takes its place"
-_PROMPT_ADAPTERS = "prompt adapters are no longer served; --enable-lora serves LoRA adapters"
-_IMAGES = "vLLM reads it from the model; --limit-mm-per-prompt bounds the images of a request"
-_TOKENIZER_POOL = "--renderer-num-workers sets how many threads tokenize"
-_SPECULATIVE = "--speculative-config.{} takes its place"
-_SPECULATIVE_GONE = "speculative decoding no longer has it, nor does --speculative-config"
-_EPLB = "--eplb-config.{} takes its place"
-_STRUCTURED = "--structured-outputs-config.{} takes its place"
-_CONTEXT_GRAPHS = (
-    "graphs are captured by batch size, not by context length: --max-cudagraph-capture-size"
-)
+_NO_RAY = "the server runs its engine in a separate process"
+_OLD_ENGINE = "it tuned an engine that vLLM no longer has, and nothing replaces it"
+_PROMPT_ADAPTERS = "prompt adapters are no longer supported; --enable-lora serves LoRA adapters"
+_IMAGES = "vLLM reads it from the model; --limit-mm-per-prompt limits the images in a request"
+_TOKENIZER_POOL = "--renderer-num-workers sets the number of tokenizer threads"
+_SPECULATIVE = "use --speculative-config.{}"
+_SPECULATIVE_REMOVED = "speculative decoding no longer has such an option"
+_EPLB = "use --eplb-config.{}"
+_STRUCTURED = "use --structured-outputs-config.{}"
+_CONTEXT_GRAPHS = "graphs are captured by batch size now, see --max-cudagraph-capture-size"
 
 
-def _entries() -> Iterator[GoneOption]:
+def _entries() -> Iterator[RemovedOption]:
     flag: Takes = "flag"
     value: Takes = "value"
     several: Takes = "list"
 
-    def gone(
+    def removed(
         spelling: str, since: str, takes: Takes, advice: str, translate: Translate = _drop
-    ) -> GoneOption:
-        return GoneOption(spelling, since, takes, advice, translate)
+    ) -> RemovedOption:
+        return RemovedOption(spelling, since, takes, advice, translate)
 
-    # what 0.2.6 had
-    yield gone("--max-paddings", "0.4", value, "batches are not padded any more")
-    yield gone("--engine-use-ray", "0.6.2", flag, _NO_RAY)
-    yield gone("--max-context-len-to-capture", "0.6.4", value, _CONTEXT_GRAPHS)
-    yield gone(
+    # options of 0.2.6
+    yield removed("--max-paddings", "0.4", value, "batches are no longer padded")
+    yield removed("--engine-use-ray", "0.6.2", flag, _NO_RAY)
+    yield removed("--max-context-len-to-capture", "0.6.4", value, _CONTEXT_GRAPHS)
+    yield removed(
         "--worker-use-ray",
         "0.7.0",
         flag,
-        "--distributed-executor-backend ray takes its place",
+        "use --distributed-executor-backend ray",
         _imply("--distributed-executor-backend", "ray"),
     )
-    yield gone(
+    yield removed(
         "--disable-log-requests",
         "0.17.0",
         flag,
         "requests are logged only with --enable-log-requests",
         _log_requests,
     )
-    yield gone(
+    yield removed(
         "--swap-space",
         "0.18.0",
         value,
-        "vLLM recomputes what it once swapped out; --kv-offloading-size keeps cache in main memory",
+        "vLLM recomputes preempted requests; --kv-offloading-size keeps KV cache in main memory",
     )
 
     # the scheduler, the cache and the workers
-    yield gone("--device", "0.10.0", value, "vLLM finds the device; ACCELERATOR chooses one")
-    yield gone("--use-v2-block-manager", "0.10.0", flag, "it is the only block manager")
-    yield gone(
+    yield removed("--device", "0.10.0", value, "vLLM detects the device; ACCELERATOR selects one")
+    yield removed("--use-v2-block-manager", "0.10.0", flag, "it is the only block manager")
+    yield removed(
         "--num-scheduler-steps",
         "0.10.1",
         value,
-        "--async-scheduling hides the time between steps, and is the default where it works",
+        "--async-scheduling hides the time between steps, and is the default if supported",
     )
-    yield gone("--multi-step-stream-outputs", "0.10.1", flag, "--stream-interval is near to it")
-    yield gone("--max-seq-len-to-capture", "0.11.0", value, _CONTEXT_GRAPHS)
-    yield gone("--preemption-mode", "0.11.0", value, "vLLM always recomputes what it preempted")
-    yield gone("--scheduler-delay-factor", "0.11.0", value, _OLD_ENGINE)
-    yield gone("--disable-async-output-proc", "0.11.0", flag, _OLD_ENGINE)
-    yield gone("--num-lookahead-slots", "0.12.0", value, "--speculative-config decides it")
-    yield gone(
+    yield removed("--multi-step-stream-outputs", "0.10.1", flag, "--stream-interval is similar")
+    yield removed("--max-seq-len-to-capture", "0.11.0", value, _CONTEXT_GRAPHS)
+    yield removed("--preemption-mode", "0.11.0", value, "vLLM always recomputes preempted requests")
+    yield removed("--scheduler-delay-factor", "0.11.0", value, _OLD_ENGINE)
+    yield removed("--disable-async-output-proc", "0.11.0", flag, _OLD_ENGINE)
+    yield removed("--num-lookahead-slots", "0.12.0", value, "--speculative-config determines it")
+    yield removed(
         "--cuda-graph-sizes",
         "0.13.0",
         several,
-        "--cudagraph-capture-sizes, or --max-cudagraph-capture-size for one, takes its place",
+        "use --cudagraph-capture-sizes, or --max-cudagraph-capture-size for one size",
         _graph_sizes,
     )
-    yield gone("--disable-frontend-multiprocessing", "0.19.0", flag, _NO_RAY)
+    yield removed("--disable-frontend-multiprocessing", "0.19.0", flag, _NO_RAY)
     for name in ("--max-num-partial-prefills", "--max-long-partial-prefills"):
-        yield gone(name, "0.27.0", value, "--long-prefill-token-threshold bounds a long prompt")
-    yield gone(
-        "--calculate-kv-scales", "0.28.0", flag, "the scales come from the model, else they are 1"
+        yield removed(name, "0.27.0", value, "--long-prefill-token-threshold limits long prompts")
+    yield removed(
+        "--calculate-kv-scales", "0.28.0", flag, "the scales come from the model, or are 1"
     )
-    yield gone(
+    yield removed(
         "--enable-bf16x3-router-gemm",
         "0.30.0",
         flag,
-        "it was an experiment; --linear-backend chooses kernels",
+        "it was an experiment; --linear-backend selects kernels",
     )
-    yield gone(
+    yield removed(
         "--enable-mamba-fine-grained-prefix-cache",
         "0.31.0",
         flag,
-        "it is called --enable-mamba-shared-prefix-checkpoint",
+        "its new name is --enable-mamba-shared-prefix-checkpoint",
         _rename("--enable-mamba-shared-prefix-checkpoint"),
     )
 
     # the model
-    yield gone("--quantization-param-path", "0.7.0", value, "the scales come from the model")
-    yield gone(
+    yield removed("--quantization-param-path", "0.7.0", value, "the scales come from the model")
+    yield removed(
         "--qlora-adapter-name-or-path",
         "0.10.0",
         value,
         "--enable-lora and --lora-modules serve adapters",
     )
-    yield gone(
+    yield removed(
         "--override-neuron-config",
         "0.10.2",
         value,
-        "Neuron is a plugin now, configured by --additional-config",
+        "Neuron is now a plugin, configured with --additional-config",
     )
-    yield gone("--rope-scaling", "0.11.1", value, "--hf-overrides takes its place", _rope_scaling)
-    yield gone("--rope-theta", "0.11.1", value, "--hf-overrides takes its place", _rope_theta)
-    yield gone(
+    yield removed("--rope-scaling", "0.11.1", value, "use --hf-overrides", _rope_scaling)
+    yield removed("--rope-theta", "0.11.1", value, "use --hf-overrides", _rope_theta)
+    yield removed(
         "--override-pooler-config",
         "0.12.0",
         value,
-        "it is called --pooler-config",
+        "its new name is --pooler-config",
         _rename("--pooler-config"),
     )
-    yield gone("--task", "0.13.0", value, "--runner and --convert take its place", _task)
-    yield gone(
+    yield removed("--task", "0.13.0", value, "use --runner and --convert", _task)
+    yield removed(
         "--logits-processor-pattern",
         "0.17.0",
         value,
-        "requests cannot name processors any more; --logits-processors names the server's",
+        "requests can no longer choose processors; --logits-processors sets the server's",
     )
-    yield gone(
+    yield removed(
         "--use-gpu-for-pooling-score",
         "0.18.0",
         flag,
-        "it is called --enable-flash-late-interaction",
+        "its new name is --enable-flash-late-interaction",
         _rename("--enable-flash-late-interaction"),
     )
-    yield gone(
-        "--override-attention-dtype", "0.28.0", value, "--dtype and --kv-cache-dtype decide it"
+    yield removed(
+        "--override-attention-dtype", "0.28.0", value, "--dtype and --kv-cache-dtype determine it"
     )
 
     # adapters
-    yield gone("--long-lora-scaling-factors", "0.10.0", several, "long LoRA is no longer served")
-    yield gone("--enable-lora-bias", "0.11.1", flag, "adapters with a bias are no longer served")
-    yield gone("--lora-extra-vocab-size", "0.12.0", value, "adapters bring no words of their own")
-    yield gone("--prompt-adapters", "0.10.0", several, _PROMPT_ADAPTERS)
-    yield gone("--max-prompt-adapters", "0.10.0", value, _PROMPT_ADAPTERS)
-    yield gone("--max-prompt-adapter-token", "0.10.0", value, _PROMPT_ADAPTERS)
-    yield gone("--enable-prompt-adapter", "0.10.2", flag, _PROMPT_ADAPTERS)
+    yield removed(
+        "--long-lora-scaling-factors", "0.10.0", several, "long LoRA is no longer supported"
+    )
+    yield removed(
+        "--enable-lora-bias", "0.11.1", flag, "adapters with a bias are no longer supported"
+    )
+    yield removed("--lora-extra-vocab-size", "0.12.0", value, "adapters can no longer add words")
+    yield removed("--prompt-adapters", "0.10.0", several, _PROMPT_ADAPTERS)
+    yield removed("--max-prompt-adapters", "0.10.0", value, _PROMPT_ADAPTERS)
+    yield removed("--max-prompt-adapter-token", "0.10.0", value, _PROMPT_ADAPTERS)
+    yield removed("--enable-prompt-adapter", "0.10.2", flag, _PROMPT_ADAPTERS)
 
     # images
     for name in ("type", "shape"):
-        yield gone(f"--image-input-{name}", "0.5.1", value, _IMAGES)
+        yield removed(f"--image-input-{name}", "0.5.1", value, _IMAGES)
     for name in ("token-id", "feature-size", "processor", "processor-revision"):
-        yield gone(f"--image-{name}", "0.5.1", value, _IMAGES)
-    yield gone("--disable-image-processor", "0.5.1", flag, _IMAGES)
-    yield gone(
+        yield removed(f"--image-{name}", "0.5.1", value, _IMAGES)
+    yield removed("--disable-image-processor", "0.5.1", flag, _IMAGES)
+    yield removed(
         "--mm-cache-preprocessor",
         "0.6.6",
         flag,
         "it is the default; --mm-processor-cache-gb sets its size",
     )
-    yield gone(
+    yield removed(
         "--disable-mm-preprocessor-cache",
         "0.13.0",
         flag,
-        "--mm-processor-cache-gb 0 takes its place",
+        "use --mm-processor-cache-gb 0",
         _imply("--mm-processor-cache-gb", "0"),
     )
-    yield gone(
+    yield removed(
         "--enable-multimodal-encoder-data-parallel",
         "0.13.0",
         flag,
-        "--mm-encoder-tp-mode data takes its place",
+        "use --mm-encoder-tp-mode data",
         _imply("--mm-encoder-tp-mode", "data"),
     )
 
     # the interface
-    yield gone(
+    yield removed(
         "--chat-template-text-format",
         "0.6.5",
         value,
-        "it is called --chat-template-content-format",
+        "its new name is --chat-template-content-format",
         _rename("--chat-template-content-format"),
     )
-    yield gone("--enable-reasoning", "0.10.0", flag, "--reasoning-parser switches it on by itself")
-    yield gone(
+    yield removed("--enable-reasoning", "0.10.0", flag, "--reasoning-parser turns it on")
+    yield removed(
         "--expand-tools-even-if-tool-choice-none",
         "0.10.0",
         flag,
         "it is the default; --exclude-tools-when-tool-choice-none is its opposite",
     )
     for name in ("size", "type", "extra-config"):
-        yield gone(f"--tokenizer-pool-{name}", "0.10.0", value, _TOKENIZER_POOL)
+        yield removed(f"--tokenizer-pool-{name}", "0.10.0", value, _TOKENIZER_POOL)
 
     # structured outputs
-    yield gone(
+    yield removed(
         "--guided-decoding-backend",
         "0.12.0",
         value,
@@ -406,14 +406,14 @@ def _entries() -> Iterator[GoneOption]:
         _guided_backend,
     )
     for key in ("disable_any_whitespace", "disable_additional_properties"):
-        yield gone(
+        yield removed(
             f"--guided-decoding-{key.replace('_', '-')}",
             "0.12.0",
             flag,
             _STRUCTURED.format(key),
             _set_key(f"--structured-outputs-config.{key}"),
         )
-    yield gone(
+    yield removed(
         "--guided-decoding-disable-fallback",
         "0.12.0",
         flag,
@@ -427,7 +427,7 @@ def _entries() -> Iterator[GoneOption]:
         ("--eplb-step-interval", "step_interval"),
         ("--eplb-log-balancedness", "log_balancedness"),
     ):
-        yield gone(
+        yield removed(
             spelling,
             "0.12.0",
             flag if spelling == "--eplb-log-balancedness" else value,
@@ -436,7 +436,7 @@ def _entries() -> Iterator[GoneOption]:
         )
 
     # speculative decoding
-    yield gone(
+    yield removed(
         "--speculative-model",
         "0.8.3",
         value,
@@ -452,7 +452,7 @@ def _entries() -> Iterator[GoneOption]:
         ("--ngram-prompt-lookup-max", "prompt_lookup_max"),
         ("--ngram-prompt-lookup-min", "prompt_lookup_min"),
     ):
-        yield gone(
+        yield removed(
             spelling,
             "0.8.3",
             value,
@@ -465,25 +465,25 @@ def _entries() -> Iterator[GoneOption]:
         "--typical-acceptance-sampler-posterior-threshold",
         "--typical-acceptance-sampler-posterior-alpha",
     ):
-        yield gone(spelling, "0.8.3", value, _SPECULATIVE_GONE)
+        yield removed(spelling, "0.8.3", value, _SPECULATIVE_REMOVED)
     for spelling in (
         "--speculative-disable-mqa-scorer",
         "--disable-logprobs-during-spec-decoding",
     ):
-        yield gone(spelling, "0.8.3", flag, _SPECULATIVE_GONE)
+        yield removed(spelling, "0.8.3", flag, _SPECULATIVE_REMOVED)
 
-    # -O was the short form of --compilation-config; with a bare level it is one of vLLM's again
-    yield gone(
+    # -O was short for --compilation-config; vLLM accepts it again with a bare level
+    yield removed(
         "-O",
         "0.12.0",
         value,
-        "it is called --compilation-config, in short -cc",
+        "its new name is --compilation-config, or -cc",
         _rename("--compilation-config"),
     )
 
 
-GONE: dict[str, GoneOption] = {entry.spelling: entry for entry in _entries()}
-"""Every option that vLLM had in some release since 0.2.6 and no longer has, by its spelling."""
+REMOVED: dict[str, RemovedOption] = {entry.spelling: entry for entry in _entries()}
+"""Every option that vLLM removed since 0.2.6, by its spelling."""
 
 
 def _limits_as_json(value: str) -> tuple[str, ...]:
@@ -491,56 +491,56 @@ def _limits_as_json(value: str) -> tuple[str, ...]:
     return ("--limit-mm-per-prompt", json.dumps({name: int(n) for name, n in limits.items()}))
 
 
-GONE_VALUES: tuple[GoneValue, ...] = (
-    GoneValue(
+REMOVED_VALUES: tuple[RemovedValue, ...] = (
+    RemovedValue(
         "--tokenizer-mode",
         "0.31.0",
         re.compile("slow"),
-        "the model's own tokenizer class is loaded whichever it is",
+        "vLLM always loads the model's own tokenizer class",
         lambda value: (),
     ),
-    GoneValue(
+    RemovedValue(
         "--limit-mm-per-prompt",
         "0.10.0",
         re.compile(r"\w+=\d+(,\w+=\d+)*"),
-        "it takes a JSON object",
+        "it takes a JSON object now",
         _limits_as_json,
     ),
-    GoneValue(
+    RemovedValue(
         "--collect-detailed-traces",
         "0.31.0",
         re.compile(r"\w+(,\w+)+"),
-        "it takes several words",
+        "it takes several words now",
         lambda value: ("--collect-detailed-traces", *value.split(",")),
     ),
-    GoneValue(
+    RemovedValue(
         "--compilation-config",
         "0.10.1",
         re.compile("[0-3]"),
-        "it takes a JSON object, in which the number is the mode",
+        "it takes a JSON object now, with the number as its mode",
         lambda value: ("--compilation-config.mode", value),
     ),
-    GoneValue(
+    RemovedValue(
         "--prefix-caching-hash-algo",
         "0.10.2",
         re.compile("builtin"),
-        "sha256 takes its place",
+        "use sha256",
         lambda value: ("--prefix-caching-hash-algo", "sha256"),
     ),
-    GoneValue(
+    RemovedValue(
         "--prefix-caching-hash-algo",
         "0.10.2",
         re.compile("sha256_cbor_64bit"),
-        "sha256_cbor takes its place",
+        "use sha256_cbor",
         lambda value: ("--prefix-caching-hash-algo", "sha256_cbor"),
     ),
 )
-"""Values that an option once took, each with what it is read as."""
+"""Values that an option no longer accepts, with their translation."""
 
-ONCE_WITH_A_BOOLEAN: dict[str, str] = {"--enable-chunked-prefill": "0.8.5"}
+ONCE_BOOLEAN: dict[str, str] = {"--enable-chunked-prefill": "0.8.5"}
 """Flags that took ``true`` or ``false`` before this release."""
 
-GONE_KEYS: dict[str, dict[str, str]] = {
+RENAMED_KEYS: dict[str, dict[str, str]] = {
     "--compilation-config": {
         "level": "mode",
         "max_capture_size": "max_cudagraph_capture_size",
@@ -551,7 +551,7 @@ GONE_KEYS: dict[str, dict[str, str]] = {
     },
     "--pooler-config": {"normalize": "use_activation"},
 }
-"""Keys that an option's JSON object once had, each with the key in whose place it stood."""
+"""Keys that an option's JSON object no longer has, with their replacement."""
 
 REFUSED_VALUES: dict[str, dict[str, str]] = {
     "--quantization": {
@@ -577,15 +577,19 @@ REFUSED_VALUES: dict[str, dict[str, str]] = {
         "tpu_int8": "0.13.0",
     }
 }
-"""Values that nothing replaces, each with a late release that took it.
+"""Values without a replacement, each with a late release that accepted it.
 
-gguf and bitsandbytes are not among them: what is gone from vLLM itself may come as a plugin.
+Without gguf and bitsandbytes, which a plugin may provide.
 """
 
 
-def gone_value(option: str, value: str) -> GoneValue | None:
-    """Return what is known of a value that an option no longer takes, or None."""
+def removed_value(option: str, value: str) -> RemovedValue | None:
+    """Return the entry of a value that an option no longer accepts, None for any other."""
     return next(
-        (gone for gone in GONE_VALUES if gone.option == option and gone.pattern.fullmatch(value)),
+        (
+            gone
+            for gone in REMOVED_VALUES
+            if gone.option == option and gone.pattern.fullmatch(value)
+        ),
         None,
     )

@@ -10,38 +10,38 @@ from itertools import groupby
 from typing import Any
 
 from entrypoint.options.catalogue import Catalogue, Option, dashed
-from entrypoint.options.history import GONE, GoneOption
+from entrypoint.options.history import REMOVED, RemovedOption
 
 WIDTH = 100
 INDENT = " " * 6
 
 
 def matching(catalogue: Catalogue, word: str | None = None) -> list[dict[str, Any]]:
-    """Return the options whose name, spelling, group or help has a word in it, as plain data.
+    """Return the options whose name, spelling, group or help contains a word, as plain data.
 
     Args:
-        catalogue: Where to look.
-        word: With or without dashes, in any case; none or an empty one matches every option.
+        catalogue: The options.
+        word: With or without dashes, in any case. None or an empty word matches every option.
     """
     return [asdict(option) for option in catalogue.options if _matches(option, word)]
 
 
 def describe(catalogue: Catalogue, word: str | None = None) -> str:
-    """Return the options that match a word, as text; one exact option with all its values.
+    """Return the options that match a word, as text. An exact match is shown with all its values.
 
-    Options that are gone are found by their name, with what takes their place.
+    A removed option is shown with its replacement.
     """
     dashes = word is not None and word.startswith("-")
     exact = catalogue.find(word or "") if dashes else catalogue.by_spelling.get(f"--{word}")
-    gone = [entry for entry in GONE.values() if word and _fold(word) in _fold(entry.spelling)]
+    removed = [entry for entry in REMOVED.values() if word and _fold(word) in _fold(entry.spelling)]
     if exact is not None:
-        return "\n".join(_lines(exact, whole=True))
+        return "\n".join(_lines(exact, complete=True))
     found = [option for option in catalogue.options if _matches(option, word)]
-    lines = [*_listed(found), *_gone_lines(gone)]
+    lines = [*_listed(found), *_removed_lines(removed)]
     if not lines:
-        meant = catalogue.nearest(word or "")
-        lines = [f"vLLM {catalogue.version} has no option like {word}."]
-        lines += [f"Did you mean {meant}?"] if meant else []
+        near = catalogue.nearest(word or "")
+        lines = [f"vLLM {catalogue.version} has no option that matches {word}."]
+        lines += [f"Did you mean {near}?"] if near else []
     return "\n".join(lines)
 
 
@@ -65,7 +65,7 @@ def _listed(options: list[Option]) -> Iterator[str]:
             yield from _lines(option)
 
 
-def _lines(option: Option, whole: bool = False) -> Iterator[str]:
+def _lines(option: Option, complete: bool = False) -> Iterator[str]:
     short = [s for s in option.spellings if s != option.name]
     yield "  " + " ".join(filter(None, [", ".join([option.name, *short]), _placeholder(option)]))
     if option.help:
@@ -76,8 +76,8 @@ def _lines(option: Option, whole: bool = False) -> Iterator[str]:
         yield f"{INDENT}default: {_shown(option.default)}"
     for title, values in (
         ("one of", option.choices),
-        ("known", option.known if whole else ()),
-        ("keys", option.keys if whole else ()),
+        ("known", option.known if complete else ()),
+        ("keys", option.keys if complete else ()),
     ):
         if values:
             text = f"{title}: {', '.join(map(str, values))}"
@@ -101,10 +101,10 @@ def _shown(default: object) -> str:
     return default if isinstance(default, str) else json.dumps(default)
 
 
-def _gone_lines(gone: list[GoneOption]) -> Iterator[str]:
-    if gone:
-        yield "Gone:"
-    for entry in gone:
+def _removed_lines(removed: list[RemovedOption]) -> Iterator[str]:
+    if removed:
+        yield "Removed:"
+    for entry in removed:
         yield f"  {entry.spelling}"
-        text = f"gone since vLLM {entry.since}: {entry.advice}."
+        text = f"removed in vLLM {entry.since}: {entry.advice}."
         yield from textwrap.wrap(text, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT)

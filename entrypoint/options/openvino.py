@@ -1,7 +1,7 @@
-"""Which of vLLM's options mean something to OpenVINO's engine, and which it must refuse.
+"""Which of vLLM's options OpenVINO's engine supports, and which it must refuse.
 
-vLLM's front end is the same, so are its options. Those of vLLM's own engine either would be
-ignored, which a note says, or would change the answers, which is an error.
+The options of vLLM's front end all work. An option of vLLM's own engine either has no effect,
+which leaves a note, or would change the answers, which is an error.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from entrypoint.note import Note
 from entrypoint.options.arguments import Argument
 
 FRONT_END = ("General", "Frontend", "LoggingConfig", "StructuredOutputsConfig")
-"""vLLM's groups of options that are its front end's."""
+"""vLLM's groups of front-end options."""
 
-UNDERSTOOD = frozenset(
+SUPPORTED = frozenset(
     {
         "--code-revision",
         "--data-parallel-size",
@@ -50,44 +50,44 @@ UNDERSTOOD = frozenset(
         "--trust-remote-code",
     }
 )
-"""Options of the other groups that mean the same here."""
+"""Options of the other groups that work the same here."""
 
-_ADAPTERS = "it has no LoRA adapters"
-_ONE_PROCESS = "it serves by one process"
-_CONFIGURATION = "a converted model does not follow it"
+_ADAPTERS = "it does not support LoRA adapters"
+_ONE_PROCESS = "it serves from one process"
+_CONFIGURATION = "it does not apply to a converted model"
 _PRECISION = "set VLLM_OPENVINO_KV_CACHE_PRECISION instead"
 _WEIGHTS = "set VLLM_OPENVINO_ENABLE_QUANTIZED_WEIGHTS=ON for int8 weights"
 
 REFUSED: dict[str, tuple[str, frozenset[str]]] = {
     "--api-server-count": (_ONE_PROCESS, frozenset({"1"})),
     "--decode-context-parallel-size": (_ONE_PROCESS, frozenset({"1"})),
-    "--convert": ("it generates text and nothing else", frozenset({"auto", "none"})),
+    "--convert": ("it only generates text", frozenset({"auto", "none"})),
     "--default-mm-loras": (_ADAPTERS, frozenset()),
     "--ec-transfer-config": (_ONE_PROCESS, frozenset()),
     "--enable-lora": (_ADAPTERS, frozenset()),
-    "--enable-prompt-embeds": ("it takes text and nothing else", frozenset()),
-    "--enable-return-routed-experts": ("it does not tell them", frozenset()),
-    "--enable-sleep-mode": ("it never sleeps", frozenset()),
-    "--enable-trace-replay": ("it cannot replay", frozenset()),
+    "--enable-prompt-embeds": ("it only accepts text", frozenset()),
+    "--enable-return-routed-experts": ("it does not report them", frozenset()),
+    "--enable-sleep-mode": ("it has no sleep mode", frozenset()),
+    "--enable-trace-replay": ("it does not support trace replay", frozenset()),
     "--grpc": ("only the HTTP server runs on it", frozenset()),
     "--headless": (_ONE_PROCESS, frozenset()),
     "--hf-overrides": (_CONFIGURATION, frozenset()),
     "--kv-cache-dtype": (_PRECISION, frozenset({"auto"})),
     "--kv-transfer-config": (_ONE_PROCESS, frozenset()),
-    "--logits-processors": ("it runs none", frozenset()),
-    "--logprobs-mode": ("it gives raw log-probabilities only", frozenset({"raw_logprobs"})),
+    "--logits-processors": ("it does not run any", frozenset()),
+    "--logprobs-mode": ("it only returns raw log-probabilities", frozenset({"raw_logprobs"})),
     "--lora-modules": (_ADAPTERS, frozenset()),
-    "--pooler-config": ("it generates text and nothing else", frozenset()),
+    "--pooler-config": ("it only generates text", frozenset()),
     "--prefill-context-parallel-size": (_ONE_PROCESS, frozenset({"1"})),
     "--quantization": (_WEIGHTS, frozenset()),
-    "--return-sampling-mask": ("it does not tell it", frozenset()),
-    "--runner": ("it generates text and nothing else", frozenset({"auto", "generate"})),
-    "--scheduling-policy": ("it serves first come, first served", frozenset({"fcfs"})),
-    "--speculative-config": ("it has no speculative decoding", frozenset()),
-    "--watermark-config": ("it adds no watermark", frozenset()),
+    "--return-sampling-mask": ("it does not report it", frozenset()),
+    "--runner": ("it only generates text", frozenset({"auto", "generate"})),
+    "--scheduling-policy": ("it schedules first come, first served", frozenset({"fcfs"})),
+    "--speculative-config": ("it does not support speculative decoding", frozenset()),
+    "--watermark-config": ("it does not add watermarks", frozenset()),
     "--weight-transfer-config": (_ONE_PROCESS, frozenset()),
 }
-"""Options that would change the answers if they were ignored: why not, and harmless values."""
+"""Options that would change the answers: why each is refused, and its harmless values."""
 
 
 def check_options(arguments: tuple[Argument, ...]) -> tuple[Note, ...]:
@@ -97,16 +97,15 @@ def check_options(arguments: tuple[Argument, ...]) -> tuple[Note, ...]:
         A note for each option that has no effect.
 
     Raises:
-        SettingError: One would have to have an effect.
+        SettingError: An option that it does not support would change the answers.
     """
     for argument in arguments:
         reason, harmless = REFUSED.get(argument.option.name, ("", frozenset()))
         if reason and argument.value not in harmless:
             raise SettingError(
-                f"ARG gives {argument.option.name}, which OpenVINO's engine cannot follow: "
-                f"{reason}.",
+                f"ARG: OpenVINO's engine does not support {argument.option.name}: {reason}.",
                 variable="ARG",
-                hint="Leave it out, or set ACCELERATOR=cpu for vLLM's own engine.",
+                hint="Remove it, or set ACCELERATOR=cpu to use vLLM's own engine.",
             )
     return tuple(_notes(arguments))
 
@@ -114,10 +113,10 @@ def check_options(arguments: tuple[Argument, ...]) -> tuple[Note, ...]:
 def _notes(arguments: tuple[Argument, ...]) -> Iterator[Note]:
     for argument in arguments:
         name = argument.option.name
-        if argument.option.group in FRONT_END or name in UNDERSTOOD | set(REFUSED):
+        if argument.option.group in FRONT_END or name in SUPPORTED | set(REFUSED):
             continue
         yield Note(
             "warning",
             "ARG",
-            f"ARG's {name} is for vLLM's own engine and has no effect with OpenVINO.",
+            f"ARG: {name} is for vLLM's own engine and has no effect with OpenVINO.",
         )

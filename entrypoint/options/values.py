@@ -1,4 +1,4 @@
-"""Checks the words that an option takes, as vLLM's parser does."""
+"""Checks the values of options as vLLM's parser does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from entrypoint.errors import SettingError
 from entrypoint.options.catalogue import Option
-from entrypoint.options.history import GONE_KEYS, REFUSED_VALUES
+from entrypoint.options.history import REFUSED_VALUES, RENAMED_KEYS
 from entrypoint.spelling import nearest
 
 
@@ -18,10 +18,10 @@ def check_value(option: Option, value: str, variable: str = "ARG") -> None:
     Args:
         option: The option.
         value: The word.
-        variable: The environment variable that it came from, for the message.
+        variable: The environment variable that it comes from, for the message.
 
     Raises:
-        SettingError: The word is of the wrong type, or not among the choices.
+        SettingError: The word has the wrong type, or is not one of the choices.
     """
     if option.nullable and value in ("", "None"):
         return
@@ -29,25 +29,25 @@ def check_value(option: Option, value: str, variable: str = "ARG") -> None:
         converted = converted_value(option, value)
     except ValueError as error:
         raise SettingError(
-            f"{variable} gives {option.name} the value {value!r}, which is not "
-            f"{_expected(option)}{_json_position(error)}.",
+            f"{variable}: {option.name} {value!r} is not {_expected(option)}"
+            f"{_json_position(error)}.",
             variable=variable,
             hint=option.help or None,
         ) from None
     if option.choices and converted not in option.choices:
         allowed = ", ".join(map(str, option.choices))
         raise SettingError(
-            f"{variable} gives {option.name} the value {value!r}, which vLLM does not take. "
-            f"It takes: {allowed}.{meant(value, map(str, option.choices))}",
+            f"{variable}: vLLM does not accept {option.name} {value!r}. "
+            f"Accepted: {allowed}.{did_you_mean(value, map(str, option.choices))}",
             variable=variable,
             hint=option.help or None,
         )
     if last := REFUSED_VALUES.get(option.name, {}).get(value):
         raise SettingError(
-            f"{variable} gives {option.name} the value {value!r}, which vLLM had in {last} and no "
-            f"longer has. It has: {', '.join(option.known)}.",
+            f"{variable}: vLLM removed {option.name} {value} after {last}. "
+            f"Accepted: {', '.join(option.known)}.",
             variable=variable,
-            hint="Serve a model that is quantized in another way.",
+            hint="Serve a model with another quantization.",
         )
     if option.keys and isinstance(converted, dict):
         for key in converted:
@@ -55,10 +55,10 @@ def check_value(option: Option, value: str, variable: str = "ARG") -> None:
 
 
 def converted_value(option: Option, value: str) -> object:
-    """Return what a word is for an option: a number, a JSON value, or the word.
+    """Return a word converted to the option's type: a number, a JSON value, or text.
 
     Raises:
-        ValueError: It is not of the option's type.
+        ValueError: It does not have that type.
     """
     if option.type != "json" or not option.keys:
         return _CONVERTERS[option.type or "str"](value)
@@ -76,17 +76,17 @@ def check_key(option: Option, key: str, variable: str = "ARG") -> None:
     """
     if not option.keys or key in option.keys:
         return
-    replacement = GONE_KEYS.get(option.name, {}).get(key)
-    advice = f" {replacement} takes its place." if replacement else meant(key, option.keys)
+    replacement = RENAMED_KEYS.get(option.name, {}).get(key)
+    advice = f" Use {replacement}." if replacement else did_you_mean(key, option.keys)
     raise SettingError(
-        f"{variable} gives {option.name} the key {key!r}, which it does not have.{advice}",
+        f"{variable}: {option.name} does not have the key {key!r}.{advice}",
         variable=variable,
-        hint=f"It has: {', '.join(option.keys)}.",
+        hint=f"Its keys: {', '.join(option.keys)}.",
     )
 
 
-def meant(written: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean ...?`` for the known name nearest to a written one, or nothing."""
+def did_you_mean(written: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean NAME?`` for the most similar known name, empty if none is similar."""
     found = nearest(written, known)
     return f" Did you mean {found}?" if found else ""
 
@@ -103,7 +103,7 @@ def human_int(value: str) -> int:
     """Return the number of ``16``, ``2k`` (2000), ``25.6k`` or ``2K`` (2048).
 
     Raises:
-        ValueError: It is none of these.
+        ValueError: It has another form.
     """
     found = _HUMAN_INT.fullmatch(value.strip())
     if found is None:
@@ -155,14 +155,14 @@ _CONVERTERS: dict[str, Callable[[str], object]] = {
 
 _EXPECTED = {
     "str": "text",
-    "int": "a whole number",
+    "int": "an integer",
     "float": "a number",
     "folded-str": "text",
-    "human-int": "a whole number, as 4096, 4k or 4K",
-    "human-int-or-auto": "a whole number, as 4096, 4k or 4K, or auto",
+    "human-int": "an integer such as 4096, 4k or 4K",
+    "human-int-or-auto": "an integer such as 4096, 4k or 4K, or auto",
     "json": "valid JSON",
     "json-or-str": "valid JSON",
-    "lora": "NAME=PATH, nor a JSON object with a name and a path",
+    "lora": "NAME=PATH or a JSON object with a name and a path",
 }
 
 

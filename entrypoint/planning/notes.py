@@ -9,7 +9,7 @@ from entrypoint.hardware.hardware import Hardware
 from entrypoint.note import Note
 from entrypoint.openvino.weights import Weights
 from entrypoint.options.catalogue import load_catalogue
-from entrypoint.options.history import GONE
+from entrypoint.options.history import REMOVED
 from entrypoint.planning.access import access_notes
 from entrypoint.planning.asked import Asked
 from entrypoint.planning.openvino import openvino_notes, unused_openvino_notes
@@ -93,12 +93,12 @@ def _override_notes(asked: Asked, overridden: Mapping[str, RequestedOption]) -> 
 
 def _ignored_notes(asked: Asked) -> Iterator[Note]:
     if asked.settings.max_seq_len_to_capture is not None:
-        gone = GONE[CAPTURE]
+        removed = REMOVED[CAPTURE]
         yield Note(
             "info",
             "MAX_SEQ_LEN_TO_CAPTURE",
-            f"MAX_SEQ_LEN_TO_CAPTURE is ignored: vLLM {gone.since} removed {CAPTURE}: "
-            f"{gone.advice}.",
+            f"MAX_SEQ_LEN_TO_CAPTURE is ignored: vLLM {removed.since} removed {CAPTURE}, and "
+            f"{removed.advice}.",
         )
     if asked.settings.disable_custom_kernels:
         yield Note(

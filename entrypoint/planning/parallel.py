@@ -9,7 +9,7 @@ from typing import Any
 
 from entrypoint.errors import SettingError
 from entrypoint.hardware.hardware import Hardware
-from entrypoint.hardware.kinds import counted
+from entrypoint.hardware.kinds import devices_text
 from entrypoint.planning.asked import Asked
 from entrypoint.planning.sizing import text_config
 
@@ -98,7 +98,7 @@ def check_parallel(sizes: ParallelSizes, config: Mapping[str, Any], hardware: Ha
     if sizes.ranks > room:
         ranks = f"{sizes.ranks} rank{'s' if sizes.ranks > 1 else ''}"
         what = f"{ranks} in total" if sizes.ranks != sizes.shards else ranks
-        available = counted(hardware.kind, hardware.count)
+        available = devices_text(hardware.kind, hardware.count)
         if hardware.kind == "cpu":
             available = f"{room} processor{'' if room == 1 else 's'} for this process"
         raise SettingError(

@@ -1,1 +1,1 @@
-"""What the pod gives the engine: writable places, shared memory, service links."""
+"""What the pod or container provides: writable folders, shared memory, service links."""

@@ -1,6 +1,6 @@
-"""Where the engine's libraries keep what they compile and fetch: in the scratch directory.
+"""The caches of the engine's libraries, which are redirected to the scratch directory.
 
-Left alone, each of them chooses a folder of its own in a home that a pod often does not have.
+By default, each library uses a folder in the user's home, which a pod often does not have.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ REDIRECTED = {
 """The variable of each cache, and its folder in the scratch directory."""
 
 HOMES = {"HOME": "home", "XDG_CACHE_HOME": "home/.cache", "XDG_CONFIG_HOME": "home/.config"}
-"""What is only redirected where it cannot be written to: a user's home may hold what they want
-read."""
+"""Folders that are redirected only if they are not writable, because they can contain the user's
+configuration."""
 
 
 def cache_environment(environ: Mapping[str, str], scratch: Path) -> dict[str, str]:
-    """Return the variables that send every cache to ``scratch``, without those that the user set.
+    """Return the variables that redirect the caches to ``scratch``, without those the user set.
 
     Args:
         environ: The environment.
-        scratch: The scratch directory, which need not exist yet.
+        scratch: The scratch directory, which need not exist.
 
     Raises:
-        MachineError: A cache's variable names a place that cannot be written to.
+        MachineError: The user set a cache to a folder that is not writable.
     """
     redirected = {}
     for name, folder in REDIRECTED.items():
@@ -43,16 +43,15 @@ def cache_environment(environ: Mapping[str, str], scratch: Path) -> dict[str, st
             redirected[name] = str(scratch / folder)
         elif not can_write(Path(chosen).expanduser()):
             raise MachineError(
-                f"{name}={chosen!r} cannot be written to by uid {os.getuid()}.",
+                f"{name}={chosen!r} is not writable for user {os.getuid()}.",
                 variable=name,
-                hint="Leave it out to have it in the scratch directory, or mount a writable volume "
-                "there.",
+                hint=f"Remove {name} to use the default, or mount a writable volume there.",
             )
     home = environ.get("HOME")
     if not home or not can_write(Path(home)):
         redirected["HOME"] = str(scratch / HOMES["HOME"])
     for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
-        # unset, they follow HOME
+        # if they are unset, they depend on HOME
         if environ.get(name) and not can_write(Path(environ[name])):
             redirected[name] = str(scratch / HOMES[name])
     if not (environ.get("LOGNAME") or environ.get("USER") or _has_passwd_entry()):

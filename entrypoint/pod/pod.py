@@ -1,4 +1,4 @@
-"""What this pod, container or machine lets the engine do: where it may write, and how much."""
+"""What this pod, container or machine lets the engine write, and how much."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from entrypoint.units import human_bytes
 SHM = Path("/dev/shm")
 
 QUEUE_BYTES = 240 << 20
-"""What vLLM wants free in ``/dev/shm`` before it makes a worker's queue: ten chunks of 24 MiB
+"""How much of ``/dev/shm`` must be free for a worker's queue: ten chunks of 24 MiB
 (``MessageQueue`` in vllm/distributed/device_communicators/shm_broadcast.py, vLLM 0.32)."""
 
 RANK_BYTES = 8 << 20
-"""What each rank has really filled by the time the next one asks: 4.5 MB were seen with two."""
+"""How much a rank has filled when the next one starts; two ranks filled 4.5 MB."""
 
 SCRATCH_BYTES = 256 << 20
-"""What compiled code may take: 150 MB were seen for a small model with one rank and with two."""
+"""How much space compiled code needs; a small model needed 150 MB with one rank and with two."""
 
-COMPILING: tuple[Kind, ...] = ("cuda", "rocm", "cpu")
-"""Where the engine compiles code at its start, and loads it from the scratch directory."""
+COMPILING_KINDS: tuple[Kind, ...] = ("cuda", "rocm", "cpu")
+"""Where the engine compiles code at startup and loads it from the scratch directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ class Place:
     """A folder that the engine writes to.
 
     Attributes:
-        path: The folder, which need not exist yet.
-        free_bytes: Room in its file system for this user.
-        writable: Whether this user may write there.
-        executable: Whether code may be loaded from there: not from a ``noexec`` mount.
+        path: The folder, which need not exist.
+        free_bytes: The free space in its file system for this user.
+        writable: Whether this user may write to it.
+        executable: Whether code can be loaded from it, which a ``noexec`` mount prevents.
     """
 
     path: Path
@@ -49,13 +49,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """Where a launch runs, as far as it is not hardware.
+    """The surroundings of a launch, except for the hardware.
 
     Attributes:
-        scratch: Where everything is written.
-        shm: Where the engine's processes share memory; None where there is no ``/dev/shm``.
-        environment: Variables that send the engine's caches to the scratch directory.
-        injected: Variables that Kubernetes set for a Service, and that the engine must not see.
+        scratch: The scratch directory.
+        shm: The shared memory of the engine's processes, None without ``/dev/shm``.
+        environment: Variables that redirect the engine's caches to the scratch directory.
+        injected: Variables that Kubernetes set for a Service and that the engine must not see.
     """
 
     scratch: Place
@@ -65,7 +65,7 @@ class Pod:
 
 
 def read_place(path: Path) -> Place:
-    """Look at a folder, or at the nearest one above it that exists."""
+    """Return what can be written to a folder, or to its nearest existing parent."""
     existing = nearest_existing(path)
     system = os.statvfs(existing)
     return Place(
@@ -77,10 +77,10 @@ def read_place(path: Path) -> Place:
 
 
 def read_pod(environ: Mapping[str, str], scratch: Path, shm: Path = SHM) -> Pod:
-    """Look at what may be written, and change nothing.
+    """Return what can be written, without writing anything.
 
     Raises:
-        MachineError: A cache's variable names a place that cannot be written to.
+        MachineError: The user set a cache to a folder that is not writable.
     """
     return Pod(
         scratch=read_place(scratch),
@@ -91,9 +91,9 @@ def read_pod(environ: Mapping[str, str], scratch: Path, shm: Path = SHM) -> Pod:
 
 
 def shm_bytes(kind: Kind, ranks: int) -> int:
-    """Return the bytes that must be free in ``/dev/shm``, 0 where the engine uses none.
+    """Return the bytes that must be free in ``/dev/shm``, 0 if the engine uses none.
 
-    vLLM's workers are processes of their own on the CPU always, elsewhere from two ranks on.
+    vLLM's workers are separate processes on CPU, and elsewhere with two or more ranks.
     """
     if kind == "openvino" or (kind != "cpu" and ranks == 1):
         return 0
@@ -101,19 +101,19 @@ def shm_bytes(kind: Kind, ranks: int) -> int:
 
 
 def check_pod(pod: Pod, kind: Kind, ranks: int) -> None:
-    """Check that the engine will find what it needs.
+    """Check that the pod has what the engine needs.
 
     Args:
-        pod: What is there.
+        pod: What the pod has.
         kind: The accelerator.
-        ranks: The engine's workers on this machine.
+        ranks: The number of the engine's workers on this machine.
 
     Raises:
-        MachineError: ``/dev/shm`` or the scratch directory is too small, cannot be written to,
-            or code cannot be loaded from the latter.
+        MachineError: ``/dev/shm`` is missing, too small or not writable, or the scratch directory
+            is too small or mounted ``noexec``.
     """
     _check_shm(pod.shm, shm_bytes(kind, ranks))
-    if kind in COMPILING:
+    if kind in COMPILING_KINDS:
         _check_scratch(pod.scratch)
 
 
@@ -126,13 +126,15 @@ def _check_shm(shm: Place | None, needed: int) -> None:
         f"sizeLimit: {size[:-1]}Gi on {SHM}."
     )
     if shm is None:
-        raise MachineError(f"There is no {SHM}, which vLLM's processes share.", hint=hint)
+        raise MachineError(
+            f"{SHM} is missing, which vLLM's processes use to share memory.", hint=hint
+        )
     if not shm.writable:
-        raise MachineError(f"{shm.path} cannot be written to by uid {os.getuid()}.", hint=hint)
+        raise MachineError(f"{shm.path} is not writable for user {os.getuid()}.", hint=hint)
     if shm.free_bytes < needed:
         raise MachineError(
-            f"{shm.path} has {human_bytes(shm.free_bytes)} free, and vLLM's processes want "
-            f"{human_bytes(needed)} there.",
+            f"{shm.path} has {human_bytes(shm.free_bytes)} free, and vLLM's processes need "
+            f"{human_bytes(needed)}.",
             hint=hint,
         )
 
@@ -140,18 +142,17 @@ def _check_shm(shm: Place | None, needed: int) -> None:
 def _check_scratch(scratch: Place) -> None:
     if not scratch.executable:
         raise MachineError(
-            f"The scratch directory {scratch.path} is on a file system that is mounted noexec: "
-            "code that the engine compiles cannot be loaded from there.",
+            f"The scratch directory {scratch.path} is mounted noexec, so the engine cannot load "
+            "the code that it compiles.",
             variable="XDG_CACHE_HOME",
-            hint="docker: --tmpfs /tmp:exec (its tmpfs is noexec unless told otherwise). "
-            "Kubernetes: mount an emptyDir on /tmp. Or point XDG_CACHE_HOME at a folder where "
-            "code may be run.",
+            hint="docker: --tmpfs /tmp:exec (by default, a tmpfs is noexec). Kubernetes: mount an "
+            "emptyDir on /tmp. Or set XDG_CACHE_HOME to a folder that is not mounted noexec.",
         )
     if scratch.free_bytes < SCRATCH_BYTES:
         raise MachineError(
             f"The scratch directory {scratch.path} has {human_bytes(scratch.free_bytes)} free, "
-            f"and the engine wants {human_bytes(SCRATCH_BYTES)} for what it compiles.",
+            f"and the engine needs {human_bytes(SCRATCH_BYTES)} for compiled code.",
             variable="XDG_CACHE_HOME",
             hint="docker: --tmpfs /tmp:exec,size=1g. Kubernetes: raise the sizeLimit of the "
-            "emptyDir on /tmp. Or point XDG_CACHE_HOME at a folder with room.",
+            "emptyDir on /tmp. Or set XDG_CACHE_HOME to a folder with more space.",
         )

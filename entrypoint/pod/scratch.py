@@ -1,4 +1,4 @@
-"""The one directory that the runtime and its engine write to."""
+"""The scratch directory, the only one that the runtime and its engine write to."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from entrypoint.errors import MachineError, StorageError
 
 
 def nearest_existing(path: Path) -> Path:
-    """Return the path, or the nearest one above it that exists."""
+    """Return the path if it exists, otherwise its nearest existing parent."""
     while not os.path.exists(path) and path != path.parent:
         path = path.parent
     return path
 
 
 def can_write(directory: Path) -> bool:
-    """Whether a directory can be written to, or made."""
+    """Return whether a directory is writable, or can be created."""
     existing = nearest_existing(directory)
     return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 
 
 def scratch_directory(environ: Mapping[str, str]) -> Path:
-    """Return where tarballs are unpacked, compiled code and timings kept. It is not made here.
+    """Return the directory for unpacked tarballs, compiled code and timings; do not create it.
 
-    The user's cache (``$XDG_CACHE_HOME``, else ``~/.cache``) where that can be written to, so
-    that it outlives a restart; else a private folder in ``$TMPDIR`` (``/tmp``).
+    It is in the user's cache (``$XDG_CACHE_HOME``, by default ``~/.cache``) if that is writable,
+    so that it survives a restart. Otherwise it is a private folder in ``$TMPDIR`` (``/tmp``).
 
     Raises:
-        MachineError: Nothing can be written to, or the private folder is somebody else's.
+        MachineError: Neither is writable, or the private folder belongs to another user.
     """
     home = environ.get("HOME")
     cache_home = environ.get("XDG_CACHE_HOME") or (f"{home}/.cache" if home else "")
@@ -40,33 +40,32 @@ def scratch_directory(environ: Mapping[str, str]) -> Path:
     private = temporary / f"inference-server-{os.getuid()}"
     if not can_write(private):
         raise MachineError(
-            f"No directory can be written to: neither {preferred.absolute()} nor {private}.",
+            f"No scratch directory: neither {preferred.absolute()} nor {private} is writable.",
             variable="TMPDIR",
             hint="Mount a writable volume on /tmp (docker: --tmpfs /tmp:exec; Kubernetes: an "
-            "emptyDir), or point XDG_CACHE_HOME at one.",
+            "emptyDir), or set XDG_CACHE_HOME to a folder on one.",
         )
-    # /tmp is shared: another user may have made the folder first, to plant a model in it
+    # in the shared /tmp, another user can create the folder first, to plant a model in it
     if private.is_symlink() or (private.exists() and private.stat().st_uid != os.getuid()):
         raise MachineError(
             f"The scratch directory {private} belongs to another user.",
             variable="TMPDIR",
-            hint="Remove it, or point XDG_CACHE_HOME at a directory of this user's.",
+            hint="Remove it, or set XDG_CACHE_HOME to a folder of this user.",
         )
     return private
 
 
 def make_scratch(directory: Path) -> None:
-    """Make the scratch directory, for this user only: code is loaded from it.
+    """Create the scratch directory for this user only, because code is loaded from it.
 
     Raises:
-        StorageError: It cannot be made.
+        StorageError: It cannot be created.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(
-            f"The scratch directory {directory} cannot be made: {error.strerror}.",
+            f"The scratch directory {directory} cannot be created: {error.strerror}.",
             variable="XDG_CACHE_HOME",
-            hint="Point XDG_CACHE_HOME, or TMPDIR, at a folder with room that this user may write "
-            "to.",
+            hint="Set XDG_CACHE_HOME or TMPDIR to a writable folder with free space.",
         ) from None

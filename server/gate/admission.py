@@ -1,4 +1,4 @@
-"""Who may start now, who waits, and who is told to come back later."""
+"""Admits requests to the engine, queues them, and refuses those beyond the limits."""
 
 from __future__ import annotations
 
@@ -8,51 +8,47 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
-from typing import Literal
 
-Reason = Literal["queue-full", "key-concurrency", "key-tokens"]
+from server.gate.refusal import ErrorType, Reason, Refusal
 
-LEAST_SECONDS = 1
-MOST_SECONDS = 60
-"""Bounds of what a refused client is told to wait, where that is an estimate."""
+MIN_RETRY_SECONDS = 1
+MAX_RETRY_SECONDS = 60
+"""Bounds of the Retry-After that a refused client gets, if it is an estimate."""
 
 REFILL_SECONDS = 60.0
-"""An empty bucket is full after as long: the limit is told in tokens a minute."""
+"""How long an empty token budget takes to refill: the limit is in tokens per minute."""
 
 RECENT = 16
-"""About so many of the last requests make up the average duration."""
+"""Approximately how many recent requests the average duration covers."""
 
 
-class Refused(Exception):
+class LimitReached(Refusal):
     """A limit is reached.
 
     Args:
-        reason: Which limit, for metrics.
-        message: The limit's variable and value, and when to come back.
+        reason: Which limit.
+        message: The limit's variable and value, and when to retry.
         retry_after: Seconds.
     """
 
-    status = 429
+    retry_after: int
 
     def __init__(self, reason: Reason, message: str, retry_after: int):
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
-        self.retry_after = retry_after
+        super().__init__(429, ErrorType.RATE_LIMIT, message, reason=reason, retry_after=retry_after)
 
 
-_Waiter = asyncio.Future[Refused | None]
+_Waiter = asyncio.Future[LimitReached | None]
 
 
 class _Key:
-    """What is known of one key while it has requests, or has used tokens lately."""
+    """The state of one key that has requests, or has used tokens recently."""
 
-    def __init__(self, level: float, now: float):
+    def __init__(self, budget: float, now: float):
         self.running = 0
         self.waiters: OrderedDict[_Waiter, None] = OrderedDict()
-        self.level = level
-        """Tokens that it may still use, as of ``seen``; below zero after an overdraft."""
-        self.seen = now
+        self.budget = budget
+        """Tokens that the key may still use, as of ``updated``; negative after an overdraft."""
+        self.updated = now
 
     @property
     def idle(self) -> bool:
@@ -60,7 +56,7 @@ class _Key:
 
 
 class Ticket:
-    """A request that runs."""
+    """An admitted request."""
 
     def __init__(self, admission: Admission, key: str | None, started: float):
         self._admission = admission
@@ -68,24 +64,24 @@ class Ticket:
         self.started = started
 
     def spend(self, tokens: int) -> None:
-        """Take tokens that were read or written from what the key may use."""
+        """Subtract tokens that were read or written from the key's budget."""
         self._admission.spend(self.key, tokens)
 
 
 class Admission:
-    """The engine's places, and the queue for them.
+    """Grants the engine's places and queues requests for them.
 
-    The queue is fair by key: the keys that wait take turns, and within a key the first is the
-    first. Where it is full, a request of a key that has few in it takes the place of the newest of
-    the key that has most, so that one key cannot keep the others out either.
+    The queue is fair between keys: waiting keys take turns, and each key's requests run in the
+    order of arrival. If the queue is full, a request of a key with few entries replaces the newest
+    request of the key with most, so that one key cannot keep out the others.
 
     Args:
-        concurrent: Requests that run at once.
-        queued: Requests that wait.
-        per_key: Requests that a key may have at once, running or waiting.
-        tokens_per_minute: Tokens that a key may use. What it uses beyond that while its requests
-            run is owed: nothing new starts before it is paid back.
-        clock: Gives seconds that never go back.
+        concurrent: Maximum number of running requests.
+        queued: Maximum number of waiting requests.
+        per_key: Maximum number of requests of one key, running or waiting.
+        tokens_per_minute: Token budget of each key. Running requests may overdraw it; the key's
+            next request starts only once the overdraft has been refilled.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(
@@ -104,44 +100,45 @@ class Admission:
         self._clock = clock
         self._keys: dict[str | None, _Key] = {}
         self._turns: OrderedDict[str | None, None] = OrderedDict()
-        """The keys that wait, the next one first."""
+        """Waiting keys, the next one first."""
         self._running = 0
         self._waiting = 0
         self._duration: float | None = None
-        """Average of recent requests, in seconds."""
-        self._moved = clock()
+        """Average duration of recent requests, in seconds."""
+        self._last_change = clock()
         """When a request last finished, or the first one started."""
-        self._swept = self._moved
+        self._swept = self._last_change
 
     @property
     def running(self) -> int:
-        """Requests that run."""
+        """Number of running requests."""
         return self._running
 
     @property
     def waiting(self) -> int:
-        """Requests that wait."""
+        """Number of waiting requests."""
         return self._waiting
 
     @property
     def keys(self) -> int:
-        """Keys that something is remembered of."""
+        """Number of keys with state in memory."""
         return len(self._keys)
 
     @contextlib.asynccontextmanager
     async def admit(self, key: str | None) -> AsyncGenerator[Ticket, None]:
-        """Hold one of the places; wait for it where none is free.
+        """Hold a place; wait until one is free.
 
-        Cancel what waits here, and it has left the queue.
+        Cancelling the wait leaves the queue.
 
         Args:
-            key: The name of the caller's key. None, where no key is needed, is everybody's.
+            key: Name of the caller's key. None, if no key is needed, stands for everyone.
 
         Raises:
-            Refused: A limit is reached, or another key's request took the place in the queue.
+            LimitReached: A limit is reached, or another key's request replaced this one in the
+                queue.
         """
         self._sweep()
-        state = self._known(key)
+        state = self._state(key)
         try:
             self._check(state)
             if self._running < self._concurrent:
@@ -158,12 +155,12 @@ class Admission:
             self._finish(ticket)
 
     def spend(self, key: str | None, tokens: int) -> None:
-        """Take tokens from what a key may use."""
+        """Subtract tokens from a key's budget."""
         if self._tokens is not None:
-            self._known(key).level -= tokens
+            self._state(key).budget -= tokens
 
-    def _known(self, key: str | None) -> _Key:
-        """Return what is known of a key, its bucket refilled."""
+    def _state(self, key: str | None) -> _Key:
+        """Return a key's state, with its budget refilled."""
         state = self._keys.get(key)
         if state is None:
             state = self._keys[key] = _Key(float(self._tokens or 0), self._clock())
@@ -171,13 +168,13 @@ class Admission:
         return state
 
     def _check(self, state: _Key) -> None:
-        if self._tokens is not None and state.level <= 0:
-            # the first whole second at which something is there again
-            wait = math.floor(-state.level * REFILL_SECONDS / self._tokens) + 1
-            raise Refused(
-                "key-tokens",
-                f"The key has used its MAX_TOKENS_PER_MINUTE_PER_KEY={self._tokens} tokens, read "
-                f"and written; try again in {wait} s.",
+        if self._tokens is not None and state.budget <= 0:
+            # in whole seconds, rounded up to when the budget is positive again
+            wait = math.floor(-state.budget * REFILL_SECONDS / self._tokens) + 1
+            raise LimitReached(
+                Reason.KEY_TOKENS,
+                f"The key has used its MAX_TOKENS_PER_MINUTE_PER_KEY={self._tokens} tokens, of "
+                f"prompts and answers. Retry in {wait} s.",
                 wait,
             )
         if self._per_key is not None and state.running + len(state.waiters) >= self._per_key:
@@ -185,15 +182,19 @@ class Admission:
                 wait = self._estimate(1, state.running)
             else:
                 wait = self._estimate(self._waiting + 1, self._running)
-            raise Refused(
-                "key-concurrency",
-                f"The key has MAX_CONCURRENT_REQUESTS_PER_KEY={self._per_key} requests that run "
-                f"or wait; try again in about {wait} s.",
+            raise LimitReached(
+                Reason.KEY_CONCURRENCY,
+                f"The key has MAX_CONCURRENT_REQUESTS_PER_KEY={self._per_key} requests running or "
+                f"waiting. Retry in about {wait} s.",
                 wait,
             )
 
     def _make_room(self, state: _Key) -> None:
-        """See that one more of a key can wait."""
+        """Make sure that one more request of a key can wait.
+
+        Raises:
+            LimitReached: The queue is full.
+        """
         if self._waiting < self._queued:
             return
         full = self._full()
@@ -208,23 +209,24 @@ class Admission:
         if not newest.done():
             newest.set_result(full)
 
-    def _full(self) -> Refused:
+    def _full(self) -> LimitReached:
         wait = self._estimate(self._waiting + 1, self._running)
-        return Refused(
-            "queue-full",
-            f"MAX_CONCURRENT_REQUESTS={self._concurrent} requests run and MAX_QUEUED_REQUESTS="
-            f"{self._queued} wait; try again in about {wait} s.",
+        return LimitReached(
+            Reason.QUEUE_FULL,
+            f"MAX_CONCURRENT_REQUESTS={self._concurrent} requests are running and "
+            f"MAX_QUEUED_REQUESTS={self._queued} are waiting. Retry in about {wait} s.",
             wait,
         )
 
     def _estimate(self, finishing: int, running: int) -> int:
-        """Return the seconds in which so many of those that run will probably have finished.
+        """Estimate the seconds until ``finishing`` requests have finished while ``running`` run.
 
-        Where nothing has finished for longer than that would take, as long again.
+        If nothing has finished for longer than that, return the time since the last finish.
         """
         expected = (self._duration or 0.0) * finishing / max(1, running)
-        still = self._clock() - self._moved
-        return min(max(LEAST_SECONDS, math.ceil(max(expected, still))), MOST_SECONDS)
+        unchanged = self._clock() - self._last_change
+        seconds = math.ceil(max(expected, unchanged))
+        return min(max(MIN_RETRY_SECONDS, seconds), MAX_RETRY_SECONDS)
 
     async def _wait(self, key: str | None, state: _Key) -> None:
         waiter: _Waiter = asyncio.get_running_loop().create_future()
@@ -232,16 +234,16 @@ class Admission:
         self._turns.setdefault(key)
         self._waiting += 1
         try:
-            refused = await waiter
+            limit = await waiter
         except asyncio.CancelledError:
             if waiter in state.waiters:
                 self._leave(key, state, waiter)
             elif not waiter.cancelled() and waiter.result() is None:
-                # it had been given a place, and had not heard of it yet
+                # it was granted a place and cancelled before it could run
                 self._release(key)
             raise
-        if refused is not None:
-            raise refused
+        if limit is not None:
+            raise limit
 
     def _leave(self, key: str | None, state: _Key, waiter: _Waiter) -> None:
         del state.waiters[waiter]
@@ -251,19 +253,19 @@ class Admission:
 
     def _start(self, state: _Key) -> None:
         if not self._running:
-            self._moved = self._clock()
+            self._last_change = self._clock()
         self._running += 1
         state.running += 1
 
     def _finish(self, ticket: Ticket) -> None:
-        self._moved = self._clock()
-        took = self._moved - ticket.started
-        known = self._duration
-        self._duration = took if known is None else known + (took - known) / RECENT
+        self._last_change = self._clock()
+        took = self._last_change - ticket.started
+        average = self._duration
+        self._duration = took if average is None else average + (took - average) / RECENT
         self._release(ticket.key)
 
     def _release(self, key: str | None) -> None:
-        """Give a place back, and give it to whose turn it is."""
+        """Give back a place, and grant it to the next key in turn."""
         self._running -= 1
         self._keys[key].running -= 1
         while self._turns and self._running < self._concurrent:
@@ -280,20 +282,20 @@ class Admission:
     def _refill(self, state: _Key) -> None:
         now = self._clock()
         if self._tokens is not None:
-            earned = (now - state.seen) * self._tokens / REFILL_SECONDS
-            state.level = min(float(self._tokens), state.level + earned)
-        state.seen = now
+            earned = (now - state.updated) * self._tokens / REFILL_SECONDS
+            state.budget = min(float(self._tokens), state.budget + earned)
+        state.updated = now
 
     def _forget(self, key: str | None) -> None:
-        """Drop what is known of a key where a new one would start from the same."""
+        """Drop a key's state if a new one would be the same."""
         state = self._keys.get(key)
         if state is not None and state.idle:
             self._refill(state)
-            if state.level >= (self._tokens or 0):
+            if state.budget >= (self._tokens or 0):
                 del self._keys[key]
 
     def _sweep(self) -> None:
-        """Now and then drop the keys whose buckets have filled up since they were last used."""
+        """Once per refill time, drop the keys whose budgets have refilled since their last use."""
         if self._clock() - self._swept >= REFILL_SECONDS:
             self._swept = self._clock()
             for key in list(self._keys):

@@ -1,160 +1,144 @@
-"""A request's body: read whole before anything is decided, within bounds of size and time."""
+"""Reads a request's body completely, within limits of size and time."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 
+from starlette.datastructures import Headers
 from starlette.types import Message, Receive
 
+from server.gate.refusal import ErrorType, Reason, Refusal
+
 GRACE_SECONDS = 30.0
-"""What a client may take to begin, and to pause: a retransmission over a bad link takes as long."""
+"""How long a client may take before its body starts, or pause. A retransmission over a bad link
+takes about as long."""
 
-LEAST_RATE = 1024.0
-"""Bytes a second that a body must make beyond that, on average since its begin. The slowest links
-that people use are faster; a client that trickles to hold a connection is not."""
-
+MIN_RATE = 1024.0
+"""Bytes per second that a body must average after the grace period. The slowest links in use are
+faster; a client that trickles bytes to hold a connection is not."""
 
 SMALL_BYTES = 1 << 20
-"""What a body may take without a look at the others: a prompt as long as a book, no picture."""
+"""Part of each body that does not count toward the memory for large bodies. It holds a prompt the
+size of a book, but no picture."""
 
 
-class BodyError(Exception):
-    """The body cannot be used.
-
-    What is left of it has not been read: answer with ``Connection: close``.
-    """
-
-    status: int
-    kind = "invalid_request_error"
-    """The error's ``type``."""
-    reason: str
-    """What metrics call it."""
-    retry_after: float | None = None
-    """Seconds after which the client may ask again."""
+class ClientLeft(Exception):
+    """The client closed the connection before its body was complete: nobody reads an answer."""
 
 
-class TooLarge(BodyError):
-    """The body is longer than MAX_REQUEST_BYTES.
+class BodyTooLarge(Refusal):
+    """The body is larger than MAX_REQUEST_BYTES.
 
     Args:
         limit: MAX_REQUEST_BYTES.
-        length: Bytes, where the client told.
+        length: The body's length in bytes, if the client declared it.
     """
-
-    status = 413
-    reason = "body-too-large"
 
     def __init__(self, limit: int, length: int | None):
-        self.limit = limit
-        self.length = length
-        what = "" if length is None else f" of {length} bytes"
-        super().__init__(f"The request's body{what} is longer than MAX_REQUEST_BYTES={limit}.")
-
-
-class Slow(BodyError):
-    """The body comes more slowly than a client with a use for the answer sends it.
-
-    Args:
-        received: Bytes.
-        seconds: Since the begin.
-    """
-
-    status = 408
-    kind = "timeout_error"
-    reason = "body-too-slow"
-
-    def __init__(self, received: int, seconds: float):
-        self.received = received
-        self.seconds = seconds
+        size = "" if length is None else f" of {length} bytes"
         super().__init__(
-            f"{received} bytes of the request's body came in {seconds:.0f} s; it must make "
-            f"{LEAST_RATE:.0f} bytes a second, after {GRACE_SECONDS:.0f} s."
+            413,
+            ErrorType.INVALID_REQUEST,
+            f"The request's body{size} is larger than MAX_REQUEST_BYTES={limit}.",
+            reason=Reason.BODY_TOO_LARGE,
+            close=True,
         )
 
 
-class NoRoom(BodyError):
-    """Other large bodies take all the memory that there is for them.
+class BodyTooSlow(Refusal):
+    """The body arrives too slowly.
+
+    Args:
+        received: Bytes that have arrived.
+        seconds: Time since the start of the body.
+    """
+
+    def __init__(self, received: int, seconds: float):
+        self.received = received
+        super().__init__(
+            408,
+            ErrorType.TIMEOUT,
+            f"Only {received} bytes of the request's body arrived in {seconds:.0f} s. After "
+            f"{GRACE_SECONDS:.0f} s, the body must average {MIN_RATE:.0f} bytes per second.",
+            reason=Reason.BODY_TOO_SLOW,
+            close=True,
+        )
+
+
+class BodyMemoryFull(Refusal):
+    """The large bodies of other requests use all the memory for large bodies.
 
     Args:
         size: That memory, in bytes.
     """
 
-    status = 429
-    kind = "rate_limit_error"
-    reason = "bodies-full"
-    retry_after = 1.0
-
     def __init__(self, size: int):
         super().__init__(
-            f"The large bodies of other requests fill the {size} bytes that there are for them; "
-            f"try again in {self.retry_after:.0f} s."
+            429,
+            ErrorType.RATE_LIMIT,
+            f"Large bodies of other requests use all {size} bytes reserved for them. Retry in 1 s.",
+            reason=Reason.BODIES_FULL,
+            retry_after=1.0,
+            close=True,
         )
 
 
-class ClientLeft(BodyError):
-    """The client closed the connection before its body was whole; nobody reads an answer."""
+class BodyMemory:
+    """The memory for all large bodies that are being read or wait.
 
-    status = 499
-    reason = "client-left"
-
-
-class Room:
-    """The memory for all large bodies that are read, or wait for their turn.
-
-    Only what a body has beyond :data:`SMALL_BYTES` counts: nobody who fills the room keeps out
-    the requests of others, which are small.
+    Only the part of a body beyond :data:`SMALL_BYTES` counts, so that large bodies never keep out
+    small ones.
 
     Args:
         size: Bytes.
     """
 
     def __init__(self, size: int):
-        self._size = self._left = size
+        self._size = self._free = size
 
-    def grow(self, before: int, now: int) -> None:
-        """Have a body grow, or shrink, from so many bytes to so many.
+    def resize(self, before: int, now: int) -> None:
+        """Account for a body that changes its size from ``before`` to ``now`` bytes.
 
         Raises:
-            NoRoom: There are not so many left.
+            BodyMemoryFull: Not enough memory is free.
         """
         more = max(now, SMALL_BYTES) - max(before, SMALL_BYTES)
-        if more > self._left:
-            raise NoRoom(self._size)
-        self._left -= more
+        if more > self._free:
+            raise BodyMemoryFull(self._size)
+        self._free -= more
 
 
 class Body:
-    """A whole body.
+    """A complete body.
 
     Args:
-        content: Its bytes.
-        receive: The request's own channel, for what comes after.
-        room: Where its bytes were taken from.
+        content: The bytes.
+        receive: The request's ASGI channel.
+        memory: The memory that the bytes count toward.
     """
 
-    def __init__(self, content: bytes, receive: Receive, room: Room):
+    def __init__(self, content: bytes, receive: Receive, memory: BodyMemory):
         self.content = content
         self._receive = receive
-        self._room = room
-        self._given = False
+        self._memory = memory
+        self._replayed = False
 
     async def replay(self) -> Message:
-        """The ASGI channel for the application: the body in one message, then what the request's
-        own channel says, such as that the client has left.
+        """Serve as the application's ASGI channel: the body in one message, then what the request's
+        own channel yields, such as the client's disconnect.
 
-        ``content`` is empty from then on, so that it is not held as long as the answer takes.
+        Empties ``content``, so that the bytes are not held until the answer is complete.
         """
-        if self._given:
+        if self._replayed:
             return await self._receive()
-        self._given = True
+        self._replayed = True
         content = self.content
         self.drop()
         return {"type": "http.request", "body": content, "more_body": False}
 
     def drop(self) -> None:
-        """Let go of the bytes."""
-        self._room.grow(len(self.content), 0)
+        """Release the bytes and their memory."""
+        self._memory.resize(len(self.content), 0)
         self.content = b""
 
     async def client_left(self) -> None:
@@ -163,54 +147,45 @@ class Body:
             pass
 
 
-async def read_body(
-    receive: Receive, headers: Iterable[tuple[bytes, bytes]], limit: int, room: Room
-) -> Body:
+async def read_body(receive: Receive, headers: Headers, limit: int, memory: BodyMemory) -> Body:
     """Read a request's body.
 
     Args:
         receive: The request's ASGI channel.
-        headers: As in the ASGI scope, names in lower case.
-        limit: Bytes that a body may have.
-        room: What all large bodies together may take; the body holds its part until it is
-            replayed or dropped.
+        headers: The request's headers.
+        limit: Maximum size of the body in bytes.
+        memory: The memory of all large bodies. The body occupies its part until it is replayed or
+            dropped.
 
     Raises:
-        TooLarge: It is longer: at once where Content-Length says so, then nothing was read.
-        NoRoom: Other large bodies take the room.
-        Slow: It came too slowly.
+        BodyTooLarge: The body exceeds the limit. If Content-Length says so, nothing was read.
+        BodyMemoryFull: Other large bodies use the memory.
+        BodyTooSlow: The body arrived too slowly.
         ClientLeft: The client closed the connection.
     """
-    length = declared_length(headers)
+    # the HTTP parser has refused lengths that are not numbers or contradict each other
+    length = int(headers["content-length"]) if "content-length" in headers else None
     if length is not None and length > limit:
-        raise TooLarge(limit, length)
-    begin = asyncio.get_running_loop().time()
+        raise BodyTooLarge(limit, length)
+    started = asyncio.get_running_loop().time()
     content = bytearray()
     try:
-        async with asyncio.timeout_at(begin + GRACE_SECONDS) as deadline:
+        async with asyncio.timeout_at(started + GRACE_SECONDS) as deadline:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise ClientLeft("The client left while it sent the request's body.")
+                    raise ClientLeft
                 piece = message.get("body", b"")
                 if len(content) + len(piece) > limit:
-                    raise TooLarge(limit, length)
-                room.grow(len(content), len(content) + len(piece))
+                    raise BodyTooLarge(limit, length)
+                memory.resize(len(content), len(content) + len(piece))
                 content += piece
                 if not message.get("more_body", False):
-                    return Body(bytes(content), receive, room)
-                deadline.reschedule(begin + GRACE_SECONDS + len(content) / LEAST_RATE)
+                    return Body(bytes(content), receive, memory)
+                deadline.reschedule(started + GRACE_SECONDS + len(content) / MIN_RATE)
     except BaseException as error:
-        room.grow(len(content), 0)
+        memory.resize(len(content), 0)
         if isinstance(error, TimeoutError):
-            seconds = asyncio.get_running_loop().time() - begin
-            raise Slow(len(content), seconds) from None
+            seconds = asyncio.get_running_loop().time() - started
+            raise BodyTooSlow(len(content), seconds) from None
         raise
-
-
-def declared_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
-    """Return the Content-Length, None where there is none.
-
-    The server's parser has refused those that are no number, and those that contradict each other.
-    """
-    return next((int(value) for name, value in headers if name == b"content-length"), None)

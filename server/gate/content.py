@@ -1,7 +1,7 @@
-"""What a body of JSON may hold, looked at before vLLM does.
+"""Checks the content of JSON bodies before vLLM reads them.
 
-vLLM 0.32 answers some bodies that nobody means with a 500 and a traceback. Those that can be
-known without its schemas are refused here, by looks that are cheap.
+vLLM 0.32 answers some malformed bodies with a 500 and a traceback. The gate refuses those that a
+cheap check can find without vLLM's schemas.
 """
 
 from __future__ import annotations
@@ -10,61 +10,55 @@ import json
 import re
 from typing import Any
 
-DEEPEST = 200
-"""How deep objects and lists may lie in each other: JSON schemas of tools have a dozen levels, and
-Python's own reader gives up near a thousand."""
+MAX_DEPTH = 200
+"""How deeply objects and arrays may nest. JSON schemas of tools have a dozen levels, and Python's
+parser fails near a thousand."""
 
 _SURROGATE = re.compile(rb"\\ud[89a-f]", re.IGNORECASE)
-"""Half of a character, escaped; whether the other half follows is for the reader to see."""
+"""An escaped surrogate; only the parser knows whether it is half of a pair."""
 
 
 def content_problem(body: bytes) -> str | None:
-    """Return what is wrong with a body that is JSON, None where nothing is known to be.
+    """Return what is wrong with a JSON body, None if no problem is found.
 
-    What is no JSON is vLLM's to refuse.
+    Leaves invalid JSON to vLLM.
 
     Args:
-        body: Of a request whose Content-Type says JSON, or says nothing.
+        body: The body of a request whose Content-Type is JSON or missing.
     """
-    deep = body.count(b"{") + body.count(b"[") > DEEPEST
+    deep = body.count(b"{") + body.count(b"[") > MAX_DEPTH
     if not deep and not _SURROGATE.search(body) and b'"structured_outputs"' not in body:
         return None
-    too_deep = f"The body's objects and lists lie more than {DEEPEST} deep in each other."
+    too_deep = f"The body's objects and arrays nest deeper than {MAX_DEPTH} levels."
     try:
         document = json.loads(body)
     except RecursionError:
         return too_deep
     except ValueError:
         return None
-    if deep and _depth(document) > DEEPEST:
+    if deep and _exceeds_depth(document):
         return too_deep
-    if not _has_whole_characters(document):
-        return "The body holds half of a surrogate pair, which is no character."
-    # an object by vLLM's schema too, which reads it before it has checked that
-    wanted = document.get("structured_outputs") if isinstance(document, dict) else None
-    if wanted is not None and not isinstance(wanted, dict):
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "The body contains an unpaired surrogate, which is not a valid character."
+    # an object in vLLM's schema too, but vLLM reads it before it validates the body
+    outputs = document.get("structured_outputs") if isinstance(document, dict) else None
+    if outputs is not None and not isinstance(outputs, dict):
         return "structured_outputs must be an object."
     return None
 
 
-def _depth(document: Any) -> int:
-    """Return how deep a document is; without recursion, and no further than it matters."""
-    depth, level = 0, [document]
-    while level and depth <= DEEPEST:
-        inner: list[Any] = []
-        for each in level:
-            if isinstance(each, dict):
-                inner.extend(each.values())
-            elif isinstance(each, list):
-                inner.extend(each)
-        depth += any(isinstance(each, dict | list) for each in level)
-        level = [each for each in inner if isinstance(each, dict | list)]
-    return depth
-
-
-def _has_whole_characters(document: Any) -> bool:
-    try:
-        json.dumps(document, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
+def _exceeds_depth(document: Any) -> bool:
+    """Whether a document nests too deeply; checked without recursion."""
+    level = [document]
+    for _ in range(MAX_DEPTH + 1):
+        containers = [each for each in level if isinstance(each, dict | list)]
+        if not containers:
+            return False
+        level = [
+            inner
+            for each in containers
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
     return True

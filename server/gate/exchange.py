@@ -1,119 +1,133 @@
-"""One request and its answer, which can be brought to a proper end from outside."""
+"""One request and its answer, which the gate can end properly before the application does."""
 
 from __future__ import annotations
 
 import json
+import re
 import time
+import uuid
 
-from starlette.types import Message, Scope, Send
+from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
-from server.gate.refusal import Refusal, error_body
+from server.gate.refusal import ErrorType, Refusal, error_body
+from server.gate.routes import WEBSOCKET
 
 DONE = b"data: [DONE]\n\n"
-CUT = (
-    "The server is stopping and this answer was not finished in time. Ask again: another server, "
-    "or this one after its restart."
+CUT_SHORT = (
+    "The server is stopping and this answer was not finished in time. Retry on another server, or "
+    "on this one after it restarts."
 )
 RETRY_AFTER_SECONDS = 5
 
+REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+"""Request ids accepted from clients: they appear in logs and headers."""
+
 
 class Exchange:
-    """A request in flight: the application sends through it.
+    """A request in flight, through which the application sends its answer.
 
     Attributes:
-        request_id: What its answer and the log call it.
-        method: The request's.
-        path: The request's.
-        key: Name of the key that it came with.
-        began: Seconds of the monotonic clock.
-        status: HTTP status of the answer, None before one has begun.
+        scope: The request's ASGI scope.
+        receive: The request's ASGI channel.
+        headers: The request's headers.
+        request_id: The request's id in the answer, in vLLM and in the log.
+        method: The HTTP method, ``WEBSOCKET`` for a WebSocket.
+        path: The request's path, with the root path.
+        key: Name of the request's key.
+        started: Monotonic seconds.
+        status: HTTP status of the answer, None before it has started.
+        closing: Whether the answer closes its connection.
+        finished: Whether the answer has been sent completely.
     """
 
-    def __init__(self, scope: Scope, send: Send, request_id: str):
-        self.request_id = request_id
-        self.method: str = scope.get("method", "WEBSOCKET")
+    def __init__(self, scope: Scope, receive: Receive, send: Send):
+        self.scope = scope
+        self.receive = receive
+        self.headers = MutableHeaders(scope=scope)
+        self.request_id = _request_id(self.headers)
+        self.method: str = scope.get("method", WEBSOCKET)
         self.path: str = scope["path"]
         self.key: str | None = None
-        self.began = time.monotonic()
+        self.started = time.monotonic()
         self.status: int | None = None
         self.closing = False
-        self._websocket = scope["type"] == "websocket"
-        self._raw_send = send
-        self._streams = False
+        self.finished = False
+        self._send = send
+        self._streams_events = False
         self._between_events = True
-        self._said_done = False
-        self._finished = False
+        self._done_sent = False
 
     async def send(self, message: Message) -> None:
-        """Pass the application's message on, unless the exchange has been ended."""
-        if self._finished:
+        """Pass the application's message on, unless the answer has finished."""
+        if self.finished:
             return
         if message["type"] == "http.response.start":
-            self._begin(message)
+            self._start(message)
         elif message["type"] == "http.response.body":
             body = message.get("body", b"")
-            if self._streams and body:
+            if self._streams_events and body:
                 self._between_events = body.endswith(b"\n\n")
-                self._said_done = self._said_done or body.endswith(DONE)
-            self._finished = not message.get("more_body", False)
+                self._done_sent = self._done_sent or body.endswith(DONE)
+            self.finished = not message.get("more_body", False)
         elif message["type"] == "websocket.close":
-            self._finished = True
-        await self._raw_send(message)
+            self.finished = True
+        await self._send(message)
+
+    async def answer(self, response: Response) -> None:
+        """Send a complete answer."""
+        await response(self.scope, self.receive, self.send)
 
     async def end(self) -> None:
-        """Say what the client must know, and end the answer.
+        """End the answer, and tell the client why.
 
-        An answer that has not begun becomes a 503, a stream of events gets an error event and
-        ``[DONE]``. A body that is half sent has no proper end: its connection is cut, so that
-        the client sees that something is missing. The application learns of it as of a client
-        that has left, which frees the sequence.
+        An answer that has not started becomes a 503; a stream of events gets an error event and
+        ``[DONE]``. Any other started answer cannot be ended properly: the server closes its
+        connection, so that the client notices that a part is missing. To the application it looks
+        as if the client had left, which frees the sequence.
         """
-        if self._finished:
+        if self.finished:
             return
-        if self._websocket:
-            await self.send({"type": "websocket.close", "code": 1012, "reason": CUT[:120]})
+        if self.method == WEBSOCKET:
+            await self.send({"type": "websocket.close", "code": 1012, "reason": CUT_SHORT[:120]})
         elif self.status is None:
-            self.closing = True
             refusal = Refusal(
-                503, "service_unavailable", CUT, retry_after=RETRY_AFTER_SECONDS, close=True
+                503, ErrorType.UNAVAILABLE, CUT_SHORT, retry_after=RETRY_AFTER_SECONDS, close=True
             )
-            await refusal.answer(self.send)
-        elif self._streams:
-            await self._raw_end(b"" if self._said_done else self._last_events())
+            await self.answer(refusal.response())
+        elif self._streams_events:
+            body = b"" if self._done_sent else self._last_events()
+            self.finished = True
+            await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
-    @property
-    def finished(self) -> bool:
-        """Whether the answer has been sent to its end."""
-        return self._finished
-
-    def _begin(self, message: Message) -> None:
+    def _start(self, message: Message) -> None:
         self.status = message["status"]
-        headers = [
-            (name, value)
-            for name, value in message.get("headers", [])
-            if name.lower() != b"x-request-id"
-        ]
-        headers.append((b"x-request-id", self.request_id.encode()))
-        for name, value in headers:
-            if name.lower() == b"content-type":
-                self._streams = value.startswith(b"text/event-stream")
-        if self.closing and (b"connection", b"close") not in headers:
-            headers.append((b"connection", b"close"))
-        message["headers"] = headers
+        message.setdefault("headers", [])
+        headers = MutableHeaders(scope=message)
+        headers["x-request-id"] = self.request_id
+        self._streams_events = headers.get("content-type", "").startswith("text/event-stream")
+        if self.closing:
+            headers["connection"] = "close"
 
     def _last_events(self) -> bytes:
         lead = b"" if self._between_events else b"\n\n"
         event = b""
-        error = error_body(CUT, "service_unavailable", 503)
+        error = error_body(CUT_SHORT, ErrorType.UNAVAILABLE, 503)
         if self.path.endswith("/messages"):
-            # Anthropic's streams name their events, and their clients look at the names
+            # Anthropic's streams name their events, and its clients depend on the names
             event = b"event: error\n"
-            error = {"type": "error", "error": {"type": "overloaded_error", "message": CUT}}
+            error = {"type": "error", "error": {"type": "overloaded_error", "message": CUT_SHORT}}
         elif self.path.endswith("/responses"):
             event = b"event: error\n"
-            error = {"type": "error", "code": "server_error", "message": CUT, "param": None}
+            error = {"type": "error", "code": "server_error", "message": CUT_SHORT, "param": None}
         return lead + event + b"data: " + json.dumps(error).encode() + b"\n\n" + DONE
 
-    async def _raw_end(self, body: bytes) -> None:
-        self._finished = True
-        await self._raw_send({"type": "http.response.body", "body": body, "more_body": False})
+
+def _request_id(headers: MutableHeaders) -> str:
+    """Return the client's request id; set a new one, which vLLM reads too, if it is unusable."""
+    given = headers.getlist("x-request-id")
+    if len(given) == 1 and REQUEST_ID.fullmatch(given[0]):
+        return given[0]
+    headers["x-request-id"] = made = uuid.uuid4().hex
+    return made

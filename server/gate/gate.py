@@ -1,52 +1,44 @@
-"""What stands between the network and vLLM's application: an ASGI application around it.
+"""The ASGI application between the network and vLLM's.
 
-A request goes through it in this order: health probes are answered; the key is looked at; the
-route is looked up; a stopping server says so; the body is read, within its limits; the request
-waits for its turn; vLLM answers. Whatever is refused is refused in OpenAI's words.
+A request passes these steps in order: the gate answers health probes; checks the key; checks the
+route; refuses everything while the server stops; reads the body, within limits; waits for a place
+if the request gives the engine work; vLLM answers. Refusals are errors in OpenAI's format.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import time
-import uuid
 from typing import Any
-from urllib.parse import parse_qs
 
+from starlette._utils import get_route_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 from vllm.logger import init_logger
 
 from entrypoint.shared.keys import Keys
-from server.gate.admission import Admission, Refused, Ticket
-from server.gate.body import Body, BodyError, ClientLeft, Room, read_body
+from server.gate.activity import current_ticket
+from server.gate.admission import Admission, Ticket
+from server.gate.body import Body, BodyMemory, ClientLeft, read_body
 from server.gate.content import content_problem
 from server.gate.exchange import RETRY_AFTER_SECONDS, Exchange
 from server.gate.health import Health
 from server.gate.metrics import REFUSED, RUNNING, WAITING
-from server.gate.progress import current_ticket
-from server.gate.refusal import Refusal
-from server.gate.routes import LIVE, READY, Access, Decision, allowed_methods, decide
+from server.gate.probes import probe_response
+from server.gate.refusal import ErrorType, Reason, Refusal
+from server.gate.routes import LIVE, READY, WEBSOCKET, Access, Decision, allowed_methods, decide
 
 logger = init_logger("vllm.server.gate")
 
-REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
-"""What a client may call its request: it is written into logs and headers."""
-
-PREFLIGHT = {b"origin", b"access-control-request-method"}
-"""The headers by which vLLM's CORS layer knows a preflight, and answers it itself."""
-
-LARGEST_BODIES = 8
-"""So many times MAX_REQUEST_BYTES is the memory for large bodies that are read or wait."""
+LARGE_BODIES = 8
+"""The memory for large bodies that are being read or wait, in multiples of MAX_REQUEST_BYTES."""
 
 SHOWN_CHARACTERS = 200
-"""Of a path, in logs and errors."""
+"""Characters of a path that logs and errors show."""
 
 SETTLE_SECONDS = 0.5
-"""What vLLM gets to let go of requests whose answers were ended."""
+"""How long vLLM gets to release requests whose answers the gate ended."""
 END_SECONDS = 0.3
-"""What a client gets to take the end of its answer, before the connection is closed."""
+"""How long a client gets to receive the end of its answer before its connection is closed."""
 
 
 class Gate:
@@ -54,14 +46,14 @@ class Gate:
 
     Args:
         app: vLLM's application.
-        keys: Who is let in.
+        keys: Authenticates callers.
         health: Answers the probes.
-        admission: How much is worked on at once.
+        admission: Limits concurrent work.
         max_request_bytes: MAX_REQUEST_BYTES.
         metrics_public: METRICS_PUBLIC.
         admin_routes: ADMIN_ROUTES.
-        root_path: The path that a proxy in front takes away, vLLM's ``--root-path``.
-        log_requests: Whether each request is logged once it is answered.
+        root_path: vLLM's ``--root-path``, which a proxy in front removes from paths.
+        log_requests: Whether to log each request once it is answered.
     """
 
     def __init__(
@@ -81,238 +73,169 @@ class Gate:
         self.health = health
         self.admission = admission
         self._max_request_bytes = max_request_bytes
-        self._room = Room(LARGEST_BODIES * max_request_bytes)
+        self._memory = BodyMemory(LARGE_BODIES * max_request_bytes)
         self._app = app
         self._metrics_public = metrics_public
         self._admin_routes = admin_routes
         self._root_path = root_path
         self._log_requests = log_requests
         self._in_flight: set[Exchange] = set()
-        self._none_in_flight = asyncio.Event()
-        self._none_in_flight.set()
+        self._drained = asyncio.Event()
+        self._drained.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or have vLLM answer."""
+        """Answer the request, or have vLLM answer it."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        request_id = self._request_id(scope)
-        exchange = Exchange(scope, send, request_id)
-        path = self._route_path(scope["path"])
+        exchange = Exchange(scope, receive, send)
+        path = get_route_path({"path": exchange.path, "root_path": self._root_path})
         if path in READY or path in LIVE:
-            await self._answer_probe(exchange, scope, path)
+            await exchange.answer(await probe_response(exchange, path, self.health))
             return
         self._in_flight.add(exchange)
-        self._none_in_flight.clear()
+        self._drained.clear()
         try:
-            await self._answer(exchange, scope, path, receive)
+            await self._answer(exchange, path)
         except Refusal as refusal:
             await self._refuse(exchange, refusal)
         finally:
             self._in_flight.discard(exchange)
             if not self._in_flight:
-                self._none_in_flight.set()
+                self._drained.set()
             self._log(exchange)
 
     def stop(self) -> None:
-        """Let nothing new in; what is in flight goes on."""
+        """Refuse new requests; those in flight continue."""
         self.health.stopping = True
         for exchange in self._in_flight:
             exchange.closing = True
 
     async def drained(self, seconds: float) -> bool:
-        """Wait until nothing is in flight; return whether that was within ``seconds``."""
+        """Wait until nothing is in flight; return False if that takes longer than ``seconds``."""
         try:
-            await asyncio.wait_for(self._none_in_flight.wait(), seconds)
+            await asyncio.wait_for(self._drained.wait(), seconds)
         except TimeoutError:
             return False
         return True
 
     async def end(self) -> int:
-        """End whatever is in flight, properly; return how many answers were cut short."""
-        cut = [exchange for exchange in self._in_flight if not exchange.finished]
-        ends = [asyncio.wait_for(exchange.end(), END_SECONDS) for exchange in cut]
+        """End all answers in flight; return how many were cut short."""
+        cut_short = [exchange for exchange in self._in_flight if not exchange.finished]
+        ends = [asyncio.wait_for(exchange.end(), END_SECONDS) for exchange in cut_short]
         await asyncio.gather(*ends, return_exceptions=True)
         await self.drained(SETTLE_SECONDS)
-        return len(cut)
+        return len(cut_short)
 
-    async def _answer(self, exchange: Exchange, scope: Scope, path: str, receive: Receive) -> None:
+    async def _answer(self, exchange: Exchange, path: str) -> None:
         decision = decide(exchange.method, path)
-        if _is_preflight(scope):  # the browser asks without a key; no route is reached
-            await self._app(scope, receive, exchange.send)
+        if _is_preflight(exchange):  # browsers send no key, and vLLM's CORS layer answers
+            await self._app(exchange.scope, exchange.receive, exchange.send)
             return
-        exchange.key = self._key_name(scope, decision)
-        self._check_open(exchange, path, decision)
+        exchange.key = self._authenticate(exchange, decision)
+        decision = self._authorize(exchange, path, decision)
         if self.health.stopping:
             raise Refusal(
                 503,
-                "service_unavailable",
-                "The server is stopping. Ask another, or this one after its restart.",
-                reason="stopping",
+                ErrorType.UNAVAILABLE,
+                "The server is stopping. Retry on another server, or on this one after it "
+                "restarts.",
+                reason=Reason.STOPPING,
                 retry_after=RETRY_AFTER_SECONDS,
                 close=True,
             )
-        if exchange.method == "WEBSOCKET":
-            await self._pass_on(exchange, scope, receive, None, decision)
+        if exchange.method == WEBSOCKET:
+            await self._pass_on(exchange, None, decision)
             return
         try:
-            body = await self._read_body(scope, receive)
+            body = await read_body(
+                exchange.receive, exchange.headers, self._max_request_bytes, self._memory
+            )
         except ClientLeft:
             return
         try:
-            if _is_json(scope) and (problem := content_problem(body.content)):
-                raise Refusal(400, "invalid_request_error", problem, reason="content")
-            await self._pass_on(exchange, scope, receive, body, decision)
+            if _is_json(exchange) and (problem := content_problem(body.content)):
+                raise Refusal(400, ErrorType.INVALID_REQUEST, problem, reason=Reason.CONTENT)
+            await self._pass_on(exchange, body, decision)
         finally:
             body.drop()
 
-    async def _read_body(self, scope: Scope, receive: Receive) -> Body:
-        """Read the request's body.
-
-        Raises:
-            ClientLeft: Nobody reads an answer.
-            Refusal: The body cannot be used, or not now.
-        """
-        try:
-            return await read_body(receive, scope["headers"], self._max_request_bytes, self._room)
-        except ClientLeft:
-            raise
-        except BodyError as error:
-            raise Refusal(
-                error.status,
-                error.kind,
-                str(error),
-                reason=error.reason,
-                retry_after=error.retry_after,
-                close=True,
-            ) from None
-
-    async def _pass_on(
-        self,
-        exchange: Exchange,
-        scope: Scope,
-        receive: Receive,
-        body: Body | None,
-        decision: Decision | None,
-    ) -> None:
-        """Have vLLM answer, in its turn where that is work."""
-        if decision is not None and decision.work:
-            await self._work(exchange, scope, receive, body)
-        else:
-            await self._app(scope, body.replay if body else receive, exchange.send)
-
-    async def _work(
-        self, exchange: Exchange, scope: Scope, receive: Receive, body: Body | None
-    ) -> None:
-        """Wait for a place, and have vLLM answer."""
-        turn = self.admission.admit(exchange.key)
-        entering = asyncio.ensure_future(turn.__aenter__())
+    async def _pass_on(self, exchange: Exchange, body: Body | None, decision: Decision) -> None:
+        """Have vLLM answer, as soon as a place is free if the request gives the engine work."""
+        receive = body.replay if body else exchange.receive
+        if not decision.work:
+            await self._app(exchange.scope, receive, exchange.send)
+            return
+        admission = self.admission.admit(exchange.key)
+        entering = asyncio.ensure_future(admission.__aenter__())
         try:
             with WAITING.track_inprogress():
-                await _done_or_left(entering, body)
+                await _admitted_or_left(entering, body)
             if not entering.done():
                 return
-            current_ticket.set(_admitted(entering))
+            current_ticket.set(entering.result())
             with RUNNING.track_inprogress():
-                await self._app(scope, body.replay if body else receive, exchange.send)
+                await self._app(exchange.scope, receive, exchange.send)
         finally:
-            # whatever happened when: a place that was given is given back
+            # however this ends: give back the place if there was one
             if not entering.cancel() and entering.exception() is None:
-                await turn.__aexit__(None, None, None)
+                await admission.__aexit__(None, None, None)
 
-    def _key_name(self, scope: Scope, decision: Decision | None) -> str | None:
-        """Return the name of the request's key, None where none is needed.
+    def _authenticate(self, exchange: Exchange, decision: Decision | None) -> str | None:
+        """Return the name of the request's key, None if the request needs no key.
 
         Raises:
-            Refusal: One is needed, and it has none that is let in.
+            Refusal: The key is missing or wrong.
         """
         if not self.keys:
             return None
-        shown = b"".join(value for name, value in scope["headers"] if name == b"authorization")
-        name = self.keys.name_of(shown.decode(errors="surrogateescape"))
-        open_metrics = (
-            self._metrics_public and decision is not None and decision.access is Access.METRICS
-        )
-        if name is None and not open_metrics:
+        # Starlette decodes headers as Latin-1; keys are UTF-8
+        authorization = "".join(exchange.headers.getlist("authorization")).encode("latin-1")
+        name = self.keys.name_of(authorization.decode(errors="surrogateescape"))
+        public = decision and decision.access is Access.METRICS and self._metrics_public
+        if name is None and not public:
             raise Refusal(
                 401,
-                "authentication_error",
+                ErrorType.AUTHENTICATION,
                 "The API key is missing or wrong. Send it as: Authorization: Bearer KEY.",
-                headers=[(b"www-authenticate", b"Bearer")],
+                headers={"www-authenticate": "Bearer"},
             )
         return name
 
-    def _check_open(self, exchange: Exchange, path: str, decision: Decision | None) -> None:
+    def _authorize(self, exchange: Exchange, path: str, decision: Decision | None) -> Decision:
+        """Return the decision on the request's route.
+
+        Raises:
+            Refusal: The route does not exist or is closed.
+        """
+        route = f"{exchange.method} {exchange.path[:SHOWN_CHARACTERS]}"
         if decision is None:
-            route = f"{exchange.method} {exchange.path[:SHOWN_CHARACTERS]}"
-            allowed = allowed_methods(path)
-            if allowed:
-                raise Refusal(
-                    405,
-                    "invalid_request_error",
-                    f"This server has no route {route}; it takes {', '.join(allowed)} there.",
-                    headers=[(b"allow", ", ".join(allowed).encode())],
-                )
-            raise Refusal(404, "not_found_error", f"This server has no route {route}.")
+            allowed = ", ".join(allowed_methods(path))
+            if not allowed:
+                raise Refusal(404, ErrorType.NOT_FOUND, f"This server has no route {route}.")
+            raise Refusal(
+                405,
+                ErrorType.INVALID_REQUEST,
+                f"This server has no route {route}. Allowed methods: {allowed}.",
+                headers={"allow": allowed},
+            )
         if decision.group is not None and decision.group not in self._admin_routes:
             raise Refusal(
                 403,
-                "permission_error",
-                f"{exchange.method} {exchange.path} changes or exposes the server, and is closed. "
-                f"Whoever runs it can open it: ADMIN_ROUTES={decision.group}.",
+                ErrorType.PERMISSION,
+                f"{route} changes or exposes the server and is closed. The server's operator can "
+                f"open it with ADMIN_ROUTES={decision.group}.",
             )
-
-    async def _answer_probe(self, exchange: Exchange, scope: Scope, path: str) -> None:
-        if exchange.method not in ("GET", "HEAD") and (exchange.method, path) != ("POST", "/ping"):
-            await Refusal(405, "invalid_request_error", "Probes are asked with GET.").answer(
-                exchange.send
-            )
-            return
-        if path in LIVE:
-            trouble, word = self.health.not_alive(), "alive"
-        else:
-            trouble, word = self.health.not_ready(), "ready"
-            deep = parse_qs(scope.get("query_string", b"")).get(b"deep", [b""])[-1]
-            if trouble is None and deep in (b"1", b"true"):
-                trouble = await self.health.fails_deep()
-        payload = json.dumps({"status": trouble or word}).encode()
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(payload)),
-        ]
-        if trouble is not None:
-            headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
-        if self.health.stopping:
-            headers.append((b"connection", b"close"))
-        status = 200 if trouble is None else 503
-        await exchange.send({"type": "http.response.start", "status": status, "headers": headers})
-        await exchange.send({"type": "http.response.body", "body": payload})
+        return decision
 
     async def _refuse(self, exchange: Exchange, refusal: Refusal) -> None:
         REFUSED.labels(refusal.reason).inc()
-        if exchange.method == "WEBSOCKET":
-            # before it is accepted: uvicorn answers the handshake with 403
+        if exchange.method == WEBSOCKET:
+            # not accepted yet: uvicorn answers the handshake with 403
             await exchange.send({"type": "websocket.close", "code": 1008})
         elif exchange.status is None:
             exchange.closing = exchange.closing or self.health.stopping
-            await refusal.answer(exchange.send)
-
-    def _route_path(self, path: str) -> str:
-        """Return the path as the router matches it."""
-        root = self._root_path
-        return path[len(root) :] if root and path.startswith(f"{root}/") else path
-
-    def _request_id(self, scope: Scope) -> str:
-        """Return the request's id, which vLLM reads from the header too: a new one unless the
-        client brought one that can be used."""
-        brought = [value for name, value in scope["headers"] if name == b"x-request-id"]
-        shown: str = brought[0].decode("latin-1") if len(brought) == 1 else ""
-        if REQUEST_ID.fullmatch(shown):
-            return shown
-        made = uuid.uuid4().hex
-        others = [pair for pair in scope["headers"] if pair[0] != b"x-request-id"]
-        scope["headers"] = [*others, (b"x-request-id", made.encode())]
-        return made
+            await exchange.answer(refusal.response())
 
     def _log(self, exchange: Exchange) -> None:
         if not self._log_requests or exchange.path == "/metrics":
@@ -320,22 +243,26 @@ class Gate:
         logger.info(
             "%s %s %s in %.3f s, request %s%s",
             exchange.method,
-            # a path may hold line breaks: nobody writes lines of the log but us
+            # escaped: a line break in a path must not start a new line of the log
             exchange.path.encode("unicode_escape").decode()[:SHOWN_CHARACTERS],
             exchange.status or "unanswered",
-            time.monotonic() - exchange.began,
+            time.monotonic() - exchange.started,
             exchange.request_id,
             f", key {exchange.key}" if exchange.key else "",
         )
 
 
-async def _done_or_left(entering: asyncio.Future[Ticket], body: Body | None) -> None:
-    """Wait for a place, or until the client has left.
+async def _admitted_or_left(entering: asyncio.Future[Ticket], body: Body | None) -> None:
+    """Wait until the request is admitted or refused, or until the client leaves.
 
-    Only a body that has been read tells: before that, what comes is the application's to read.
+    Only a request whose body has been read can notice that: before, the application must read
+    whatever the channel yields.
     """
     if body is None:
         await asyncio.wait([entering])
+        return
+    await asyncio.sleep(0)
+    if entering.done():  # the usual case: a place was free
         return
     leaving = asyncio.ensure_future(body.client_left())
     either: list[asyncio.Future[Any]] = [entering, leaving]
@@ -345,24 +272,15 @@ async def _done_or_left(entering: asyncio.Future[Ticket], body: Body | None) -> 
         leaving.cancel()
 
 
-def _admitted(entering: asyncio.Future[Ticket]) -> Ticket:
-    try:
-        return entering.result()
-    except Refused as refused:
-        raise Refusal(
-            refused.status,
-            "rate_limit_error",
-            refused.message,
-            reason=refused.reason,
-            retry_after=refused.retry_after,
-        ) from None
+def _is_json(exchange: Exchange) -> bool:
+    types = exchange.headers.getlist("content-type")
+    return not types or "json" in types[-1].lower()
 
 
-def _is_json(scope: Scope) -> bool:
-    kinds = [value for name, value in scope["headers"] if name == b"content-type"]
-    return not kinds or b"json" in kinds[-1].lower()
-
-
-def _is_preflight(scope: Scope) -> bool:
-    names = {name for name, _ in scope["headers"]}
-    return scope.get("method") == "OPTIONS" and names >= PREFLIGHT
+def _is_preflight(exchange: Exchange) -> bool:
+    """Whether vLLM's CORS layer treats the request as a preflight, and answers it itself."""
+    return (
+        exchange.method == "OPTIONS"
+        and "origin" in exchange.headers
+        and "access-control-request-method" in exchange.headers
+    )

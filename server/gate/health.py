@@ -4,35 +4,75 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
-from server.gate.progress import Progress
+from server.gate.activity import EngineActivity
 
 DEEP_SECONDS = 30.0
-"""How long the deep check waits for its token: behind a full batch, one takes a while."""
+"""Time limit of the deep check: behind a full batch, one token takes a while."""
 
 RESTART_AFTER = 2
-"""How many times STALL_TIMEOUT a stall lasts before the server says that it is not alive: not being
-ready keeps requests away and may be enough."""
+"""Liveness fails after this many times STALL_TIMEOUT. Readiness fails first: keeping new requests
+away may be enough."""
+
+
+class State(Enum):
+    """The server's state, as a probe sees it."""
+
+    HEALTHY = auto()
+    STARTING = auto()
+    STOPPING = auto()
+    DEAD = auto()
+    STALLED = auto()
+    NO_TOKEN = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The result of a check.
+
+    Attributes:
+        state: The state.
+        text: The state in words.
+    """
+
+    state: State
+    text: str
+
+
+READY = Verdict(State.HEALTHY, "ready")
+ALIVE = Verdict(State.HEALTHY, "alive")
+STARTING = Verdict(State.STARTING, "the engine has not started yet")
+STOPPING = Verdict(State.STOPPING, "the server is stopping")
+DEAD = Verdict(State.DEAD, "the engine is dead")
+
+
+def _no_token(why: str) -> Verdict:
+    return Verdict(State.NO_TOKEN, f"the engine generated no token{why}")
 
 
 class Health:
-    """Knows the engine, and what the gate has told.
+    """Answers the probes' checks.
 
     Args:
-        progress: Sees whether the engine gets on.
+        activity: Detects stalls.
         stall_timeout: STALL_TIMEOUT, in seconds.
+
+    Attributes:
+        stopping: Whether the gate refuses new requests.
     """
 
-    def __init__(self, progress: Progress, stall_timeout: float):
+    def __init__(self, activity: EngineActivity, stall_timeout: float):
         self.stopping = False
         self._client: Any = None
-        self._progress = progress
+        self._activity = activity
         self._stall_timeout = stall_timeout
-        self._deep: asyncio.Task[str | None] | None = None
+        self._deep: asyncio.Task[Verdict] | None = None
 
     def attend(self, client: Any) -> None:
-        """Answer for an engine client (vLLM's ``EngineClient``) from now on."""
+        """Check an engine client (vLLM's ``EngineClient``) from now on."""
         self._client = client
 
     @property
@@ -40,43 +80,44 @@ class Health:
         """Whether the engine has died."""
         return self._client is not None and self._client.errored
 
-    def not_ready(self) -> str | None:
-        """Return why requests should go elsewhere, None if they should not."""
+    def readiness(self) -> Verdict:
+        """Return whether the server should get requests."""
         if self.stopping:
-            return "the server is stopping"
+            return STOPPING
         if self._client is None:
-            return "the engine is not there yet"
-        return self._broken(self._stall_timeout)
+            return STARTING
+        return self._broken(self._stall_timeout) or READY
 
-    def not_alive(self) -> str | None:
-        """Return why a restart would help, None if it would not."""
-        return self._broken(RESTART_AFTER * self._stall_timeout)
+    def liveness(self) -> Verdict:
+        """Return whether the server works, or needs a restart."""
+        return self._broken(RESTART_AFTER * self._stall_timeout) or ALIVE
 
-    async def fails_deep(self) -> str | None:
-        """Return why the engine makes no token now, None if it makes one.
+    async def deep_readiness(self) -> Verdict:
+        """Return whether the engine can generate a token now.
 
-        However many ask at once, one token is made.
+        Concurrent callers share one token.
         """
         if self._deep is None or self._deep.done():
-            self._deep = asyncio.create_task(self._one_token())
+            self._deep = asyncio.create_task(self._generate_one_token())
         return await asyncio.shield(self._deep)
 
-    def _broken(self, patience: float) -> str | None:
+    def _broken(self, patience: float) -> Verdict | None:
         if self.dead:
-            return "the engine is dead"
-        stalled = self._progress.stalled()
-        if stalled >= patience:
-            return f"the engine has made no token for {stalled:.0f} s, and several requests wait"
-        return None
+            return DEAD
+        stalled = self._activity.stalled_seconds()
+        if stalled < patience:
+            return None
+        text = f"the engine has generated no token for {stalled:.0f} s while several requests wait"
+        return Verdict(State.STALLED, text)
 
-    async def _one_token(self) -> str | None:
+    async def _generate_one_token(self) -> Verdict:
         from vllm import SamplingParams
         from vllm.inputs import TokensPrompt
         from vllm.sampling_params import RequestOutputKind
 
         if "generate" not in await self._client.get_supported_tasks():
-            return None
-        # a request id of its own each time: the engine takes none twice
+            return READY
+        # the engine accepts each request id only once
         request_id = f"deep-check-{time.monotonic_ns()}"
         params = SamplingParams(max_tokens=1, output_kind=RequestOutputKind.FINAL_ONLY)
         try:
@@ -86,7 +127,7 @@ class Health:
                 ):
                     pass
         except TimeoutError:
-            return f"the engine made no token within {DEEP_SECONDS:.0f} s"
-        except Exception as error:  # whatever it is, no token was made
-            return f"the engine made no token: {error or type(error).__name__}"
-        return None
+            return _no_token(f" within {DEEP_SECONDS:.0f} s")
+        except Exception as error:  # any error: there was no token
+            return _no_token(f": {error or type(error).__name__}")
+        return READY

@@ -1,4 +1,4 @@
-"""What the gate adds to ``/metrics``."""
+"""The metrics that the gate adds to ``/metrics``."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from entrypoint.shared.metrics import metrics_text
 
 REFUSED = Counter(
     "inference_server_refused_requests",
-    "Requests that were answered without the engine, by reason.",
+    "Requests refused before they reached the engine, by reason.",
     ["reason"],
 )
 RUNNING = Gauge(
     "inference_server_running_requests",
-    "Requests that hold one of MAX_CONCURRENT_REQUESTS places.",
+    "Requests holding one of the MAX_CONCURRENT_REQUESTS places.",
     multiprocess_mode="livesum",
 )
 WAITING = Gauge(
     "inference_server_waiting_requests",
-    "Requests that wait for one, of at most MAX_QUEUED_REQUESTS.",
+    "Requests waiting for a place, at most MAX_QUEUED_REQUESTS.",
     multiprocess_mode="livesum",
 )
 
 
 class LaunchCollector(Collector):
-    """Goes on showing what ``/metrics`` showed while the model loaded.
+    """Keeps the launch's metrics in ``/metrics`` after the model has loaded.
 
-    With several API servers prometheus_client collects from files alone, and these are not there.
+    They are missing with several API servers: prometheus_client then collects only from files.
     """
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the launch's metrics, none outside a launch."""
+        """Yield the launch's metrics; nothing outside a launch."""
         status = read_status()
         if status is not None:
             yield from text_string_to_metric_families(metrics_text(status))
 
     def describe(self) -> list[Metric]:
-        """Nothing: what is shown is known only when it is collected."""
+        """Return nothing: the metrics are known only when they are collected."""
         return []
 
 

@@ -1,10 +1,10 @@
-"""Writes ``docs/routes.md``: every route that the installed vLLM can have, and who may call it.
+"""Writes ``docs/routes.md``: every route of the installed vLLM, and who may call it.
 
     python -m server.gate.page            # writes docs/routes.md
-    python -m server.gate.page --check    # exits 1 if the committed one is not this vLLM's
+    python -m server.gate.page --check    # exits 1 if the committed page is out of date
 
-vLLM's application is built with everything turned on that adds routes, as for a model that can do
-everything; no model is loaded. A route that nothing was decided on stands on the page as closed.
+The script builds vLLM's application with every option that adds routes, as for a model with all
+abilities; it loads no model. The page shows a route without a decision as closed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
-from unittest.mock import patch
 
-from server.gate.routes import LIVE, READY, Access, Decision, decide
+from server.gate.routes import LIVE, READY, WEBSOCKET, Access, Decision, decide
 
 OUTPUT = Path(__file__).resolve().parents[2] / "docs" / "routes.md"
 
@@ -27,27 +26,27 @@ EVERYTHING = {
     "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
     "VLLM_PLUGINS": "inference_server",
 }
-"""vLLM's variables that add routes, and our plugin, which adds one."""
+"""vLLM's variables that add routes, and this project's plugin, which adds one."""
 
 WHO = {
-    Access.OPEN: "everybody",
-    Access.METRICS: "a key; everybody with `METRICS_PUBLIC`",
+    Access.OPEN: "everyone",
+    Access.METRICS: "a key; everyone if `METRICS_PUBLIC` is on",
     Access.KEY: "a key",
 }
 
 PROBES = {f"GET {path}" for path in (*READY, *LIVE)}
-"""What the gate answers by itself."""
+"""The routes that the gate answers itself."""
 
 HEAD = """\
 <!-- Written by `make routes`; do not edit. -->
 # Routes
 
-Every route that vLLM {version} can have, with all that adds one turned on, and who may call it.
-Where no key is set (`API_KEY`, `API_KEY_FILE`), "a key" means everybody. *Limited* routes give the
-engine work: their bodies are bounded, and they wait for one of the `MAX_CONCURRENT_REQUESTS`
+Every route of vLLM {version} with all optional routes turned on, and who may call it. If no key is
+set (`API_KEY`, `API_KEY_FILE`), "a key" means everyone. *Limited* routes give the engine work: the
+server limits the size of their bodies, and they wait for one of the `MAX_CONCURRENT_REQUESTS`
 places.
 
-A route that is not here gets 404, also if a newer vLLM has it.
+A route that is not listed gets a 404, even if a newer vLLM has it.
 
 | route | who may call it | limited |
 | --- | --- | --- |
@@ -55,8 +54,8 @@ A route that is not here gets 404, also if a newer vLLM has it.
 
 
 class _Embeds:
-    """A stand-in for a model's configuration: while the routes are made, vLLM asks only for its
-    pooling task, and with this one it adds all of pooling's."""
+    """A stand-in for a model's configuration: to build its routes, vLLM reads only the pooling
+    task, and this one adds all pooling routes."""
 
     def get_pooling_task(self, _supported: object) -> str:
         return "embed"
@@ -75,7 +74,7 @@ def _arguments() -> Namespace:
     return args
 
 
-def _of_application(app: Any) -> Iterator[str]:
+def _routes_of(app: Any) -> Iterator[str]:
     for route in app.routes:
         methods = getattr(route, "methods", None)
         path = getattr(route, "path", None)
@@ -83,21 +82,27 @@ def _of_application(app: Any) -> Iterator[str]:
             continue
         kind = type(route).__name__
         if methods is None:
-            methods = {"WEBSOCKET"} if "WebSocket" in kind else {"GET"}
+            methods = {WEBSOCKET} if "WebSocket" in kind else {"GET"}
         for method in methods:
             if method != "HEAD" or "GET" not in methods:
                 yield f"{method} {path}"
 
 
 def every_route() -> set[str]:
-    """Return ``METHOD /path`` of each route that the installed vLLM can have."""
+    """Return ``METHOD /path`` of each route of the installed vLLM."""
     from vllm.entrypoints.launchers.api_server import entry
     from vllm.entrypoints.launchers.app import build_app
     from vllm.tasks import SupportedTask
 
-    with patch.dict(os.environ, EVERYTHING), patch.object(entry, "serve_http", entry.serve_http):
+    environ, serve_http = dict(os.environ), entry.serve_http
+    os.environ.update(EVERYTHING)  # vLLM reads it while it builds the application
+    try:
         app = build_app(_arguments(), get_args(SupportedTask), _Embeds())
-    return {*_of_application(app), *PROBES}
+    finally:
+        entry.serve_http = serve_http  # the plugin has replaced it
+        os.environ.clear()
+        os.environ.update(environ)
+    return {*_routes_of(app), *PROBES}
 
 
 def _row(route: str, decision: Decision | None) -> str:
@@ -121,7 +126,7 @@ def render(routes: set[str]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write or check the page; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m server.gate.page", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+    parser.add_argument("--check", action="store_true", help="compare only; write nothing")
     args = parser.parse_args(argv)
     text = render(every_route())
     if not args.check:
@@ -129,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if OUTPUT.exists() and OUTPUT.read_text() == text:
         return 0
-    print(f"{OUTPUT} is not what the installed vLLM has. Run: make routes", file=sys.stderr)
+    print(f"{OUTPUT} does not match the installed vLLM. Run: make routes", file=sys.stderr)
     return 1
 
 

@@ -1,107 +1,62 @@
-"""HTTP connections that cannot be held for nothing.
+"""HTTP connections with limits on time, size, and number.
 
-uvicorn's protocols bound only what an idle connection may wait between two requests. Here a
-request's head is bounded in time and in size, an answered request's body in what it may still
-take, an answer in how slowly it is taken, and the process in the connections that it holds.
+uvicorn's protocol limits only how long a connection may idle between two requests. This one also
+limits the time and size of a request's head, how long a client may continue to send after its
+answer, how slowly it may receive an answer, and the number of connections in the process.
+
+:mod:`server.internals` lists what this module relies on in uvicorn.
 """
 
 from __future__ import annotations
 
 import asyncio
 import enum
-import json
-import resource
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, cast
 
+from starlette.responses import JSONResponse
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from server.gate.refusal import error_body
+from server.gate.bounds import Bounds, max_connections
+from server.gate.refusal import ErrorType, error_body
 
-HEADER_SECONDS = 10.0
-"""From a connection's begin to a request's first byte, and from that to the end of its head."""
-
-HEAD_BYTES = 64 << 10
-"""Of a request's line and headers, and of what frames a chunked body. Proxies stop at 8 to 64 KiB.
-"""
-
-HEADERS = 128
-"""Headers of a request: more than a dozen proxies add."""
-
-LINGER_SECONDS = 5.0
-"""What a client may go on sending after its answer. Closing on unread data resets a connection,
-and the client would never see why it was refused."""
-
-LOOK_SECONDS = 0.5
-"""What a connection gets beyond its time. On a busy machine this process may have stood still: its
-timers come before what has arrived meanwhile, which must be read first."""
+EXTRA_SECONDS = 0.5
+"""Extra time before an overdue connection is closed. If this process did not run for a while, its
+timers fire before it reads the data that arrived meanwhile."""
 
 ASK_SECONDS = 0.2
-"""What a connection that waits for a request gets when the server ends: one may be on its way."""
+"""How long an idle connection stays open when the server stops: a request may be on its way."""
 
-WRITE_SECONDS = 60.0
-"""How often it is looked at whether a client takes its answer."""
-
-WRITE_RATE = 1024.0
-"""Bytes a second that a client must take of an answer that waits for it."""
-
-
-def most_connections() -> int:
-    """Return how many connections may be open: half of the files that the process may have open.
-
-    The rest is for the engine's own files, and for connections that are accepted in one go before
-    any of them is seen.
-    """
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return soft // 2
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """What a connection may take.
-
-    Args:
-        header_seconds: For a request's head.
-        head_bytes: Of a request's head.
-        headers: Of a request.
-        linger_seconds: For what a client still sends after its answer.
-        write_seconds: How often it is looked at whether an answer is taken.
-        connections: Open ones; beyond that, those that wait for a request are closed, first the
-            one that has waited longest. None derives it when the first connection is made: vLLM
-            raises the limit of open files as it starts.
-    """
-
-    header_seconds: float = HEADER_SECONDS
-    head_bytes: int = HEAD_BYTES
-    headers: int = HEADERS
-    linger_seconds: float = LINGER_SECONDS
-    write_seconds: float = WRITE_SECONDS
-    connections: int | None = None
+MIN_WRITE_RATE = 1024.0
+"""Bytes per second that a client must receive of an answer that waits for it."""
 
 
 class _Phase(enum.Enum):
-    NEW = "no byte has come"
-    HEAD = "a request's head comes"
-    REQUEST = "a request is answered; its body's time is the application's to bound"
-    REST = "a request has been answered, and its body still comes"
-    IDLE = "between two requests; uvicorn's keep-alive bounds it"
-    CLOSING = "closed for us; what comes is thrown away"
-    GONE = "closed, or another protocol's"
+    """The state of a connection, which decides its timer."""
+
+    NEW = "no byte has arrived"
+    HEAD = "a request's head is arriving"
+    REQUEST = "a request is being answered; the application limits the time of its body"
+    REST = "a request has been answered and its body is still arriving"
+    IDLE = "between two requests; uvicorn's keep-alive limits it"
+    CLOSING = "the server has closed its side and discards what arrives"
+    GONE = "closed, or handed over to another protocol"
 
 
 class _Part(enum.Enum):
-    BETWEEN = "requests"
-    HEAD = "head"
-    BODY = "body"
+    """The part of a request that arrives next."""
+
+    NONE = enum.auto()
+    HEAD = enum.auto()
+    BODY = enum.auto()
 
 
-class _Outlet:
-    """The transport as a request's answer sees it: closing it waits for the rest of the body."""
+class _AnswerTransport:
+    """The transport that an answer writes to. Closing it waits for the remaining body."""
 
-    def __init__(self, protocol: _Bounded):
+    def __init__(self, protocol: _BoundedProtocol):
         self._protocol = protocol
 
     def write(self, data: bytes) -> None:
@@ -115,123 +70,123 @@ class _Outlet:
 
 
 class _HeadTooLarge(Exception):
-    """Raised out of the parser's callbacks, to stop it."""
+    """Raised in the parser's callbacks to stop it."""
 
 
-class _Bounded(HttpToolsProtocol):
-    """uvicorn's protocol on httptools, which bounds nothing itself, and keeps what it has of a
-    header until that is whole."""
+class _BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol based on httptools, with limits.
+
+    httptools itself has none, and buffers an incomplete header for as long as it grows.
+    """
 
     bounds: Bounds
-    waiting: OrderedDict[_Bounded, None]
-    """Connections of this process that wait for a request, the one that waits longest first."""
+    waiting: OrderedDict[_BoundedProtocol, None]
+    """Connections of this process that wait for a request, the longest-waiting first."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self._phase: _Phase | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
-        self._heard = False
+        self._any_received = False
         self._overdue = False
-        self._part = _Part.BETWEEN
-        """What comes next, or is coming."""
+        self._part = _Part.NONE
         self._cycles: list[RequestResponseCycle] = []
-        """Requests that have no whole answer yet."""
-        self._told_bytes = 0
-        """Of the head that comes now, what the parser has told."""
-        self._told_headers = 0
-        self._unseen_bytes = 0
-        """What came since the parser has told nothing."""
-        self._ended = False
-        """Whether a request ended in what comes now."""
-        self._moved = False
-        """Whether a part of a body was in it."""
+        """Requests without a complete answer."""
+        self._head_bytes = 0
+        """Size of the current head as far as it is parsed."""
+        self._head_headers = 0
+        """Number of headers in it."""
+        self._unparsed_bytes = 0
+        """Bytes that arrived since the parser last completed a head, a chunk, or a request."""
+        self._parser_advanced = False
+        """Whether the parser completed one of these in the current data."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._follow()
-        most = self.bounds.connections
-        if most is None:
-            most = most_connections()
-        if len(self.connections) > most:
+        self._update_phase()
+        limit = self.bounds.connections
+        if limit is None:
+            limit = max_connections()
+        if len(self.connections) > limit:
             oldest, _ = self.waiting.popitem(last=False)
             oldest.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._abandon()
-        self._let_go()
+        self._release()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._phase is _Phase.CLOSING:
             return
-        self._heard = True
-        if self._part is _Part.BETWEEN:
+        self._any_received = True
+        if self._part is _Part.NONE:
             self._part = _Part.HEAD
-            self._told_bytes = self._unseen_bytes = 0
-        self._ended = self._moved = False
+            self._head_bytes = self._unparsed_bytes = 0
+        self._parser_advanced = False
         super().data_received(data)
-        self._follow()
-        if self._ended or self._moved:
-            self._unseen_bytes = self._told_bytes if self._part is _Part.HEAD else 0
+        self._update_phase()
+        if self._parser_advanced:
+            self._unparsed_bytes = self._head_bytes if self._part is _Part.HEAD else 0
         else:
-            # of a header, a chunk's extension or a trailer that has not ended yet
-            self._unseen_bytes += len(data)
-            if self._unseen_bytes > self.bounds.head_bytes:
+            # part of an incomplete header, chunk extension, or trailer
+            self._unparsed_bytes += len(data)
+            if self._unparsed_bytes > self.bounds.head_bytes:
                 self._refuse_head()
 
     def shutdown(self) -> None:
-        """End the connection with the server: at once, unless a request may be on its way."""
+        """Close the connection because the server stops, after a moment if it is idle."""
         if self._phase in (_Phase.NEW, _Phase.HEAD, _Phase.IDLE):
-            self._set_timer(ASK_SECONDS, self.transport.close)
+            self._start_timer(ASK_SECONDS, self.transport.close)
         else:
             super().shutdown()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._watch_write(self.transport.get_write_buffer_size())
+        self._start_write_check(self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._unwatch_write()
+        self._stop_write_check()
 
     def on_message_begin(self) -> None:
         self._part = _Part.HEAD
-        self._told_bytes = self._told_headers = 0
+        self._head_bytes = self._head_headers = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._tell(len(url))
+        self._count_head(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._part is _Part.BODY:
-            return  # a trailer, which must not be taken for a header
-        self._told_headers += 1
-        self._tell(len(name) + len(value) + len(b": \r\n"))
+            return  # a trailer, which must not become a header
+        self._head_headers += 1
+        self._count_head(len(name) + len(value) + len(b": \r\n"))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._part = _Part.BODY
-        self._moved = True
+        self._parser_advanced = True
         last = self.cycle
         super().on_headers_complete()
         if self.cycle is not last:
-            self.cycle.transport = cast(asyncio.Transport, _Outlet(self))
+            self.cycle.transport = cast(asyncio.Transport, _AnswerTransport(self))
             self._cycles = [cycle for cycle in self._cycles if not cycle.response_complete]
             self._cycles.append(self.cycle)
 
     def on_chunk_header(self) -> None:
-        """A chunk begins; httptools looks for this name."""
-        self._moved = True
+        """Note the start of a chunk; httptools calls this if it exists."""
+        self._parser_advanced = True
 
     def on_body(self, body: bytes) -> None:
-        self._moved = True
+        self._parser_advanced = True
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._part = _Part.BETWEEN
-        self._ended = True
+        self._part = _Part.NONE
+        self._parser_advanced = True
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -239,10 +194,10 @@ class _Bounded(HttpToolsProtocol):
         if self._phase is _Phase.CLOSING:
             self._unset_keepalive_if_required()
         elif not self.transport.is_closing():
-            self._follow()
+            self._update_phase()
 
     def handle_websocket_upgrade(self) -> None:
-        self._let_go()
+        self._release()
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
@@ -252,39 +207,38 @@ class _Bounded(HttpToolsProtocol):
             self._refuse(HTTPStatus.BAD_REQUEST, msg)
 
     def close(self) -> None:
-        """Close once the client has had its answer."""
+        """Close the connection once the client has its answer."""
         if self._part is _Part.BODY and not self.transport.is_closing():
             self._linger()
         else:
             self.transport.close()
 
     def _abandon(self) -> bool:
-        """Take nothing more for answers that are not complete; return whether one had begun."""
-        # uvicorn itself tells only the last one of pipelined requests
-        left = [cycle for cycle in self._cycles if not cycle.response_complete]
-        for cycle in left:
+        """Disconnect all incomplete answers; return whether one of them had started."""
+        # uvicorn itself disconnects only the last of several pipelined requests
+        incomplete = [cycle for cycle in self._cycles if not cycle.response_complete]
+        for cycle in incomplete:
             cycle.disconnected = True
             cycle.message_event.set()
-        return any(cycle.response_started for cycle in left)
+        return any(cycle.response_started for cycle in incomplete)
 
     def _refuse(self, status: HTTPStatus, message: str) -> None:
-        """Answer what is no request, and close."""
+        """Answer something that is not a valid request, and close the connection."""
         if self.transport.is_closing() or self._phase is _Phase.CLOSING:
             return
         if self._abandon():
-            # in the middle of another answer, nothing can be said
+            # an error must not be written into the middle of another answer
             self.transport.close()
             return
-        kind = "invalid_request_error"
-        payload = json.dumps(error_body(message, kind, status.value)).encode()
-        lines = (
-            f"HTTP/1.1 {status.value} {status.phrase}",
-            "content-type: application/json",
-            f"content-length: {len(payload)}",
-            "connection: close",
-            "\r\n",
-        )
-        self.transport.write("\r\n".join(lines).encode() + payload)
+        body = error_body(message, ErrorType.INVALID_REQUEST, status)
+        response = JSONResponse(body, status, {"connection": "close"})
+        lines = [
+            b"HTTP/1.1 %d %s" % (status, status.phrase.encode()),
+            *(name + b": " + value for name, value in response.raw_headers),
+            b"",
+            response.body,
+        ]
+        self.transport.write(b"\r\n".join(lines))
         self._linger()
 
     def _refuse_head(self) -> None:
@@ -294,17 +248,17 @@ class _Bounded(HttpToolsProtocol):
             f"{self.bounds.headers} headers.",
         )
 
-    def _tell(self, size: int) -> None:
-        self._told_bytes += size
+    def _count_head(self, size: int) -> None:
+        self._head_bytes += size
         if self._head_is_too_large():
             raise _HeadTooLarge
 
     def _head_is_too_large(self) -> bool:
-        return self._told_bytes > self.bounds.head_bytes or self._told_headers > self.bounds.headers
+        return self._head_bytes > self.bounds.head_bytes or self._head_headers > self.bounds.headers
 
-    def _follow(self) -> None:
-        """Set the timer that belongs to what the connection is doing now."""
-        phase = self._current()
+    def _update_phase(self) -> None:
+        """Enter the phase that the connection is in now."""
+        phase = self._current_phase()
         if phase is self._phase or self._phase in (_Phase.CLOSING, _Phase.GONE):
             return
         self._enter(phase)
@@ -313,7 +267,7 @@ class _Bounded(HttpToolsProtocol):
         else:
             self.waiting[self] = None
 
-    def _current(self) -> _Phase:
+    def _current_phase(self) -> _Phase:
         if self.cycle is not None and not self.cycle.response_complete:
             return _Phase.REQUEST
         match self._part:
@@ -321,36 +275,36 @@ class _Bounded(HttpToolsProtocol):
                 return _Phase.REST
             case _Part.HEAD:
                 return _Phase.HEAD
-        return _Phase.IDLE if self._heard else _Phase.NEW
+        return _Phase.IDLE if self._any_received else _Phase.NEW
 
     def _enter(self, phase: _Phase) -> None:
         self._phase = phase
         self._overdue = False
-        self._unset_timer()
+        self._stop_timer()
         match phase:
             case _Phase.NEW | _Phase.HEAD:
-                self._set_timer(self.bounds.header_seconds, self._late)
+                self._start_timer(self.bounds.header_seconds, self._close_overdue)
             case _Phase.REST | _Phase.CLOSING:
-                self._set_timer(self.bounds.linger_seconds, self._late)
+                self._start_timer(self.bounds.linger_seconds, self._close_overdue)
 
-    def _set_timer(self, seconds: float, call: Callable[[], None]) -> None:
-        self._unset_timer()
+    def _start_timer(self, seconds: float, call: Callable[[], None]) -> None:
+        self._stop_timer()
         self._timer = self.loop.call_later(seconds, call)
 
-    def _unset_timer(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _late(self) -> None:
+    def _close_overdue(self) -> None:
         if not self._overdue:
             self._overdue = True
-            self._set_timer(LOOK_SECONDS, self._late)
+            self._start_timer(EXTRA_SECONDS, self._close_overdue)
             return
         if self._phase is _Phase.HEAD:
             self._refuse(
                 HTTPStatus.REQUEST_TIMEOUT,
-                f"The request's head was not complete {self.bounds.header_seconds:g} s after its "
+                f"The request's head was incomplete {self.bounds.header_seconds:g} s after its "
                 "first byte.",
             )
         if self._phase is _Phase.CLOSING:
@@ -364,40 +318,40 @@ class _Bounded(HttpToolsProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
-    def _let_go(self) -> None:
-        """The connection has ended, or is another protocol's from now on."""
+    def _release(self) -> None:
+        """Stop managing the connection: it has ended, or another protocol manages it."""
         self.waiting.pop(self, None)
         self._enter(_Phase.GONE)
-        self._unwatch_write()
+        self._stop_write_check()
 
-    def _watch_write(self, before: int) -> None:
-        self._unwatch_write()
+    def _start_write_check(self, before: int) -> None:
+        self._stop_write_check()
         self._write_timer = self.loop.call_later(
             self.bounds.write_seconds, self._check_write, before
         )
 
-    def _unwatch_write(self) -> None:
+    def _stop_write_check(self) -> None:
         if self._write_timer is not None:
             self._write_timer.cancel()
 
     def _check_write(self, before: int) -> None:
-        left = self.transport.get_write_buffer_size()
-        if before - left < self.bounds.write_seconds * WRITE_RATE:
+        remaining = self.transport.get_write_buffer_size()
+        if before - remaining < self.bounds.write_seconds * MIN_WRITE_RATE:
             self.transport.abort()
         else:
-            self._watch_write(left)
+            self._start_write_check(remaining)
 
 
 def protocol_class(bounds: Bounds | None = None) -> type[asyncio.Protocol]:
-    """Return what ``uvicorn.Config`` takes as ``http``, in the place of ``auto``.
+    """Return the protocol class to pass to ``uvicorn.Config`` as ``http``.
 
-    Each call makes a class whose connections are counted together: call it once a process.
+    Each call makes a class that counts its own connections: call it once per process.
 
     Args:
-        bounds: Others than usual.
+        bounds: The limits; the defaults if not given.
     """
 
-    class Protocol(_Bounded):
+    class Protocol(_BoundedProtocol):
         pass
 
     Protocol.bounds = bounds or Bounds()

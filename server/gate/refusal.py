@@ -1,68 +1,81 @@
-"""A request that the gate answers itself, in the words of OpenAI's errors."""
+"""A request that the gate refuses itself, with an error in OpenAI's format."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
-from starlette.types import Send
-
-Header = tuple[bytes, bytes]
+from starlette.responses import JSONResponse
 
 
-def error_body(message: str, kind: str, code: int) -> dict[str, Any]:
-    """Return an error as OpenAI's API and vLLM word one."""
-    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+class ErrorType(StrEnum):
+    """An error's ``type``, as in OpenAI's and vLLM's errors."""
+
+    INVALID_REQUEST = "invalid_request_error"
+    AUTHENTICATION = "authentication_error"
+    PERMISSION = "permission_error"
+    NOT_FOUND = "not_found_error"
+    TIMEOUT = "timeout_error"
+    RATE_LIMIT = "rate_limit_error"
+    UNAVAILABLE = "service_unavailable"
+
+
+class Reason(StrEnum):
+    """Why a request was refused, in ``/metrics``, where the error's type is too coarse."""
+
+    STOPPING = "stopping"
+    CONTENT = "content"
+    BODY_TOO_LARGE = "body-too-large"
+    BODY_TOO_SLOW = "body-too-slow"
+    BODIES_FULL = "bodies-full"
+    QUEUE_FULL = "queue-full"
+    KEY_CONCURRENCY = "key-concurrency"
+    KEY_TOKENS = "key-tokens"
+
+
+def error_body(message: str, error_type: ErrorType, code: int) -> dict[str, Any]:
+    """Return an error in the format of OpenAI's API and vLLM."""
+    return {"error": {"message": message, "type": error_type, "param": None, "code": code}}
 
 
 class Refusal(Exception):
-    """Why a request is not passed on.
+    """The gate refuses a request.
 
     Args:
         status: HTTP status.
-        kind: The error's ``type``.
-        message: What is wrong, and what to do.
-        reason: What the metrics call it; the error's type, unless it says more.
-        retry_after: Seconds after which the client may ask again.
-        close: Whether the connection is of no more use.
+        error_type: The error's ``type``.
+        message: What is wrong and what to do.
+        reason: The label in ``/metrics``; the error's type if not given.
+        retry_after: Seconds after which the client may retry.
+        close: Whether to close the connection, for example because its body was not read.
         headers: Further headers.
     """
 
     def __init__(
         self,
         status: int,
-        kind: str,
+        error_type: ErrorType,
         message: str,
         *,
-        reason: str | None = None,
+        reason: Reason | None = None,
         retry_after: float | None = None,
         close: bool = False,
-        headers: Sequence[Header] = (),
+        headers: Mapping[str, str] | None = None,
     ):
         super().__init__(message)
         self.status = status
-        self.kind = kind
+        self.error_type = error_type
         self.message = message
-        self.reason = reason or kind
-        self.headers = list(headers)
+        self.reason = reason or error_type
+        self.retry_after = retry_after
+        self.headers = dict(headers or {})
         if retry_after is not None:
-            self.headers.append((b"retry-after", b"%d" % max(1, round(retry_after))))
+            self.headers["retry-after"] = str(max(1, round(retry_after)))
         if close:
-            self.headers.append((b"connection", b"close"))
+            self.headers["connection"] = "close"
 
-    async def answer(self, send: Send) -> None:
-        """Send the whole answer."""
-        payload = json.dumps(error_body(self.message, self.kind, self.status)).encode()
-        await send(
-            {
-                "type": "http.response.start",
-                "status": self.status,
-                "headers": [
-                    (b"content-type", b"application/json"),
-                    (b"content-length", b"%d" % len(payload)),
-                    *self.headers,
-                ],
-            }
-        )
-        await send({"type": "http.response.body", "body": payload})
+    def response(self) -> JSONResponse:
+        """Return the answer to the client."""
+        body = error_body(self.message, self.error_type, self.status)
+        return JSONResponse(body, self.status, self.headers)

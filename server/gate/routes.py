@@ -1,7 +1,6 @@
-"""Who may call which route: decided here, for each of vLLM's and ours. What is not here is closed.
+"""Who may call each route of vLLM's and ours. A route that is not listed here is closed.
 
-``docs/routes.md`` is written from this table and from the routes that the installed vLLM has; see
-:mod:`server.gate.page`.
+:mod:`server.gate.page` writes ``docs/routes.md`` from this table and the installed vLLM's routes.
 """
 
 from __future__ import annotations
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
+from starlette.routing import compile_path
+
 from entrypoint.settings import ADMIN_ROUTES
 
 
@@ -18,23 +19,23 @@ class Access(StrEnum):
     """Who may call a route."""
 
     OPEN = "open"
-    """Everybody: a probe carries no key."""
+    """Everyone: probes send no key."""
     METRICS = "metrics"
-    """Who has a key, or everybody where METRICS_PUBLIC says so."""
+    """Callers with a key; everyone if METRICS_PUBLIC is on."""
     KEY = "key"
-    """Who has a key, where there are keys."""
+    """Callers with a key; everyone if no key is set."""
     ADMIN = "admin"
-    """Who has a key, where ADMIN_ROUTES names the route's group."""
+    """Callers with a key, if ADMIN_ROUTES lists the route's group."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided on a route.
+    """The rules for one route.
 
     Attributes:
         access: Who may call it.
-        group: Of :data:`entrypoint.settings.ADMIN_ROUTES`, where that must name it.
-        work: Whether it gives the engine work, and so counts against the limits.
+        group: The group that ADMIN_ROUTES must list, for :data:`Access.ADMIN`.
+        work: Whether it gives the engine work and so counts toward the limits.
     """
 
     access: Access
@@ -42,10 +43,13 @@ class Decision:
     work: bool = False
 
 
+WEBSOCKET = "WEBSOCKET"
+"""Stands for the method of a WebSocket's route."""
+
 READY = ("/health", "/health/ready", "/v1/health/ready", "/ping")
-"""Whether the server can answer. ``/ping`` is SageMaker's."""
+"""Readiness probes. SageMaker uses ``/ping``."""
 LIVE = ("/health/live", "/v1/health/live")
-"""Whether a restart would not help."""
+"""Liveness probes."""
 
 _OPEN = (*(f"GET {path}" for path in (*READY, *LIVE)), "POST /ping")
 
@@ -142,7 +146,7 @@ DECISIONS: dict[str, Decision] = {
     "GET /metrics": Decision(Access.METRICS),
     **dict.fromkeys(_KEY, Decision(Access.KEY)),
     **{f"POST {path}": Decision(Access.KEY, work=True) for path in _WORK},
-    "WEBSOCKET /v1/realtime": Decision(Access.KEY, work=True),
+    f"{WEBSOCKET} /v1/realtime": Decision(Access.KEY, work=True),
     **{route: Decision(Access.ADMIN, group) for group in ADMIN_ROUTES for route in _ADMIN[group]},
 }
 """``{"METHOD /path/{template}": decision}``."""
@@ -151,33 +155,30 @@ DECISIONS: dict[str, Decision] = {
 @cache
 def _templates() -> list[tuple[str, re.Pattern[str], Decision]]:
     """Return method, pattern and decision of each route with a variable part."""
-    found = []
-    for route, decision in DECISIONS.items():
-        method, _, path = route.partition(" ")
-        if "{" in path:
-            pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))
-            found.append((method, re.compile(pattern), decision))
-    return found
+    routes = (route.split(" ", 1) for route in DECISIONS if "{" in route)
+    return [
+        (method, compile_path(path)[0], DECISIONS[f"{method} {path}"]) for method, path in routes
+    ]
 
 
 def decide(method: str, path: str) -> Decision | None:
-    """Return what was decided on a route, None if nothing was.
+    """Return the decision on a route, None if there is none.
 
     Args:
-        method: In capitals; ``WEBSOCKET`` for one.
-        path: As the router matches it, without the root path.
+        method: In capitals; :data:`WEBSOCKET` for a WebSocket.
+        path: Without the root path, as the router matches it.
     """
     method = "GET" if method == "HEAD" else method
-    known = DECISIONS.get(f"{method} {path}")
-    if known is not None:
-        return known
-    for of, pattern, decision in _templates():
-        if of == method and pattern.fullmatch(path):
+    exact = DECISIONS.get(f"{method} {path}")
+    if exact is not None:
+        return exact
+    for template_method, pattern, decision in _templates():
+        if template_method == method and pattern.fullmatch(path):
             return decision
     return None
 
 
 def allowed_methods(path: str) -> list[str]:
-    """Return the methods that something was decided on for a path."""
-    methods = ("GET", "POST", "DELETE", "WEBSOCKET")
+    """Return the methods with a decision for a path."""
+    methods = ("GET", "POST", "DELETE", WEBSOCKET)
     return [method for method in methods if decide(method, path) is not None]

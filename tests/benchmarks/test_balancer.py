@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from benchmarks.balancer import POLL_FAILURES, Balancer, Replica
+from tests.support.event_loop import in_event_loop
 
 READY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbusy"
@@ -24,7 +25,7 @@ Script = Callable[["ScriptedServer", asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def head_of_request(reader: asyncio.StreamReader) -> bytes:
-    """Return the next request up to the end of its head, nothing at the connection's end."""
+    """Return the head of the next request; empty at the end of the connection."""
     try:
         return await reader.readuntil(b"\r\n\r\n")
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -32,7 +33,7 @@ async def head_of_request(reader: asyncio.StreamReader) -> bytes:
 
 
 class ScriptedServer:
-    """A stand-in for a replica: it is ready if it says so, and answers by a script."""
+    """A stand-in for a replica: it is ready if ``ready`` is set, and answers by a script."""
 
     def __init__(self, script: Script, ready: bool = True):
         self.asked = 0
@@ -122,7 +123,7 @@ async def stream_until_left(
 
 @asynccontextmanager
 async def balanced(*servers: ScriptedServer) -> AsyncIterator[tuple[Balancer, httpx.AsyncClient]]:
-    """A balancer that knows which of the servers are ready, and a client of it."""
+    """Give a balancer that knows which servers are ready, and a client."""
     replicas = [Replica(str(number), server.port) for number, server in enumerate(servers)]
     async with Balancer(replicas) as balancer:
         async with asyncio.timeout(10):
@@ -132,131 +133,113 @@ async def balanced(*servers: ScriptedServer) -> AsyncIterator[tuple[Balancer, ht
             yield balancer, client
 
 
-def test_replicas_take_turns_on_new_connections() -> None:
-    async def scenario() -> None:
-        async with (
-            ScriptedServer(answer) as first,
-            ScriptedServer(answer) as second,
-            balanced(first, second) as (balancer, client),
-        ):
-            for number in range(6):
-                came = await client.get("/", headers={"X-Request-Id": str(number)})
-                assert came.text == "whole"
-            assert first.asked == second.asked == 3
-            assert first.connections == second.connections == 3
-            assert sorted(balancer.routes.values()) == ["0", "0", "0", "1", "1", "1"]
-            assert balancer.sent_again == 0
-
-    asyncio.run(scenario())
+@in_event_loop
+async def test_replicas_take_turns_on_new_connections() -> None:
+    async with (
+        ScriptedServer(answer) as first,
+        ScriptedServer(answer) as second,
+        balanced(first, second) as (balancer, client),
+    ):
+        for number in range(6):
+            came = await client.get("/", headers={"X-Request-Id": str(number)})
+            assert came.text == "whole"
+        assert first.asked == second.asked == 3
+        assert first.connections == second.connections == 3
+        assert sorted(balancer.routes.values()) == ["0", "0", "0", "1", "1", "1"]
+        assert balancer.sent_again == 0
 
 
-def test_a_replica_that_is_not_ready_gets_no_request() -> None:
-    async def scenario() -> None:
-        async with (
-            ScriptedServer(answer) as first,
-            ScriptedServer(answer, ready=False) as second,
-            balanced(first, second) as (_, client),
-        ):
-            for _ in range(4):
-                assert (await client.get("/")).text == "whole"
-            assert second.asked == 0
-
-    asyncio.run(scenario())
+@in_event_loop
+async def test_a_replica_that_is_not_ready_gets_no_request() -> None:
+    async with (
+        ScriptedServer(answer) as first,
+        ScriptedServer(answer, ready=False) as second,
+        balanced(first, second) as (_, client),
+    ):
+        for _ in range(4):
+            assert (await client.get("/")).text == "whole"
+        assert second.asked == 0
 
 
-def test_a_request_that_one_replica_refuses_reaches_the_other() -> None:
-    async def scenario() -> None:
-        async with (
-            ScriptedServer(answer) as first,
-            ScriptedServer(refuse) as second,
-            balanced(first, second) as (balancer, client),
-        ):
-            for _ in range(4):
-                assert (await client.post("/", content=b"a" * 10)).status_code == 200
-            assert second.asked == balancer.sent_again >= 1
-
-    asyncio.run(scenario())
+@in_event_loop
+async def test_a_request_that_one_replica_refuses_reaches_the_other() -> None:
+    async with (
+        ScriptedServer(answer) as first,
+        ScriptedServer(refuse) as second,
+        balanced(first, second) as (balancer, client),
+    ):
+        for _ in range(4):
+            assert (await client.post("/", content=b"a" * 10)).status_code == 200
+        assert second.asked == balancer.sent_again >= 1
 
 
-def test_a_request_that_all_replicas_refuse_is_refused() -> None:
-    async def scenario() -> None:
-        async with (
-            ScriptedServer(refuse) as first,
-            ScriptedServer(refuse) as second,
-            balanced(first, second) as (_, client),
-        ):
-            came = await client.get("/")
-            assert (came.status_code, came.text) == (503, "busy")
-
-    asyncio.run(scenario())
+@in_event_loop
+async def test_a_request_that_all_replicas_refuse_is_refused() -> None:
+    async with (
+        ScriptedServer(refuse) as first,
+        ScriptedServer(refuse) as second,
+        balanced(first, second) as (_, client),
+    ):
+        came = await client.get("/")
+        assert (came.status_code, came.text) == (503, "busy")
 
 
-def test_a_replica_is_ready_until_three_probes_fail() -> None:
+@in_event_loop
+async def test_a_replica_is_ready_until_three_probes_fail() -> None:
     """1. A probe is cut off: the replica is still ready. 2. So are three in a row: it is not."""
-
-    async def scenario() -> None:
-        async with (
-            ScriptedServer(answer) as server,
-            balanced(server) as (balancer, _),
-        ):
-            (replica,) = balancer.replicas
-            server.deaf = True
-            async with asyncio.timeout(10):
-                while not replica.failures:
-                    await asyncio.sleep(0.01)
-                assert replica.ready
-                while replica.ready:
-                    await asyncio.sleep(0.01)
-            assert replica.failures == POLL_FAILURES
-
-    asyncio.run(scenario())
+    async with (
+        ScriptedServer(answer) as server,
+        balanced(server) as (balancer, _),
+    ):
+        (replica,) = balancer.replicas
+        server.deaf = True
+        async with asyncio.timeout(10):
+            while not replica.failures:
+                await asyncio.sleep(0.01)
+            assert replica.ready
+            while replica.ready:
+                await asyncio.sleep(0.01)
+        assert replica.failures == POLL_FAILURES
 
 
-def test_a_replica_that_refuses_connections_is_skipped() -> None:
-    async def scenario() -> None:
-        async with ScriptedServer(answer) as first, ScriptedServer(answer) as second:
-            async with balanced(first, second) as (balancer, client):
-                balancer.replicas[1].moved_to(1)  # nothing listens there
-                balancer.replicas[1].ready = True
-                for _ in range(2):
-                    assert (await client.get("/")).text == "whole"
-            assert second.asked == 0
-
-    asyncio.run(scenario())
+@in_event_loop
+async def test_a_replica_that_refuses_connections_is_skipped() -> None:
+    async with ScriptedServer(answer) as first, ScriptedServer(answer) as second:
+        async with balanced(first, second) as (balancer, client):
+            balancer.replicas[1].moved_to(1)  # nothing listens there
+            balancer.replicas[1].ready = True
+            for _ in range(2):
+                assert (await client.get("/")).text == "whole"
+        assert second.asked == 0
 
 
 @pytest.mark.parametrize("script", [cut, hang_up])
-def test_a_request_that_a_replica_may_have_started_is_not_sent_again(script: Script) -> None:
-    """An answer that is cut is cut for the client too; one that never began is a 502."""
-
-    async def scenario() -> None:
-        async with (
-            ScriptedServer(script) as first,
-            ScriptedServer(script) as second,
-            balanced(first, second) as (_, client),
-        ):
-            if script is cut:
-                with pytest.raises(httpx.HTTPError):
-                    await client.get("/")
-            else:
-                came = await client.get("/")
-                assert (came.status_code, came.text) == (502, "1 gave no answer: closed")
-            assert first.asked + second.asked == 1
-
-    asyncio.run(scenario())
+@in_event_loop
+async def test_a_request_that_a_replica_may_have_started_is_not_sent_again(script: Script) -> None:
+    """The client gets a cut answer as it is; 502 if the answer never started."""
+    async with (
+        ScriptedServer(script) as first,
+        ScriptedServer(script) as second,
+        balanced(first, second) as (_, client),
+    ):
+        if script is cut:
+            with pytest.raises(httpx.HTTPError):
+                await client.get("/")
+        else:
+            came = await client.get("/")
+            assert (came.status_code, came.text) == (502, "1 gave no answer: closed")
+        assert first.asked + second.asked == 1
 
 
-def test_a_replica_notices_that_a_client_left() -> None:
-    async def scenario() -> None:
-        async with (
-            ScriptedServer(stream_until_left) as server,
-            balanced(server) as (_, client),
-        ):
-            async with client.stream("GET", "/") as came:
-                async for text in came.aiter_text():
-                    assert text == "first"
-                    break
-            async with asyncio.timeout(10):
-                await server.left.wait()
-
-    asyncio.run(scenario())
+@in_event_loop
+async def test_a_replica_notices_that_a_client_left() -> None:
+    async with (
+        ScriptedServer(stream_until_left) as server,
+        balanced(server) as (_, client),
+    ):
+        async with client.stream("GET", "/") as came:
+            async for text in came.aiter_text():
+                assert text == "first"
+                break
+        async with asyncio.timeout(10):
+            await server.left.wait()

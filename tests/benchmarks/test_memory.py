@@ -1,4 +1,4 @@
-"""Reading memory, and telling growth from noise."""
+"""Memory readings, and how they separate growth from noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as lost."""
+"""Which streams count as lost, and which restarts as faulty."""
 
 from __future__ import annotations
 

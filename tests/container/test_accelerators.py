@@ -1,7 +1,7 @@
 """The accelerators' images, built on a stand-in for their bases.
 
-Their own bases are pulled by users from vLLM's and Habana's registries. What is shown here is that
-every line of ours works on a base of that shape, and leaves what the base has as it is.
+Users pull the real bases from the registries of vLLM and Habana. These tests show that each line of
+our Dockerfiles works on such a base, and changes none of the base's packages.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VERSIONS = (
 
 @pytest.fixture(scope="module")
 def stand_in(engine: Engine, base: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A base image with a vllm that is not one."""
+    """A base image with an empty package called vllm."""
     context = tmp_path_factory.mktemp("stand-in")
     (context / "vllm").mkdir()
     (context / "vllm" / "__init__.py").write_text('"""A stand-in."""\n')

@@ -1,4 +1,4 @@
-"""docker-compose.yml's profile cpu, started by compose itself, and its smoke client."""
+"""The profile cpu of docker-compose.yml, started by compose, and its smoke client."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECONDS = 1200
 
 @contextmanager
 def podman_service(engine: Engine, directory: Path) -> Iterator[str]:
-    """Podman's imitation of Docker's engine, for compose to talk to."""
+    """Run podman's service with Docker's API; give its address."""
     socket = directory / "podman.sock"
     url = f"unix://{socket}"
     process = subprocess.Popen(
@@ -46,7 +46,7 @@ def podman_service(engine: Engine, directory: Path) -> Iterator[str]:
 
 
 class Project:
-    """A compose project of its own."""
+    """A separate compose project."""
 
     def __init__(self, engine: Engine, image: str, host: str | None, directory: Path) -> None:
         self.engine = engine
@@ -95,7 +95,7 @@ def _as_it_is() -> Iterator[None]:
 
 @contextmanager
 def health_checks(project: Project) -> Iterator[None]:
-    """Run the server's health check now and then: podman leaves that to systemd."""
+    """Run the server's health check every few seconds: podman leaves that to systemd."""
     done = threading.Event()
 
     def check() -> None:

@@ -1,4 +1,4 @@
-"""What is in the images, and what is not."""
+"""What the images contain, and what they must not contain."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def image(request: pytest.FixtureRequest, kind: str) -> str:
 
 
 def inside(engine: Engine, image: str, *command: str) -> str:
-    """Return what a command prints in the image, to root: it may look everywhere."""
+    """Return what a command prints in the image; it runs as root, to read everything."""
     done = run(engine, image, command[1:], user="0:0", options=("--entrypoint", command[0]))
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -62,7 +62,7 @@ def test_the_health_check_is_kept(engine: Engine, image: str) -> None:
 
 
 def test_the_bill_of_materials_is_complete(engine: Engine, image: str) -> None:
-    """Against what Python and dpkg say in the image itself."""
+    """It lists all that Python and dpkg list in the image."""
     bill = json.loads(inside(engine, image, "cat", SBOM))
     assert bill["bomFormat"] == "CycloneDX"
     components = [bill["metadata"]["component"], *bill["components"]]
@@ -76,7 +76,7 @@ def test_the_bill_of_materials_is_complete(engine: Engine, image: str) -> None:
 
 
 def test_every_module_has_bytecode_that_counts(engine: Engine, image: str) -> None:
-    """Bytecode whose time is not its source's is compiled again at every start."""
+    """Python compiles a module at every start if its bytecode is older than its source."""
     script = Path(__file__).with_name("uncompiled.py").read_text()
     assert inside(engine, image, "python", "-c", script).split() == []
 
@@ -95,7 +95,7 @@ def test_a_compiler_only_where_one_is_needed(engine: Engine, kind: str, image: s
 
 
 def test_nothing_of_this_machine_is_in_the_image(engine: Engine, image: str) -> None:
-    """Of the certificates and the folders of wheels that the build borrowed."""
+    """Neither certificates nor wheels that the build borrowed."""
     # root without capabilities may not look into every folder of others
     found = "find / -xdev -size +0 2>/dev/null '(' -name '*.whl' -o -path '/run/*.crt' ')' || true"
     assert inside(engine, image, "sh", "-c", found) == ""

@@ -1,4 +1,4 @@
-"""The images serve where nothing but /tmp and /dev/shm can be written to, as any user."""
+"""The images serve as any user, if only /tmp and /dev/shm are writable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.containers import ARBITRARY, NOBODY, Pod, health_check
 from tests.support.launch import DEMO, DRAIN_SECONDS
 
 SERVICES = {"VLLM_PORT": "tcp://10.0.0.7:8000", "VLLM_SERVICE_HOST": "10.0.0.7"}
-"""What Kubernetes injects where a service is called vllm."""
+"""What Kubernetes injects if a Service is called vllm."""
 
 
 def client(pod: Pod) -> OpenAI:
@@ -40,7 +40,7 @@ def image(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def nobody(engine: Engine, image: str) -> Iterator[Pod]:
-    """As uid 65534, ready."""
+    """A pod that runs as uid 65534, ready."""
     pod = Pod(engine, image, environ={**SERVICES, "SHUTDOWN_TIMEOUT": DRAIN_SECONDS})
     try:
         pod.until_ready()
@@ -68,7 +68,7 @@ class TestNobody:
         assert line[2] == "serve"
 
     def test_the_health_check_succeeds(self, nobody: Pod, engine: Engine, image: str) -> None:
-        """As the engine runs it: the image's own command, in the container."""
+        """The image's own command, run in the container as the engine runs it."""
         _, *command = health_check(engine, image)
         done = engine.run("exec", nobody.name, *command)
         assert "answers 200" in done.stdout
@@ -76,8 +76,8 @@ class TestNobody:
     def test_injected_variables_are_logged(self, nobody: Pod) -> None:
         assert "VLLM_PORT" in nobody.logs()
 
-    def test_a_running_stream_finishes_after_sigterm(self, nobody: Pod) -> None:
-        """1. A long stream runs. 2. SIGTERM. 3. It comes to its end. 4. Exit code 0.
+    def test_a_stream_in_a_pod_finishes_after_sigterm(self, nobody: Pod) -> None:
+        """1. A long stream runs. 2. SIGTERM. 3. The stream completes. 4. Exit code 0.
 
         The last test of this container.
         """
@@ -99,7 +99,7 @@ class TestNobody:
 
 
 def test_a_user_without_a_name_can_serve(engine: Engine, image: str) -> None:
-    """As OpenShift does: an arbitrary uid, no line in /etc/passwd, group root."""
+    """OpenShift picks a uid without a line in /etc/passwd, and the group root."""
     pod = Pod(engine, image, user=ARBITRARY)
     try:
         pod.until_ready()
@@ -111,6 +111,6 @@ def test_a_user_without_a_name_can_serve(engine: Engine, image: str) -> None:
 
 
 def test_the_default_user_is_not_root(engine: Engine, image: str) -> None:
-    """Nobody has to say that it is not root."""
+    """Without --user, the image does not run as root."""
     user = engine.run("image", "inspect", "--format", "{{.Config.User}}", image).stdout.strip()
     assert user == NOBODY

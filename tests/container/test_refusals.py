@@ -1,4 +1,4 @@
-"""A pod that cannot serve says why and what to change, and ends with the code for it."""
+"""A pod that cannot serve logs why and what to change, and exits with the right code."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_missing_models_volume_is_reported(engine: Engine, cpu_image: str) -> 
 
 
 def test_too_little_shared_memory_is_reported(engine: Engine, cpu_image: str) -> None:
-    """64 MiB, where nothing was asked for."""
+    """The default of 64 MiB is too little."""
     done = run(engine, cpu_image, shm=None)
     assert done.returncode == 71, done.stderr
     for word in ("/dev/shm", "--shm-size", "emptyDir"):
@@ -80,7 +80,7 @@ def test_an_unreadable_model_is_reported(engine: Engine, cpu_image: str, tmp_pat
 
 
 def test_running_out_of_memory_is_reported(engine: Engine, cpu_image: str) -> None:
-    """The kernel ends the engine; what is left says that it was the memory."""
+    """The kernel kills the engine; the entrypoint reports that memory ran out."""
     limit = ("--memory", "700m", "--memory-swap", "700m")
     pod = Pod(engine, cpu_image, options=limit, environ={"VLLM_CPU_KVCACHE_SPACE": "1"})
     try:
@@ -88,7 +88,7 @@ def test_running_out_of_memory_is_reported(engine: Engine, cpu_image: str) -> No
         printed = pod.logs()
     finally:
         pod.remove()
-    # which of its processes the kernel takes is the kernel's choice
+    # the kernel chooses which process it kills
     assert code in (70, 128 + signal.SIGKILL), printed
     for word in ("the memory limit of", "--memory", "resources.limits.memory"):
         assert word in printed

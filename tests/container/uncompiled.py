@@ -1,4 +1,4 @@
-"""Prints the modules whose bytecode is missing or stale. Runs in an image."""
+"""Print the modules whose bytecode is missing or stale. Runs in an image."""
 
 import importlib.util
 import sysconfig
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def compiled(source: Path) -> bool:
-    """Whether there is bytecode that an import would take."""
+    """Return whether an import uses the bytecode of a module."""
     try:
         header = Path(importlib.util.cache_from_source(str(source))).read_bytes()[:16]
     except OSError:

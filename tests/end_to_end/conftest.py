@@ -1,4 +1,4 @@
-"""The engine that most end-to-end tests talk to: the real vLLM, started once a run."""
+"""The server that most end-to-end tests use: the real vLLM, started once a run."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ collect_ignore = ["test_openvino.py"] if find_spec("openvino_genai") is None els
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A home that all engines of the run share, for what they compile."""
+    """A home for all engines of the run, so that they share what they compile."""
     return shared_folder(tmp_path_factory, worker_id, "home")
 
 
 @pytest.fixture(scope="session")
 def loading(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
-    """The demo model from its cache, from the first moment on; float32, with a key that metrics do
-    not need, and beside a Kubernetes Service called vllm."""
+    """The demo model in float32, from the first moment of the launch. Metrics need no key; a
+    Kubernetes Service is called vllm."""
     launch = Launch(
         environment(
             home,
@@ -46,5 +46,5 @@ def loading(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
 
 @pytest.fixture(scope="session")
 def server(loading: Launch) -> Launch:
-    """The same, ready."""
+    """The same server, ready."""
     return loading.until_ready()

@@ -1,4 +1,4 @@
-"""The served demo model, by the official client."""
+"""The served demo model, used by the official client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is deployed beside the server, against the real one: the smoke client, the dashboard."""
+"""What is deployed beside the server, with the real server: the smoke client, the dashboard."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Prometheus:
         return found
 
     def until(self, expression: str) -> list[Any]:
-        """Ask until there is an answer that is not empty."""
+        """Query until the answer is not empty; return it."""
         deadline = time.monotonic() + 60
         while True:
             assert self.process.poll() is None, self.log.read_text()
@@ -109,4 +109,4 @@ def test_every_panel_shows_something(server: Launch, prometheus: Prometheus) -> 
     [running] = prometheus.until("rate(vllm:generation_tokens_total[1m]) > 0")
     assert running["metric"]["model_name"] == "inference-server--Demo-Llama"
     for expression in expressions():
-        prometheus.until(f"({expression}) == ({expression})")  # nothing where it is not a number
+        prometheus.until(f"({expression}) == ({expression})")  # no result if it is not a number

@@ -1,6 +1,6 @@
-"""The real vLLM fails: the cause is named, with an exit code of its own, and nothing is left.
+"""The real vLLM fails: the launch names the cause, exits with its code, and leaves no process.
 
-tests/faults has the many; these are the ones that only the real engine's words can show.
+tests/faults has most failures; these need the log lines of the real engine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SNAPSHOT = next((DEMO_CACHE / "models--inference-server--Demo-Llama" / "snapshot
 
 
 def a_model(place: Path, **changed: object) -> Path:
-    """Copy the demo model, with something else in its configuration."""
+    """Copy the demo model, and change its configuration."""
     shutil.copytree(SNAPSHOT, place)
     config = place / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), **changed}))
@@ -29,11 +29,11 @@ def a_model(place: Path, **changed: object) -> Path:
 
 
 def nothing(launch: Launch) -> None:
-    """It fails by itself."""
+    """Do nothing: the engine fails without help."""
 
 
 def kill_the_worker(launch: Launch) -> None:
-    """Kill the process that computes, while it compiles."""
+    """Kill the worker process while it compiles."""
     launch.until_listening()
     launch.until_the_engine_runs()
     launch.until_phase("compile")
@@ -50,7 +50,7 @@ def kill_the_worker(launch: Launch) -> None:
             nothing,
             65,
             "architecture-unsupported",
-            ["FancyForCausalLM"],
+            ["FancyForCausalLM", "phase import"],
             id="an architecture that vLLM does not have",
         ),
         pytest.param(

@@ -1,4 +1,4 @@
-"""Who gets in, what health means, and how answers end: with the real vLLM."""
+"""Keys, health and the end of answers, with the real vLLM."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROUTES = re.findall(r"^\| `(\w+) (\S+)` \| (.*?) \|", OUTPUT.read_text(), re.M)
 
 
 def until(happened: Callable[[], bool], launch: Launch) -> None:
-    """Wait until something is so."""
+    """Wait until a condition is true."""
     deadline = time.monotonic() + 120
     while not happened():
         assert time.monotonic() < deadline, launch.tail()
@@ -43,14 +43,14 @@ class TestKeys:
         body = None if method == "GET" else b"{}"
         status, headers, _ = server.ask(path, body, method=method)
         # METRICS_PUBLIC is on for this server
-        assert (status == 200) == (who == "everybody" or path == "/metrics")
+        assert (status == 200) == (who == "everyone" or path == "/metrics")
         if status != 200:
             assert status == 401
             assert headers["www-authenticate"] == "Bearer"
             assert server.ask(path, body, "wrong", method=method)[0] == 401
 
     def test_the_server_has_no_other_route(self, server: Launch) -> None:
-        """What the running server says that it has, each with a decision on it."""
+        """Each route in the running server's schema is on the page."""
         status, _, body = server.ask("/openapi.json", key=KEY)
         assert status == 200
         listed = {(method, path) for method, path, _ in ROUTES}
@@ -87,12 +87,13 @@ STALL_SECONDS = 2
 
 @pytest.fixture(scope="module")
 def stalling(home: Path) -> Iterator[Launch]:
-    """A server that says soon that its engine makes no tokens."""
+    """A server that soon reports that its engine generates no tokens."""
     launch = Launch(
         environment(
             home,
             MODEL_ID=DEMO,
             HF_HUB_CACHE=str(DEMO_CACHE),
+            DTYPE="float32",  # compiled by the other servers
             STALL_TIMEOUT=str(STALL_SECONDS),
         ),
         home / "stalling.log",
@@ -104,7 +105,7 @@ def stalling(home: Path) -> Iterator[Launch]:
 
 
 class Asking(threading.Thread):
-    """A client that streams a long answer, and keeps what came."""
+    """A client that streams a long answer, and keeps the text."""
 
     def __init__(self, launch: Launch):
         super().__init__(daemon=True)
@@ -142,9 +143,9 @@ def process(launch: Launch, name: str) -> int:
 
 
 def test_health_follows_an_engine_that_hangs_resumes_and_dies(stalling: Launch) -> None:
-    """1. The engine core is frozen. 2. One request waits: that may be a long one. 3. Several wait:
-    not ready, then not alive. 4. It goes on: ready again. 5. It is killed: the streams get their
-    end, and the launch names the cause."""
+    """1. The engine core is stopped by SIGSTOP. 2. Several requests wait: not ready, then not
+    alive. 3. It continues: ready again. 4. It is killed: each stream ends with an error event, and
+    the launch names the cause."""
     core = process(stalling, "EngineCore")
     os.kill(core, signal.SIGSTOP)
     try:

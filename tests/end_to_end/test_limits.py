@@ -1,9 +1,11 @@
-"""The limits with the real engine: who leaves frees its sequence, no key starves another."""
+"""The limits with the real engine: a client that leaves frees its sequence, and no key starves
+another."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.support.launch import DEMO, DEMO_CACHE, Launch, environment
+from tests.support.launch import DEMO, DEMO_CACHE, DRAIN_SECONDS, Launch, environment
 
 KEYS = ("key-of-the-first", "key-of-the-second")
 CONCURRENT = 2
@@ -41,7 +43,7 @@ BODIES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def limited(home: Path) -> Iterator[Launch]:
-    """The demo model with few places, a short queue and two keys."""
+    """The demo model with few places, a short queue and two keys; time for a stream at the stop."""
     keys = home / "keys"
     keys.write_text("\n".join(KEYS))
     launch = Launch(
@@ -54,6 +56,7 @@ def limited(home: Path) -> Iterator[Launch]:
             MAX_CONCURRENT_REQUESTS=str(CONCURRENT),
             MAX_QUEUED_REQUESTS=str(QUEUED),
             MAX_REQUEST_BYTES=str(MAX_REQUEST_BYTES),
+            SHUTDOWN_TIMEOUT=DRAIN_SECONDS,
         ),
         home / "limits.log",
     )
@@ -65,8 +68,8 @@ def limited(home: Path) -> Iterator[Launch]:
 
 
 def gauges(launch: Launch) -> dict[str, float]:
-    """Return what runs and waits in the engine, what holds a place and waits at the gate, and what
-    has been written."""
+    """Return the requests that run and wait in the engine and at the gate, and the generated
+    tokens."""
     status, _, body = launch.ask("/metrics", key=KEYS[0])
     assert status == 200, body
     sums = dict.fromkeys((*GAUGES, TOKENS), 0.0)
@@ -79,7 +82,7 @@ def gauges(launch: Launch) -> dict[str, float]:
 
 
 def until(launch: Launch, running: int, waiting: int = 0) -> None:
-    """Wait until the engine runs so many and as many hold a place, and so many wait at the gate."""
+    """Wait until N requests run in the engine and hold a place, and M wait at the gate."""
     wanted = dict(zip(GAUGES, (running, 0, running, waiting), strict=True))
     deadline = time.monotonic() + PATIENCE
     while not wanted.items() <= (seen := gauges(launch)).items():
@@ -87,8 +90,8 @@ def until(launch: Launch, running: int, waiting: int = 0) -> None:
         time.sleep(0.02)
 
 
-class Asked:
-    """A request whose answer nobody has read yet."""
+class PendingRequest:
+    """A request whose answer has not been read."""
 
     def __init__(self, launch: Launch, path: str, stream: bool, key: str = KEYS[0]):
         self._connection = http.client.HTTPConnection("127.0.0.1", launch.port, timeout=PATIENCE)
@@ -100,7 +103,7 @@ class Asked:
         )
 
     def status(self) -> int:
-        """Wait for the answer to begin."""
+        """Wait for the start of the answer; return its status."""
         return self._connection.getresponse().status
 
     def leave(self) -> None:
@@ -111,11 +114,11 @@ class Asked:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("path", BODIES)
 def test_a_client_that_leaves_frees_its_sequence(limited: Launch, path: str, stream: bool) -> None:
-    """1. A long answer is being made. 2. Its client leaves. 3. The engine stops it well before
-    its end, and its place is free."""
+    """1. The engine generates a long answer. 2. The client leaves. 3. The engine stops well before
+    the end of the answer, and its place is free."""
     until(limited, 0)
     before = gauges(limited)[TOKENS]
-    asked = Asked(limited, path, stream)
+    asked = PendingRequest(limited, path, stream)
     until(limited, 1)
     if stream:
         assert asked.status() == 200
@@ -126,9 +129,9 @@ def test_a_client_that_leaves_frees_its_sequence(limited: Launch, path: str, str
 
 def test_clients_that_leave_the_queue_never_reach_the_engine(limited: Launch) -> None:
     until(limited, 0)
-    running = [Asked(limited, "/v1/completions", False) for _ in range(CONCURRENT)]
+    running = [PendingRequest(limited, "/v1/completions", False) for _ in range(CONCURRENT)]
     until(limited, CONCURRENT)
-    waiting = [Asked(limited, "/v1/completions", bool(n % 2)) for n in range(QUEUED)]
+    waiting = [PendingRequest(limited, "/v1/completions", bool(n % 2)) for n in range(QUEUED)]
     until(limited, CONCURRENT, QUEUED)
     for asked in waiting:
         asked.leave()
@@ -143,11 +146,13 @@ def client(launch: Launch, key: str = KEYS[0], retries: int = 0) -> openai.OpenA
 
 
 def test_the_official_client_raises_its_own_errors(limited: Launch) -> None:
-    """1. Places and queue are full: RateLimitError, with the seconds to wait. 2. Too large."""
+    """1. A full queue: RateLimitError, with the seconds to wait. 2. A large body: 413."""
     until(limited, 0)
     with client(limited) as api:
-        api.models.list()  # its first request takes long, and what is held must not end meanwhile
-        held = [Asked(limited, "/v1/completions", False) for _ in range(CONCURRENT + QUEUED)]
+        api.models.list()  # the first request is slow; the held ones must not end meanwhile
+        held = [
+            PendingRequest(limited, "/v1/completions", False) for _ in range(CONCURRENT + QUEUED)
+        ]
         until(limited, CONCURRENT, QUEUED)
         with pytest.raises(openai.RateLimitError) as refused:
             api.completions.create(model=DEMO, prompt="Hi", max_tokens=1)
@@ -162,8 +167,8 @@ def test_the_official_client_raises_its_own_errors(limited: Launch) -> None:
 
 
 def test_a_key_that_floods_does_not_starve_another(limited: Launch) -> None:
-    """1. One key keeps the places and the queue full, whatever it is refused.
-    2. Another asks three times, one after the other: each is answered, and none is refused."""
+    """1. One key keeps the places and the queue full, and ignores refusals.
+    2. Another key sends three requests in turn: each is answered."""
     until(limited, 0)
     stop = threading.Event()
     refused = threading.Event()
@@ -193,3 +198,29 @@ def test_a_key_that_floods_does_not_starve_another(limited: Launch) -> None:
         for thread in flooders:
             thread.join(PATIENCE)
     until(limited, 0)
+
+
+def test_a_running_stream_finishes_after_sigterm(limited: Launch) -> None:
+    """1. A long stream runs. 2. SIGTERM. 3. The stream completes. 4. The launch ends.
+
+    The last test of this server.
+    """
+    until(limited, 0)
+    pieces, reason = 0, None
+    with client(limited) as api:
+        stream = api.completions.create(
+            model=DEMO,
+            prompt="What is this?",
+            max_tokens=1500,
+            temperature=0,
+            stream=True,
+            extra_body={"ignore_eos": True},
+        )
+        for chunk in stream:
+            pieces += 1
+            if pieces == 5:
+                limited.process.send_signal(signal.SIGTERM)
+            reason = chunk.choices[0].finish_reason or reason
+    assert limited.process.wait(150) == 0
+    assert reason == "length"
+    assert pieces > 1000

@@ -1,4 +1,4 @@
-"""The demo model on OpenVINO, converted, served and asked as a user would."""
+"""The demo model on OpenVINO: converted, served, and used by a client."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NAME = "inference-server--Demo-Llama"
 QUESTION: list[ChatCompletionMessageParam] = [{"role": "user", "content": "What is this?"}]
 PIPELINE = "server.openvino.process"
 LONG = 1900
-"""Tokens of an answer that is given up, or cut off: near the context length."""
+"""Tokens of an answer that is abandoned or cut off: near the context length."""
 
 TOOL: dict[str, Any] = {
     "type": "function",
@@ -59,7 +59,7 @@ def openvino(home: Path, **variables: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def server(home: Path) -> Iterator[Launch]:
-    """Started as the image starts it: no variable names OpenVINO."""
+    """A server started as the image starts it: no variable names OpenVINO."""
     launch = Launch(
         openvino(
             home,
@@ -90,7 +90,7 @@ def metrics(server: Launch) -> dict[str, float]:
 
 class TestAnswers:
     def test_greedy_text_equals_that_of_transformers(self, client: OpenAI) -> None:
-        """Word for word what Hugging Face's float32 model says."""
+        """The text of the float32 model of transformers, word for word."""
         snapshot = read_snapshot(files.CACHE, files.REPOSITORY)
         model, tokenizer = load_model(snapshot, torch.float32)
         template = AutoTokenizer.from_pretrained(snapshot)
@@ -249,7 +249,7 @@ class TestStructuredOutput:
             "model": NAME,
             "messages": QUESTION,
             "temperature": 0,
-            "frequency_penalty": 2,  # the demo model would go on with blanks
+            "frequency_penalty": 2,  # otherwise the demo model continues with blanks
             "max_tokens": 64,
             "tools": [TOOL],
             "tool_choice": {"type": "function", "function": {"name": "shards"}},
@@ -341,7 +341,7 @@ class TestBeside:
         while metrics(server)["vllm:num_requests_running"] > 0:
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        # one more, so that a step tells that nothing else runs
+        # one more request, so that the engine's step updates the metrics
         client.completions.create(model=NAME, prompt="What", max_tokens=1)
         after = metrics(server)
         assert after["vllm:num_requests_running"] == 0
@@ -375,7 +375,7 @@ class TestBeside:
 
 
 def test_a_running_stream_finishes_after_sigterm(server: Launch, client: OpenAI) -> None:
-    """1. A long stream runs. 2. SIGTERM. 3. It comes to its end; 4. then everything ends."""
+    """1. A long stream runs. 2. SIGTERM. 3. The stream completes. 4. All processes end."""
     processes = descendants(server.process.pid)
     assert [line for line in processes.values() if PIPELINE in line]
     stream = client.completions.create(
@@ -424,7 +424,7 @@ def test_the_launch_ends_if_the_pipeline_is_killed(home: Path) -> None:
 
 
 def test_sigterm_ends_a_conversion(home: Path, tmp_path: Path) -> None:
-    """1. A converter that takes for ever, in place of the real one. 2. SIGTERM. 3. Gone in 2 s."""
+    """1. A converter that never ends replaces the real one. 2. SIGTERM. 3. All end within 2 s."""
     command = tmp_path / "bin" / "optimum-cli"
     command.parent.mkdir()
     command.write_text("#!/bin/sh\nexec sleep 600\n")

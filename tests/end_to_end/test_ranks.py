@@ -1,4 +1,4 @@
-"""Several ranks and several servers: the same text as one."""
+"""Several ranks and several API servers give the same text as one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo model served from a tarball, and found in each kind of one."""
+"""The demo model served from a tarball, and found in each kind of tarball."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from tests.support.launch import DEMO, DEMO_CACHE, Launch, environment, run
 
 FOLDER = DEMO_CACHE / "models--inference-server--Demo-Llama"
 SNAPSHOT = next((FOLDER / "snapshots").iterdir())
+EAGER = {"ARG": "--enforce-eager"}
+"""Weights are loaded in the same way if nothing is compiled, and the launch takes half the time."""
 
 
 def pack(target: Path, layout: str) -> Path:
@@ -41,7 +43,7 @@ def pack(target: Path, layout: str) -> Path:
 
 
 def test_a_mounted_tarball_is_unpacked_and_served(home: Path, tmp_path: Path) -> None:
-    """1. The first start unpacks and serves. 2. The next one takes what is there."""
+    """1. The first start unpacks and serves. 2. The next one uses the unpacked model."""
     pack(tmp_path / "Demo-Llama.tar.zst", "folder")
     variables = {"MODEL_ID": DEMO, "HUGGINGFACE_HUB_CACHE": str(tmp_path)}
     launch = Launch(environment(home, **variables), tmp_path / "server.log")
@@ -64,10 +66,10 @@ def test_a_mounted_tarball_is_unpacked_and_served(home: Path, tmp_path: Path) ->
 def test_a_plain_tarball_is_served_without_unpacking_the_weights(
     home: Path, tmp_path: Path, ranks: str
 ) -> None:
-    """1. Each rank loads the weights out of the tarball. 2. No byte of them is written."""
+    """1. Each rank loads the weights from the tarball. 2. No weights are written to the disk."""
     archive = pack(tmp_path / "Demo-Llama.tar", "cache")
     variables = {"MODEL_ID": DEMO, "MODEL_TARBALL": str(archive), "NUM_SHARD": ranks}
-    launch = Launch(environment(home, DTYPE="float32", **variables), tmp_path / "server.log")
+    launch = Launch(environment(home, DTYPE="float32", **EAGER, **variables), tmp_path / "log")
     try:
         answer = launch.until_ready().chat("What is this?", "inference-server--demo-llama")
         status = json.loads(launch.ask("/v1/status")[2])
@@ -87,7 +89,7 @@ def test_a_plain_tarball_is_served_without_unpacking_the_weights(
 
 
 def test_a_signed_tarball_is_served_from_an_object_store(home: Path, tmp_path: Path) -> None:
-    """Packed, signed, pushed; then fetched, its signature and every hash checked, and served."""
+    """1. Pack, sign and push. 2. The launch fetches, checks signature and hashes, and serves."""
     from tests.support.object_stores import BUCKET, KEY, serve_s3
 
     for command in (
@@ -108,7 +110,7 @@ def test_a_signed_tarball_is_served_from_an_object_store(home: Path, tmp_path: P
             "MODEL_SIGNATURE": str(signature),
             "MODEL_SIGNATURE_KEY": str(tmp_path / "key.pub"),
         }
-        environ = environment(home, DTYPE="float32", **variables)
+        environ = environment(home, DTYPE="float32", **EAGER, **variables)
         request = urllib.request.Request(f"{store.address}/{BUCKET}", method="PUT")
         urllib.request.urlopen(request).close()
         for words in (
@@ -130,7 +132,7 @@ def test_a_signed_tarball_is_served_from_an_object_store(home: Path, tmp_path: P
 
 
 def test_pickled_weights_run_no_code(home: Path, tmp_path: Path) -> None:
-    """A pickle that would run a command is refused by the engine, and the command not run."""
+    """The engine refuses a pickle that runs a command, and the command does not run."""
     ran = tmp_path / "ran"
 
     class Command:
@@ -149,7 +151,7 @@ def test_pickled_weights_run_no_code(home: Path, tmp_path: Path) -> None:
     done = run(["serve"], environment(home, **variables))
     assert done.returncode == 65, done.stderr
     assert not ran.exists()
-    # the pickle is one that runs where code is let in
+    # the pickle does run where pickled code is allowed
     torch.load(model / "pytorch_model.bin", weights_only=False)
     assert ran.exists()
 

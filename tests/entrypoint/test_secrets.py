@@ -28,7 +28,7 @@ from tests.support.models import write_snapshot
         ({"API_KEY": "abc", "MODEL_ID": "long-enough"}, set()),
     ],
 )
-def test_secrets_of(environ: dict[str, str], secrets: set[str]) -> None:
+def test_secrets_are_found_wherever_they_are(environ: dict[str, str], secrets: set[str]) -> None:
     assert secrets_of(environ) == secrets
 
 
@@ -48,7 +48,9 @@ def test_secrets_of(environ: dict[str, str], secrets: set[str]) -> None:
         ({"VAULT_TOKEN": "hvs.1234", "WANDB_API_KEY": "0123456789"}, {"hvs.1234", "0123456789"}),
     ],
 )
-def test_however_they_are_written(environ: dict[str, str], secrets: set[str]) -> None:
+def test_secrets_in_arg_are_found_in_every_spelling(
+    environ: dict[str, str], secrets: set[str]
+) -> None:
     assert secrets_of(environ) == secrets
 
 
@@ -62,39 +64,39 @@ def test_however_they_are_written(environ: dict[str, str], secrets: set[str]) ->
         {"VLLM_PORT": "tcp://10.0.0.7:8000", "ARG": "--served-model-name me@home"},
     ],
 )
-def test_what_is_none(environ: dict[str, str]) -> None:
+def test_ordinary_values_are_not_secrets(environ: dict[str, str]) -> None:
     assert secrets_of(environ) == set()
 
 
-def test_a_connection_string(tmp_path: Path) -> None:
+def test_the_key_in_a_connection_string_is_masked(tmp_path: Path) -> None:
     text = "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=c2VjcmV0==;EndpointSuffix=x"
     found = secrets_of({"AZURE_STORAGE_CONNECTION_STRING": text})
     assert found == {text, "c2VjcmV0=="}
 
 
-def test_the_keys_in_a_file(tmp_path: Path) -> None:
+def test_keys_in_a_file_are_masked(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("key-1\n\nkey-2\n")
     assert secrets_of({"API_KEY_FILE": str(keys)}) == {"key-1", "key-2"}
     assert secrets_of({"API_KEY_FILE": str(tmp_path / "none")}) == set()
 
 
-def test_a_secret_in_another_one() -> None:
+def test_a_secret_that_contains_another_is_masked() -> None:
     assert redact("x key-12 key-1", {"key-1", "key-12"}) == "x *** ***"
 
 
 @pytest.mark.parametrize("written", [json.dumps, repr, lambda text: quote(text, safe="")])
-def test_in_other_spellings(written: Callable[[str], str]) -> None:
+def test_encoded_secrets_are_masked(written: Callable[[str], str]) -> None:
     secret = 'a"b\\c/d é'
     shown = redact(written(secret), {secret})
     assert shown.strip("\"'") == "***"
 
 
 class TestRedactor:
-    def test_without_a_secret(self) -> None:
+    def test_text_without_a_secret_is_unchanged(self) -> None:
         assert Redactor({})("as it is") == "as it is"
 
-    def test_a_document(self) -> None:
+    def test_a_document_is_masked_at_every_depth(self) -> None:
         redact = Redactor({"API_KEY": "8000-x"})
         document = {"port": 8000, "argv": ("a", "b8000-x"), "none": None, "on": True}
         assert redact.every(document) == {
@@ -104,7 +106,7 @@ class TestRedactor:
             "on": True,
         }
 
-    def test_a_file_of_keys_that_changes(self, tmp_path: Path) -> None:
+    def test_new_keys_in_a_file_are_masked(self, tmp_path: Path) -> None:
         """Old keys stay masked: a request that carried one may be logged late."""
         keys = tmp_path / "keys"
         keys.write_text("first-key\n")
@@ -124,14 +126,14 @@ class TestRedactor:
         "--enforce-eager --hf-token=secret-key --dtype secret-key",
     ],
 )
-def test_no_error_gives_one_away(arg: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_are_masked(arg: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--json"], {"MODEL_ID": "a/b", "ARG": arg}) == 78
     printed = capsys.readouterr()
     assert "secret" not in printed.out + printed.err
 
 
 @pytest.mark.parametrize("words", [["plan"], ["plan", "--json"]])
-def test_no_plan_gives_one_away(
+def test_plans_are_masked(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_snapshot(tmp_path / "cache", "Org/Model")
@@ -152,7 +154,7 @@ def test_no_plan_gives_one_away(
     assert "secret" not in printed.out + printed.err
 
 
-def test_output_that_is_no_text() -> None:
+def test_binary_output_is_unchanged() -> None:
     """Bytes stay as they are, around a secret that is no text either."""
     redact = Redactor({"HF_TOKEN": "hf_\udcffgeheim"})
     assert redact.output(b"a\xfe hf_\xffgeheim \xfe\n") == b"a\xfe *** \xfe\n"

@@ -27,7 +27,7 @@ BOOLEANS = [
 
 
 class TestDefaults:
-    def test_nothing_set(self) -> None:
+    def test_an_empty_environment_has_the_defaults(self) -> None:
         settings = read_settings({})
         assert settings.model_id is None
         assert settings.num_shard == 1
@@ -51,16 +51,16 @@ class TestDefaults:
 class TestBooleans:
     @pytest.mark.parametrize("variable", BOOLEANS)
     @pytest.mark.parametrize("word", ["1", "true", "yes", "on", "TRUE", "Yes", "oN"])
-    def test_true(self, variable: str, word: str) -> None:
+    def test_words_for_true_are_accepted(self, variable: str, word: str) -> None:
         assert getattr(read_settings({variable: word}), variable.lower()) is True
 
     @pytest.mark.parametrize("variable", BOOLEANS)
     @pytest.mark.parametrize("word", ["0", "false", "no", "off", "FALSE", "No", "oFF"])
-    def test_false(self, variable: str, word: str) -> None:
+    def test_words_for_false_are_accepted(self, variable: str, word: str) -> None:
         assert getattr(read_settings({variable: word}), variable.lower()) is False
 
     @pytest.mark.parametrize("word", ["2", "t", "y", "maybe", "enabled", "-1", "1.0", " true"])
-    def test_the_rest_is_rejected_by_name(self, word: str) -> None:
+    def test_other_words_are_refused_with_the_variable(self, word: str) -> None:
         with pytest.raises(SettingError) as raised:
             read_settings({"TRUST_REMOTE_CODE": word})
         assert raised.value.variable == "TRUST_REMOTE_CODE"
@@ -70,16 +70,16 @@ class TestBooleans:
 
 class TestNumbers:
     @pytest.mark.parametrize(("text", "shards"), [("1", 1), ("8", 8), ("max", "max")])
-    def test_num_shard(self, text: str, shards: object) -> None:
+    def test_num_shard_accepts_numbers_and_max(self, text: str, shards: object) -> None:
         assert read_settings({"NUM_SHARD": text}).num_shard == shards
 
     @pytest.mark.parametrize("text", ["0", "-1", "1.5", "two", "MAX", "²"])
-    def test_num_shard_rejected(self, text: str) -> None:
+    def test_num_shard_refuses_other_values(self, text: str) -> None:
         with pytest.raises(SettingError, match="NUM_SHARD"):
             read_settings({"NUM_SHARD": text})
 
     @pytest.mark.parametrize("text", ["0", "65536", "tcp://10.0.0.1:9000", "http"])
-    def test_port_rejected(self, text: str) -> None:
+    def test_a_port_out_of_range_is_refused(self, text: str) -> None:
         with pytest.raises(SettingError) as raised:
             read_settings({"PORT": text})
         assert raised.value.variable == "PORT"
@@ -88,7 +88,7 @@ class TestNumbers:
 
 class TestOlderNames:
     @pytest.mark.parametrize("name", variables("hf_token"))
-    def test_each_name_of_the_token(self, name: str) -> None:
+    def test_the_token_has_three_names(self, name: str) -> None:
         settings = read_settings({name: "secret-token"})
         assert settings.hf_token == SecretStr("secret-token")
         assert origin("hf_token", {name: "secret-token"}) == name
@@ -103,7 +103,7 @@ class TestOlderNames:
 
 
 class TestSecrets:
-    def test_no_secret_in_the_repr(self, tmp_path: Path) -> None:
+    def test_repr_hides_secrets(self, tmp_path: Path) -> None:
         keys = tmp_path / "keys"
         keys.write_text("file-key-1\n\nfile-key-2\n")
         settings = read_settings(
@@ -113,12 +113,12 @@ class TestSecrets:
         assert "file-key" not in repr(settings)
         assert [k.get_secret_value() for k in settings.api_key_file] == ["file-key-1", "file-key-2"]
 
-    def test_which_fields_are_secret(self) -> None:
+    def test_the_secret_fields_are_known(self) -> None:
         secret = {f for f in Settings.model_fields if is_secret(f)}
         assert secret == {"hf_token", "api_key", "azure_storage_access_key"}
 
     @pytest.mark.parametrize("content", [None, "", "\n\n"])
-    def test_a_key_file_without_a_key(self, tmp_path: Path, content: str | None) -> None:
+    def test_a_key_file_without_a_key_is_refused(self, tmp_path: Path, content: str | None) -> None:
         path = tmp_path / "keys"
         if content is not None:
             path.write_text(content)
@@ -140,40 +140,40 @@ class TestDidYouMean:
             ("TRUST_REMOTECODE", "TRUST_REMOTE_CODE"),
         ],
     )
-    def test_near(self, name: str, meant: str) -> None:
+    def test_similar_names_are_misspellings(self, name: str, meant: str) -> None:
         assert near_misses({name: "x"}) == {name: meant}
 
     @pytest.mark.parametrize("name", ["PATH", "HOSTNAME", "HOME", "MODEL_DIR", "PORTAL", "VLLM_X"])
-    def test_not_near(self, name: str) -> None:
+    def test_other_names_are_not(self, name: str) -> None:
         assert near_misses({name: "x"}) == {}
 
-    def test_not_where_the_right_one_is_set_too(self) -> None:
+    def test_not_if_the_intended_one_is_set_too(self) -> None:
         assert near_misses({"MODELID": "x", "MODEL_ID": "y"}) == {}
 
-    def test_not_where_it_is_empty(self) -> None:
+    def test_not_if_it_is_empty(self) -> None:
         assert near_misses({"MODELID": ""}) == {}
 
 
 class TestCacheRoots:
-    def test_order_and_no_duplicates(self) -> None:
+    def test_cache_roots_are_ordered_without_duplicates(self) -> None:
         environ = {"HF_HUB_CACHE": "/a", "HUGGINGFACE_HUB_CACHE": "/b", "HF_HOME": "/c"}
         roots = (Path("/a"), Path("/b"), Path("/c/hub"))
         assert cache_roots(read_settings(environ), environ) == roots
         same = {"HF_HUB_CACHE": "/a", "HUGGINGFACE_HUB_CACHE": "/a"}
         assert cache_roots(read_settings(same), same) == (Path("/a"),)
 
-    def test_the_default(self) -> None:
+    def test_the_default_cache_root_is_in_the_home_directory(self) -> None:
         environ = {"XDG_CACHE_HOME": "/x"}
         assert cache_roots(read_settings({}), environ) == (Path("/x/huggingface/hub"),)
 
-    def test_kserves_mount(self) -> None:
+    def test_kserves_mount_is_searched_with_storage_uri(self) -> None:
         environ = {"STORAGE_URI": "s3://bucket/model", "HF_HOME": "/nonexistent"}
         roots = cache_roots(read_settings(environ), environ)
         assert roots == (Path("/nonexistent/hub"), Path("/mnt/models"))
 
 
 class TestPassThrough:
-    def test_vllm_variables(self) -> None:
+    def test_vllm_variables_pass_through(self) -> None:
         environ = {"VLLM_LOGGING_LEVEL": "DEBUG", "PATH": "/bin"}
         assert read_settings(environ).vllm_environment == {"VLLM_LOGGING_LEVEL": "DEBUG"}
 

@@ -15,5 +15,5 @@ from entrypoint.spelling import nearest
         ("x", [], None),
     ],
 )
-def test_nearest(name: str, known: list[str], found: str | None) -> None:
+def test_the_most_similar_name_is_found(name: str, known: list[str], found: str | None) -> None:
     assert nearest(name, known) == found

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from entrypoint.errors import SettingError
 from entrypoint.options.arguments import parse, split
 from entrypoint.options.catalogue import Option, load_catalogue
-from entrypoint.options.history import GONE
+from entrypoint.options.history import REMOVED
 from server import catalogue
 
 Namespace = dict[str, str]
@@ -322,7 +322,7 @@ class TestSameAsTheRealParser:
 class TestGone:
     """What stands for an option that is gone is an option of the installed vLLM."""
 
-    @pytest.mark.parametrize("name", sorted(GONE.keys() - {"--rope-scaling", "--rope-theta"}))
+    @pytest.mark.parametrize("name", sorted(REMOVED.keys() - {"--rope-scaling", "--rope-theta"}))
     def test_is_taken(self, name: str, real: Reader) -> None:
         values = {
             "--task": "embed",
@@ -331,7 +331,7 @@ class TestGone:
             "--override-pooler-config": "{}",
             "-O": "{}",
         }
-        value = "" if GONE[name].takes == "flag" else values.get(name, "4")
+        value = "" if REMOVED[name].takes == "flag" else values.get(name, "4")
         # two of its keys are refused with the default backend
         backend = "--structured-outputs-config.backend guidance" if "-disable-a" in name else ""
         words = ours(f"{name} {value} {backend}")

@@ -1,4 +1,4 @@
-"""What the runtime adds to vLLM's server."""
+"""The plugin that puts the gate in front of vLLM's server."""
 
 import asyncio
 from argparse import Namespace
@@ -19,8 +19,8 @@ from server.gate.gate import Gate
 
 
 def attached(monkeypatch: pytest.MonkeyPatch, **args: Any) -> FastAPI:
-    """Return an application as vLLM builds it, with the plugin's part in it."""
-    monkeypatch.setattr(entry, "serve_http", entry.serve_http)  # put back afterwards
+    """Return an application as vLLM builds it, with the plugin attached."""
+    monkeypatch.setattr(entry, "serve_http", entry.serve_http)  # restored afterwards
     app = FastAPI()
     app.state.args = Namespace(
         **{
@@ -35,7 +35,7 @@ def attached(monkeypatch: pytest.MonkeyPatch, **args: Any) -> FastAPI:
     return app
 
 
-def test_it_is_a_plugin() -> None:
+def test_vllm_accepts_it_as_a_plugin() -> None:
     assert isinstance(Endpoints(), EndpointPlugin)
 
 
@@ -46,17 +46,17 @@ def test_vllm_serves_behind_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     assert entry.serve_http.keywords["shutdown_timeout"] == 7
 
 
-def test_status_outside_a_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_outside_a_launch_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     assert TestClient(attached(monkeypatch)).get("/v1/status").json() == {"phase": "ready"}
 
 
-def test_status_of_a_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_shows_the_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     document: dict[str, Any] = {"phase": "ready", "seconds": 1.0}
     monkeypatch.setattr(endpoints, "read_status", lambda: document)
     assert TestClient(attached(monkeypatch)).get("/v1/status").json() == document
 
 
-def test_the_state_is_the_last_step_before_serving(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ready_is_reported_just_before_the_server_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     reported: list[str] = []
     monkeypatch.setattr(endpoints, "report_phase", reported.append)
     asyncio.run(Endpoints().init_state(None, State(), Namespace()))
@@ -64,22 +64,20 @@ def test_the_state_is_the_last_step_before_serving(monkeypatch: pytest.MonkeyPat
 
 
 class TestKeys:
-    def test_those_of_the_option_and_the_file(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
+    def test_the_options_and_the_files_keys_are_accepted(self, tmp_path: Path) -> None:
         (tmp_path / "keys").write_text("filed\n")
-        monkeypatch.setenv("API_KEY_FILE", str(tmp_path / "keys"))
         args = Namespace(api_key=["given"])
-        keys = take_keys(args)
+        keys = take_keys(args, {"API_KEY_FILE": str(tmp_path / "keys")})
         assert keys.name_of("Bearer given")
         assert keys.name_of("Bearer filed")
-        assert args.api_key is None, "vLLM's own check must not stand in the way of new keys"
+        assert args.api_key is None, "vLLM's own check would refuse new keys"
 
-    def test_vllms_variable(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("VLLM_API_KEY", "own")
-        assert take_keys(Namespace(api_key=None)).name_of("Bearer own")
-        monkeypatch.setenv("VLLM_API_KEY", "own")
-        assert take_keys(Namespace(api_key=["given"])).name_of("Bearer own") is None
+    def test_vllms_variable_counts_unless_the_option_is_given(self) -> None:
+        environ = {"VLLM_API_KEY": "own"}
+        assert take_keys(Namespace(api_key=None), environ).name_of("Bearer own")
+        assert not environ, "vLLM must not read it"
+        environ = {"VLLM_API_KEY": "own"}
+        assert take_keys(Namespace(api_key=["given"]), environ).name_of("Bearer own") is None
 
-    def test_none(self) -> None:
-        assert not take_keys(Namespace(api_key=None))
+    def test_without_keys_no_request_needs_one(self) -> None:
+        assert not take_keys(Namespace(api_key=None), {})

@@ -9,7 +9,7 @@ import vllm
 
 from entrypoint.shared.handover import Phase
 from server import phases
-from server.phases import BEGINNINGS, told_by
+from server.phases import LOG_LINES, phase_of
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,8 @@ from server.phases import BEGINNINGS, told_by
         ("Anything else", None),
     ],
 )
-def test_told_by(line: str, phase: Phase | None) -> None:
-    assert told_by(line) is phase
+def test_a_log_line_means_a_phase(line: str, phase: Phase | None) -> None:
+    assert phase_of(line) is phase
 
 
 def test_vllm_still_logs_these_lines() -> None:
@@ -36,7 +36,7 @@ def test_vllm_still_logs_these_lines() -> None:
             "compilation/monitor.py",
         )
     )
-    missing = [line for line in BEGINNINGS if not re.search(f'"{re.escape(line)}', text)]
+    missing = [line for line in LOG_LINES if not re.search(f'"{re.escape(line)}', text)]
     assert missing == []
 
 

@@ -59,7 +59,8 @@ def laid_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     assert packed is not None
     (tmp_path / "out").mkdir()
     unpack_small(packed, tmp_path / "out", "laid-out", lambda progress: None)
-    monkeypatch.setenv(TARBALL_VARIABLE, str(tmp_path / "out" / TARBALL_INDEX))
+    index = tmp_path / "out" / TARBALL_INDEX
+    monkeypatch.setattr(TarballLoader, "index_path", index, raising=False)
     return tmp_path / "out" / "laid-out"
 
 
@@ -103,7 +104,7 @@ def test_a_tarball_that_has_changed_is_not_loaded(laid_out: Path, tmp_path: Path
 
 
 def test_the_plugin_makes_it_known(laid_out: Path) -> None:
-    plugin.load()
+    plugin.load({TARBALL_VARIABLE: str(TarballLoader.index_path)})
     loader = get_model_loader(LoadConfig(load_format=TARBALL_FORMAT))
     assert isinstance(loader, TarballLoader)
 

@@ -62,7 +62,7 @@ class Rendered:
         [self.container] = self.predictor["containers"]
 
     def _fill(self, text: str) -> str:
-        assert isinstance(text, str), "the platform wants a multiline string"
+        assert isinstance(text, str), "the platform requires a multiline string"
         for name, value in self.values.items():
             text = text.replace(f"{{{{inputs.parameters.{name}}}}}", value)
         for name in self.artifacts:

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message
 
 
 class Request:
-    """A client that sees each message as it is sent, and may leave."""
+    """A client that records each message when it is sent, and can disconnect."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Request:
         async with self._sent:
             self.messages.append(message)
             if message["type"] == "http.response.body" and not message.get("more_body"):
-                self._left.set()  # as uvicorn: whoever listens on learns that it is over
+                self._left.set()  # as uvicorn does: receive() reports that the exchange is over
             self._sent.notify_all()
 
     def leave(self) -> None:
@@ -59,12 +59,12 @@ class Request:
         self._left.set()
 
     async def until(self, count: int) -> None:
-        """Wait until so many messages have come."""
+        """Wait until this number of messages has come."""
         async with self._sent, asyncio.timeout(10):
             await self._sent.wait_for(lambda: len(self.messages) >= count)
 
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """Wait for the end; return status, headers and body."""
+        """Wait for the end of the answer; return status, headers and body."""
         async with asyncio.timeout(10):
             await self.task
         start = self.messages[0]
@@ -72,7 +72,7 @@ class Request:
         return start["status"], headers, b"".join(m["body"] for m in self.messages[1:])
 
     async def error(self) -> tuple[int, dict[str, str], dict[str, Any]]:
-        """The same, of a refusal; return its error in the place of the body."""
+        """Wait for a refusal; return status, headers and its error."""
         status, headers, body = await self.answer()
         error: dict[str, Any] = json.loads(body)["error"]
         return status, headers, error

@@ -15,22 +15,22 @@ import uvloop
 from starlette.types import ASGIApp
 
 PATIENCE = 20.0
-"""Seconds after which a test no longer believes that what it waits for will come."""
+"""Seconds that a test waits before it fails."""
 
 
 class Server(uvicorn.Server):
-    """One whose thread a test can speak to."""
+    """A server in a thread, which a test can call into."""
 
     loop: asyncio.AbstractEventLoop
     port: int
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Signals are for the main thread."""
+        """Leave signals to the main thread."""
         yield
 
     def ask(self, question: Callable[[], Any]) -> Any:
-        """Call something in the server's thread; return what it says."""
+        """Call a function in the server's thread; return its result."""
 
         async def call() -> Any:
             return question()
@@ -38,7 +38,7 @@ class Server(uvicorn.Server):
         return asyncio.run_coroutine_threadsafe(call(), self.loop).result(PATIENCE)
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until something holds in the server's thread."""
+        """Wait until a condition is true in the server's thread."""
 
         async def wait() -> None:
             async with asyncio.timeout(PATIENCE):
@@ -89,18 +89,18 @@ class Client:
         self.socket.close()
 
     def send(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all the data."""
         self.socket.sendall(data)
 
     def rest(self) -> bytes:
-        """Return all that comes until the server closes its side."""
+        """Return everything that comes until the server closes."""
         found = b""
         while piece := self.socket.recv(65536):
             found += piece
         return found
 
     def until(self, end: bytes) -> bytes:
-        """Return what comes, up to and with ``end``."""
+        """Return what comes, up to and including ``end``."""
         found = b""
         while not found.endswith(end):
             piece = self.socket.recv(1)
@@ -109,14 +109,14 @@ class Client:
         return found
 
     def closed(self) -> bool:
-        """Wait until the server has closed, and said nothing."""
+        """Return whether the server closes the connection without an answer."""
         try:
             return self.socket.recv(1) == b""
         except ConnectionResetError:
             return True
 
     def trickle(self, piece: bytes) -> bytes:
-        """Send the same piece over and over, until the server closes; return what it said."""
+        """Send the same piece again and again until the server closes; return its answer."""
         self.socket.settimeout(0.01)
         found = b""
         for _ in range(int(PATIENCE / 0.01)):

@@ -1,4 +1,4 @@
-"""A container that runs as in a strict cluster: nothing but its volumes can be written to."""
+"""Containers that run as in a strict cluster: only their volumes are writable."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.support.launch import DEMO, DEMO_CACHE, START_SECONDS
 from tests.support.ports import free_port
 
 NAME = "inference-server-test"
-"""What the names of all containers here begin with."""
+"""The start of the names of all containers."""
 
 NOBODY = "65534:65534"
 ARBITRARY = "1000680000:0"
-"""A user as OpenShift makes them up: no line in /etc/passwd, and the group root."""
+"""A user as OpenShift picks one: no line in /etc/passwd, and the group root."""
 
 TMP = "/tmp:rw,exec,nosuid,nodev,size=4g,mode=1777"
 MODELS = f"{DEMO_CACHE}:/mnt/models:ro"
@@ -30,7 +30,7 @@ MODELS = f"{DEMO_CACHE}:/mnt/models:ro"
 STORE = Path("/var/tmp/inference-server-containers")
 RUN = Path("/run/inference-server-containers")
 LEAST_FREE = 12 << 30
-"""Bytes of disk that the images of a run need at most; with less, old layers are dropped."""
+"""Bytes of disk that the images of a run need; with less, old layers are removed."""
 
 
 def container_engine() -> Engine:
@@ -89,7 +89,7 @@ def words(
     found = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     found += ["--network", "host", "--user", user]
     if engine.name == "podman":
-        # what it adds by itself would hide what the image lacks
+        # what podman adds would hide what the image lacks
         found += ["--read-only-tmpfs=false", "--passwd=false"]
     found += ["--tmpfs", tmp] if tmp else []
     found += ["--shm-size", shm] if shm else []
@@ -112,7 +112,7 @@ def run(
     volumes: Sequence[str] = (MODELS,),
     options: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Run a container to its end, on the demo model unless ``environ`` says otherwise."""
+    """Run a container to its end, with the demo model unless ``environ`` names another."""
     variables = {"MODEL_ID": DEMO, "HOST": "127.0.0.1", "PORT": str(free_port()), **(environ or {})}
     name = f"{NAME}-{uuid.uuid4().hex[:8]}"
     given = words(engine, variables, user, tmp, shm, volumes, ["--name", name, *options])
@@ -157,19 +157,19 @@ class Pod:
         return f"http://127.0.0.1:{self.port}"
 
     def logs(self) -> str:
-        """Return what it has printed."""
+        """Return what the container has printed."""
         done = self.engine.run("logs", self.name, check=False)
         return done.stdout + done.stderr
 
     def inspect(self) -> Any:
-        """Return what the engine knows about it."""
+        """Return the container's state and configuration."""
         return json.loads(self.engine.run("inspect", self.name).stdout)[0]
 
     def running(self) -> bool:
         return bool(self.inspect()["State"]["Running"])
 
     def ask(self, path: str) -> int:
-        """Return the status of an answer."""
+        """Request a path; return the status of the answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", path)
@@ -186,7 +186,7 @@ class Pod:
                     return time.monotonic() - self.started
             except OSError:
                 pass
-            # rarely: it takes the processors from the start that is waited for
+            # rarely, because it slows the start down
             if time.monotonic() > looked + 5:
                 looked = time.monotonic()
                 assert self.running(), self.logs()
@@ -202,5 +202,5 @@ class Pod:
         return int(self.engine.run("wait", self.name, timeout=START_SECONDS).stdout)
 
     def remove(self) -> None:
-        """Kill and forget it."""
+        """Kill and remove the container."""
         self.engine.run("rm", "--force", self.name, check=False)

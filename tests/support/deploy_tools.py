@@ -19,7 +19,7 @@ def tool(name: str) -> str:
     found = shutil.which(name, path=places)
     if found is not None:
         return found
-    missing = f"{name} is not there, so this was NOT checked. Get it with: .ci/install-tools"
+    missing = f"{name} is missing, so this was NOT checked. Install it with: .ci/install-tools"
     if os.environ.get("TOOLS_REQUIRED"):
         pytest.fail(missing)
     pytest.skip(missing)

@@ -34,7 +34,7 @@ class Fault:
 
     Attributes:
         status: Answered instead of the content, with ``headers``.
-        cut: The connection ends after so many bytes of the answer's body.
+        cut: The connection ends after this number of bytes of the answer's body.
         times: How often, before all is well.
     """
 
@@ -57,7 +57,7 @@ class Hub:
         pause: Seconds between two pieces of a large file.
         page: How many files one page of the listing has.
         faults: By file name.
-        listed: What the listing says of a file in place of the truth.
+        listed: False facts of files in the listing, by file.
         address: Of the hub.
         storage: Address of the large files' host.
         tokens: The Authorization headers that the hub saw.
@@ -90,7 +90,7 @@ class Hub:
     ends: dict[str, int] = field(default_factory=dict)
 
     def forget(self) -> None:
-        """Record anew, for a client that has nothing yet."""
+        """Clear the record, for a client that has nothing yet."""
         for record in (self.downloaded, self.asked, self.sent, self.again, self.ends):
             record.clear()
 

@@ -1,4 +1,4 @@
-"""A launch as a user makes one: the command in a process of its own, with its own environment."""
+"""A launch as a user starts it: the command in its own process, with its own environment."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ DEMO = "inference-server/Demo-Llama"
 KEY = "key-that-nobody-may-see"
 """The API key of the server that the end-to-end tests share."""
 START_SECONDS = 600
-"""The most that a start may take on a slow machine before the test gives up."""
+"""How long a start may take on a slow machine."""
 DRAIN_SECONDS = "120"
-"""SHUTDOWN_TIMEOUT where a test waits for a long stream's end: a slow machine needs it."""
+"""SHUTDOWN_TIMEOUT for tests that wait for the end of a long stream on a slow machine."""
 
 
 def environment(home: Path, **variables: str) -> dict[str, str]:
-    """Return an environment with nothing in it but what a container would have.
+    """Return an environment with only what a container has.
 
     Compiled code is kept in ``home``, so that only the first engine of a run compiles.
     """
@@ -106,8 +106,10 @@ class Launch:
         key: str | None = None,
         method: str | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
-        """Ask once, with GET or, where there is a body, POST unless told otherwise; return status,
-        headers (names in lower case) and body."""
+        """Send a request, by default GET, or POST with a body; return status, headers and body.
+
+        The names of the headers are in lower case.
+        """
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if key:
@@ -122,7 +124,7 @@ class Launch:
             connection.close()
 
     def chat(self, question: str, model: str, key: str | None = None) -> dict[str, Any]:
-        """Ask the model a question, greedily."""
+        """Ask the model a question at temperature 0; return the answer."""
         body = {
             "model": model,
             "messages": [{"role": "user", "content": question}],
@@ -181,5 +183,5 @@ class Launch:
                 self.process.kill()
 
     def tail(self) -> str:
-        """Return the end of the log, for a failure's message."""
+        """Return the end of the log, for the message of a failed test."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-60:])

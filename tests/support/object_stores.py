@@ -1,4 +1,4 @@
-"""An S3-compatible store on loopback that can be told to fail, and files to push to it."""
+"""An S3-compatible store on loopback that fails on request, and files to push to it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ STATUS = {"AccessDenied": "403 Forbidden", "SlowDown": "503 Slow Down"}
 
 @dataclass
 class S3StandIn:
-    """moto's S3 behind a door that counts and, when told, slams."""
+    """moto's S3 behind a proxy that records requests and makes some of them fail."""
 
     requests: list[Asked] = field(default_factory=list)
     fault: Fault = lambda asked: None
@@ -67,7 +67,7 @@ class S3StandIn:
         self.requests.append(asked)
         fault = self.fault(asked)
         if fault not in (None, "cut"):
-            body = f"<Error><Code>{fault}</Code><Message>as told</Message></Error>".encode()
+            body = f"<Error><Code>{fault}</Code><Message>as requested</Message></Error>".encode()
             start_response(STATUS[str(fault)], [("Content-Length", str(len(body)))])
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             return [b"" if asked.method == "HEAD" else body]
@@ -102,7 +102,7 @@ def serve_s3() -> Iterator[S3StandIn]:
 
 
 def settings(**variables: str) -> Settings:
-    """Settings of an environment that says no more than this."""
+    """Return the settings of an environment with only these variables."""
     return read_settings(variables)
 
 

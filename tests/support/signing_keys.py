@@ -39,7 +39,7 @@ def make_key(folder: Path, name: str = "key") -> KeyPair:
 
 
 def make_certificate(folder: Path, name: str, pair: KeyPair, issuer: KeyPair) -> Path:
-    """Make the certificate of a key; of its own issuer, it is a root."""
+    """Make the certificate of a key; a root certificate if the key is its own issuer."""
     root = pair is issuer
     now = datetime.datetime.now(datetime.UTC)
     builder = (

@@ -31,7 +31,7 @@ FAILURES = (
                 "hides the driver's: set LD_LIBRARY_PATH to the folder in which the container "
                 "runtime mounts the driver's (usually /usr/local/nvidia/lib64).",
             ),
-            Rule(r"unsatisfied condition: cuda>=(?P<wanted>[\d.]+)"),
+            Rule(r"unsatisfied condition: cuda>=(?P<requested>[\d.]+)"),
         ),
     ),
     Failure(
@@ -82,15 +82,15 @@ FAILURES = (
         "the container more devices.",
         rules=(
             Rule(
-                r"World size \((?P<wanted>\d+)\) is larger than the number of\s+available GPUs "
+                r"World size \((?P<requested>\d+)\) is larger than the number of\s+available GPUs "
                 r"\((?P<here>\d+)\)",
-                cause="the launch requires {wanted} devices, and {here} are available",
+                cause="the launch requires {requested} devices, and {here} are available",
                 hint="Set NUM_SHARD={here} or less, or give the container more devices.",
             ),
             Rule(
-                r"world_size \((?P<wanted>\d+)\) is less than (?:than )?max local gpu count "
+                r"world_size \((?P<requested>\d+)\) is less than (?:than )?max local gpu count "
                 r"\((?P<here>\d+)\)",
-                cause="the launch requires {wanted} devices, and {here} are available",
+                cause="the launch requires {requested} devices, and {here} are available",
                 hint="Set NUM_SHARD={here} or less, or give the container more devices.",
             ),
             Rule(r"invalid device ordinal"),
@@ -103,12 +103,12 @@ FAILURES = (
             Rule(r"local_rank|local_world_size", within=r"is out of bounds|device_count"),
             Rule(r"(?:DP adjusted )?local rank \d+ is out of bounds"),
             Rule(
-                r"tensor parallel size \((?P<wanted>\d+)\)"
+                r"tensor parallel size \((?P<requested>\d+)\)"
                 + SPAN
                 + r"(?:exceeds|greater than|less than)"
                 + SPAN
                 + r"\((?P<here>\d+)\)",
-                cause="the launch requires {wanted} devices, and {here} are available",
+                cause="the launch requires {requested} devices, and {here} are available",
             ),
             Rule(r"Duplicate GPU detected"),
             Rule(r"number of required (?:GPUs|\w+s) exceeds the total number of available"),

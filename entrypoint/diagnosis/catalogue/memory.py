@@ -76,17 +76,17 @@ DEVICE_TAKEN = Failure(
             r"Free memory on device (?P<device>\S{0,20} ?)\((?P<free>[\d.]+)/(?P<total>[\d.]+) "
             r"GiB\)"
             r"\s+on\s+startup\s+is\s+less\s+than\s+desired\s+GPU\s+memory\s+utilization\s+"
-            r"\((?P<share>[\d.]+), (?P<wanted>[\d.]+)",
+            r"\((?P<share>[\d.]+), (?P<requested>[\d.]+)",
             cause="the device has {free} GiB of {total} GiB of memory free, and vLLM requires "
-            "{wanted} GiB (--gpu-memory-utilization {share})",
+            "{requested} GiB (--gpu-memory-utilization {share})",
         ),
         Rule(r"Free memory on device" + SPAN + r"less than (?:desired|the engine's budget)"),
         Rule(
             r"Available memory on node (?P<node>\S+) \((?P<free>[\d.]+)/(?P<total>[\d.]+) GiB\) on "
             r"startup is less than desired CPU memory utilization \((?P<share>[\d.]+), "
-            r"(?P<wanted>[\d.]+)",
+            r"(?P<requested>[\d.]+)",
             cause="NUMA node {node} has {free} GiB of {total} GiB of memory free, and vLLM "
-            "requires {wanted} GiB (--gpu-memory-utilization {share})",
+            "requires {requested} GiB (--gpu-memory-utilization {share})",
             hint="Set VLLM_CPU_KVCACHE_SPACE to the size of the key-value cache in GiB, lower "
             "ARG=--gpu-memory-utilization (on CPU, the share of main memory), or stop other "
             "programs that use the memory.",
@@ -110,16 +110,16 @@ DEVICE = Failure(
     hint=_LESS_DEVICE_MEMORY,
     rules=(
         Rule(
-            r"(?:CUDA|HIP|HPU|XPU) out of memory\.? Tried to allocate (?P<wanted>[\d.]+ "
+            r"(?:CUDA|HIP|HPU|XPU) out of memory\.? Tried to allocate (?P<requested>[\d.]+ "
             r"[KMGT]iB)\.? "
             r"(?:\(?)GPU (?P<device>\d+)[\s\S]{0,10}? has a total capac\w+ of (?P<total>[\d.]+ \w+)"
             r" of which (?P<free>[\d.]+ \w+) is free",
             cause="device {device} ran out of memory: it has {free} of {total} free, and the "
-            "engine tried to allocate {wanted}",
+            "engine tried to allocate {requested}",
         ),
         Rule(
-            r"out of memory\.? Tried to allocate (?P<wanted>[\d.]+ [KMGT]i?B)",
-            cause="the accelerator ran out of memory when the engine tried to allocate {wanted}",
+            r"out of memory\.? Tried to allocate (?P<requested>[\d.]+ [KMGT]i?B)",
+            cause="the accelerator ran out of memory when the engine tried to allocate {requested}",
         ),
         Rule(r"(?:CUDA|HIP|cudaMalloc|hipMalloc|NCCL)" + SPAN + r"\bout of memory"),
         Rule(r"cudaErrorMemoryAllocation|hipErrorOutOfMemory|CUDA_ERROR_OUT_OF_MEMORY"),
@@ -127,9 +127,9 @@ DEVICE = Failure(
         Rule(r"CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED"),
         Rule(r"synStatus\w*[= ]{1,3}\w*OUT_OF_(?:DEVICE_)?MEMORY|synDeviceOutOfMemory"),
         Rule(
-            r"Allocation failed for size\s*::?\s*(?P<wanted>\d+)",
+            r"Allocation failed for size\s*::?\s*(?P<requested>\d+)",
             within=r"habana|hpu",
-            cause="the accelerator ran out of memory when the engine tried to allocate {wanted} "
+            cause="the accelerator ran out of memory when the engine tried to allocate {requested} "
             "bytes",
         ),
         Rule(r"(?:habana|hpu|synapse|device)" + SPAN + r"(?:allocation failed|failed to allocate)"),
@@ -150,8 +150,8 @@ HOST = Failure(
     rules=(
         Rule(
             r"DefaultCPUAllocator: (?:can't allocate memory|not enough memory): you tried to "
-            r"allocate (?P<wanted>\d+) bytes",
-            cause="the engine could not allocate {wanted} bytes of main memory",
+            r"allocate (?P<requested>\d+) bytes",
+            cause="the engine could not allocate {requested} bytes of main memory",
         ),
         Rule(r"DefaultCPUAllocator: (?:can't allocate|not enough) memory"),
         Rule(r"\[?Errno 12\]? ?:?\(?\s*Cannot allocate memory|error code: 12|ENOMEM"),
@@ -159,8 +159,8 @@ HOST = Failure(
         Rule(r"std::bad_alloc"),
         Rule(r"^MemoryError\b"),
         Rule(
-            r"Unable to allocate (?P<wanted>[\d.]+ [KMGT]iB) for an array",
-            cause="the engine could not allocate {wanted} of main memory",
+            r"Unable to allocate (?P<requested>[\d.]+ [KMGT]iB) for an array",
+            cause="the engine could not allocate {requested} of main memory",
         ),
         Rule(r"unable to mmap \d+ bytes from file" + SPAN + "memory"),
         Rule(r"Too large swap space|swap space" + SPAN + "larger than"),

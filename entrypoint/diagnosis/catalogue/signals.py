@@ -88,13 +88,16 @@ OTHER_SIGNAL = Failure(
     hint="Find out what sent the signal: an operator, or a program in the container.",
 )
 
-SIGNAL_FAILURES: Mapping[int, Failure] = {
+_BY_NUMBER: Mapping[int, Failure] = {
     signal.SIGKILL: KILLED,
     signal.SIGSEGV: SEGMENTATION,
     signal.SIGBUS: BUS,
     signal.SIGILL: ILLEGAL,
     signal.SIGABRT: ABORTED,
 }
-"""The failure of each signal; any other signal is OTHER_SIGNAL."""
-
 FAILURES = (ILLEGAL, BUS, SEGMENTATION, ABORTED, KILLED, OTHER_SIGNAL)
+
+
+def failure_of_signal(number: int) -> Failure:
+    """Return the kind of failure that a signal usually shows."""
+    return _BY_NUMBER.get(number, OTHER_SIGNAL)

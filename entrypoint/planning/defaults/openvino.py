@@ -32,7 +32,7 @@ def openvino_defaults(asked: Asked, model: Model, hardware: Hardware, ranks: int
         raise MachineError(
             f"VLLM_OPENVINO_DEVICE={device}, but no {facts.name} is visible.",
             variable="VLLM_OPENVINO_DEVICE",
-            hint=f"{facts.passing} Without a GPU, unset VLLM_OPENVINO_DEVICE.",
+            hint=f"{facts.pass_devices} Without a GPU, unset VLLM_OPENVINO_DEVICE.",
         )
     space = settings.openvino_kvcache_space
     if space is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from entrypoint.hardware.hardware import Hardware
-from entrypoint.hardware.visible import SYNONYMS
+from entrypoint.hardware.visible import HIP_VARIABLES
 from entrypoint.planning.asked import Asked
 from entrypoint.planning.defaults.defaults import Defaults
 from entrypoint.store.model import Model
@@ -17,9 +17,9 @@ def rocm_defaults(asked: Asked, model: Model, hardware: Hardware, ranks: int) ->
     environment: dict[str, str] = {}
     users = asked.settings.library_environment
     # vLLM reads one, HIP the other
-    visible = next((users[name] for name in SYNONYMS if users.get(name)), None)
+    visible = next((users[name] for name in HIP_VARIABLES if users.get(name)), None)
     if visible is not None:
-        environment |= dict.fromkeys(SYNONYMS, visible)
+        environment |= dict.fromkeys(HIP_VARIABLES, visible)
     if hardware.devices and all(device.architecture in AITER for device in hardware.devices):
         environment["VLLM_ROCM_USE_AITER"] = "1"
     return Defaults(environment=environment)

@@ -113,7 +113,7 @@ class TestCause:
             '  File "/usr/lib/python3/dist-packages/d/f.py", line 1, in d',
             "    raise ValueError(g)",
         ]
-        raised = "ValueError: a thing must be said"
+        raised = "ValueError: a thing must be given"
         assert of(*lines, raised).code == "library-broken"
         assert of(*lines[:3], *lines[5:], raised).code == "engine-failed"
 

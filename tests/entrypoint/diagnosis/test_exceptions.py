@@ -2,8 +2,10 @@
 
 from entrypoint.diagnosis.exceptions import LoggedException, Severity, find_exceptions
 from entrypoint.diagnosis.lines import read_lines
-from entrypoint.logs.engine_line import CAUSE_LINK, CONTEXT_LINK
+from entrypoint.logs.engine_line import LINKS
 from tests.support.engine_logs import FRAMES, OTHER_WORKER, WORKER, traceback
+
+CAUSE_LINK, CONTEXT_LINK = LINKS
 
 
 def found(*lines: str) -> list[LoggedException]:

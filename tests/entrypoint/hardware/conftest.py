@@ -1,4 +1,4 @@
-"""What counts as installed."""
+"""The distributions that tests declare as installed."""
 
 from importlib.metadata import PackageNotFoundError
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The distributions that count as installed, empty at first."""
+    """The versions of the installed distributions, by name; empty at first."""
     versions: dict[str, str] = {}
 
     def version(name: str) -> str:

@@ -1,8 +1,8 @@
-"""Which accelerator the installed vLLM was built for."""
+"""The installed vLLM shows which accelerator it was built for."""
 
 import pytest
 
-from entrypoint.hardware.build import installed_vllm
+from entrypoint.hardware.build import installed_openvino, installed_vllm
 from entrypoint.hardware.hardware import Kind
 
 
@@ -19,7 +19,7 @@ from entrypoint.hardware.hardware import Kind
         ({"vllm": "0.26.0", "vllm-gaudi": "0.26.0"}, "hpu"),
     ],
 )
-def test_by_distribution_and_version(
+def test_the_distribution_and_version_show_the_accelerator(
     installed: dict[str, str], distributions: dict[str, str], kind: Kind
 ) -> None:
     installed.update(distributions)
@@ -27,5 +27,11 @@ def test_by_distribution_and_version(
     assert installed_vllm() == (version, kind)
 
 
-def test_none(installed: dict[str, str]) -> None:
+def test_without_vllm_there_is_no_version(installed: dict[str, str]) -> None:
     assert installed_vllm() == (None, None)
+
+
+def test_openvinos_version_is_that_of_its_pipeline(installed: dict[str, str]) -> None:
+    assert installed_openvino() is None
+    installed["openvino-genai"] = "2026.4.1.0"
+    assert installed_openvino() == "2026.4.1.0"

@@ -1,4 +1,4 @@
-"""Limits and counters of both cgroup versions, on every level that a container sees."""
+"""Limits and counters of both cgroup versions, on each level that a container sees."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ NO_LIMIT_1 = "9223372036854771712\n"
 
 
 class TestMemory:
-    def test_version_2(self, tmp_path: Path) -> None:
+    def test_the_limit_and_the_rest_in_version_2(self, tmp_path: Path) -> None:
         files = {
             f"{CGROUP_2_ROOT}/memory.max": "3000\n",
             f"{CGROUP_2_ROOT}/memory.current": "1000\n",
@@ -31,7 +31,7 @@ class TestMemory:
         root = tree(tmp_path, CGROUP_2, files)
         assert (memory_limit(root), memory_left(root)) == (3000, 2000)
 
-    def test_version_1(self, tmp_path: Path) -> None:
+    def test_the_limit_and_the_rest_in_version_1(self, tmp_path: Path) -> None:
         files = {
             f"{MEMORY_1}/memory.limit_in_bytes": "3000\n",
             f"{MEMORY_1}/memory.usage_in_bytes": "1000\n",
@@ -52,7 +52,9 @@ class TestMemory:
         ],
         ids=["version 2", "version 1", "no cgroup"],
     )
-    def test_no_limit(self, tmp_path: Path, files: dict[str, str]) -> None:
+    def test_without_a_limit_nothing_is_left_to_report(
+        self, tmp_path: Path, files: dict[str, str]
+    ) -> None:
         root = tree(tmp_path, files)
         assert (memory_limit(root), memory_left(root)) == (None, None)
 
@@ -64,10 +66,10 @@ class TestMemory:
         ],
         ids=["version 2", "version 1"],
     )
-    def test_what_the_kernel_can_drop_is_left(
+    def test_cached_files_count_as_free(
         self, tmp_path: Path, base: dict[str, str], folder: str, limit: str, usage: str
     ) -> None:
-        """A model that was just read fills the cache, and takes nothing from the engine."""
+        """Reading a model fills the cache, but the engine can still use that memory."""
         files = {
             f"{folder}/{limit}": "3000\n",
             f"{folder}/{usage}": "1000\n",
@@ -75,8 +77,8 @@ class TestMemory:
         }
         assert memory_left(tree(tmp_path, base, files)) == 2400
 
-    def test_the_least_of_all_levels(self, tmp_path: Path) -> None:
-        """A systemd service, or a pod whose limit stands above its container's."""
+    def test_the_lowest_limit_of_all_levels_counts(self, tmp_path: Path) -> None:
+        """A systemd service, or a pod with a limit above its container's cgroup."""
         files = {
             "proc/self/cgroup": "0::/pod/box\n",
             f"{CGROUP_2_ROOT}/pod/box/memory.max": "max\n",
@@ -87,7 +89,7 @@ class TestMemory:
         root = tree(tmp_path, CGROUP_2, files)
         assert (memory_limit(root), memory_left(root)) == (2000, 1500)
 
-    def test_never_less_than_nothing(self, tmp_path: Path) -> None:
+    def test_the_rest_is_never_negative(self, tmp_path: Path) -> None:
         files = {
             f"{CGROUP_2_ROOT}/memory.max": "1000\n",
             f"{CGROUP_2_ROOT}/memory.current": "1500\n",
@@ -97,29 +99,29 @@ class TestMemory:
 
 class TestQuota:
     @pytest.mark.parametrize(("text", "quota"), [("250000 100000", 2.5), ("max 100000", None)])
-    def test_version_2(self, tmp_path: Path, text: str, quota: float | None) -> None:
+    def test_the_quota_in_version_2(self, tmp_path: Path, text: str, quota: float | None) -> None:
         assert cpu_quota(tree(tmp_path, CGROUP_2, {f"{CGROUP_2_ROOT}/cpu.max": text})) == quota
 
     @pytest.mark.parametrize(("text", "quota"), [("50000", 0.5), ("-1", None)])
-    def test_version_1(self, tmp_path: Path, text: str, quota: float | None) -> None:
+    def test_the_quota_in_version_1(self, tmp_path: Path, text: str, quota: float | None) -> None:
         files = {f"{CPU_1}/cpu.cfs_quota_us": text, f"{CPU_1}/cpu.cfs_period_us": "100000\n"}
         assert cpu_quota(tree(tmp_path, V1, files)) == quota
 
 
-class TestKilled:
-    def test_version_2(self, tmp_path: Path) -> None:
+class TestOomKills:
+    def test_kills_are_counted_in_version_2(self, tmp_path: Path) -> None:
         events = {f"{CGROUP_2_ROOT}/memory.events": "low 0\nhigh 0\nmax 9\noom 3\noom_kill 2\n"}
         assert oom_kills(tree(tmp_path, CGROUP_2, events)) == 2
 
-    def test_version_1(self, tmp_path: Path) -> None:
+    def test_kills_are_counted_in_version_1(self, tmp_path: Path) -> None:
         events = {f"{MEMORY_1}/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n"}
         assert oom_kills(tree(tmp_path, V1, events)) == 4
 
-    def test_unknown(self, tmp_path: Path) -> None:
+    def test_the_number_is_unknown_without_a_cgroup(self, tmp_path: Path) -> None:
         assert oom_kills(tmp_path) is None
 
 
-def test_this_machine() -> None:
+def test_the_limits_of_this_machine_are_consistent() -> None:
     root = Path("/")
     limit, left = memory_limit(root), memory_left(root)
     assert (limit is None) == (left is None)

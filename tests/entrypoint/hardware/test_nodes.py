@@ -1,27 +1,29 @@
-"""Device nodes: their numbers, and whether this process may open them."""
+"""Device nodes are listed by number, and inaccessible ones are found."""
 
 from pathlib import Path
 
 import pytest
 
-from entrypoint.hardware.nodes import closed, numbered
+from entrypoint.hardware.nodes import first_inaccessible, numbered_entries
 from tests.support.hardware import tree
 
 
-def test_numbers_are_in_order_of_size(tmp_path: Path) -> None:
+def test_entries_are_sorted_by_number(tmp_path: Path) -> None:
     names = ("nvidia10", "nvidia2", "nvidiactl", "nvidia-uvm", "xnvidia3")
     root = tree(tmp_path, {f"dev/{name}": "" for name in names})
-    assert numbered(root / "dev", "nvidia") == (2, 10)
+    assert numbered_entries(root / "dev", "nvidia") == (2, 10)
 
 
-def test_no_folder(tmp_path: Path) -> None:
-    assert numbered(tmp_path / "dev", "nvidia") == ()
+def test_a_missing_folder_has_no_entries(tmp_path: Path) -> None:
+    assert numbered_entries(tmp_path / "dev", "nvidia") == ()
 
 
-def test_the_first_that_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests may run as root, to whom every node is open: hence the stand-in for access()."""
+def test_the_first_inaccessible_node_is_returned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """access() is replaced, because root may open every node."""
     tree(tmp_path, {"a": "", "b": ""})
     nodes = [tmp_path / "a", tmp_path / "b"]
-    assert closed(nodes) is None
+    assert first_inaccessible(nodes) is None
     monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path / "b")
-    assert closed(nodes) == tmp_path / "b"
+    assert first_inaccessible(nodes) == tmp_path / "b"

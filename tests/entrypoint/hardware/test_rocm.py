@@ -1,4 +1,4 @@
-"""AMD's devices: the topology of the compute driver, and a render node each."""
+"""AMD's devices are found in the topology and by their render nodes."""
 
 from pathlib import Path
 
@@ -20,11 +20,11 @@ from tests.support.hardware import ROCM_BUS, ROCM_NODES, tree
         (120001, "gfx1201"),
     ],
 )
-def test_names_of_targets(version: int, name: str) -> None:
+def test_a_target_version_has_amds_name(version: int, name: str) -> None:
     assert target_name(version) == name
 
 
-def test_sockets_are_no_devices(tmp_path: Path) -> None:
+def test_gpus_are_found_and_sockets_are_skipped(tmp_path: Path) -> None:
     root = tree(tmp_path, ROCM_NODES, ROCM_BUS)
     assert rocm_devices(root) == (
         Device(0, "AMD GPU gfx942", 206141652992, "gfx942", "renderD128"),
@@ -34,14 +34,14 @@ def test_sockets_are_no_devices(tmp_path: Path) -> None:
     assert [node.name for node in rocm_nodes(root)] == ["kfd", "renderD128", "renderD136"]
 
 
-def test_each_needs_its_render_node(tmp_path: Path) -> None:
+def test_a_device_without_a_render_node_does_not_count(tmp_path: Path) -> None:
     root = tree(tmp_path, {"dev/kfd": "", "dev/dri/renderD136": ""}, ROCM_BUS)
     assert [device.identity for device in rocm_devices(root)] == ["renderD136"]
 
 
-def test_all_need_the_compute_driver(tmp_path: Path) -> None:
+def test_no_device_counts_without_the_compute_driver(tmp_path: Path) -> None:
     assert rocm_devices(tree(tmp_path, {"dev/dri/renderD128": ""}, ROCM_BUS)) == ()
 
 
-def test_nothing_at_all(tmp_path: Path) -> None:
+def test_a_machine_without_amd_devices_has_none(tmp_path: Path) -> None:
     assert (rocm_devices(tmp_path), rocm_driver(tmp_path)) == ((), None)

@@ -1,4 +1,4 @@
-"""The variables that hide devices."""
+"""Variables hide devices and set their order."""
 
 import pytest
 
@@ -28,12 +28,14 @@ CARDS = tuple(Device(n, "HL-225", identity=str(module)) for n, module in enumera
         ("hpu", {"HABANA_VISIBLE_MODULES": "5,1"}, (2, 3)),
     ],
 )
-def test_what_is_left(kind: Kind, environ: dict[str, str], left: tuple[int, ...]) -> None:
+def test_the_variables_select_devices(
+    kind: Kind, environ: dict[str, str], left: tuple[int, ...]
+) -> None:
     devices = CARDS if kind == "hpu" else GPUS
     assert tuple(d.index for d in visible_devices(kind, devices, environ)) == left
 
 
-def test_a_slice_of_a_device() -> None:
+def test_a_mig_slice_is_one_device() -> None:
     (device,) = visible_devices("cuda", GPUS, {"CUDA_VISIBLE_DEVICES": "MIG-5c1a"})
     assert device.name == "MIG-5c1a"
 
@@ -48,7 +50,7 @@ def test_a_slice_of_a_device() -> None:
         ("hpu", "HABANA_VISIBLE_MODULES", "2"),
     ],
 )
-def test_one_that_is_not_there(kind: Kind, variable: str, value: str) -> None:
+def test_a_device_that_does_not_exist_is_an_error(kind: Kind, variable: str, value: str) -> None:
     with pytest.raises(SettingError) as raised:
         visible_devices(kind, CARDS if kind == "hpu" else GPUS, {variable: value})
     assert raised.value.variable == variable
@@ -56,13 +58,13 @@ def test_one_that_is_not_there(kind: Kind, variable: str, value: str) -> None:
     assert "4 " in raised.value.message
 
 
-def test_modules_where_the_tool_did_not_name_them() -> None:
+def test_modules_are_numbers_if_the_tool_did_not_report_them() -> None:
     cards = tuple(Device(n, "Gaudi") for n in range(4))
     left = visible_devices("hpu", cards, {"HABANA_VISIBLE_MODULES": "0,1"})
     assert [device.index for device in left] == [0, 1]
 
 
-def test_two_names_of_the_same_that_differ() -> None:
+def test_two_names_of_one_variable_must_not_differ() -> None:
     environ = {"HIP_VISIBLE_DEVICES": "0", "CUDA_VISIBLE_DEVICES": "1"}
     with pytest.raises(SettingError, match="HIP_VISIBLE_DEVICES=0 and CUDA_VISIBLE_DEVICES=1"):
         visible_devices("rocm", GPUS, environ)

@@ -5,7 +5,6 @@ import pytest
 from entrypoint.logs.engine_line import (
     TRACEBACK,
     EngineLine,
-    find_process,
     parse_line,
     remove_colors,
 )
@@ -63,10 +62,10 @@ def test_a_level_after_another_programs_prefix_is_found_if_the_caller_searches()
     )
 
 
-def test_the_start_of_a_process_prefix_is_found_within_the_limit() -> None:
+def test_a_process_after_another_programs_prefix_is_found_within_the_limit() -> None:
     line = "vllm[7]: (EngineCore pid=7) text"
-    assert find_process(line, 100) == 9
-    assert find_process(line, 20) is None
+    assert parse_line(line, search=100) == EngineLine("text", "EngineCore", "7")
+    assert parse_line(line, search=20) == EngineLine(line)
 
 
 def test_colors_are_removed() -> None:

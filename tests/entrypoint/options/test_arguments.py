@@ -46,7 +46,7 @@ class TestSplit:
             ("--x a;b|c&d(e)", ["--x", "a;b|c&d(e)"]),
         ],
     )
-    def test_split(self, text: str, expected: list[str]) -> None:
+    def test_it_splits_like_a_shell(self, text: str, expected: list[str]) -> None:
         assert split(text) == expected
 
     @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))))
@@ -66,10 +66,10 @@ class TestSplit:
             ("'a\\' 'b", 6),
         ],
     )
-    def test_an_open_end_says_where_it_begins(self, text: str, position: int) -> None:
+    def test_an_unclosed_quote_is_refused_with_its_position(self, text: str, position: int) -> None:
         with pytest.raises(SettingError) as caught:
             split(text)
-        assert f"at character {position}, which begins: {text[position - 1 :]}" in str(caught.value)
+        assert f"at character {position}: {text[position - 1 :]}" in str(caught.value)
         assert caught.value.variable == "ARG"
 
 
@@ -88,7 +88,7 @@ class TestSpellings:
             "--tensor-par 2",
         ],
     )
-    def test_are_one(self, text: str) -> None:
+    def test_every_spelling_is_the_same_option(self, text: str) -> None:
         assert words(text) == ["--tensor-parallel-size", "2"]
 
     @pytest.mark.parametrize(
@@ -112,10 +112,10 @@ class TestSpellings:
             ("--hf-overrides.a+ x", ["--hf-overrides.a+", "x"]),
         ],
     )
-    def test_become_the_long_one(self, text: str, expected: list[str]) -> None:
+    def test_every_spelling_becomes_the_long_one(self, text: str, expected: list[str]) -> None:
         assert words(text) == expected
 
-    def test_of_similar_names_are_told_apart(self) -> None:
+    def test_similar_names_are_different_options(self) -> None:
         names = [
             a.option.name for a in read("--tokenizer-mode hf --tokenizer-revision r").arguments
         ]
@@ -135,10 +135,10 @@ class TestSpellings:
         assert reading in note.message
 
     @pytest.mark.parametrize("text", ["-tp 2", "-qawq", "-O3", "--max_model_len 1", "-cc.mode 3"])
-    def test_any_other_spelling_leaves_none(self, text: str) -> None:
+    def test_any_other_spelling_leaves_no_note(self, text: str) -> None:
         assert read(text).notes == ()
 
-    def test_the_spelling_is_kept(self) -> None:
+    def test_the_users_spelling_is_kept(self) -> None:
         (argument,) = read("-tp=2").arguments
         assert argument.spelled == "-tp"
         assert argument.value == "2"
@@ -167,54 +167,54 @@ class TestValues:
             ("--speculative-config.model --x", ["--speculative-config.model=--x"]),
         ],
     )
-    def test_pass_intact(self, text: str, expected: list[str]) -> None:
+    def test_values_pass_unchanged(self, text: str, expected: list[str]) -> None:
         assert words(text) == expected
 
     def test_the_value_of_a_list_is_its_last_word(self) -> None:
         (argument,) = read("--served-model-name a b").arguments
         assert argument.value == "b"
 
-    def test_a_flag_has_none(self) -> None:
+    def test_a_flag_has_no_value(self) -> None:
         (argument,) = read("--enforce-eager").arguments
         assert argument.value is None
 
     @pytest.mark.parametrize(
         "text", ["--seed", "--seed --port 1", "--served-model-name", "--hf-overrides.a", "-tp -x"]
     )
-    def test_a_missing_one_is_an_error(self, text: str) -> None:
-        assert "without a value" in refusal(text).message
+    def test_a_missing_value_is_refused(self, text: str) -> None:
+        assert "needs a value" in refusal(text).message
 
-    def test_a_wrong_one_names_option_value_and_what_is_allowed(self) -> None:
+    def test_a_wrong_value_is_refused_with_the_accepted_ones(self) -> None:
         message = refusal("--dtype=int8").message
         assert all(word in message for word in ("--dtype", "'int8'", "bfloat16"))
 
-    def test_a_flag_takes_none(self) -> None:
+    def test_a_flag_with_a_value_is_refused(self) -> None:
         error = refusal("--trust-remote-code=false")
-        assert "--trust-remote-code the value 'false'" in error.message
+        assert "--trust-remote-code takes no value, not 'false'" in error.message
         assert "--no-trust-remote-code" in error.message
 
-    def test_a_word_after_a_flag(self) -> None:
+    def test_a_word_after_a_flag_is_refused(self) -> None:
         error = refusal("--trust-remote-code false")
-        assert "'false' after --trust-remote-code" in error.message
+        assert "--trust-remote-code takes no value, but 'false' follows it" in error.message
         assert "--no-trust-remote-code" in (error.hint or "")
 
-    def test_a_value_that_vllm_does_not_know_by_itself_leaves_a_warning(self) -> None:
+    def test_a_value_that_needs_a_plugin_leaves_a_warning(self) -> None:
         (note,) = read("--tool-call-parser mistrall").notes
         assert note.level == "warning"
         assert "Did you mean mistral?" in note.message
 
-    def test_a_value_that_it_knows_leaves_none(self) -> None:
+    def test_a_known_value_leaves_no_warning(self) -> None:
         assert read("--quantization AWQ --load-format safetensors -q None").notes[1:] == ()
 
-    def test_an_unknown_key_is_an_error(self) -> None:
+    def test_an_unknown_key_is_refused(self) -> None:
         assert "Did you mean mode?" in refusal("--compilation-config.mdoe 3").message
 
-    def test_keys_of_what_has_none(self) -> None:
-        assert "takes no JSON object" in refusal("--max-model-len.x 3").message
+    def test_keys_of_an_option_without_keys_are_refused(self) -> None:
+        assert "does not take a JSON object" in refusal("--max-model-len.x 3").message
 
 
 class TestUnknown:
-    def test_names_the_nearest(self) -> None:
+    def test_the_error_names_the_nearest_option(self) -> None:
         error = refusal("--tensor_paralel_size=2")
         assert isinstance(error, UnknownOption)
         assert error.option == "--tensor_paralel_size"
@@ -222,11 +222,11 @@ class TestUnknown:
         assert "Did you mean --tensor-parallel-size?" in error.message
 
     @pytest.mark.parametrize("text", ["--zzz", "-z", "-tp4", "-t=4", "-1.5", "--zzz.a 1", "-O"])
-    def test_every_shape(self, text: str) -> None:
+    def test_an_unknown_option_is_refused_in_every_form(self, text: str) -> None:
         with pytest.raises(SettingError):
             read(text)
 
-    def test_an_ambiguous_abbreviation_names_what_it_may_mean(self) -> None:
+    def test_an_ambiguous_abbreviation_is_refused_with_its_meanings(self) -> None:
         error = refusal("--max-num 4")
         assert not isinstance(error, UnknownOption)
         assert "--max-num-batched-tokens" in error.message
@@ -235,17 +235,17 @@ class TestUnknown:
 
 class TestStrayWords:
     @pytest.mark.parametrize("text", ["a/model", "--seed 1 a/model", "a/model --seed 1", "-", "--"])
-    def test_belong_to_no_option(self, text: str) -> None:
-        assert "belongs to no option" in refusal(text).message
+    def test_a_stray_word_is_refused(self, text: str) -> None:
+        assert "does not belong to any option" in refusal(text).message
 
-    def test_the_model_is_named_by_its_variable(self) -> None:
+    def test_a_stray_model_hints_at_model_id(self) -> None:
         assert "MODEL_ID" in (refusal("a/model").hint or "")
 
-    def test_but_the_models_option_is_an_option(self) -> None:
+    def test_the_models_option_is_accepted(self) -> None:
         assert words("--model a/model") == ["--model", "a/model"]
 
     @pytest.mark.parametrize("text", ["--help", "-h", "--help=all", "--seed 1 --he"])
-    def test_help_would_end_the_server(self, text: str) -> None:
+    def test_help_is_refused(self, text: str) -> None:
         assert "help" in refusal(text).message
 
 
@@ -259,19 +259,19 @@ class TestRepeated:
             ("--served-model-name a --served-model-name b", ["--served-model-name", "b"]),
         ],
     )
-    def test_the_last_one_counts(self, text: str, expected: list[str]) -> None:
+    def test_the_last_occurrence_wins_with_a_note(self, text: str, expected: list[str]) -> None:
         parsed = read(text)
         assert [word for argument in parsed.arguments for word in argument.words] == expected
         (note,) = parsed.notes
         assert note.level == "info"
         assert "more than once" in note.message
 
-    def test_the_note_keeps_values_to_itself(self) -> None:
+    def test_the_note_shows_no_values(self) -> None:
         (note,) = read("--api-key first --api-key second").notes
         assert "first" not in note.message
         assert "second" not in note.message
 
-    def test_keys_come_together(self) -> None:
+    def test_keys_are_collected(self) -> None:
         text = "--hf-overrides.a 1 --hf-overrides.b 2"
         assert words(text) == split(text)
         assert read(text).notes == ()
@@ -280,20 +280,20 @@ class TestRepeated:
         "text",
         ["--hf-overrides '{}' --hf-overrides.a 1", "--hf-overrides.a 1 --hf-overrides '{}'"],
     )
-    def test_keys_win_over_a_whole_object(self, text: str) -> None:
+    def test_keys_win_over_the_object_with_a_warning(self, text: str) -> None:
         assert words(text) == ["--hf-overrides.a", "1"]
         (note,) = read(text).notes
         assert note.level == "warning"
 
 
 class TestConfigFile:
-    def test_one_that_is_there(self, tmp_path: Path) -> None:
+    def test_an_existing_config_file_is_accepted(self, tmp_path: Path) -> None:
         file = tmp_path / "vllm.yaml"
         file.write_text("seed: 1\n")
         assert words(f"--config={file}") == ["--config", str(file)]
 
     @pytest.mark.parametrize("name", ["missing.yaml", "there.json", "directory.yaml"])
-    def test_any_other(self, tmp_path: Path, name: str) -> None:
+    def test_any_other_config_file_is_refused(self, tmp_path: Path, name: str) -> None:
         (tmp_path / "there.json").write_text("{}")
         (tmp_path / "directory.yaml").mkdir()
         assert str(tmp_path / name) in refusal(f"--config {tmp_path / name}").message

@@ -8,7 +8,7 @@ from entrypoint.options.catalogue import CATALOGUE, dashed, load_catalogue, read
 
 
 class TestFile:
-    def test_one_option_a_line(self) -> None:
+    def test_the_file_has_one_option_per_line(self) -> None:
         lines = CATALOGUE.read_text(encoding="utf-8").splitlines()
         assert len(lines) == len(load_catalogue().options) + 2
 
@@ -30,7 +30,7 @@ class TestFile:
         spellings = [s for option in load_catalogue().options for s in option.spellings]
         assert len(spellings) == len(set(spellings))
 
-    def test_defaults_name_no_place_of_the_machine_that_made_it(self) -> None:
+    def test_defaults_contain_no_path_of_the_machine_that_made_it(self) -> None:
         paths = [o.name for o in load_catalogue().options if str(o.default).startswith("/")]
         assert paths == []
 
@@ -54,7 +54,7 @@ class TestFind:
             ("-cc.custom_ops+", "--compilation-config"),
         ],
     )
-    def test_finds(self, spelling: str, name: str) -> None:
+    def test_an_option_is_found_by_each_of_its_names(self, spelling: str, name: str) -> None:
         found = load_catalogue().find(spelling)
         assert found is not None
         assert found.name == name
@@ -63,7 +63,7 @@ class TestFind:
         "spelling",
         ["--data", "-d", "--swap-space", "--seed.x", "--Seed", "seed", "-", "--", "", "--no-seed"],
     )
-    def test_does_not_find(self, spelling: str) -> None:
+    def test_unknown_and_ambiguous_names_find_nothing(self, spelling: str) -> None:
         assert load_catalogue().find(spelling) is None
 
     def test_an_exact_spelling_is_never_ambiguous(self) -> None:
@@ -74,10 +74,10 @@ class TestFind:
 
 
 class TestNearest:
-    def test_a_typing_error(self) -> None:
+    def test_the_nearest_spelling_is_found_for_a_typo(self) -> None:
         assert load_catalogue().nearest("--tensor_paralel_size") == "--tensor-parallel-size"
 
-    def test_nothing_like_it(self) -> None:
+    def test_a_name_like_no_other_has_no_nearest(self) -> None:
         assert load_catalogue().nearest("--zzzz") is None
 
 
@@ -91,17 +91,17 @@ class TestDashed:
             ("a_b", "a_b"),
         ],
     )
-    def test_dashed(self, written: str, read: str) -> None:
+    def test_dashes_replace_underscores_before_the_first_dot(self, written: str, read: str) -> None:
         assert dashed(written) == read
 
 
 class TestOption:
-    def test_negation(self) -> None:
+    def test_only_booleans_have_a_negation(self) -> None:
         catalogue = load_catalogue()
         assert catalogue.by_spelling["--enforce-eager"].negation == "--no-enforce-eager"
         assert catalogue.by_spelling["--headless"].negation is None
 
-    def test_kinds(self) -> None:
+    def test_options_take_the_right_number_of_words(self) -> None:
         kinds = {
             "--headless": "flag",
             "--enforce-eager": "boolean",
@@ -114,7 +114,7 @@ class TestOption:
         catalogue = load_catalogue()
         assert {name: catalogue.by_spelling[name].kind for name in kinds} == kinds
 
-    def test_types(self) -> None:
+    def test_options_have_the_right_types(self) -> None:
         types = {
             "--seed": "int",
             "--watermark": "float",

@@ -9,12 +9,12 @@ from entrypoint.errors import SettingError
 from entrypoint.options.arguments import Parsed, parse, split
 from entrypoint.options.catalogue import load_catalogue
 from entrypoint.options.history import (
-    GONE,
-    GONE_KEYS,
-    GONE_VALUES,
-    ONCE_WITH_A_BOOLEAN,
+    ONCE_BOOLEAN,
     REFUSED_VALUES,
-    GoneOption,
+    REMOVED,
+    REMOVED_VALUES,
+    RENAMED_KEYS,
+    RemovedOption,
 )
 
 # the options that each release had first, from the source releases of vLLM
@@ -33,7 +33,7 @@ def words(text: str) -> list[str]:
     return [word for argument in read(text).arguments for word in argument.words]
 
 
-def sample(gone: GoneOption) -> str:
+def sample(gone: RemovedOption) -> str:
     """A use of an option that is gone, as it was written when it was not."""
     values = {
         "--task": "embed",
@@ -49,34 +49,32 @@ def sample(gone: GoneOption) -> str:
 
 class TestComplete:
     @pytest.mark.parametrize("version", HISTORIC)
-    def test_every_option_of_a_release_is_there_or_known_to_be_gone(self, version: str) -> None:
-        known = load_catalogue().by_spelling.keys() | GONE.keys()
+    def test_every_option_of_a_release_exists_or_is_listed_as_removed(self, version: str) -> None:
+        known = load_catalogue().by_spelling.keys() | REMOVED.keys()
         assert set(HISTORIC[version]) <= known
 
-    def test_nothing_is_called_gone_that_never_was(self) -> None:
-        assert GONE.keys() <= {name for names in HISTORIC.values() for name in names}
+    def test_every_removed_option_once_existed(self) -> None:
+        assert REMOVED.keys() <= {name for names in HISTORIC.values() for name in names}
 
-    def test_nothing_is_called_gone_that_is_there(self) -> None:
-        assert not GONE.keys() & load_catalogue().by_spelling.keys()
+    def test_no_existing_option_is_listed_as_removed(self) -> None:
+        assert not REMOVED.keys() & load_catalogue().by_spelling.keys()
 
-    def test_what_is_said_of_options_that_are_there_names_real_ones(self) -> None:
-        names = (
-            {gone.option for gone in GONE_VALUES} | GONE_KEYS.keys() | ONCE_WITH_A_BOOLEAN.keys()
-        )
+    def test_entries_about_existing_options_name_existing_ones(self) -> None:
+        names = {gone.option for gone in REMOVED_VALUES} | RENAMED_KEYS.keys() | ONCE_BOOLEAN.keys()
         assert names <= load_catalogue().by_spelling.keys()
 
-    @pytest.mark.parametrize("name", GONE_KEYS)
-    def test_gone_keys_are_gone_and_their_replacements_there(self, name: str) -> None:
+    @pytest.mark.parametrize("name", RENAMED_KEYS)
+    def test_renamed_keys_do_not_exist_and_their_replacements_do(self, name: str) -> None:
         keys = load_catalogue().by_spelling[name].keys
-        assert not GONE_KEYS[name].keys() & set(keys)
-        assert set(GONE_KEYS[name].values()) <= set(keys)
+        assert not RENAMED_KEYS[name].keys() & set(keys)
+        assert set(RENAMED_KEYS[name].values()) <= set(keys)
 
     @pytest.mark.parametrize("name", REFUSED_VALUES)
-    def test_no_value_is_refused_that_vllm_knows(self, name: str) -> None:
+    def test_no_value_that_vllm_accepts_is_refused(self, name: str) -> None:
         assert not REFUSED_VALUES[name].keys() & set(load_catalogue().by_spelling[name].known)
 
-    @pytest.mark.parametrize("gone", GONE.values(), ids=GONE)
-    def test_advice_names_only_options_that_are_there(self, gone: GoneOption) -> None:
+    @pytest.mark.parametrize("gone", REMOVED.values(), ids=REMOVED)
+    def test_advice_names_existing_options_only(self, gone: RemovedOption) -> None:
         named = [word.rstrip(";,:.") for word in gone.advice.split() if word.startswith("-")]
         assert all(load_catalogue().find(name) is not None for name in named)
 
@@ -84,10 +82,10 @@ class TestComplete:
 class TestEach:
     @pytest.mark.parametrize(
         "gone",
-        [g for g in GONE.values() if g.spelling not in REFUSED_ALONE],
+        [g for g in REMOVED.values() if g.spelling not in REFUSED_ALONE],
         ids=lambda g: g.spelling,
     )
-    def test_is_read_with_one_note_that_names_it(self, gone: GoneOption) -> None:
+    def test_it_is_read_with_one_note_that_names_it(self, gone: RemovedOption) -> None:
         (note,) = read(sample(gone)).notes
         assert note.level == "warning"
         assert note.variable == "ARG"
@@ -96,18 +94,18 @@ class TestEach:
 
     @pytest.mark.parametrize(
         "gone",
-        [g for g in GONE.values() if g.spelling not in REFUSED_ALONE],
+        [g for g in REMOVED.values() if g.spelling not in REFUSED_ALONE],
         ids=lambda g: g.spelling,
     )
-    def test_takes_its_value_with_it(self, gone: GoneOption) -> None:
+    def test_its_value_is_removed_with_it(self, gone: RemovedOption) -> None:
         after = read(sample(gone) + " --seed 9").arguments[-1]
         assert after.words == ("--seed", "9")
 
     @pytest.mark.parametrize(
-        "gone", [g for g in GONE.values() if g.takes != "flag"], ids=lambda g: g.spelling
+        "gone", [g for g in REMOVED.values() if g.takes != "flag"], ids=lambda g: g.spelling
     )
-    def test_lacking_its_value_is_an_error(self, gone: GoneOption) -> None:
-        with pytest.raises(SettingError, match="without a value"):
+    def test_a_missing_value_is_refused(self, gone: RemovedOption) -> None:
+        with pytest.raises(SettingError, match="needs a value"):
             read(f"{gone.spelling} --seed 9")
 
 
@@ -132,12 +130,12 @@ class TestDropped:
             "--no-worker-use-ray",
         ],
     )
-    def test_leaves_nothing(self, text: str) -> None:
+    def test_an_ignored_option_leaves_no_argument(self, text: str) -> None:
         assert words(text) == []
 
-    def test_the_note_says_what_there_is_instead(self) -> None:
+    def test_the_note_names_the_alternative(self) -> None:
         (note,) = read("--swap-space 4").notes
-        assert "is dropped" in note.message
+        assert "is ignored" in note.message
         assert "--kv-offloading-size" in note.message
 
 
@@ -188,38 +186,38 @@ class TestTranslated:
             ("--enable-chunked-prefill=true", "--enable-chunked-prefill"),
         ],
     )
-    def test_reads_as(self, text: str, translation: str) -> None:
+    def test_it_is_read_as_todays_words(self, text: str, translation: str) -> None:
         assert words(text) == split(translation)
 
     def test_the_note_names_the_replacement(self) -> None:
         (note,) = read("--worker-use-ray").notes
-        assert "--worker-use-ray is gone since vLLM 0.7.0" in note.message
+        assert "because vLLM 0.7.0 removed it" in note.message
         assert "--distributed-executor-backend ray" in note.message
 
-    def test_the_argument_says_how_it_was_spelled(self) -> None:
+    def test_the_argument_keeps_the_users_spelling(self) -> None:
         (argument,) = read("--worker_use_ray").arguments
         assert argument.spelled == "--worker_use_ray"
         assert argument.option.name == "--distributed-executor-backend"
 
-    def test_a_later_option_of_today_wins(self) -> None:
+    def test_a_later_existing_option_wins(self) -> None:
         assert words("--worker-use-ray --distributed-executor-backend mp") == [
             "--distributed-executor-backend",
             "mp",
         ]
 
-    def test_a_task_that_never_was(self) -> None:
-        with pytest.raises(SettingError, match="no release"):
+    def test_an_unknown_task_is_refused(self) -> None:
+        with pytest.raises(SettingError, match="any release"):
             read("--task sing")
 
-    def test_a_flag_that_is_neither_on_nor_off(self) -> None:
-        with pytest.raises(SettingError, match="neither true nor false"):
+    def test_a_flag_that_is_neither_true_nor_false_is_refused(self) -> None:
+        with pytest.raises(SettingError, match="must be true or false"):
             read("--worker-use-ray=maybe")
 
 
 class TestIntoAnObject:
     """Keys that stand for options that are gone join the object that the user gives."""
 
-    def test_joins(self) -> None:
+    def test_translated_keys_join_the_users_object(self) -> None:
         text = """--structured-outputs-config '{"backend": "auto"}'
                   --guided-decoding-disable-any-whitespace"""
         assert words(text) == [
@@ -227,11 +225,11 @@ class TestIntoAnObject:
             '{"backend": "auto", "disable_any_whitespace": true}',
         ]
 
-    def test_what_the_object_says_stays(self) -> None:
+    def test_the_users_object_wins_over_translated_keys(self) -> None:
         text = "--num-redundant-experts 4 --eplb-config '{\"num_redundant_experts\": 2}'"
         assert words(text) == ["--eplb-config", '{"num_redundant_experts": 2}']
 
-    def test_joins_the_users_keys(self) -> None:
+    def test_translated_keys_join_the_users_keys(self) -> None:
         text = "--num-redundant-experts 4 --eplb-config.window_size 9"
         assert words(text) == split(
             "--eplb-config.num_redundant_experts 4 --eplb-config.window_size 9"
@@ -256,13 +254,13 @@ class TestRope:
             "rope_parameters": {"rope_theta": 5e5, "rope_type": "dynamic", "factor": 2.0},
         }
 
-    def test_a_scaling_that_has_its_theta(self) -> None:
+    def test_a_scaling_with_its_theta_is_translated(self) -> None:
         scaling = '{"rope_type": "yarn", "factor": 2.0, "rope_theta": 1e4}'
         (_, value) = words(f"--rope-scaling '{scaling}'")
         assert json.loads(value) == json.loads(scaling)
 
     @pytest.mark.parametrize("text", [SCALING, "--rope-theta 5e5", "--rope-scaling dynamic"])
-    def test_one_alone_is_refused_with_what_to_write(self, text: str) -> None:
+    def test_one_without_the_other_is_refused_with_the_replacement(self, text: str) -> None:
         with pytest.raises(SettingError) as caught:
             read(text)
         assert "rope_parameters" in (caught.value.hint or "")

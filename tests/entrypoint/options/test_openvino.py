@@ -7,7 +7,7 @@ from entrypoint.options.catalogue import load_catalogue
 from entrypoint.options.openvino import (
     FRONT_END,
     REFUSED,
-    UNDERSTOOD,
+    SUPPORTED,
     check_options,
 )
 from tests.support.samples import asked
@@ -25,7 +25,7 @@ class TestRefused:
             "--hf-overrides '{}'",
         ],
     )
-    def test_what_would_change_the_answers(self, arg: str) -> None:
+    def test_options_that_change_the_answers_are_refused(self, arg: str) -> None:
         with pytest.raises(SettingError, match=arg.split()[0]) as raised:
             check_options(asked(ARG=arg).arguments.arguments)
         assert raised.value.variable == "ARG"
@@ -34,13 +34,13 @@ class TestRefused:
     @pytest.mark.parametrize(
         "arg", ["--kv-cache-dtype auto", "--scheduling-policy fcfs", "--api-server-count 1"]
     )
-    def test_not_where_it_is_the_default(self, arg: str) -> None:
+    def test_harmless_values_are_accepted(self, arg: str) -> None:
         assert check_options(asked(ARG=arg).arguments.arguments) == ()
 
 
 class TestNotes:
     @pytest.mark.parametrize("arg", ["--enforce-eager", "--block-size 16", "--seed 3"])
-    def test_what_has_no_effect(self, arg: str) -> None:
+    def test_options_without_effect_are_noted(self, arg: str) -> None:
         (note,) = check_options(asked(ARG=arg).arguments.arguments)
         assert arg.split()[0] in note.message
         assert note.level == "warning"
@@ -54,12 +54,12 @@ class TestNotes:
             "--reasoning-parser qwen3 --disable-log-stats",
         ],
     )
-    def test_nothing_of_what_works(self, arg: str) -> None:
+    def test_supported_options_are_not_noted(self, arg: str) -> None:
         assert check_options(asked(ARG=arg).arguments.arguments) == ()
 
 
-def test_every_option_named_here_is_vllms() -> None:
+def test_every_listed_option_exists_in_vllm() -> None:
     known = {option.name: option.group for option in load_catalogue().options}
-    assert set(REFUSED) | UNDERSTOOD <= set(known)
+    assert set(REFUSED) | SUPPORTED <= set(known)
     assert set(FRONT_END) <= set(known.values())
-    assert not set(REFUSED) & UNDERSTOOD
+    assert not set(REFUSED) & SUPPORTED

@@ -26,14 +26,14 @@ LLAMA_3_1_8B = {
         ({"dtype": "float32", "torch_dtype": None}, 32),
     ],
 )
-def test_llama(changes: dict[str, Any], gib: int) -> None:
+def test_a_llamas_sequence_has_the_right_size(changes: dict[str, Any], gib: int) -> None:
     assert sequence_bytes({**LLAMA_3_1_8B, **changes}) == gib << 30
 
 
-def test_the_text_part_of_a_multimodal_model() -> None:
+def test_a_multimodal_models_text_part_counts() -> None:
     assert sequence_bytes({"text_config": LLAMA_3_1_8B, "hidden_size": 1}) == 16 << 30
 
 
 @pytest.mark.parametrize("config", [{}, {**LLAMA_3_1_8B, "num_attention_heads": 0}])
-def test_unknown(config: dict[str, Any]) -> None:
+def test_an_incomplete_configuration_has_no_size(config: dict[str, Any]) -> None:
     assert sequence_bytes(config) is None

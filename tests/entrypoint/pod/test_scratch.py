@@ -1,4 +1,4 @@
-"""Where the runtime may write."""
+"""The scratch directory is chosen where the user may write, and created privately."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from entrypoint.pod.scratch import make_scratch, scratch_directory
 
 @pytest.fixture
 def refused(monkeypatch: pytest.MonkeyPatch) -> set[Path]:
-    """Directories that count as not writable; root may write everywhere."""
+    """Directories that the test declares as not writable, because root may write everywhere."""
     closed: set[Path] = set()
     may = os.access
 
@@ -22,22 +22,22 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> set[Path]:
     return closed
 
 
-def test_the_users_cache_comes_first(tmp_path: Path) -> None:
+def test_the_users_cache_is_preferred(tmp_path: Path) -> None:
     found = scratch_directory({"XDG_CACHE_HOME": str(tmp_path / "cache")})
     assert found == tmp_path / "cache" / "inference-server"
     assert not found.exists()
 
 
-def test_home_without_xdg(tmp_path: Path) -> None:
+def test_without_xdg_the_cache_is_in_the_home(tmp_path: Path) -> None:
     assert scratch_directory({"HOME": str(tmp_path)}) == tmp_path / ".cache" / "inference-server"
 
 
-def test_no_home_at_all(tmp_path: Path) -> None:
+def test_without_a_home_a_private_folder_is_used(tmp_path: Path) -> None:
     found = scratch_directory({"TMPDIR": str(tmp_path)})
     assert found == tmp_path / f"inference-server-{os.getuid()}"
 
 
-def test_a_private_folder_where_the_home_cannot_be_written(
+def test_if_the_home_is_not_writable_a_private_folder_is_used(
     tmp_path: Path, refused: set[Path]
 ) -> None:
     home = tmp_path / "home"
@@ -47,7 +47,9 @@ def test_a_private_folder_where_the_home_cannot_be_written(
     assert found == tmp_path / f"inference-server-{os.getuid()}"
 
 
-def test_no_place_at_all_names_the_variables(tmp_path: Path, refused: set[Path]) -> None:
+def test_without_a_writable_folder_the_error_suggests_the_variables(
+    tmp_path: Path, refused: set[Path]
+) -> None:
     refused.add(tmp_path)
     environ = {"XDG_CACHE_HOME": str(tmp_path / "x"), "TMPDIR": str(tmp_path)}
     with pytest.raises(MachineError) as raised:
@@ -56,8 +58,8 @@ def test_no_place_at_all_names_the_variables(tmp_path: Path, refused: set[Path])
     assert raised.value.variable == "TMPDIR"
 
 
-def test_no_place_at_all_and_no_variables(refused: set[Path]) -> None:
-    """As in a container with a read-only root and nothing mounted on /tmp."""
+def test_a_read_only_container_suggests_mounting_tmp(refused: set[Path]) -> None:
+    """A container with a read-only root and no volume on /tmp."""
     refused.update({Path("/"), Path("/tmp")})
     with pytest.raises(MachineError) as raised:
         scratch_directory({"HOME": "/nonexistent"})
@@ -65,7 +67,7 @@ def test_no_place_at_all_and_no_variables(refused: set[Path]) -> None:
     assert "--tmpfs" in str(raised.value.hint)
 
 
-def test_a_folder_planted_by_a_link_is_refused(tmp_path: Path, refused: set[Path]) -> None:
+def test_a_planted_link_is_rejected(tmp_path: Path, refused: set[Path]) -> None:
     home = tmp_path / "home"
     elsewhere = tmp_path / "elsewhere"
     home.mkdir()
@@ -76,13 +78,13 @@ def test_a_folder_planted_by_a_link_is_refused(tmp_path: Path, refused: set[Path
         scratch_directory({"HOME": str(home), "TMPDIR": str(tmp_path)})
 
 
-def test_it_is_made_for_this_user_only(tmp_path: Path) -> None:
+def test_it_is_created_for_this_user_only(tmp_path: Path) -> None:
     make_scratch(tmp_path / "a" / "scratch")
     assert (tmp_path / "a" / "scratch").stat().st_mode & 0o777 == 0o700
     make_scratch(tmp_path / "a" / "scratch")
 
 
-def test_one_that_cannot_be_made(tmp_path: Path) -> None:
+def test_failing_to_create_it_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="cannot be made: Not a directory"):
+    with pytest.raises(StorageError, match="cannot be created: Not a directory"):
         make_scratch(tmp_path / "file" / "scratch")

@@ -1,13 +1,11 @@
-"""Who starts, who waits, who is refused, and that no place is ever lost."""
+"""Requests start, wait, or are refused, and no place is ever lost."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import random
 from collections import Counter
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -15,11 +13,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from server.gate.admission import Admission, Refused, Ticket
+from server.gate.admission import Admission, LimitReached, Ticket
+from tests.support.event_loop import in_event_loop
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
+    """Seconds that pass when a test advances them."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -29,12 +28,12 @@ class Clock:
 
 
 class Request:
-    """A request that runs until it is told to finish."""
+    """A request that runs until a test finishes it."""
 
     def __init__(self, admission: Admission, key: str | None):
         self.key = key
         self.ticket: Ticket | None = None
-        self.refused: Refused | None = None
+        self.refused: LimitReached | None = None
         self._end = asyncio.Event()
         self.task = asyncio.ensure_future(self._run(admission))
 
@@ -42,7 +41,7 @@ class Request:
         try:
             async with admission.admit(self.key) as self.ticket:
                 await self._end.wait()
-        except Refused as refused:
+        except LimitReached as refused:
             self.refused = refused
 
     @property
@@ -54,30 +53,20 @@ class Request:
 
 
 async def settle() -> None:
-    """Let everything happen that can."""
+    """Run the event loop until nothing changes."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
-def scenario(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test in an event loop of its own; what it leaves open ends with it."""
-
-    @functools.wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 30))
-
-    return run
-
-
 class Crowd:
-    """Requests by the name that a test gives them."""
+    """Requests, by name."""
 
     def __init__(self, admission: Admission):
         self.admission = admission
         self.requests: dict[str, Request] = {}
 
     async def arrive(self, *names: str) -> None:
-        """Each is called for its key and a number: ``a1`` is key ``a``'s first."""
+        """Send requests; ``a1`` is the first of key ``a``."""
         for name in names:
             self.requests[name] = Request(self.admission, name[0])
         await settle()
@@ -91,15 +80,15 @@ class Crowd:
     def run(self) -> list[str]:
         return [name for name, request in self.requests.items() if request.runs]
 
-    def refused(self, name: str) -> Refused:
+    def refused(self, name: str) -> LimitReached:
         error = self.requests[name].refused
         assert error is not None
         return error
 
 
 class TestPlaces:
-    @scenario
-    async def test_places_and_queue(self) -> None:
+    @in_event_loop
+    async def test_requests_run_then_wait_then_are_refused(self) -> None:
         """1. Two run, two wait. 2. The fifth is refused. 3. One ends: the next starts."""
         admission = Admission(2, 2)
         crowd = Crowd(admission)
@@ -113,7 +102,7 @@ class TestPlaces:
         await crowd.finish("a2")
         assert (crowd.run, admission.running, admission.waiting) == (["a1", "a3"], 2, 1)
 
-    @scenario
+    @in_event_loop
     async def test_a_request_that_fails_gives_its_place_back(self) -> None:
         admission = Admission(1, 0)
         with pytest.raises(ZeroDivisionError):
@@ -123,13 +112,13 @@ class TestPlaces:
         async with admission.admit("a"):
             assert admission.running == 1
 
-    @scenario
-    async def test_without_a_queue(self) -> None:
+    @in_event_loop
+    async def test_without_a_queue_nothing_waits(self) -> None:
         crowd = Crowd(Admission(1, 0))
         await crowd.arrive("a1", "b1")
         assert crowd.refused("b1").reason == "queue-full"
 
-    @scenario
+    @in_event_loop
     async def test_a_client_that_leaves_the_queue_is_not_started(self) -> None:
         admission = Admission(1, 2)
         crowd = Crowd(admission)
@@ -140,10 +129,10 @@ class TestPlaces:
         await crowd.finish("a1")
         assert crowd.run == ["a3"]
 
-    @scenario
-    async def test_cancelled_with_the_place_in_hand(self) -> None:
-        """1. One runs, two wait. 2. The first ends and the second is cancelled before it has
-        heard of its place. 3. The third has it."""
+    @in_event_loop
+    async def test_a_granted_place_passes_on_if_its_request_is_cancelled(self) -> None:
+        """1. One runs, two wait. 2. The first ends, and the second is cancelled before it uses
+        its place. 3. The third gets the place."""
         admission = Admission(1, 2)
         crowd = Crowd(admission)
         await crowd.arrive("a1", "a2", "a3")
@@ -158,7 +147,7 @@ class TestPlaces:
 
 
 class TestFairness:
-    @scenario
+    @in_event_loop
     async def test_keys_take_turns(self) -> None:
         crowd = Crowd(Admission(1, 10))
         await crowd.arrive("a0", "a1", "a2", "a3", "b1", "b2", "c1")
@@ -169,10 +158,10 @@ class TestFairness:
             await crowd.finish(name)
         assert order == ["a0", "a1", "b1", "c1", "a2", "b2", "a3"]
 
-    @scenario
+    @in_event_loop
     @pytest.mark.parametrize("concurrent", [1, 3])
     async def test_a_flood_delays_no_other_key_by_more_than_a_round(self, concurrent: int) -> None:
-        """One key keeps the queue full, four send one request after the other."""
+        """One key keeps the queue full; four others send one request after another."""
         admission = Admission(concurrent, 20)
         others = "bcde"
         dice = random.Random(concurrent)
@@ -199,7 +188,7 @@ class TestFairness:
                     single[key] = Request(admission, key)
                 else:
                     passed[key] += 1
-                    # the other four keys have had their turn: a round is over
+                    # the other four keys have had their turn
                     assert passed[key] <= 4
                 assert single[key].refused is None
             turned_away += sum(r.refused is not None for r in flood)
@@ -210,8 +199,8 @@ class TestFairness:
         for request in [*flood, *single.values()]:
             request.task.cancel()
 
-    @scenario
-    async def test_a_full_queue_has_room_for_a_key_that_has_little_in_it(self) -> None:
+    @in_event_loop
+    async def test_a_full_queue_still_accepts_a_key_with_few_entries(self) -> None:
         """1. One key fills the queue. 2. Another's request takes the newest one's place.
         3. With equal shares nobody is pushed out."""
         crowd = Crowd(Admission(1, 4))
@@ -229,8 +218,8 @@ class TestFairness:
 
 
 class TestKeys:
-    @scenario
-    async def test_running_and_waiting_ones_count(self) -> None:
+    @in_event_loop
+    async def test_running_and_waiting_requests_count_toward_a_keys_limit(self) -> None:
         crowd = Crowd(Admission(1, 10, per_key=2))
         await crowd.arrive("a1", "a2", "a3", "b1", "b2", "b3")
         for name in ("a3", "b3"):
@@ -241,26 +230,26 @@ class TestKeys:
         await crowd.arrive("a4")
         assert crowd.requests["a4"].refused is None
 
-    @scenario
-    async def test_no_key_is_one_key(self) -> None:
+    @in_event_loop
+    async def test_callers_without_a_key_share_one_limit(self) -> None:
         admission = Admission(10, 10, per_key=1)
         async with admission.admit(None):
-            with pytest.raises(Refused):
+            with pytest.raises(LimitReached):
                 async with admission.admit(None):
                     pass
 
 
 class TestTokens:
-    @scenario
-    async def test_an_overdraft_is_paid_back_first(self) -> None:
-        """1. A request uses 150 of 60 a minute. 2. The next is told 91 s, when one second's
-        worth is there again. 3. Until then others of the key are refused, and no other key's."""
+    @in_event_loop
+    async def test_an_overdraft_delays_the_keys_next_request(self) -> None:
+        """1. A request uses 150 tokens of 60 per minute. 2. Retry-After is 91 s, when one
+        second's worth has refilled. 3. Until then only requests of this key are refused."""
         clock = Clock()
         admission = Admission(4, 4, tokens_per_minute=60, clock=clock)
         async with admission.admit("a") as ticket:
             ticket.spend(100)
             ticket.spend(50)
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(LimitReached) as refused:
             async with admission.admit("a"):
                 pass
         assert (refused.value.reason, refused.value.retry_after) == ("key-tokens", 91)
@@ -268,7 +257,7 @@ class TestTokens:
         async with admission.admit("b"):
             pass
         clock.now += 90
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(LimitReached) as refused:
             async with admission.admit("a"):
                 pass
         assert refused.value.retry_after == 1
@@ -276,9 +265,9 @@ class TestTokens:
         async with admission.admit("a"):
             pass
 
-    @scenario
-    async def test_what_is_told_holds(self) -> None:
-        """Whatever was used: refused a second before, let in at the second that was told."""
+    @in_event_loop
+    async def test_retry_after_of_a_token_limit_is_exact(self) -> None:
+        """A retry is refused one second earlier, and admitted exactly then."""
         dice = random.Random(7)
         for _ in range(300):
             clock = Clock()
@@ -286,51 +275,32 @@ class TestTokens:
             admission = Admission(1, 0, tokens_per_minute=limit, clock=clock)
             async with admission.admit("a") as ticket:
                 ticket.spend(limit + dice.randrange(0, 10000))
-            with pytest.raises(Refused) as refused:
+            with pytest.raises(LimitReached) as refused:
                 async with admission.admit("a"):
                     pass
             clock.now += refused.value.retry_after - 1
-            with pytest.raises(Refused):
+            with pytest.raises(LimitReached):
                 async with admission.admit("a"):
                     pass
             clock.now += 1
             async with admission.admit("a"):
                 pass
 
-    @scenario
-    async def test_a_bucket_holds_no_more_than_a_minute(self) -> None:
+    @in_event_loop
+    async def test_a_budget_never_exceeds_one_minute(self) -> None:
         clock = Clock()
         admission = Admission(1, 0, tokens_per_minute=60, clock=clock)
         async with admission.admit("a") as ticket:
             clock.now += 3600
             ticket.spend(61)
-        with pytest.raises(Refused):
+        with pytest.raises(LimitReached):
             async with admission.admit("a"):
                 pass
 
 
 class TestRetryAfter:
-    def fill(self, seconds: list[float], waiting: int) -> int:
-        """Return what is told after requests that took so long, with one running and so many
-        waiting."""
-        told = []
-
-        @scenario
-        async def run() -> None:
-            clock = Clock()
-            admission = Admission(1, waiting, clock=clock)
-            for each in seconds:
-                async with admission.admit("a"):
-                    clock.now += each
-            crowd = Crowd(admission)
-            await crowd.arrive(*[f"a{n}" for n in range(waiting + 2)])
-            told.append(crowd.refused(f"a{waiting + 1}").retry_after)
-
-        run()
-        return told[0]
-
     @pytest.mark.parametrize(
-        ("seconds", "waiting", "told"),
+        ("seconds", "waiting", "retry_after"),
         [
             ([], 0, 1),
             ([0.1] * 10, 3, 1),
@@ -339,25 +309,31 @@ class TestRetryAfter:
             ([50.0] * 10, 4, 60),
         ],
     )
-    def test_as_long_as_those_ahead_take(
-        self, seconds: list[float], waiting: int, told: int
+    @in_event_loop
+    async def test_it_is_as_long_as_the_requests_ahead_take(
+        self, seconds: list[float], waiting: int, retry_after: int
     ) -> None:
-        assert self.fill(seconds, waiting) == told
+        """With one request running and ``waiting`` more, after requests that took ``seconds``."""
+        clock = Clock()
+        admission = Admission(1, waiting, clock=clock)
+        for each in seconds:
+            async with admission.admit("a"):
+                clock.now += each
+        crowd = Crowd(admission)
+        await crowd.arrive(*[f"a{n}" for n in range(waiting + 2)])
+        assert crowd.refused(f"a{waiting + 1}").retry_after == retry_after
 
-    def test_nothing_has_finished_for_long(self) -> None:
-        @scenario
-        async def run() -> None:
-            clock = Clock()
-            crowd = Crowd(Admission(1, 0, clock=clock))
-            await crowd.arrive("a1")
-            clock.now += 30
-            await crowd.arrive("a2")
-            assert crowd.refused("a2").retry_after == 30
+    @in_event_loop
+    async def test_it_grows_while_nothing_finishes(self) -> None:
+        clock = Clock()
+        crowd = Crowd(Admission(1, 0, clock=clock))
+        await crowd.arrive("a1")
+        clock.now += 30
+        await crowd.arrive("a2")
+        assert crowd.refused("a2").retry_after == 30
 
-        run()
-
-    @scenario
-    async def test_a_key_waits_for_one_of_its_own(self) -> None:
+    @in_event_loop
+    async def test_a_key_at_its_limit_waits_for_its_own_requests(self) -> None:
         """Requests take 8 s and the key has two that run: one ends every 4 s."""
         clock = Clock()
         admission = Admission(4, 4, per_key=2, clock=clock)
@@ -369,16 +345,16 @@ class TestRetryAfter:
 
 
 class TestMemory:
-    @scenario
-    async def test_idle_keys_are_dropped(self) -> None:
+    @in_event_loop
+    async def test_idle_keys_leave_no_state(self) -> None:
         admission = Admission(1, 0)
         for number in range(1000):
             async with admission.admit(f"key{number}"):
                 pass
         assert admission.keys == 0
 
-    @scenario
-    async def test_buckets_are_dropped_once_they_are_full(self) -> None:
+    @in_event_loop
+    async def test_keys_are_dropped_once_their_budgets_refill(self) -> None:
         clock = Clock()
         admission = Admission(1, 0, tokens_per_minute=600, clock=clock)
         most = 0
@@ -387,22 +363,19 @@ class TestMemory:
             async with admission.admit(f"key{number}") as ticket:
                 ticket.spend(300)
             most = max(most, admission.keys)
-        # filled up after 30 s, and looked for once a minute
+        # budgets refill after 30 s, and are checked once a minute
         assert most <= 92
 
-    def test_refused_keys_leave_nothing(self) -> None:
-        @scenario
-        async def run() -> None:
-            admission = Admission(1, 0)
-            async with admission.admit("a"):
-                for number in range(1000):
-                    with contextlib.suppress(Refused):
-                        async with admission.admit(f"key{number}"):
-                            pass
-                assert admission.keys == 1
-            assert admission.keys == 0
-
-        run()
+    @in_event_loop
+    async def test_refused_keys_leave_no_state(self) -> None:
+        admission = Admission(1, 0)
+        async with admission.admit("a"):
+            for number in range(1000):
+                with contextlib.suppress(LimitReached):
+                    async with admission.admit(f"key{number}"):
+                        pass
+            assert admission.keys == 1
+        assert admission.keys == 0
 
 
 CONCURRENT = 2
@@ -411,7 +384,7 @@ PER_KEY = 4
 
 
 class Interleavings(RuleBasedStateMachine):
-    """Requests arrive, end and are cancelled, and the event loop runs one turn or many between."""
+    """Requests arrive, end, and are cancelled, with one or more event-loop turns in between."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -423,7 +396,7 @@ class Interleavings(RuleBasedStateMachine):
         self.requests: list[Request] = []
 
     def teardown(self) -> None:
-        """Whatever came before, all places are free at the end, and nothing is remembered."""
+        """In the end, all places are free and no state remains."""
         for request in self.requests:
             request.finish()
         self.settle()
@@ -479,7 +452,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule()
     def settle(self) -> None:
-        """Once nothing is left to do, no place is free while somebody waits."""
+        """Once the event loop is idle, no place is free while a request waits."""
         for _ in range(10):
             self.turn()
         running = sum(request.runs for request in self.requests)

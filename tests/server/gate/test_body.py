@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from server.gate import body
-from server.gate.body import SMALL_BYTES, ClientLeft, NoRoom, Room, Slow, TooLarge, read_body
+from server.gate.body import (
+    SMALL_BYTES,
+    BodyMemory,
+    BodyMemoryFull,
+    BodyTooLarge,
+    BodyTooSlow,
+    ClientLeft,
+    read_body,
+)
+from tests.support.event_loop import in_event_loop
 
 LIMIT = 100
 
@@ -40,14 +49,16 @@ class Channel:
         raise AssertionError
 
 
-def length(value: int) -> Iterable[tuple[bytes, bytes]]:
-    return [(b"host", b"test"), (b"content-length", b"%d" % value)]
+def length(value: int) -> Headers:
+    return Headers({"host": "test", "content-length": str(value)})
 
 
-def read(channel: Channel, headers: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
+def read(channel: Channel, headers: Headers | None = None) -> bytes:
     async def run() -> bytes:
         return (
-            await asyncio.wait_for(read_body(channel.receive, headers, LIMIT, Room(0)), 20)
+            await asyncio.wait_for(
+                read_body(channel.receive, headers or Headers(), LIMIT, BodyMemory(0)), 20
+            )
         ).content
 
     return asyncio.run(run())
@@ -65,7 +76,7 @@ class TestSize:
 
     def test_a_length_beyond_the_limit_is_refused_unread(self) -> None:
         channel = Channel(b"x")
-        with pytest.raises(TooLarge) as refused:
+        with pytest.raises(BodyTooLarge) as refused:
             read(channel, length(LIMIT + 1))
         assert (refused.value.status, channel.asked) == (413, 0)
         assert "101 bytes" in str(refused.value)
@@ -73,54 +84,52 @@ class TestSize:
 
     def test_pieces_beyond_the_limit_are_refused_as_they_come(self) -> None:
         channel = Channel(*[b"x" * 40] * 100)
-        with pytest.raises(TooLarge) as refused:
+        with pytest.raises(BodyTooLarge) as refused:
             read(channel)
         assert channel.asked == 3
         assert "MAX_REQUEST_BYTES=100" in str(refused.value)
 
     def test_a_length_that_lies(self) -> None:
-        with pytest.raises(TooLarge):
+        with pytest.raises(BodyTooLarge):
             read(Channel(b"x" * 101), length(10))
 
 
 class TestRoom:
-    """1 MiB each is free; of what is beyond, there is room for 100 bytes."""
+    """1 MiB each is free; of what is beyond, there is memory for 100 bytes."""
 
-    def test_large_bodies_share_it(self) -> None:
-        async def run() -> None:
-            room = Room(100)
-            most = SMALL_BYTES + 100
-            first = await read_body(Channel(b"x" * (SMALL_BYTES + 60)).receive, [], most, room)
-            with pytest.raises(NoRoom) as refused:
-                await read_body(Channel(b"x" * SMALL_BYTES, b"x" * 41).receive, [], most, room)
-            assert (refused.value.status, refused.value.retry_after) == (429, 1)
-            second = await read_body(Channel(b"x" * (SMALL_BYTES + 40)).receive, [], most, room)
-            small = await read_body(Channel(b"x" * SMALL_BYTES).receive, [], most, room)
-            assert len(small.content) == SMALL_BYTES
-            await first.replay()
-            second.drop()
-            second.drop()  # what is given back twice counts once
-            await read_body(Channel(b"x" * most).receive, [], most, room)
-
-        asyncio.run(run())
+    @in_event_loop
+    async def test_large_bodies_share_it(self) -> None:
+        memory = BodyMemory(100)
+        most = SMALL_BYTES + 100
+        first = await read_body(Channel(b"x" * (SMALL_BYTES + 60)).receive, Headers(), most, memory)
+        with pytest.raises(BodyMemoryFull) as refused:
+            await read_body(Channel(b"x" * SMALL_BYTES, b"x" * 41).receive, Headers(), most, memory)
+        assert (refused.value.status, refused.value.retry_after) == (429, 1)
+        second = await read_body(
+            Channel(b"x" * (SMALL_BYTES + 40)).receive, Headers(), most, memory
+        )
+        small = await read_body(Channel(b"x" * SMALL_BYTES).receive, Headers(), most, memory)
+        assert len(small.content) == SMALL_BYTES
+        await first.replay()
+        second.drop()
+        second.drop()  # what is given back twice counts once
+        await read_body(Channel(b"x" * most).receive, Headers(), most, memory)
 
     @pytest.mark.parametrize("end", [None, b"x" * 100])
-    def test_a_body_that_fails_gives_it_back(self, end: bytes | None) -> None:
-        async def run() -> None:
-            room = Room(100)
-            most = SMALL_BYTES + 100
-            channel = Channel(b"x" * (SMALL_BYTES + 60), end, more=True)
-            with pytest.raises((ClientLeft, TooLarge)):
-                await read_body(channel.receive, [], most, room)
-            await read_body(Channel(b"x" * most).receive, [], most, room)
-
-        asyncio.run(run())
+    @in_event_loop
+    async def test_a_body_that_fails_gives_it_back(self, end: bytes | None) -> None:
+        memory = BodyMemory(100)
+        most = SMALL_BYTES + 100
+        channel = Channel(b"x" * (SMALL_BYTES + 60), end, more=True)
+        with pytest.raises((ClientLeft, BodyTooLarge)):
+            await read_body(channel.receive, Headers(), most, memory)
+        await read_body(Channel(b"x" * most).receive, Headers(), most, memory)
 
 
 class TestTime:
     def test_nothing_comes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(body, "GRACE_SECONDS", 0.05)
-        with pytest.raises(Slow) as refused:
+        with pytest.raises(BodyTooSlow) as refused:
             read(Channel())
         assert refused.value.status == 408
         assert refused.value.received == 0
@@ -128,16 +137,16 @@ class TestTime:
     def test_a_trickle(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A byte every 20 ms at 10 a second that are asked for: it ends although more comes."""
         monkeypatch.setattr(body, "GRACE_SECONDS", 0.1)
-        monkeypatch.setattr(body, "LEAST_RATE", 10_000.0)
+        monkeypatch.setattr(body, "MIN_RATE", 10_000.0)
         pieces: list[bytes | float] = [b"x", 0.02] * 90
-        with pytest.raises(Slow) as refused:
+        with pytest.raises(BodyTooSlow) as refused:
             read(Channel(*pieces, more=True))
         assert 0 < refused.value.received < 90
 
     def test_what_came_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The first piece pays for a pause that is longer than the grace."""
         monkeypatch.setattr(body, "GRACE_SECONDS", 0.1)
-        monkeypatch.setattr(body, "LEAST_RATE", 5.0)
+        monkeypatch.setattr(body, "MIN_RATE", 5.0)
         assert read(Channel(b"x" * 90, 0.3, b"end")) == b"x" * 90 + b"end"
 
 
@@ -147,33 +156,29 @@ class TestClient:
         with pytest.raises(ClientLeft):
             read(channel)
 
-    def test_it_leaves_afterwards(self) -> None:
-        async def run() -> None:
-            whole = await read_body(Channel(b"whole", 0.01, None).receive, [], LIMIT, Room(0))
-            await asyncio.wait_for(whole.client_left(), 20)
-
-        asyncio.run(run())
+    @in_event_loop
+    async def test_it_leaves_afterwards(self) -> None:
+        whole = await read_body(
+            Channel(b"whole", 0.01, None).receive, Headers(), LIMIT, BodyMemory(0)
+        )
+        await asyncio.wait_for(whole.client_left(), 20)
 
 
 class TestReplay:
-    def test_the_application_reads_the_body_and_sees_the_client_leave(self) -> None:
-        async def run() -> None:
-            channel = Channel(b"in ", b"pieces", 0.01, None)
-            whole = await read_body(channel.receive, [], LIMIT, Room(0))
-            request = Request({"type": "http", "method": "POST"}, whole.replay)
-            assert await request.body() == b"in pieces"
-            assert whole.content == b""
-            assert (await request.receive())["type"] == "http.disconnect"
+    @in_event_loop
+    async def test_the_application_reads_the_body_and_sees_the_client_leave(self) -> None:
+        channel = Channel(b"in ", b"pieces", 0.01, None)
+        whole = await read_body(channel.receive, Headers(), LIMIT, BodyMemory(0))
+        request = Request({"type": "http", "method": "POST"}, whole.replay)
+        assert await request.body() == b"in pieces"
+        assert whole.content == b""
+        assert (await request.receive())["type"] == "http.disconnect"
 
-        asyncio.run(run())
-
-    def test_an_empty_body(self) -> None:
-        async def run() -> None:
-            whole = await read_body(Channel(b"").receive, [], LIMIT, Room(0))
-            assert await whole.replay() == {
-                "type": "http.request",
-                "body": b"",
-                "more_body": False,
-            }
-
-        asyncio.run(run())
+    @in_event_loop
+    async def test_an_empty_body(self) -> None:
+        whole = await read_body(Channel(b"").receive, Headers(), LIMIT, BodyMemory(0))
+        assert await whole.replay() == {
+            "type": "http.request",
+            "body": b"",
+            "more_body": False,
+        }

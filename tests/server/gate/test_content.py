@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.gate.content import DEEPEST, content_problem
+from server.gate.content import MAX_DEPTH, content_problem
 
 DOCUMENTS = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(),
@@ -31,7 +31,7 @@ def test_what_is_no_json_is_left_to_vllm(body: bytes) -> None:
     assert content_problem(body) is None
 
 
-@pytest.mark.parametrize(("depth", "passes"), [(DEEPEST, True), (DEEPEST + 1, False)])
+@pytest.mark.parametrize(("depth", "passes"), [(MAX_DEPTH, True), (MAX_DEPTH + 1, False)])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
 def test_depth(depth: int, passes: bool, opening: str, closing: str) -> None:
     body = opening * (depth - 1) + "[]" + closing * (depth - 1)

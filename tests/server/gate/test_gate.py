@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,12 +13,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from entrypoint.settings import ADMIN_ROUTES
 from entrypoint.shared.keys import Keys
 from server.gate import gate as gate_module
+from server.gate.activity import EngineActivity
 from server.gate.admission import Admission
 from server.gate.gate import Gate
 from server.gate.health import Health
-from server.gate.progress import Progress
 from server.gate.routes import DECISIONS, LIVE, READY, Access
 from tests.support.asgi import Request
+from tests.support.event_loop import in_event_loop
 
 KEY = {"Authorization": "Bearer right"}
 
@@ -69,18 +69,10 @@ def a_gate(
     queued: int = 8,
     **how: Any,
 ) -> Gate:
-    health = Health(Progress(), 60)
+    health = Health(EngineActivity(), 60)
     health.attend(SimpleNamespace(errored=False))
     limits = {"max_request_bytes": 1000, **how}
     return Gate(app, Keys(keys), health, Admission(concurrent, queued), **limits)
-
-
-def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(20):
-            await scenario()
-
-    asyncio.run(bounded())
 
 
 def concrete(route: str) -> tuple[str, str]:
@@ -91,140 +83,113 @@ def concrete(route: str) -> tuple[str, str]:
 
 class TestKeys:
     @pytest.mark.parametrize("route", [r for r in DECISIONS if not r.startswith("WEBSOCKET")])
-    def test_every_route_but_the_probes_needs_one(self, route: str) -> None:
-        async def scenario() -> None:
-            method, path = concrete(route)
-            status, headers, _ = await Request(a_gate(keys=("right",)), path, method).answer()
-            if DECISIONS[route].access is Access.OPEN:
-                assert status == 200
-            else:
-                assert status == 401
-                assert headers["www-authenticate"] == "Bearer"
-
-        run(scenario)
+    @in_event_loop
+    async def test_every_route_but_the_probes_needs_one(self, route: str) -> None:
+        method, path = concrete(route)
+        status, headers, _ = await Request(a_gate(keys=("right",)), path, method).answer()
+        if DECISIONS[route].access is Access.OPEN:
+            assert status == 200
+        else:
+            assert status == 401
+            assert headers["www-authenticate"] == "Bearer"
 
     @pytest.mark.parametrize("header", ["", "Bearer", "Bearer wrong", "Basic right", "right"])
-    def test_a_wrong_one(self, header: str) -> None:
-        async def scenario() -> None:
-            request = Request(a_gate(keys=("right",)), headers={"Authorization": header})
-            assert (await request.error())[0] == 401
+    @in_event_loop
+    async def test_a_wrong_one(self, header: str) -> None:
+        request = Request(a_gate(keys=("right",)), headers={"Authorization": header})
+        assert (await request.error())[0] == 401
 
-        run(scenario)
+    @in_event_loop
+    async def test_two_headers_are_not_one_key(self) -> None:
+        twice = [("Authorization", "Bearer wrong"), ("Authorization", "Bearer right")]
+        both = Request(a_gate(keys=("right",)), headers=twice)
+        assert (await both.error())[0] == 401
 
-    def test_two_headers_are_not_one_key(self) -> None:
-        async def scenario() -> None:
-            twice = [("Authorization", "Bearer wrong"), ("Authorization", "Bearer right")]
-            both = Request(a_gate(keys=("right",)), headers=twice)
-            assert (await both.error())[0] == 401
+    @in_event_loop
+    async def test_an_unknown_path_is_told_only_to_who_has_one(self) -> None:
+        app = a_gate(keys=("right",))
+        assert (await Request(app, "/nope", "GET").error())[0] == 401
+        assert (await Request(app, "/nope", "GET", headers=KEY).error())[0] == 404
 
-        run(scenario)
+    @in_event_loop
+    async def test_metrics_may_be_public(self) -> None:
+        app = a_gate(keys=("right",), metrics_public=True)
+        assert (await Request(app, "/metrics", "GET").answer())[0] == 200
+        assert (await Request(app, "/metrics/x", "GET").error())[0] == 401
+        assert (await Request(app, "/v1/models", "GET").error())[0] == 401
 
-    def test_an_unknown_path_is_told_only_to_who_has_one(self) -> None:
-        async def scenario() -> None:
-            app = a_gate(keys=("right",))
-            assert (await Request(app, "/nope", "GET").error())[0] == 401
-            assert (await Request(app, "/nope", "GET", headers=KEY).error())[0] == 404
+    @in_event_loop
+    async def test_a_preflight_reaches_the_cors_layer(self) -> None:
+        app = a_gate(keys=("right",))
+        asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
+        preflight = Request(app, "/v1/completions", "OPTIONS", headers=asked)
+        assert (await preflight.answer())[0] == 200
+        bare = Request(app, "/v1/completions", "OPTIONS")
+        assert (await bare.error())[0] == 401
 
-        run(scenario)
-
-    def test_metrics_may_be_public(self) -> None:
-        async def scenario() -> None:
-            app = a_gate(keys=("right",), metrics_public=True)
-            assert (await Request(app, "/metrics", "GET").answer())[0] == 200
-            assert (await Request(app, "/metrics/x", "GET").error())[0] == 401
-            assert (await Request(app, "/v1/models", "GET").error())[0] == 401
-
-        run(scenario)
-
-    def test_a_preflight_reaches_the_cors_layer(self) -> None:
-        async def scenario() -> None:
-            app = a_gate(keys=("right",))
-            asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
-            preflight = Request(app, "/v1/completions", "OPTIONS", headers=asked)
-            assert (await preflight.answer())[0] == 200
-            bare = Request(app, "/v1/completions", "OPTIONS")
-            assert (await bare.error())[0] == 401
-
-        run(scenario)
-
-    def test_a_websocket_is_closed_before_it_is_accepted(self) -> None:
-        async def scenario() -> None:
-            request = Request(a_gate(keys=("right",)), "/v1/realtime", kind="websocket")
-            await request.until(1)
-            assert request.messages == [{"type": "websocket.close", "code": 1008}]
-
-        run(scenario)
+    @in_event_loop
+    async def test_a_websocket_is_closed_before_it_is_accepted(self) -> None:
+        request = Request(a_gate(keys=("right",)), "/v1/realtime", kind="websocket")
+        await request.until(1)
+        assert request.messages == [{"type": "websocket.close", "code": 1008}]
 
 
 class TestRoutes:
     @pytest.mark.parametrize("group", ADMIN_ROUTES)
-    def test_what_changes_the_server_is_closed_unless_asked_for(self, group: str) -> None:
-        async def scenario() -> None:
-            for route, decision in DECISIONS.items():
-                if decision.group != group:
-                    continue
-                method, path = concrete(route)
-                status, _, error = await Request(a_gate(), path, method).error()
-                assert status == 403
-                assert f"ADMIN_ROUTES={group}" in error["message"]
-                asked = a_gate(admin_routes=(group,))
-                assert (await Request(asked, path, method).answer())[0] == 200
-
-        run(scenario)
+    @in_event_loop
+    async def test_what_changes_the_server_is_closed_unless_asked_for(self, group: str) -> None:
+        for route, decision in DECISIONS.items():
+            if decision.group != group:
+                continue
+            method, path = concrete(route)
+            status, _, error = await Request(a_gate(), path, method).error()
+            assert status == 403
+            assert f"ADMIN_ROUTES={group}" in error["message"]
+            asked = a_gate(admin_routes=(group,))
+            assert (await Request(asked, path, method).answer())[0] == 200
 
     @pytest.mark.parametrize(
         "path", ["/", "/v1", "/v1/models/", "/v1//models", "/metricsfoo", "/v2/new", "/V1/models"]
     )
-    def test_what_nobody_decided_on_is_closed(self, path: str) -> None:
-        async def scenario() -> None:
-            assert (await Request(a_gate(), path, "GET").error())[0] == 404
+    @in_event_loop
+    async def test_what_nobody_decided_on_is_closed(self, path: str) -> None:
+        assert (await Request(a_gate(), path, "GET").error())[0] == 404
 
-        run(scenario)
+    @in_event_loop
+    async def test_another_method(self) -> None:
+        status, headers, _ = await Request(a_gate(), "/v1/models", "DELETE").error()
+        assert (status, headers["allow"]) == (405, "GET")
 
-    def test_another_method(self) -> None:
-        async def scenario() -> None:
-            status, headers, _ = await Request(a_gate(), "/v1/models", "DELETE").error()
-            assert (status, headers["allow"]) == (405, "GET")
-
-        run(scenario)
-
-    def test_a_proxys_path_in_front(self) -> None:
-        async def scenario() -> None:
-            app = a_gate(root_path="/team")
-            assert (await Request(app, "/team/v1/models", "GET").answer())[0] == 200
-            assert (await Request(app, "/v1/models", "GET").answer())[0] == 200
-            assert (await Request(app, "/team/sleep").error())[0] == 403
-            assert (await Request(app, "/teams/v1/models", "GET").error())[0] == 404
-
-        run(scenario)
+    @in_event_loop
+    async def test_a_proxys_path_in_front(self) -> None:
+        app = a_gate(root_path="/team")
+        assert (await Request(app, "/team/v1/models", "GET").answer())[0] == 200
+        assert (await Request(app, "/v1/models", "GET").answer())[0] == 200
+        assert (await Request(app, "/team/sleep").error())[0] == 403
+        assert (await Request(app, "/teams/v1/models", "GET").error())[0] == 404
 
 
 class TestRequestId:
-    def test_a_new_one_reaches_vllm_and_the_client(self) -> None:
-        async def scenario() -> None:
-            _, headers, body = await Request(a_gate()).answer()
-            assert len(headers["x-request-id"]) == 32
-            assert json.loads(body)["x-request-id"] == headers["x-request-id"]
+    @in_event_loop
+    async def test_a_new_one_reaches_vllm_and_the_client(self) -> None:
+        _, headers, body = await Request(a_gate()).answer()
+        assert len(headers["x-request-id"]) == 32
+        assert json.loads(body)["x-request-id"] == headers["x-request-id"]
 
-        run(scenario)
-
-    def test_the_clients_own(self) -> None:
-        async def scenario() -> None:
-            _, headers, body = await Request(a_gate(), headers={"X-Request-Id": "a-1.b"}).answer()
-            assert headers["x-request-id"] == json.loads(body)["x-request-id"] == "a-1.b"
-
-        run(scenario)
+    @in_event_loop
+    async def test_the_clients_own(self) -> None:
+        _, headers, body = await Request(a_gate(), headers={"X-Request-Id": "a-1.b"}).answer()
+        assert headers["x-request-id"] == json.loads(body)["x-request-id"] == "a-1.b"
 
     @pytest.mark.parametrize("bad", ["", "a b", "a\nb", "x" * 129, "ä"])
-    def test_one_that_could_forge_lines(self, bad: str) -> None:
-        async def scenario() -> None:
-            _, headers, body = await Request(a_gate(), headers={"X-Request-Id": bad}).answer()
-            assert len(headers["x-request-id"]) == 32
-            assert json.loads(body)["x-request-id"] == headers["x-request-id"]
+    @in_event_loop
+    async def test_one_that_could_forge_lines(self, bad: str) -> None:
+        _, headers, body = await Request(a_gate(), headers={"X-Request-Id": bad}).answer()
+        assert len(headers["x-request-id"]) == 32
+        assert json.loads(body)["x-request-id"] == headers["x-request-id"]
 
-        run(scenario)
-
-    def test_the_log_has_it_on_a_line_of_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @in_event_loop
+    async def test_a_request_is_logged_on_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         lines: list[str] = []
 
         def note(text: str, *args: object) -> None:
@@ -232,14 +197,11 @@ class TestRequestId:
 
         monkeypatch.setattr(gate_module, "logger", SimpleNamespace(info=note))
 
-        async def scenario() -> None:
-            app = a_gate(keys=("right",))
-            headers = {**KEY, "X-Request-Id": "mine"}
-            await Request(app, "/no\npe" + "e" * 1000, "GET", headers=headers).error()
-            await Request(app, "/health", "GET").answer()
-
-        run(scenario)
-        assert len(lines) == 1, "probes come every second, and are not logged"
+        app = a_gate(keys=("right",))
+        headers = {**KEY, "X-Request-Id": "mine"}
+        await Request(app, "/no\npe" + "e" * 1000, "GET", headers=headers).error()
+        await Request(app, "/health", "GET").answer()
+        assert len(lines) == 1, "probes arrive every second and are not logged"
         assert lines[0].startswith("GET /no\\npe")
         assert "404" in lines[0]
         assert "mine" in lines[0]
@@ -248,242 +210,207 @@ class TestRequestId:
 
 
 class TestStop:
-    def test_new_requests_are_sent_elsewhere(self) -> None:
-        async def scenario() -> None:
-            app = a_gate()
-            app.stop()
-            status, headers, error = await Request(app).error()
-            assert status == 503
-            assert int(headers["retry-after"]) > 0
-            assert headers["connection"] == "close"
-            assert error["type"] == "service_unavailable"
-            assert (await Request(app, "/health/ready", "GET").answer())[0] == 503
-            assert (await Request(app, "/health/live", "GET").answer())[0] == 200
-            assert await app.drained(5)
+    @in_event_loop
+    async def test_new_requests_are_sent_elsewhere(self) -> None:
+        app = a_gate()
+        app.stop()
+        status, headers, error = await Request(app).error()
+        assert status == 503
+        assert int(headers["retry-after"]) > 0
+        assert headers["connection"] == "close"
+        assert error["type"] == "service_unavailable"
+        assert (await Request(app, "/health/ready", "GET").answer())[0] == 503
+        assert (await Request(app, "/health/live", "GET").answer())[0] == 200
+        assert await app.drained(5)
 
-        run(scenario)
+    @in_event_loop
+    async def test_what_runs_finishes_and_closes_its_connection(self) -> None:
+        go = asyncio.Event()
 
-    def test_what_runs_finishes_and_closes_its_connection(self) -> None:
-        async def scenario() -> None:
-            go = asyncio.Event()
+        async def waits(scope: Scope, receive: Receive, send: Send) -> None:
+            await go.wait()
+            await echo(scope, receive, send)
 
-            async def waits(scope: Scope, receive: Receive, send: Send) -> None:
-                await go.wait()
-                await echo(scope, receive, send)
+        app = a_gate(waits)
+        request = Request(app)
+        await asyncio.sleep(0)
+        app.stop()
+        assert not await app.drained(0.01)
+        go.set()
+        assert await app.drained(5)
+        status, headers, _ = await request.answer()
+        assert (status, headers["connection"]) == (200, "close")
 
-            app = a_gate(waits)
-            request = Request(app)
-            await asyncio.sleep(0)
-            app.stop()
-            assert not await app.drained(0.01)
-            go.set()
-            assert await app.drained(5)
-            status, headers, _ = await request.answer()
-            assert (status, headers["connection"]) == (200, "close")
+    @in_event_loop
+    async def test_a_stream_gets_an_error_and_its_end(self) -> None:
+        streaming = Streaming()
+        app = a_gate(streaming)
+        request = Request(app)
+        await request.until(4)
+        app.stop()
+        assert await app.end() == 1
+        _, _, body = await request.answer()
+        *before, error, done, nothing = body.decode().split("\n\n")
+        assert (done, nothing) == ("data: [DONE]", "")
+        assert json.loads(error.removeprefix("data: "))["error"]["code"] == 503
+        assert set(before) == {'data: {"n": 1}'}
+        assert streaming.freed.is_set(), "the sequence must be freed"
 
-        run(scenario)
-
-    def test_a_stream_gets_an_error_and_its_end(self) -> None:
-        async def scenario() -> None:
-            streaming = Streaming()
-            app = a_gate(streaming)
-            request = Request(app)
-            await request.until(4)
-            app.stop()
-            assert await app.end() == 1
-            _, _, body = await request.answer()
-            *before, error, done, nothing = body.decode().split("\n\n")
-            assert (done, nothing) == ("data: [DONE]", "")
-            assert json.loads(error.removeprefix("data: "))["error"]["code"] == 503
-            assert set(before) == {'data: {"n": 1}'}
-            assert streaming.freed.is_set(), "the sequence must be freed"
-
-        run(scenario)
-
-    def test_a_stream_that_is_in_the_middle_of_an_event(self) -> None:
-        async def scenario() -> None:
-            app = a_gate(Streaming(chunk=b"data: half"))
-            request = Request(app)
-            await request.until(2)
-            await app.end()
-            body = (await request.answer())[2]
-            assert b"half\n\ndata: {" in body
-
-        run(scenario)
+    @in_event_loop
+    async def test_a_stream_that_is_in_the_middle_of_an_event(self) -> None:
+        app = a_gate(Streaming(chunk=b"data: half"))
+        request = Request(app)
+        await request.until(2)
+        await app.end()
+        body = (await request.answer())[2]
+        assert b"half\n\ndata: {" in body
 
     @pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses"])
-    def test_streams_whose_events_have_names(self, path: str) -> None:
-        async def scenario() -> None:
-            app = a_gate(Streaming())
-            request = Request(app, path)
-            await request.until(2)
-            await app.end()
-            last = (await request.answer())[2].decode().split("\n\n")[-3]
-            event, data = last.split("\n")
-            assert event == "event: error"
-            assert json.loads(data.removeprefix("data: "))["type"] == "error"
+    @in_event_loop
+    async def test_streams_whose_events_have_names(self, path: str) -> None:
+        app = a_gate(Streaming())
+        request = Request(app, path)
+        await request.until(2)
+        await app.end()
+        last = (await request.answer())[2].decode().split("\n\n")[-3]
+        event, data = last.split("\n")
+        assert event == "event: error"
+        assert json.loads(data.removeprefix("data: "))["type"] == "error"
 
-        run(scenario)
+    @in_event_loop
+    async def test_an_answer_that_has_not_begun_becomes_a_503(self) -> None:
+        app = a_gate(silent)
+        request = Request(app)
+        await asyncio.sleep(0)
+        app.stop()
+        await app.end()
+        status, headers, error = await request.error()
+        assert (status, headers["connection"]) == (503, "close")
+        assert "not finished" in error["message"]
 
-    def test_an_answer_that_has_not_begun_becomes_a_503(self) -> None:
-        async def scenario() -> None:
-            app = a_gate(silent)
-            request = Request(app)
-            await asyncio.sleep(0)
-            app.stop()
-            await app.end()
-            status, headers, error = await request.error()
-            assert (status, headers["connection"]) == (503, "close")
-            assert "not finished" in error["message"]
-
-        run(scenario)
-
-    def test_a_body_that_is_half_sent_is_cut_off(self) -> None:
+    @in_event_loop
+    async def test_a_body_that_is_half_sent_is_cut_off(self) -> None:
         """Nothing may be mistaken for the whole of it."""
+        app = a_gate(Streaming(kind=b"application/json", chunk=b"[1,"))
+        request = Request(app)
+        await request.until(2)
+        await app.end()
+        assert request.messages[-1].get("more_body") is True
+        request.leave()
+        await request.task
 
-        async def scenario() -> None:
-            app = a_gate(Streaming(kind=b"application/json", chunk=b"[1,"))
-            request = Request(app)
-            await request.until(2)
-            await app.end()
-            assert request.messages[-1].get("more_body") is True
-            request.leave()
-            await request.task
+    @in_event_loop
+    async def test_an_answer_that_is_through_is_left_alone(self) -> None:
+        lingers = asyncio.Event()
 
-        run(scenario)
+        async def background(scope: Scope, receive: Receive, send: Send) -> None:
+            await echo(scope, receive, send)
+            await lingers.wait()
 
-    def test_an_answer_that_is_through_is_left_alone(self) -> None:
-        async def scenario() -> None:
-            lingers = asyncio.Event()
-
-            async def background(scope: Scope, receive: Receive, send: Send) -> None:
-                await echo(scope, receive, send)
-                await lingers.wait()
-
-            app = a_gate(background)
-            request = Request(app)
-            await request.until(2)
-            assert await app.end() == 0
-            lingers.set()
-            assert (await request.answer())[0] == 200
-
-        run(scenario)
+        app = a_gate(background)
+        request = Request(app)
+        await request.until(2)
+        assert await app.end() == 0
+        lingers.set()
+        assert (await request.answer())[0] == 200
 
 
 class TestLimits:
     """The limits themselves are tested beside this; here is what the client gets."""
 
-    def test_a_body_that_is_too_long(self) -> None:
-        async def scenario() -> None:
-            request = Request(a_gate(max_request_bytes=10), body=b"x" * 11)
-            status, headers, error = await request.error()
-            assert (status, headers["connection"]) == (413, "close")
-            assert "MAX_REQUEST_BYTES=10" in error["message"]
+    @in_event_loop
+    async def test_a_body_that_is_too_long(self) -> None:
+        request = Request(a_gate(max_request_bytes=10), body=b"x" * 11)
+        status, headers, error = await request.error()
+        assert (status, headers["connection"]) == (413, "close")
+        assert "MAX_REQUEST_BYTES=10" in error["message"]
 
-        run(scenario)
+    @in_event_loop
+    async def test_more_than_run_and_wait(self) -> None:
+        app = a_gate(Streaming(), concurrent=1, queued=1)
+        runs = Request(app)
+        await runs.until(2)
+        waits = Request(app)
+        while not app.admission.waiting:
+            await asyncio.sleep(0)
+        status, headers, error = await Request(app).error()
+        assert status == 429
+        assert int(headers["retry-after"]) > 0
+        assert error["type"] == "rate_limit_error"
+        runs.leave()
+        await waits.until(2)
+        waits.leave()
+        await asyncio.gather(runs.task, waits.task)
+        assert (app.admission.running, app.admission.waiting) == (0, 0)
 
-    def test_more_than_run_and_wait(self) -> None:
-        async def scenario() -> None:
-            app = a_gate(Streaming(), concurrent=1, queued=1)
-            runs = Request(app)
-            await runs.until(2)
-            waits = Request(app)
-            while not app.admission.waiting:
-                await asyncio.sleep(0)
-            status, headers, error = await Request(app).error()
-            assert status == 429
-            assert int(headers["retry-after"]) > 0
-            assert error["type"] == "rate_limit_error"
-            runs.leave()
-            await waits.until(2)
-            waits.leave()
-            await asyncio.gather(runs.task, waits.task)
-            assert (app.admission.running, app.admission.waiting) == (0, 0)
+    @in_event_loop
+    async def test_a_client_that_leaves_the_queue(self) -> None:
+        app = a_gate(Streaming(), concurrent=1)
+        runs, leaves = Request(app), None
+        await runs.until(2)
+        leaves = Request(app)
+        while not app.admission.waiting:
+            await asyncio.sleep(0)
+        leaves.leave()
+        await leaves.task
+        assert app.admission.waiting == 0
+        assert leaves.messages == []
+        runs.leave()
+        await runs.task
 
-        run(scenario)
+    @in_event_loop
+    async def test_one_that_waits_while_the_server_stops(self) -> None:
+        app = a_gate(Streaming(), concurrent=1)
+        runs = Request(app)
+        await runs.until(2)
+        waits = Request(app)
+        while not app.admission.waiting:
+            await asyncio.sleep(0)
+        app.stop()
+        assert await app.end() == 2
+        assert (await waits.error())[0] == 503
+        await runs.task
 
-    def test_a_client_that_leaves_the_queue(self) -> None:
-        async def scenario() -> None:
-            app = a_gate(Streaming(), concurrent=1)
-            runs, leaves = Request(app), None
-            await runs.until(2)
-            leaves = Request(app)
-            while not app.admission.waiting:
-                await asyncio.sleep(0)
-            leaves.leave()
-            await leaves.task
-            assert app.admission.waiting == 0
-            assert leaves.messages == []
-            runs.leave()
-            await runs.task
-
-        run(scenario)
-
-    def test_one_that_waits_while_the_server_stops(self) -> None:
-        async def scenario() -> None:
-            app = a_gate(Streaming(), concurrent=1)
-            runs = Request(app)
-            await runs.until(2)
-            waits = Request(app)
-            while not app.admission.waiting:
-                await asyncio.sleep(0)
-            app.stop()
-            assert await app.end() == 2
-            assert (await waits.error())[0] == 503
-            await runs.task
-
-        run(scenario)
-
-    def test_what_gives_the_engine_no_work_needs_no_place(self) -> None:
-        async def scenario() -> None:
-            app = a_gate(Streaming(), concurrent=1, queued=0)
-            runs = Request(app)
-            await runs.until(2)
-            other = Request(app, "/v1/models", "GET")
-            await other.until(2)
-            for request in (runs, other):
-                request.leave()
-                await request.task
-
-        run(scenario)
+    @in_event_loop
+    async def test_what_gives_the_engine_no_work_needs_no_place(self) -> None:
+        app = a_gate(Streaming(), concurrent=1, queued=0)
+        runs = Request(app)
+        await runs.until(2)
+        other = Request(app, "/v1/models", "GET")
+        await other.until(2)
+        for request in (runs, other):
+            request.leave()
+            await request.task
 
 
 class TestProbes:
     @pytest.mark.parametrize("path", [*READY, *LIVE])
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
-    def test_they_answer(self, path: str, method: str) -> None:
-        async def scenario() -> None:
-            assert (await Request(a_gate(keys=("right",)), path, method).answer())[0] == 200
+    @in_event_loop
+    async def test_they_answer(self, path: str, method: str) -> None:
+        assert (await Request(a_gate(keys=("right",)), path, method).answer())[0] == 200
 
-        run(scenario)
-
-    def test_a_dead_engine(self) -> None:
-        async def scenario() -> None:
-            app = a_gate()
-            app.health.attend(SimpleNamespace(errored=True))
-            for path in (*READY, *LIVE):
-                status, _, body = await Request(app, path, "GET").answer()
-                assert status == 503
-                assert json.loads(body)["status"] == "the engine is dead"
-
-        run(scenario)
+    @in_event_loop
+    async def test_a_dead_engine(self) -> None:
+        app = a_gate()
+        app.health.attend(SimpleNamespace(errored=True))
+        for path in (*READY, *LIVE):
+            status, _, body = await Request(app, path, "GET").answer()
+            assert status == 503
+            assert json.loads(body)["status"] == "the engine is dead"
 
     @pytest.mark.parametrize("path", ["/health", "/health/live"])
-    def test_they_are_not_posted_to(self, path: str) -> None:
-        async def scenario() -> None:
-            assert (await Request(a_gate(), path, "POST").error())[0] == 405
-
-        run(scenario)
+    @in_event_loop
+    async def test_they_are_not_posted_to(self, path: str) -> None:
+        assert (await Request(a_gate(), path, "POST").error())[0] == 405
 
 
-def test_what_is_no_request_is_passed_on() -> None:
-    async def scenario() -> None:
-        seen: list[str] = []
+@in_event_loop
+async def test_what_is_no_request_is_passed_on() -> None:
+    seen: list[str] = []
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            seen.append(scope["type"])
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["type"])
 
-        await a_gate(app)({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
-        assert seen == ["lifespan"]
-
-    run(scenario)
+    await a_gate(app)({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
+    assert seen == ["lifespan"]

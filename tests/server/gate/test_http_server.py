@@ -13,7 +13,7 @@ import socket
 import ssl
 import subprocess
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,10 +25,11 @@ from fastapi.responses import StreamingResponse
 
 from entrypoint.shared.keys import Keys
 from server.gate import http_server
+from server.gate.activity import EngineActivity
 from server.gate.admission import Admission
 from server.gate.gate import Gate
 from server.gate.health import Health
-from server.gate.progress import Progress
+from tests.support.event_loop import in_event_loop
 
 
 class Running:
@@ -41,7 +42,7 @@ class Running:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
         app = FastAPI()
-        health = Health(Progress(), 60)
+        health = Health(EngineActivity(), 60)
         health.attend(self.engine)
         self.gate = Gate(app, Keys([]), health, Admission(100, 100), max_request_bytes=1000)
 
@@ -100,14 +101,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server, "WATCH_SECONDS", 0.02)
 
 
-def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(30):
-            await scenario()
-
-    asyncio.run(bounded())
-
-
 def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -119,104 +112,96 @@ class Cycle:
         self.itself = self
 
 
-def test_garbage_does_not_pile_up_after_a_freeze(monkeypatch: pytest.MonkeyPatch) -> None:
-    """1. The heap is frozen while the server starts, as vLLM does. 2. Garbage that has outlived the
-    young collections is found by a full one, long before there is much."""
+@pytest.fixture
+def frozen(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Freeze a large heap while the server starts, as vLLM does."""
 
     async def startup(server: uvicorn.Server, *sockets: Any) -> None:
         gc.collect()
         gc.freeze()
         await uvicorn.Server.startup(server, *sockets)
 
-    async def scenario() -> None:
-        server = Running()
-        await server.until_accepting()
-        cycle = Cycle()
-        old = weakref.ref(cycle)
-        gc.collect(0)
-        gc.collect(1)  # it is of the oldest generation now
-        del cycle
-        kept: list[object] = []
-        while old() is not None:
-            kept += [Cycle() for _ in range(1000)]
-            assert len(kept) < 100_000
-        terminate()
-        await server.task
-
     monkeypatch.setattr(http_server.Server.__base__, "startup", startup)
-    ballast: list[object] = [[] for _ in range(1_000_000)]  # what vLLM's modules are
-    try:
-        run(scenario)
-    finally:
-        gc.unfreeze()
-        del ballast
+    ballast: list[object] = [[] for _ in range(1_000_000)]  # stands for vLLM's modules
+    yield
+    gc.unfreeze()
+    del ballast
+
+
+@in_event_loop
+async def test_garbage_is_collected_soon_after_a_freeze(frozen: None) -> None:
+    """Garbage that has survived the young collections is found by a full one, before there is
+    much of it."""
+    server = Running()
+    await server.until_accepting()
+    cycle = Cycle()
+    old = weakref.ref(cycle)
+    gc.collect(0)
+    gc.collect(1)  # moves it into the oldest generation
+    del cycle
+    kept: list[object] = []
+    while old() is not None:
+        kept += [Cycle() for _ in range(1000)]
+        assert len(kept) < 100_000
+    terminate()
+    await server.task
 
 
 class TestStop:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_with_nothing_to_do(self, number: signal.Signals) -> None:
-        async def scenario() -> None:
-            server = Running()
-            await server.until_accepting()
-            os.kill(os.getpid(), number)
-            await server.task
-
-        run(scenario)
-
-    def test_a_stream_comes_to_its_end_and_new_requests_are_refused(self) -> None:
-        async def scenario() -> None:
-            server = Running()
-            stream, head = await server.ask("POST", "/v1/completions")
-            assert b" 200 " in head
-            await stream.readuntil(b'{"n": 1}')
-            terminate()
-            while not server.gate.health.stopping:
-                await asyncio.sleep(0.005)
-            _, refused = await server.ask("POST", "/v1/completions")
-            assert b" 503 " in refused
-            assert b"connection: close" in refused
-            assert b"retry-after" in refused
-            server.go_on.set()
-            assert b"[DONE]" in await stream.read()
-            await server.task
-
-        run(scenario)
-
-    def test_at_the_deadline_a_stream_is_ended(self) -> None:
-        async def scenario() -> None:
-            server = Running(shutdown_timeout=0.05)
-            stream, _ = await server.ask("POST", "/v1/completions")
-            terminate()
-            rest = await stream.read()
-            assert b'"code": 503' in rest
-            assert rest.rstrip().endswith(b"0"), "the last chunk, of no length"
-            assert b"data: [DONE]\n\n" in rest
-            await server.task
-
-        run(scenario)
-
-    def test_connections_that_are_kept_alive_do_not_hold_it_up(self) -> None:
-        async def scenario() -> None:
-            server = Running()
-            await server.until_accepting()
-            idle = [await server.connect() for _ in range(20)]
-            terminate()
-            await server.task
-            for reader, _ in idle:
-                assert await reader.read() == b""
-
-        run(scenario)
-
-
-def test_a_dead_engine_ends_the_server() -> None:
-    async def scenario() -> None:
+    @in_event_loop
+    async def test_with_nothing_to_do(self, number: signal.Signals) -> None:
         server = Running()
-        stream, _ = await server.ask("POST", "/v1/completions")
-        server.engine.errored = True
+        await server.until_accepting()
+        os.kill(os.getpid(), number)
+        await server.task
+
+    @in_event_loop
+    async def test_a_stream_comes_to_its_end_and_new_requests_are_refused(self) -> None:
+        server = Running()
+        stream, head = await server.ask("POST", "/v1/completions")
+        assert b" 200 " in head
+        await stream.readuntil(b'{"n": 1}')
+        terminate()
+        while not server.gate.health.stopping:
+            await asyncio.sleep(0.005)
+        _, refused = await server.ask("POST", "/v1/completions")
+        assert b" 503 " in refused
+        assert b"connection: close" in refused
+        assert b"retry-after" in refused
+        server.go_on.set()
         assert b"[DONE]" in await stream.read()
         await server.task
 
-    run(scenario)
+    @in_event_loop
+    async def test_at_the_deadline_a_stream_is_ended(self) -> None:
+        server = Running(shutdown_timeout=0.05)
+        stream, _ = await server.ask("POST", "/v1/completions")
+        terminate()
+        rest = await stream.read()
+        assert b'"code": 503' in rest
+        assert rest.rstrip().endswith(b"0"), "the last chunk, of no length"
+        assert b"data: [DONE]\n\n" in rest
+        await server.task
+
+    @in_event_loop
+    async def test_connections_that_are_kept_alive_do_not_hold_it_up(self) -> None:
+        server = Running()
+        await server.until_accepting()
+        idle = [await server.connect() for _ in range(20)]
+        terminate()
+        await server.task
+        for reader, _ in idle:
+            assert await reader.read() == b""
+
+
+@in_event_loop
+async def test_a_dead_engine_ends_the_server() -> None:
+    server = Running()
+    stream, _ = await server.ask("POST", "/v1/completions")
+    server.engine.errored = True
+    assert b"[DONE]" in await stream.read()
+    await server.task
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
@@ -257,80 +242,69 @@ class TestCertificate:
         writer.close()
         return found
 
-    def test_a_changed_one_is_shown_and_open_connections_stay(self, tmp_path: Path) -> None:
-        async def scenario() -> None:
-            async with self.serving(tmp_path) as (server, cert, key):
-                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-                reader, writer = await server.connect(context)
-                first = await self.shown(server)
-                for source, target in zip(
-                    certificate(tmp_path, "second"), (cert, key), strict=True
-                ):
-                    os.replace(source, target)
-                while (await self.shown(server)) == first:
-                    await asyncio.sleep(0.02)
-                writer.write(b"GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n")
-                assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
-                writer.close()
+    @in_event_loop
+    async def test_a_changed_one_is_shown_and_open_connections_stay(self, tmp_path: Path) -> None:
+        async with self.serving(tmp_path) as (server, cert, key):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            reader, writer = await server.connect(context)
+            first = await self.shown(server)
+            for source, target in zip(certificate(tmp_path, "second"), (cert, key), strict=True):
+                os.replace(source, target)
+            while (await self.shown(server)) == first:
+                await asyncio.sleep(0.02)
+            writer.write(b"GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+            writer.close()
 
-        run(scenario)
-
-    def test_a_pair_that_does_not_fit_leaves_the_old(
+    @in_event_loop
+    async def test_a_mismatched_pair_leaves_the_old_one_in_use(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        said: list[str] = []
+        errors: list[str] = []
         log = SimpleNamespace(
-            error=lambda text, *args: said.append(text % args),
+            error=lambda text, *args: errors.append(text % args),
             info=lambda *args: None,
             warning=lambda *args: None,
         )
         monkeypatch.setattr(http_server, "logger", log)
 
-        async def scenario() -> None:
-            async with self.serving(tmp_path) as (server, cert, _):
-                first = await self.shown(server)
-                os.replace(certificate(tmp_path, "second")[0], cert)
-                while not said:
-                    await asyncio.sleep(0.02)
-                assert await self.shown(server) == first
-
-        run(scenario)
-        assert "tls.crt cannot be used" in said[0]
+        async with self.serving(tmp_path) as (server, cert, _):
+            first = await self.shown(server)
+            os.replace(certificate(tmp_path, "second")[0], cert)
+            while not errors:
+                await asyncio.sleep(0.02)
+            assert await self.shown(server) == first
+        assert "tls.crt cannot be used" in errors[0]
 
 
-def test_keys_are_read_again(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        path = tmp_path / "keys"
-        path.write_text("old\n")
-        server = Running()
-        server.gate.keys = Keys([], path)
-        await server.until_accepting()
-        (tmp_path / "new").write_text("new\n")
-        os.replace(tmp_path / "new", path)
-        while server.gate.keys.name_of("Bearer new") is None:
-            await asyncio.sleep(0.01)
-        assert server.gate.keys.name_of("Bearer old") is None
-        _, head = await server.ask("GET", "/v1/models")
-        assert b" 401 " in head
-        terminate()
-        await server.task
-
-    run(scenario)
+@in_event_loop
+async def test_keys_are_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text("old\n")
+    server = Running()
+    server.gate.keys = Keys([], path)
+    await server.until_accepting()
+    (tmp_path / "new").write_text("new\n")
+    os.replace(tmp_path / "new", path)
+    while server.gate.keys.name_of("Bearer new") is None:
+        await asyncio.sleep(0.01)
+    assert server.gate.keys.name_of("Bearer old") is None
+    _, head = await server.ask("GET", "/v1/models")
+    assert b" 401 " in head
+    terminate()
+    await server.task
 
 
-def test_a_body_beyond_the_limit() -> None:
-    async def scenario() -> None:
-        server = Running()
-        reader, writer = await server.connect()
-        writer.write(
-            b"POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n"
-            + b"x" * 1001
-        )
-        answer = await reader.read()
-        assert b" 413 " in answer
-        assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == 413
-        terminate()
-        await server.task
-
-    run(scenario)
+@in_event_loop
+async def test_a_body_beyond_the_limit() -> None:
+    server = Running()
+    reader, writer = await server.connect()
+    writer.write(
+        b"POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n" + b"x" * 1001
+    )
+    answer = await reader.read()
+    assert b" 413 " in answer
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == 413
+    terminate()
+    await server.task

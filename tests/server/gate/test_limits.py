@@ -20,11 +20,11 @@ from starlette.types import Receive, Scope, Send
 
 from entrypoint.shared.keys import Keys
 from server.gate import gate as gate_module
+from server.gate.activity import EngineActivity, current_ticket
 from server.gate.admission import Admission
 from server.gate.body import SMALL_BYTES
 from server.gate.gate import Gate
 from server.gate.health import Health
-from server.gate.progress import Progress, current_ticket
 from server.gate.protocol import protocol_class
 from tests.support.connections import PATIENCE, Client, Server, serving
 
@@ -137,7 +137,7 @@ def limited(
 ) -> Generator[Limited, None, None]:
     app = HeldApp()
     admission = Admission(concurrent, queued, per_key, tokens)
-    health = Health(Progress(), 60)
+    health = Health(EngineActivity(), 60)
     health.attend(SimpleNamespace(errored=False))
     gate = Gate(
         app,
@@ -293,7 +293,7 @@ class TestBody:
     def test_large_ones_share_their_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """1. Two large bodies wait; together they fill the memory for such. 2. A third is a 429, a
         small one waits too. 3. One of the two is let in: there is room again."""
-        monkeypatch.setattr(gate_module, "LARGEST_BODIES", 1)
+        monkeypatch.setattr(gate_module, "LARGE_BODIES", 1)
         most = 3 * SMALL_BYTES
         large = b'{"prompt": "' + b"x" * (most - SMALL_BYTES // 2 - 100) + b'"}'
         with limited(queued=9, max_request_bytes=most) as here:

@@ -26,6 +26,7 @@ from server.openvino.core import (
 )
 from server.openvino.messages import Load, Output
 from server.openvino.settings import PipelineSettings
+from tests.support.event_loop import in_event_loop
 
 END = 0
 PROMPT = [5, 6, 7]
@@ -118,16 +119,14 @@ class TestRunning:
         assert [len(tokens["a"]), len(tokens["b"])] == [4, 9]
         assert tokens["b"][:4] == tokens["a"]
 
-    def test_an_aborted_request_says_nothing_more(self, core: PipelineCore) -> None:
-        async def run() -> None:
-            await core.add_request_async(request("a", max_tokens=1500, ignore_eos=True))
-            await core.get_output_async()
-            await core.abort_requests_async(["a"])
-            await core.add_request_async(request("b", max_tokens=3, ignore_eos=True))
-            assert len((await whole(core, "b"))["b"]) == 3  # "a" would be a KeyError there
-            await end(core)
-
-        asyncio.run(run())
+    @in_event_loop
+    async def test_an_aborted_request_says_nothing_more(self, core: PipelineCore) -> None:
+        await core.add_request_async(request("a", max_tokens=1500, ignore_eos=True))
+        await core.get_output_async()
+        await core.abort_requests_async(["a"])
+        await core.add_request_async(request("b", max_tokens=3, ignore_eos=True))
+        assert len((await whole(core, "b"))["b"]) == 3  # "a" would be a KeyError there
+        await end(core)
 
     def test_shutdown_lets_what_runs_finish(self, core: PipelineCore) -> None:
         async def run() -> list[int]:
@@ -142,16 +141,14 @@ class TestRunning:
 
         assert len(asyncio.run(run())) == 300
 
-    def test_the_process_is_killed(self, core: PipelineCore) -> None:
-        async def run() -> None:
-            await core.add_request_async(request("a", max_tokens=1500, ignore_eos=True))
-            await core.get_output_async()
-            os.kill(core._process.pid, signal.SIGKILL)
-            with pytest.raises(EngineDeadError):
-                await whole(core, "a")
-            assert core.resources.engine_dead
-
-        asyncio.run(run())
+    @in_event_loop
+    async def test_the_process_is_killed(self, core: PipelineCore) -> None:
+        await core.add_request_async(request("a", max_tokens=1500, ignore_eos=True))
+        await core.get_output_async()
+        os.kill(core._process.pid, signal.SIGKILL)
+        with pytest.raises(EngineDeadError):
+            await whole(core, "a")
+        assert core.resources.engine_dead
 
     def test_no_model(self, config: VllmConfig, tmp_path: Path) -> None:
         load = load_message(config, PipelineSettings(tmp_path, "CPU", 1, None), "auto")

@@ -51,7 +51,9 @@ from tests.support.failure_logs import explain
         ("InvalidCxxCompiler: No working C++ compiler found", "no-compiler", "C compiler"),
     ],
 )
-def test_a_message_leads_to_its_cause(text: str, kind: str, cause: str) -> None:
+def test_a_message_about_a_machine_problem_states_its_cause(
+    text: str, kind: str, cause: str
+) -> None:
     found, explained = explain(FAILURES, text)
     assert found == kind
     assert cause in explained

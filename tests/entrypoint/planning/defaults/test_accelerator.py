@@ -18,12 +18,12 @@ from tests.support.samples import asked
         ("hpu", "VLLM_BUCKETING_STRATEGY"),
     ],
 )
-def test_by_kind(kind: Kind, variable: str) -> None:
+def test_each_accelerator_has_its_defaults(kind: Kind, variable: str) -> None:
     devices = (Device(0, "a", architecture="gfx942"), Device(1, "b", architecture="gfx942"))
     hardware = Hardware(kind, 2, 24 * GIB, (0, 1), "0.32.0", devices=devices)
     assert variable in accelerator_defaults(asked(), a_model(), hardware, 1).environment
 
 
-def test_none() -> None:
+def test_an_unknown_accelerator_has_no_defaults() -> None:
     hardware = Hardware("cuda", 1, None, (0,), "0.32.0")
     assert accelerator_defaults(asked(), a_model(), hardware, 1) == Defaults()

@@ -36,25 +36,25 @@ def machine(
 
 
 class TestType:
-    def test_float32_where_bfloat16_is_slow(self) -> None:
+    def test_float32_is_the_default_if_bfloat16_is_slow(self) -> None:
         made = cpu_defaults(asked(), a_model(1), machine(flags=OLD), 1)
         assert made.options == {"--dtype": "float32"}
         assert made.notes == ()
 
     @pytest.mark.parametrize("flags", [NEW, OLD | {"amx_bf16"}, ARM, frozenset()])
-    def test_vllms_choice_elsewhere(self, flags: frozenset[str]) -> None:
+    def test_vllm_chooses_on_other_processors(self, flags: frozenset[str]) -> None:
         assert cpu_defaults(asked(), a_model(1), machine(flags=flags), 1).options == {}
 
     @pytest.mark.parametrize("dtype", ["bfloat16", "auto"])
-    def test_the_users_stays(self, dtype: str) -> None:
+    def test_the_users_dtype_wins(self, dtype: str) -> None:
         made = cpu_defaults(asked(DTYPE=dtype), a_model(1), machine(flags=OLD), 1)
         assert made.options == {}
 
-    def test_quantized_weights_stay_as_they_are(self) -> None:
+    def test_quantized_weights_keep_their_dtype(self) -> None:
         model = a_model(1, quantization_config={"quant_method": "awq"})
         assert cpu_defaults(asked(), model, machine(flags=OLD), 1).options == {}
 
-    def test_where_it_does_not_fit_a_note_says_so(self) -> None:
+    def test_a_note_explains_why_float32_does_not_fit(self) -> None:
         """6 GiB in bfloat16 are 12 in float32, twice that while they are loaded, and a cache."""
         made = cpu_defaults(asked(), a_model(6), machine(24, flags=OLD), 1)
         assert made.options == {}
@@ -65,7 +65,7 @@ class TestType:
         assert "resources.limits.memory" in note.message
         assert cpu_defaults(asked(), a_model(6), machine(25, flags=OLD), 1).options
 
-    def test_weights_that_are_float32_already_do_not_grow(self) -> None:
+    def test_float32_weights_do_not_grow(self) -> None:
         made = cpu_defaults(asked(), a_model(6, dtype="float32"), machine(13, flags=OLD), 1)
         assert made.options == {"--dtype": "float32"}
 
@@ -80,7 +80,7 @@ class TestType:
         ("float32", "float32", 4),
     ],
 )
-def test_weights_in_memory(stored: str, dtype: str, gib: int) -> None:
+def test_weights_in_memory_follow_the_dtype(stored: str, dtype: str, gib: int) -> None:
     assert loaded_bytes(a_model(4, dtype=stored), dtype) == gib * GIB
 
 
@@ -97,7 +97,7 @@ class TestCache:
             (24, 6, 1, 0.001, "1"),
         ],
     )
-    def test_its_size(
+    def test_the_cache_fits_the_memory(
         self, gib: int, weights_gib: int, ranks: int, sequence_gib: float | None, space: str
     ) -> None:
         config = {}
@@ -111,7 +111,7 @@ class TestCache:
         made = cpu_defaults(asked(), a_model(weights_gib, **config), machine(gib), ranks)
         assert made.environment["VLLM_CPU_KVCACHE_SPACE"] == space
 
-    def test_float32_takes_twice_as_much(self) -> None:
+    def test_a_float32_cache_is_twice_as_large(self) -> None:
         config = {
             "num_attention_heads": 1,
             "hidden_size": 1,
@@ -122,7 +122,7 @@ class TestCache:
         assert made.options == {"--dtype": "float32"}
         assert made.environment["VLLM_CPU_KVCACHE_SPACE"] == "8"
 
-    def test_unknown_memory(self) -> None:
+    def test_unknown_memory_sets_no_size(self) -> None:
         made = cpu_defaults(asked(), a_model(), machine(None), 1)
         assert "VLLM_CPU_KVCACHE_SPACE" not in made.environment
 
@@ -132,7 +132,7 @@ class TestMemory:
         ("limited", "words"),
         [(True, "this container's limit is 5.0 GiB"), (False, "machine has 5.0")],
     )
-    def test_weights_that_cannot_fit(self, limited: bool, words: str) -> None:
+    def test_weights_over_the_limit_are_refused(self, limited: bool, words: str) -> None:
         small = machine(4, memory_limit=5 * GIB, memory_limited=limited)
         with pytest.raises(MachineError) as raised:
             cpu_defaults(asked(), a_model(6), small, 1)
@@ -141,19 +141,19 @@ class TestMemory:
         assert "--memory" in str(raised.value.hint)
         assert "resources.limits.memory" in str(raised.value.hint)
 
-    def test_as_they_are_loaded_counts(self) -> None:
+    def test_the_size_in_memory_counts(self) -> None:
         """Weights stored in float32 are loaded in half, unless float32 is asked for."""
         small, model = machine(4, memory_limit=5 * GIB), a_model(6, dtype="float32")
         cpu_defaults(asked(), model, small, 1)
         with pytest.raises(MachineError):
             cpu_defaults(asked(DTYPE="float32"), model, small, 1)
 
-    def test_what_is_used_now_does_not_count(self) -> None:
+    def test_memory_in_use_does_not_count(self) -> None:
         cpu_defaults(asked(), a_model(6), machine(1, memory_limit=7 * GIB), 1)
 
 
 class TestThreads:
-    def test_one_rank_is_bound_by_vllm_itself(self) -> None:
+    def test_vllm_binds_one_rank_itself(self) -> None:
         environment = cpu_defaults(asked(), a_model(), machine(), 1).environment
         assert not {"VLLM_CPU_OMP_THREADS_BIND", "OMP_NUM_THREADS"} & environment.keys()
 
@@ -167,7 +167,7 @@ class TestThreads:
         environment = cpu_defaults(asked(), a_model(), machine(cores=cores), 1).environment
         assert environment.get("VLLM_CPU_OMP_THREADS_BIND") == binding
 
-    def test_as_many_ranks_as_nodes_too(self) -> None:
+    def test_vllm_binds_one_rank_per_node_itself(self) -> None:
         environment = cpu_defaults(asked(), a_model(), machine(nodes=2), 2).environment
         assert "VLLM_CPU_OMP_THREADS_BIND" not in environment
 
@@ -178,24 +178,28 @@ class TestThreads:
     @pytest.mark.parametrize(
         ("cpus", "ranks", "binding"), [((4, 6), 2, "4|6"), ((0, 1, 2, 3, 4), 2, "0,1|2,3")]
     )
-    def test_binding(self, cpus: tuple[int, ...], ranks: int, binding: str) -> None:
+    def test_each_rank_gets_an_equal_share(
+        self, cpus: tuple[int, ...], ranks: int, binding: str
+    ) -> None:
         assert thread_binding(cpus, ranks) == binding
 
     @pytest.mark.parametrize(
         ("quota", "ranks", "threads"), [(2.0, 1, "2"), (2.5, 1, "2"), (0.5, 1, "1"), (3.0, 2, "1")]
     )
-    def test_a_quota_binds_nothing(self, quota: float, ranks: int, threads: str) -> None:
+    def test_under_a_quota_threads_are_not_bound(
+        self, quota: float, ranks: int, threads: str
+    ) -> None:
         """Each pod of a node would bind to the same processors, all of which it sees."""
         node = machine(cpus=tuple(range(64)), quota=quota)
         environment = cpu_defaults(asked(), a_model(), node, ranks).environment
         assert environment["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
         assert environment["OMP_NUM_THREADS"] == threads
 
-    def test_a_quota_of_all_processors_is_none(self) -> None:
+    def test_a_quota_of_all_processors_does_not_count(self) -> None:
         environment = cpu_defaults(asked(), a_model(), machine(quota=4.0), 1).environment
         assert "OMP_NUM_THREADS" not in environment
 
-    def test_intels_threads_do_not_spin_through_a_quota(self) -> None:
+    def test_under_a_quota_intels_threads_spin_briefly(self) -> None:
         node = machine(quota=2.0, preload={"openmp": "/v/libiomp5.so"})
         assert cpu_defaults(asked(), a_model(), node, 1).environment["KMP_BLOCKTIME"] == "5"
 
@@ -217,9 +221,9 @@ class TestPreload:
             ("/usr/lib/libgomp.so.1", "/usr/lib/libgomp.so.1:/l/libtcmalloc_minimal.so.4"),
         ],
     )
-    def test_beside_the_users(self, mine: str, both: str) -> None:
+    def test_libraries_are_added_to_the_users(self, mine: str, both: str) -> None:
         made = cpu_defaults(asked(LD_PRELOAD=mine), a_model(), machine(preload=self.LIBRARIES), 1)
         assert made.environment["LD_PRELOAD"] == both
 
-    def test_nothing_to_preload(self) -> None:
+    def test_without_libraries_nothing_is_preloaded(self) -> None:
         assert "LD_PRELOAD" not in cpu_defaults(asked(), a_model(), machine(), 1).environment

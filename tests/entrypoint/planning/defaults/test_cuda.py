@@ -16,7 +16,7 @@ from tests.support.samples import asked
         ((), {}),
     ],
 )
-def test_the_order_where_devices_differ(
+def test_different_devices_are_ordered_by_bus(
     names: tuple[str, ...], environment: dict[str, str]
 ) -> None:
     devices = tuple(Device(n, name) for n, name in enumerate(names))

@@ -14,22 +14,22 @@ def machine(*devices: Device) -> Hardware:
     return Hardware("hpu", len(devices), None, (0,), "0.26.0", devices=devices)
 
 
-def test_options() -> None:
+def test_block_size_and_sequences_are_set() -> None:
     made = hpu_defaults(asked(), a_model(), machine(*CARDS), 1)
     assert made.options == {"--block-size": "128", "--max-num-seqs": "256"}
 
 
-def test_the_modules_that_the_container_has() -> None:
+def test_the_containers_modules_are_set() -> None:
     environment = hpu_defaults(asked(), a_model(), machine(*CARDS), 1).environment
     assert environment["HABANA_VISIBLE_MODULES"] == "3,7"
 
 
-def test_unknown_modules_are_left_to_the_driver() -> None:
+def test_unknown_modules_are_not_set() -> None:
     environment = hpu_defaults(asked(), a_model(), machine(Device(0, "Gaudi")), 1).environment
     assert "HABANA_VISIBLE_MODULES" not in environment
 
 
-def test_collectives_for_several_ranks() -> None:
+def test_several_ranks_enable_collectives() -> None:
     for ranks in (1, 2):
         made = hpu_defaults(asked(), a_model(), machine(*CARDS), ranks)
         assert ("PT_HPU_ENABLE_LAZY_COLLECTIVES" in made.environment) == (ranks == 2)
@@ -48,7 +48,9 @@ def test_collectives_for_several_ranks() -> None:
         ({"VLLM_DECODE_BLOCK_BUCKET_MIN": "64", "VLLM_EXPONENTIAL_BUCKETING": "false"}, None),
     ],
 )
-def test_ranges_of_the_users_are_heeded(variables: dict[str, str], strategy: str | None) -> None:
+def test_the_users_ranges_choose_the_strategy(
+    variables: dict[str, str], strategy: str | None
+) -> None:
     made = hpu_defaults(asked(**variables), a_model(), machine(*CARDS), 1)
     assert made.environment.get("VLLM_BUCKETING_STRATEGY") == strategy
     assert bool(made.notes) == (strategy in ("lin", "pad"))

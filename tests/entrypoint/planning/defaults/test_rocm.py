@@ -23,17 +23,17 @@ def environment_of(*targets: str, **variables: str) -> dict[str, str]:
         (("gfx942", "gfx1100"), False),
     ],
 )
-def test_amds_kernels_where_they_run(targets: tuple[str, ...], on: bool) -> None:
+def test_amds_kernels_are_used_if_supported(targets: tuple[str, ...], on: bool) -> None:
     assert (environment_of(*targets).get("VLLM_ROCM_USE_AITER") == "1") == on
 
 
 @pytest.mark.parametrize("variable", ["HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"])
-def test_both_names_of_the_visible_devices(variable: str) -> None:
+def test_the_visible_devices_are_set_under_both_names(variable: str) -> None:
     assert environment_of("gfx90a", **{variable: "0"}) == {
         "HIP_VISIBLE_DEVICES": "0",
         "CUDA_VISIBLE_DEVICES": "0",
     }
 
 
-def test_neither_where_all_are_visible() -> None:
+def test_neither_name_is_set_if_all_devices_are_visible() -> None:
     assert environment_of("gfx90a") == {}

@@ -280,7 +280,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         header(size=512, type=tarfile.SYMTYPE) + b"x" * 512,
         "512 bytes",
     ),
-    "a file with a folder's name": (header("a/"), "has the name of a folder"),
+    "a file with a folder's name": (header("a/"), "is a file with the name of a folder"),
     "a name with a zero in it": (extended(b"13 path=a\0bc\n") + header(), "leads out"),
     "a link in place of a blob": (
         header(f"m/blobs/{'1' * 64}", type=tarfile.SYMTYPE, linkname="x"),

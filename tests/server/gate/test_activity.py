@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from server.gate.progress import Progress, current_ticket
+from server.gate.activity import EngineActivity, current_ticket
+from tests.support.event_loop import in_event_loop
 
 
 class Clock:
@@ -86,20 +87,18 @@ async def ask(client: Client, count: int) -> list[asyncio.Task[None]]:
 
 
 @pytest.mark.parametrize(("requests", "stalled"), [(0, 0.0), (1, 0.0), (2, 50.0), (5, 50.0)])
-def test_a_stall_is_when_several_wait(requests: int, stalled: float) -> None:
-    async def scenario() -> None:
-        clock, client = Clock(), Client()
-        progress = Progress(clock)
-        progress.watch(client)
-        clock.now += 1000  # idle, which is no stall
-        tasks = await ask(client, requests)
-        clock.now += 50
-        assert progress.stalled() == stalled
-        client.go.set()
-        await asyncio.gather(*tasks)
-        assert progress.stalled() == 0
-
-    asyncio.run(scenario())
+@in_event_loop
+async def test_a_stall_is_when_several_wait(requests: int, stalled: float) -> None:
+    clock, client = Clock(), Client()
+    activity = EngineActivity(clock)
+    activity.watch(client)
+    clock.now += 1000  # idle, which is no stall
+    tasks = await ask(client, requests)
+    clock.now += 50
+    assert activity.stalled_seconds() == stalled
+    client.go.set()
+    await asyncio.gather(*tasks)
+    assert activity.stalled_seconds() == 0
 
 
 @pytest.mark.parametrize(
@@ -112,75 +111,63 @@ def test_a_stall_is_when_several_wait(requests: int, stalled: float) -> None:
         (step(), False),
     ],
 )
-def test_a_step_of_the_engine_counts_where_something_runs(said: Any, counts: bool) -> None:
+@in_event_loop
+async def test_a_step_of_the_engine_counts_where_something_runs(said: Any, counts: bool) -> None:
     """A part of a long prompt makes no token and is a step; going round with nothing is none."""
-
-    async def scenario() -> None:
-        clock, client = Clock(), Client()
-        progress = Progress(clock)
-        progress.watch(client)
-        tasks = await ask(client, 2)
-        clock.now += 50
-        client.engine_core.steps.put_nowait(said)
-        await client.engine_core.get_output_async()
-        assert progress.stalled() == (0 if counts else 50)
-        client.go.set()
-        await asyncio.gather(*tasks)
-
-    asyncio.run(scenario())
+    clock, client = Clock(), Client()
+    activity = EngineActivity(clock)
+    activity.watch(client)
+    tasks = await ask(client, 2)
+    clock.now += 50
+    client.engine_core.steps.put_nowait(said)
+    await client.engine_core.get_output_async()
+    assert activity.stalled_seconds() == (0 if counts else 50)
+    client.go.set()
+    await asyncio.gather(*tasks)
 
 
-def test_tokens_are_counted_once() -> None:
+@in_event_loop
+async def test_tokens_are_counted_once() -> None:
     """The prompt with the first piece, and of each piece what is new."""
-
-    async def scenario() -> None:
-        spent: list[int] = []
-        current_ticket.set(SimpleNamespace(spend=spent.append))
-        client = Client(output(7, 1), output(7, 2), output(7, 3, 4))
-        Progress().watch(client)
-        client.go.set()
-        await asyncio.gather(*await ask(client, 1))
-        assert spent == [8, 2, 7]
-
-    asyncio.run(scenario())
+    spent: list[int] = []
+    current_ticket.set(SimpleNamespace(spend=spent.append))
+    client = Client(output(7, 1), output(7, 2), output(7, 3, 4))
+    EngineActivity().watch(client)
+    client.go.set()
+    await asyncio.gather(*await ask(client, 1))
+    assert spent == [8, 2, 7]
 
 
-def test_a_pooling_models_output_has_no_written_tokens() -> None:
-    async def scenario() -> None:
-        spent: list[int] = []
-        current_ticket.set(SimpleNamespace(spend=spent.append))
-        pooled = SimpleNamespace(prompt_token_ids=[0] * 5, outputs=SimpleNamespace(data=[0.1]))
-        client = Client(pooled)
-        Progress().watch(client)
-        client.go.set()
-        await asyncio.gather(*await ask(client, 1))
-        assert spent == [5]
-
-    asyncio.run(scenario())
+@in_event_loop
+async def test_a_pooling_models_output_has_no_written_tokens() -> None:
+    spent: list[int] = []
+    current_ticket.set(SimpleNamespace(spend=spent.append))
+    pooled = SimpleNamespace(prompt_token_ids=[0] * 5, outputs=SimpleNamespace(data=[0.1]))
+    client = Client(pooled)
+    EngineActivity().watch(client)
+    client.go.set()
+    await asyncio.gather(*await ask(client, 1))
+    assert spent == [5]
 
 
-def test_what_is_cancelled_is_aborted_and_counts_no_more() -> None:
-    async def scenario() -> None:
-        clock, client = Clock(), Client()
-        progress = Progress(clock)
-        progress.watch(client)
-        tasks = await ask(client, 2)
-        clock.now += 50
-        tasks[0].cancel()
-        await asyncio.wait(tasks[:1])
-        assert client.aborted == 1
-        assert progress.stalled() == 0
-        client.go.set()
-        await tasks[1]
-
-    asyncio.run(scenario())
+@in_event_loop
+async def test_what_is_cancelled_is_aborted_and_counts_no_more() -> None:
+    clock, client = Clock(), Client()
+    activity = EngineActivity(clock)
+    activity.watch(client)
+    tasks = await ask(client, 2)
+    clock.now += 50
+    tasks[0].cancel()
+    await asyncio.wait(tasks[:1])
+    assert client.aborted == 1
+    assert activity.stalled_seconds() == 0
+    client.go.set()
+    await tasks[1]
 
 
-def test_a_refusal_is_raised_at_once() -> None:
-    async def scenario() -> None:
-        client = Client(refuses=True)
-        Progress().watch(client)
-        with pytest.raises(ValueError, match="refused"):
-            client.generate()
-
-    asyncio.run(scenario())
+@in_event_loop
+async def test_a_refusal_is_raised_at_once() -> None:
+    client = Client(refuses=True)
+    EngineActivity().watch(client)
+    with pytest.raises(ValueError, match="refused"):
+        client.generate()

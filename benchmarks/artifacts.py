@@ -58,7 +58,8 @@ from server.tarball import TarballLoader
 
 begin = time.perf_counter()
 if side == "tarball":
-    request = Request("Synthetic/Two-GB", None, (), Path(archive), True, None, Path(into), True)
+    archive, into = Path(archive), Path(into)
+    request = Request("Synthetic/Two-GB", None, (), archive, True, None, into, True, mount=into)
     model = fetch_model(find_model(request), request, lambda progress: None)
     path = model.path
     TarballLoader.index_path = path.parent / TARBALL_INDEX
@@ -80,7 +81,7 @@ from entrypoint.store.search.find import find_model
 from entrypoint.store.model import Request
 
 archive, into = map(Path, sys.argv[1:])
-request = Request("Synthetic/Two-GB", None, (), archive, True, None, into)
+request = Request("Synthetic/Two-GB", None, (), archive, True, None, into, mount=into)
 begin = time.perf_counter()
 fetch_model(find_model(request), request, lambda progress: None)
 print(time.perf_counter() - begin)
@@ -92,7 +93,7 @@ from entrypoint.store.search.find import find_model
 from entrypoint.store.model import Request
 
 folder, scratch = map(Path, sys.argv[1:])
-request = Request("Org/Model-499", None, (), folder, True, None, scratch, True)
+request = Request("Org/Model-499", None, (), folder, True, None, scratch, True, mount=scratch)
 begin = time.perf_counter()
 find_model(request)
 print(time.perf_counter() - begin)

@@ -1,26 +1,27 @@
-"""Everything that can go wrong before the engine runs, and the words for it.
+"""All errors that a user can act on, and their words.
 
 InferenceServerError
 ├── UsageError              64  the command line is wrong
-├── ArtifactError           65  the model is there and cannot be used
-│   ├── IncompleteModel         a file is missing, empty or dangling
-│   ├── RefusedArtifact         the archive is corrupt or unsafe
-│   ├── RefusedCode             it would run code of another repository
-│   └── FailedVerification      what was verified is not what it is said to be
-├── ModelNotFound           66  no place that was searched has the model
-│   └── RevisionNotFound        the model is there, this revision is not
-├── HubError                69  the hub did not answer, or said no
-├── StoreError              69  an object store did not answer, or said no
-├── EngineFailed            70  the engine ended unasked; known causes have codes of their own:
+├── ArtifactError           65  the model was found but cannot be used
+│   ├── IncompleteModel         files are missing, empty, dangling or damaged
+│   ├── RefusedArtifact         the tarball is damaged or unsafe
+│   ├── RefusedCode             the model refers to code of another repository
+│   └── FailedVerification      files differ from their hashes, manifest or signature
+├── ModelNotFound           66  no searched place has the model
+│   ├── SeveralModels           MODEL_ID is a directory with more than one model
+│   └── RevisionNotFound        the model was found, but not the requested revision
+├── HubError                69  the hub did not answer, or refused
+├── StoreError              69  an object store did not answer, or refused
+├── EngineFailed            70  the engine ended by itself; known causes have their own codes:
 │                               entrypoint/diagnosis/catalogue
-├── StartTimeout            70  the start hung
-├── MachineError            71  this machine or pod cannot run it
-│   └── UnreadableModel         the model may not be read by this user
+├── StartTimeout            70  startup exceeded START_TIMEOUT
+├── MachineError            71  this machine or pod cannot run the launch
+│   └── UnreadableModel         this user may not read the model
 ├── StorageError            74  a read or a write failed
 └── SettingError            78  a setting has a wrong value
-    └── UnknownOption           ARG names an option that vLLM does not have
+    └── UnknownOption           ARG has an option that vLLM does not have
 
-Each class carries what went wrong as attributes and words it here, once.
+Each class takes what went wrong as attributes and words it here, once.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """One way that was tried to find the model, and what came of it."""
+class SearchedPlace:
+    """A place that was searched for the model, and the outcome."""
 
     way: Source
     place: str
@@ -84,9 +85,9 @@ class InferenceServerError(Exception):
     """An error that a user can act on.
 
     Args:
-        message: What was wrong, with the name and the value, in one sentence or more.
-        variable: The environment variable that the fault came from, if it came from one.
-        hint: The next command or setting that mends it.
+        message: What is wrong, with the name and the value, in one sentence or more.
+        variable: The environment variable at fault, if there is one.
+        hint: The command or the setting that fixes it.
     """
 
     exit_code: int = 70
@@ -98,19 +99,36 @@ class InferenceServerError(Exception):
         self.variable = variable
         self.hint = hint
 
+    @property
+    def summary(self) -> str:
+        """The error in a few words, for a list of searched places."""
+        return self.message
+
     def in_words(self) -> str:
-        """Return what is printed on standard error: what was wrong, and what mends it."""
+        """Return the text for standard error: the message, then the hint."""
         text = f"inference-server: error: {self.message}"
         return f"{text}\n  {self.hint}" if self.hint else text
 
     def as_dict(self) -> dict[str, Any]:
-        """The ``error`` object of ``--json`` output."""
+        """Return the ``error`` object of ``--json`` output."""
         return {
             "code": self.code,
             "message": self.message,
             "variable": self.variable,
             "hint": self.hint,
         }
+
+
+def _sample(items: Sequence[str], shown: int) -> str:
+    """Return the first items, and the number of the others."""
+    more = f" and {len(items) - shown} more" if len(items) > shown else ""
+    return ", ".join(items[:shown]) + more
+
+
+def _sample_lines(items: Sequence[str], shown: int) -> str:
+    """Return the first items on a line each, and the number of the others."""
+    more = [f"and {len(items) - shown} more"] if len(items) > shown else []
+    return "".join(f"\n  {item}" for item in (*items[:shown], *more))
 
 
 class UsageError(InferenceServerError):
@@ -121,14 +139,14 @@ class UsageError(InferenceServerError):
 
 
 class ArtifactError(InferenceServerError):
-    """The model is there and cannot be used."""
+    """The model was found but cannot be used."""
 
     exit_code = 65
     code = "artifact"
 
 
 class IncompleteModel(ArtifactError):
-    """Files of a model are missing, empty or dangling.
+    """Files of the model are missing, empty, dangling or damaged.
 
     Args:
         place: The snapshot or directory.
@@ -149,22 +167,25 @@ class IncompleteModel(ArtifactError):
         self.place = place
         self.problems = dict(problems)
         names = [f"{name} ({problem})" for name, problem in self.problems.items()]
-        listed = ", ".join(names[: self.shown])
-        if len(names) > self.shown:
-            listed += f" and {len(names) - self.shown} more"
         count = "1 file" if len(names) == 1 else f"{len(names)} files"
         super().__init__(
-            f"The model at {place} is not whole: {count} cannot be used: {listed}.",
+            f"The model at {place} is incomplete: {count} cannot be used: "
+            f"{_sample(names, self.shown)}.",
             variable=variable,
-            hint=hint or "Fetch the model again, or copy the named files from where it is whole.",
+            hint=hint or "Download the model again, or copy these files from a complete copy.",
         )
+
+    @property
+    def summary(self) -> str:
+        """The first files that cannot be used."""
+        return "incomplete: " + ", ".join(list(self.problems)[:3])
 
 
 class RefusedArtifact(ArtifactError):
-    """An archive is corrupt, or holds a member that must not be unpacked.
+    """A tarball is damaged, or has a member that must not be unpacked.
 
     Args:
-        archive: The archive's path.
+        archive: The tarball's path.
         problem: What is wrong, with the member's name if one member is at fault.
         member: The member at fault, if there is one.
     """
@@ -186,12 +207,17 @@ class RefusedArtifact(ArtifactError):
         super().__init__(
             f"The archive {archive} was refused: {problem}.",
             variable=variable,
-            hint=hint or "Pack the model again and compare the archive's checksum with its source.",
+            hint=hint or "Compare its checksum with the original's, or pack the model again.",
         )
+
+    @property
+    def summary(self) -> str:
+        """What is wrong, without the archive."""
+        return self.problem
 
 
 class RefusedCode(ArtifactError):
-    """The model names Python code of another repository, which may have become any code.
+    """The model refers to Python code of another repository, which can change at any time.
 
     Args:
         place: The model's directory.
@@ -204,22 +230,20 @@ class RefusedCode(ArtifactError):
     def __init__(self, place: Path, references: Sequence[tuple[str, str, str]]):
         self.place = place
         self.references = tuple(references)
-        named = [f"{name} ({purpose} in {file})" for file, purpose, name in self.references]
-        listed = ", ".join(named[: self.shown])
-        if len(named) > self.shown:
-            listed += f" and {len(named) - self.shown} more"
+        classes = [f"{name} ({purpose} in {file})" for file, purpose, name in self.references]
         super().__init__(
-            f"TRUST_REMOTE_CODE is on, and the model at {place} names code that does not lie "
-            f"beside it: {listed}. Only code of the model's own files may run.",
+            f"TRUST_REMOTE_CODE is on, and the model at {place} refers to code of another "
+            f"repository: {_sample(classes, self.shown)}. Only code in the model's directory may "
+            "run.",
             variable="TRUST_REMOTE_CODE",
-            hint="Leave TRUST_REMOTE_CODE out, if vLLM knows the model by itself. Or copy the "
-            "files of code into the model's directory, and name them there without the "
-            "repository: module.Class.",
+            hint="Unset TRUST_REMOTE_CODE if vLLM supports the model without it. Or copy the code "
+            "files into the model's directory, and refer to them there without the repository: "
+            "module.Class.",
         )
 
 
 class FailedVerification(ArtifactError):
-    """Files are not what their names, the manifest or the signature say.
+    """Files differ from their hashes, from the manifest or from the signature.
 
     Args:
         place: What was verified.
@@ -240,27 +264,23 @@ class FailedVerification(ArtifactError):
         self.place = place
         self.problems = dict(problems)
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        text = f"{place} failed the verification, with {count}:"
-        for name, problem in list(self.problems.items())[: self.shown]:
-            text += f"\n  {name}: {problem}"
-        if len(self.problems) > self.shown:
-            text += f"\n  and {len(self.problems) - self.shown} more"
+        lines = [f"{name}: {problem}" for name, problem in self.problems.items()]
         super().__init__(
-            text,
+            f"{place} failed the verification, with {count}:" + _sample_lines(lines, self.shown),
             variable=variable,
-            hint=hint or "Fetch the named files again from where they are whole.",
+            hint=hint or "Copy these files again from a complete copy.",
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """The ``error`` object of ``--json`` output, with all of the problems."""
+        """Return the ``error`` object of ``--json`` output, with all problems."""
         problems = [
             {"file": name, "problem": problem.text} for name, problem in self.problems.items()
         ]
         return {**super().as_dict(), "problems": problems}
 
 
-def _searched(attempts: Sequence[Attempt]) -> str:
-    return "".join(f"\n  {a.way:<9} {a.place}: {a.outcome}" for a in attempts)
+def _searched(places: Sequence[SearchedPlace]) -> str:
+    return "".join(f"\n  {place.way:<9} {place.place}: {place.outcome}" for place in places)
 
 
 class ModelNotFound(InferenceServerError):
@@ -281,7 +301,7 @@ class ModelNotFound(InferenceServerError):
     def __init__(
         self,
         model_id: str,
-        searched: Sequence[Attempt] = (),
+        searched: Sequence[SearchedPlace] = (),
         available: Mapping[str, Sequence[str]] = {},
         nearest: str | None = None,
         *,
@@ -289,31 +309,28 @@ class ModelNotFound(InferenceServerError):
         variable: str | None = "MODEL_ID",
         hint: str | None = None,
     ):
-        self._summary = message or f"The model {model_id!r} (MODEL_ID) was not found."
-        super().__init__(self._summary, variable=variable, hint=hint)
+        self._text = message or f"The model {model_id!r} (MODEL_ID) was not found."
+        super().__init__(self._text, variable=variable, hint=hint)
         self.model_id = model_id
         self.nearest = nearest
-        self.searched: tuple[Attempt, ...] = ()
+        self.searched: tuple[SearchedPlace, ...] = ()
         self.available: dict[str, tuple[str, ...]] = {}
         self.add_search(searched, available)
 
     def add_search(
-        self, searched: Sequence[Attempt], available: Mapping[str, Sequence[str]]
+        self, searched: Sequence[SearchedPlace], available: Mapping[str, Sequence[str]]
     ) -> None:
         """Add the searched places, and the models in them, to the message."""
         self.searched += tuple(searched)
         self.available |= {name: tuple(revisions) for name, revisions in available.items()}
-        text = self._summary
+        text = self._text
         if self.nearest:
             text += f" Did you mean {self.nearest!r}?"
         if self.searched:
             text += " Searched:" + _searched(self.searched)
         if self.available:
-            text += "\nAvailable models:"
-            for name, revisions in list(self.available.items())[: self.shown]:
-                text += f"\n  {name} ({', '.join(revisions)})"
-            if len(self.available) > self.shown:
-                text += f"\n  and {len(self.available) - self.shown} more"
+            lines = [f"{name} ({', '.join(found)})" for name, found in self.available.items()]
+            text += "\nAvailable models:" + _sample_lines(lines, self.shown)
         self.message = text
         self.args = (text,)
 
@@ -335,12 +352,18 @@ class SeveralModels(ModelNotFound):
             hint=f"Set MODEL_ID to one of them and HF_HUB_CACHE={place}.",
         )
 
+    @property
+    def summary(self) -> str:
+        """The number of models."""
+        return f"holds {len(self.available)} models"
+
 
 class RevisionNotFound(ModelNotFound):
     """The model was found, but not the requested revision.
 
     Args:
         model_id: ``org/name``.
+        revision: The requested revision; None for the default.
         problem: What is wrong with the revision.
         searched: Each place that was searched, in order.
     """
@@ -350,14 +373,22 @@ class RevisionNotFound(ModelNotFound):
     def __init__(
         self,
         model_id: str,
+        revision: str | None,
         problem: Problem,
-        searched: Sequence[Attempt] = (),
+        searched: Sequence[SearchedPlace] = (),
         *,
         variable: str | None = "REVISION",
         hint: str | None = None,
     ):
+        self.revision = revision
         self.problem = problem
         super().__init__(model_id, searched, message=problem.text, variable=variable, hint=hint)
+
+    @property
+    def summary(self) -> str:
+        """Which revision is missing."""
+        wanted = f"the revision {self.revision!r}" if self.revision else "a default revision"
+        return f"has the model, but not {wanted}"
 
 
 class HubError(InferenceServerError):
@@ -375,14 +406,14 @@ class StoreError(InferenceServerError):
 
 
 class EngineFailed(InferenceServerError):
-    """The engine ended unasked.
+    """The engine ended by itself.
 
     Args:
         message: What happened, in one paragraph.
-        kind: The kind of failure, where the cause is known: it becomes the error's ``code``.
-        exit_code: The exit code, where it is not 70.
-        hint: What mends it.
-        excerpt: The lines of the output that tell of the cause.
+        kind: The kind of failure, if the cause is known: it becomes the error's ``code``.
+        exit_code: The exit code, if it is not 70.
+        hint: The command or the setting that fixes it.
+        excerpt: The lines of the output that show the cause.
     """
 
     exit_code = 70
@@ -404,34 +435,33 @@ class EngineFailed(InferenceServerError):
 
 
 class StartTimeout(InferenceServerError):
-    """The start took longer than START_TIMEOUT.
+    """Startup exceeded START_TIMEOUT.
 
     Args:
         limit: START_TIMEOUT, in seconds.
-        phase: The phase that it hangs in.
-        seconds: Seconds in each phase that counts, and in the one that it hangs in.
-        said: The last line that the engine wrote; None where it wrote nothing.
+        phase: The phase in which it stopped.
+        seconds: Seconds in each phase that counts, and in the one in which it stopped.
+        last_line: The last line that the engine wrote; None if it wrote nothing.
     """
 
     exit_code = 70
     code = "start-timeout"
 
     def __init__(
-        self, limit: float, phase: Phase, seconds: Mapping[Phase, float], said: str | None
+        self, limit: float, phase: Phase, seconds: Mapping[Phase, float], last_line: str | None
     ):
         self.limit = limit
         self.phase = phase
         self.seconds = dict(seconds)
-        self.said = said
-        last = f"The engine's last line was: {said}" if said else "The engine has said nothing."
+        self.last_line = last_line
+        last = f"The engine's last line: {last_line}" if last_line else "The engine wrote nothing."
+        phases = ", ".join(f"{name} {s:.0f} s" for name, s in self.seconds.items())
         super().__init__(
-            f"The start was not through after START_TIMEOUT={limit:g} s: phase {phase} for "
+            f"Startup exceeded START_TIMEOUT={limit:g} s: it has been in the phase {phase} for "
             f"{self.seconds[phase]:.0f} s. {last}",
             variable="START_TIMEOUT",
-            hint="What it waits for is in its last lines. If it was only slow, raise START_TIMEOUT "
-            "(0: no limit); the phases took "
-            + ", ".join(f"{name} {s:.0f} s" for name, s in self.seconds.items())
-            + ", and a download does not count.",
+            hint="See the engine's last lines for the cause. If startup was only slow, raise "
+            f"START_TIMEOUT (0 for no limit). Time by phase: {phases}. Downloads do not count.",
         )
 
 
@@ -443,38 +473,40 @@ class MachineError(InferenceServerError):
 
 
 class UnreadableModel(MachineError):
-    """The model, or the folder that must hold it, may not be read by this user.
+    """This user may not read the model, or the folder that it should be in.
 
     Args:
-        place: The model's folder, or the one that may not be searched.
-        files: The files in it that may not be read; none where it is the folder itself.
-        searched: Each way that was tried, where that is of use.
+        place: The model's folder, or the folder that cannot be searched.
+        files: The unreadable files; empty if the folder itself is unreadable.
+        searched: Each place that was searched, in order, if the search found nothing else.
     """
 
     code = "unreadable-model"
     shown: ClassVar[int] = 8
 
-    def __init__(self, place: Path, files: Sequence[str] = (), searched: Sequence[Attempt] = ()):
+    def __init__(
+        self, place: Path, files: Sequence[str] = (), searched: Sequence[SearchedPlace] = ()
+    ):
         self.place = place
         self.files = tuple(files)
         self.searched = tuple(searched)
-        uid, gid = os.geteuid(), os.getegid()
-        what = f"{place} may not be read by uid {uid}, gid {gid}"
+        self.user = f"uid {os.geteuid()}, gid {os.getegid()}"
+        text = f"{place} cannot be read by {self.user}"
         if self.files:
-            listed = ", ".join(self.files[: self.shown])
-            if len(self.files) > self.shown:
-                listed += f" and {len(self.files) - self.shown} more"
-            what = f"The model at {what}: {listed}"
-        if self.searched:
-            what += ". Searched:" + _searched(self.searched)
-        else:
-            what += "."
+            text = f"The model at {text}: {_sample(self.files, self.shown)}"
+        text += ". Searched:" + _searched(self.searched) if self.searched else "."
         super().__init__(
-            what,
+            text,
             variable="MODEL_ID",
-            hint=f"Let everyone read it: chmod -R a+rX {place}. Or run as who may: docker: --user "
-            "UID:GID or --group-add GID; Kubernetes: securityContext.fsGroup or runAsGroup.",
+            hint=f"Let all users read it: chmod -R a+rX {place}. Or run as a user or group that "
+            "may read it: docker: --user UID:GID or --group-add GID; Kubernetes: "
+            "securityContext.fsGroup or runAsGroup.",
         )
+
+    @property
+    def summary(self) -> str:
+        """The user, and the first unreadable files."""
+        return ": ".join((f"permission denied for {self.user}", *self.files[:3]))
 
 
 class StorageError(InferenceServerError):
@@ -492,11 +524,12 @@ class SettingError(InferenceServerError):
 
 
 class UnknownOption(SettingError):
-    """ARG names an option that the installed vLLM does not have.
+    """ARG has an option that the installed vLLM does not have.
 
     Args:
         option: The option as the user spelled it.
-        nearest: The known option nearest in spelling, if one is near.
+        nearest: The known option with the most similar name, if one is similar.
+        vllm_version: The installed vLLM's version.
     """
 
     code = "unknown-option"
@@ -504,9 +537,9 @@ class UnknownOption(SettingError):
     def __init__(self, option: str, nearest: str | None, vllm_version: str):
         self.option = option
         self.nearest = nearest
-        meant = f" Did you mean {nearest}?" if nearest else ""
+        suggestion = f" Did you mean {nearest}?" if nearest else ""
         super().__init__(
-            f"ARG names {option}, which vLLM {vllm_version} does not have.{meant}",
+            f"ARG has the option {option}, which vLLM {vllm_version} does not have.{suggestion}",
             variable="ARG",
             hint="List the options with: inference-server options",
         )

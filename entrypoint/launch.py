@@ -177,7 +177,7 @@ def prepare_launch(
     plan = inputs.plan(model)
     planned(plan)
     if model.source == "object-store" and model.path is None:
-        from entrypoint.store.search.artifact import pull_artifact
+        from entrypoint.store.fetch import pull_artifact
 
         enter(Phase.DOWNLOAD)
         model = pull_artifact(model, inputs.request, on_progress)

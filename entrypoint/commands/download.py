@@ -150,7 +150,7 @@ def _job(arguments: argparse.Namespace, asked: Asked) -> DownloadJob:
     from entrypoint.errors import SettingError, UsageError
     from entrypoint.settings import cache_roots
     from entrypoint.store.hub.client import writable_root
-    from entrypoint.store.search.find import check_repository_id
+    from entrypoint.store.search.by_name import check_repository_id
     from entrypoint.store.transfer_process.messages import DownloadJob
 
     settings = asked.settings

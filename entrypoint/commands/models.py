@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from entrypoint.commands.table import models_table
     from entrypoint.pod.scratch import make_scratch, scratch_directory
     from entrypoint.settings import cache_roots, read_settings
-    from entrypoint.store.search.find import check_tarball_setting
+    from entrypoint.store.search.by_name import check_tarball_setting
     from entrypoint.store.search.inventory import take_inventory
     from entrypoint.store.tarballs.catalogue import Catalogue
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from entrypoint.errors import SettingError
 from entrypoint.planning.asked import Asked
 from entrypoint.store.model import Model
-from entrypoint.store.search.artifact import is_uri
-from entrypoint.store.uri import name_in_uri
+from entrypoint.store.uri import is_uri, name_in_uri
 
 
 def served_names(asked: Asked, model: Model) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entrypoint.errors import Attempt, Source
+from entrypoint.errors import SearchedPlace, Source
 from entrypoint.store.uri import without_secret
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Request:
     scratch: Path
     in_place: bool = False
     storage_uri: str | None = field(default=None, repr=False)
-    mount: Path = Path("/mnt/models")
+    mount: Path = field(kw_only=True)
     endpoint: str | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -75,7 +75,7 @@ class Model:
     revision: str | None
     requested_revision: str | None
     bytes: int
-    searched: tuple[Attempt, ...]
+    searched: tuple[SearchedPlace, ...]
     archive: Path | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     weight_bytes: int = 0

@@ -68,6 +68,11 @@ class ObjectUri:
         return replace(self, key=key)
 
 
+def is_uri(model_id: str) -> bool:
+    """Return whether MODEL_ID is a URI."""
+    return "://" in model_id
+
+
 def is_object_uri(text: str) -> bool:
     """Whether ``text`` is written as the URI of an object that can be fetched."""
     scheme, separator, rest = text.partition("://")

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from entrypoint.errors import (
-    Attempt,
     EngineFailed,
     HubError,
     IncompleteModel,
@@ -15,6 +14,7 @@ from entrypoint.errors import (
     Problem,
     ProblemKind,
     RefusedArtifact,
+    SearchedPlace,
     SettingError,
     StorageError,
     UnknownOption,
@@ -63,7 +63,7 @@ def test_many_problems_are_counted_and_sampled() -> None:
 def test_a_miss_says_where_and_what_is_there() -> None:
     error = ModelNotFound(
         "a/B",
-        [Attempt("cache", "/mnt/models", "holds another model")],
+        [SearchedPlace("cache", "/mnt/models", "holds another model")],
         {"a/b": ["main"]},
         "a/b",
     )

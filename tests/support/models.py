@@ -101,6 +101,7 @@ def a_request(scratch: Path, *roots: Path, **changes: Any) -> Request:
         "scratch": scratch / "scratch",
         "endpoint": os.environ.get("HF_ENDPOINT"),
         "environ": os.environ,
+        "mount": scratch / "mnt" / "models",
     }
     return Request(**{**values, **changes})
 
@@ -176,7 +177,7 @@ def run_unprivileged(script: str, *arguments: Path) -> subprocess.CompletedProce
         "from entrypoint.store.disk.files import directory_files\n"
         "from entrypoint.store.search.find import find_model\n"
         "from entrypoint.store.disk.integrity import examine_model\n"
-        "from entrypoint.store.model import Request\n"
+        "from tests.support.models import a_request\n"
         f"os.geteuid() or os.setuid({UNPRIVILEGED})\n" + script
     )
     command = [sys.executable, "-c", whole, *map(str, arguments)]

@@ -1,8 +1,8 @@
 """The Hugging Face cache: repositories, their refs and snapshots, and the choice of a revision.
 
-The layout, below a cache root or below one folder in it::
+Its layout, in a cache root or in a folder of one::
 
-    models--org--name/refs/main                     the commit that the branch names
+    models--org--name/refs/main                     the commit of the branch
     models--org--name/snapshots/<commit>/config.json -> ../../blobs/<hash>
 """
 
@@ -21,7 +21,7 @@ from entrypoint.store.disk.integrity import Problems, examine_model, model_error
 
 PREFIX = "models--"
 SHORT_COMMIT = re.compile(r"[0-9a-f]{4,40}")
-# A ref holds one commit; more than this is something else.
+# A ref holds one commit; a longer file is something else.
 MAX_REF_BYTES = 256
 PARTIAL = ".resume.incomplete"
 """The suffix of a blob during its download; the hub's own tools use ``.incomplete``."""
@@ -30,11 +30,11 @@ UNFINISHED = Problem(ProblemKind.INCOMPLETE, "a download that is incomplete or s
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A model directory that was found whole.
+    """A complete model directory.
 
     Attributes:
         path: The directory.
-        repository: ``org/name``, None for a directory outside of a cache.
+        repository: ``org/name``; None for a directory outside of a cache.
         commit: None for a directory outside of a cache.
         bytes: Size of its files.
     """
@@ -47,14 +47,14 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """What the cache has of one repository.
+    """The snapshots and refs of one repository in a cache.
 
     Attributes:
         name: ``org/name``.
-        place: Where it is, for messages: the folder, or the tarball that holds it.
-        commits: The snapshots that are there.
+        place: The folder, or the tarball that contains it; for messages.
+        commits: The available snapshots.
         refs: ``{branch, tag or commit: commit}``.
-        unfinished: Whether a download of it did not finish, or still runs.
+        unfinished: Whether there are no snapshots but an incomplete download.
     """
 
     name: str
@@ -64,20 +64,20 @@ class Repository:
     unfinished: bool = False
 
     def revisions(self) -> tuple[str, ...]:
-        """What REVISION may be set to: refs whose snapshot is there, then commits."""
+        """Return the valid values of REVISION: refs with a snapshot, then commits."""
         refs = (ref for ref, commit in self.refs.items() if commit in self.commits)
         return tuple(dict.fromkeys((*refs, *self.commits)))
 
 
 def repository_name(folder: str) -> str:
-    """``org/name`` of a folder called ``models--org--name``."""
+    """Return ``org/name`` for a folder ``models--org--name``."""
     return folder.removeprefix(PREFIX).replace("--", "/", 1)
 
 
 def find_repositories(root: Path) -> dict[str, Path]:
-    """``{org/name: folder}`` of the repositories in ``root`` and in the folders right below it.
+    """Return ``{org/name: folder}`` of the repositories in ``root`` and in its direct subfolders.
 
-    One level below, because a tarball made of a cache folder unpacks to that.
+    Subfolders count because a tarball of a cache folder unpacks to one.
 
     Raises:
         OSError: ``root`` cannot be listed.
@@ -93,7 +93,7 @@ def find_repositories(root: Path) -> dict[str, Path]:
         try:
             names = subfolders(folder)
         except OSError:
-            continue  # not ours to read, and not the place that was named
+            continue  # unreadable, but not the requested folder
         for name in names:
             if name.startswith(PREFIX):
                 found.setdefault(repository_name(name), folder / name)
@@ -101,7 +101,7 @@ def find_repositories(root: Path) -> dict[str, Path]:
 
 
 def read_repository(folder: Path) -> Repository:
-    """Read which snapshots and refs a ``models--org--name`` folder has.
+    """Return the snapshots and refs of a ``models--org--name`` folder.
 
     Raises:
         OSError: The folder cannot be read.
@@ -136,35 +136,36 @@ def choose_commit(
     Raises:
         RevisionNotFound: No snapshot matches, or more than one.
     """
-    if revision is None:
-        return _default_commit(repository, setting)
     if revision in repository.commits:
         return revision
-    # The hub's client keeps refs/pr/1 as refs/refs/pr/1; other tools keep it as refs/pr/1.
-    for ref in (revision, revision.removeprefix("refs/"), f"refs/{revision}"):
-        if ref in repository.refs:
-            return _commit_of_ref(repository, ref, setting)
-    short = revision.lower()
-    candidates = [commit for commit in repository.commits if commit.startswith(short)]
-    if SHORT_COMMIT.fullmatch(short) and candidates:
-        if len(candidates) == 1:
-            return candidates[0]
-        raise _not_found(
-            repository,
-            ProblemKind.AMBIGUOUS,
-            f"{setting} is {revision!r}, which matches {len(candidates)} commits of "
-            f"{repository.name} at {repository.place}: {', '.join(candidates)}.",
-            setting,
-            f"Set {setting} to one of these in full.",
-        )
-    raise _not_found(
-        repository,
-        ProblemKind.MISSING,
-        f"{setting} is {revision!r}, which {repository.name} at {repository.place} does not have: "
-        f"{_existing_revisions(repository)}.",
-        setting,
-        _hint(repository, revision, setting),
-    )
+    place = f"{repository.name} at {repository.place}"
+    existing = _existing_revisions(repository)
+    if (ref := _matching_ref(repository, revision)) is not None:
+        commit = repository.refs[ref]
+        if commit in repository.commits:
+            return commit
+        kind = ProblemKind.DANGLING if commit else ProblemKind.EMPTY
+        what = f"refers to the commit {commit!r}, whose snapshot is missing"
+        text = f"refs/{ref} of {place} {what if commit else 'is empty'}: {existing}."
+        hint = _hint(repository, None if ref == "main" else ref, setting)
+    elif len(candidates := _matching_commits(repository, revision)) == 1:
+        return candidates[0]
+    elif revision is None:
+        kind = ProblemKind.AMBIGUOUS if candidates else ProblemKind.MISSING
+        text = f"{setting} is not set, and {place} has no refs/main: {existing}."
+        hint = _hint(repository, None, setting)
+    elif candidates:
+        kind = ProblemKind.AMBIGUOUS
+        text = f"{setting} is {revision!r}, which matches {len(candidates)} commits of {place}: "
+        text += f"{', '.join(candidates)}."
+        hint = f"Set {setting} to one of these in full."
+    else:
+        kind = ProblemKind.MISSING
+        text = f"{setting} is {revision!r}, which {place} does not have: {existing}."
+        hint = _hint(repository, revision, setting)
+    variable = None if setting.startswith("--") else setting
+    problem = Problem(kind, text)
+    raise RevisionNotFound(repository.name, revision, problem, variable=variable, hint=hint)
 
 
 def default_commit(repository: Repository) -> str | None:
@@ -175,42 +176,21 @@ def default_commit(repository: Repository) -> str | None:
         return None
 
 
-def _default_commit(repository: Repository, setting: str) -> str:
-    if "main" in repository.refs:
-        return _commit_of_ref(repository, "main", setting)
-    if len(repository.commits) == 1:
-        return repository.commits[0]
-    raise _not_found(
-        repository,
-        ProblemKind.AMBIGUOUS if repository.commits else ProblemKind.MISSING,
-        f"{setting} is not set, and {repository.name} at {repository.place} has no refs/main: "
-        f"{_existing_revisions(repository)}.",
-        setting,
-        _hint(repository, None, setting),
-    )
+def _matching_ref(repository: Repository, revision: str | None) -> str | None:
+    # The hub's client keeps refs/pr/1 as refs/refs/pr/1; other tools keep it as refs/pr/1.
+    names = ["main"]
+    if revision is not None:
+        names = [revision, revision.removeprefix("refs/"), f"refs/{revision}"]
+    return next((name for name in names if name in repository.refs), None)
 
 
-def _commit_of_ref(repository: Repository, ref: str, setting: str) -> str:
-    commit = repository.refs[ref]
-    if commit in repository.commits:
-        return commit
-    kind = ProblemKind.DANGLING if commit else ProblemKind.EMPTY
-    what = f"refers to the commit {commit!r}, whose snapshot is missing" if commit else "is empty"
-    raise _not_found(
-        repository,
-        kind,
-        f"refs/{ref} of {repository.name} at {repository.place} {what}: "
-        f"{_existing_revisions(repository)}.",
-        setting,
-        _hint(repository, None if ref == "main" else ref, setting),
-    )
-
-
-def _not_found(
-    repository: Repository, kind: ProblemKind, text: str, setting: str, hint: str
-) -> RevisionNotFound:
-    variable = None if setting.startswith("--") else setting
-    return RevisionNotFound(repository.name, Problem(kind, text), variable=variable, hint=hint)
+def _matching_commits(repository: Repository, revision: str | None) -> list[str]:
+    if revision is None:
+        return list(repository.commits)
+    short = revision.lower()
+    if not SHORT_COMMIT.fullmatch(short):
+        return []
+    return [commit for commit in repository.commits if commit.startswith(short)]
 
 
 def _existing_revisions(repository: Repository) -> str:

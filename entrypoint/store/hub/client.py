@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from entrypoint.errors import Attempt, MachineError
+from entrypoint.errors import MachineError, SearchedPlace
 from entrypoint.pod.scratch import can_write
 from entrypoint.store.disk.cache import Snapshot
 from entrypoint.store.disk.folder import why_unreadable
@@ -81,7 +81,7 @@ def download(
     job: DownloadJob,
     environ: Mapping[str, str],
     on_progress: OnProgress = ignore_progress,
-    searched: Sequence[Attempt] = (),
+    searched: Sequence[SearchedPlace] = (),
 ) -> Downloaded:
     """Download what is missing of a model, and return what there is now.
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 from enum import StrEnum
 
 from entrypoint.errors import (
-    Attempt,
     HubError,
     InferenceServerError,
     ModelNotFound,
     Problem,
     ProblemKind,
     RevisionNotFound,
+    SearchedPlace,
     StorageError,
 )
 from entrypoint.store.transfer_process.messages import CRASHED, DownloadJob, Failure
@@ -45,7 +45,7 @@ NOT_FOUND = frozenset({Refusal.REPOSITORY, Refusal.REVISION, Refusal.FORMAT, Ref
 
 
 def explain(
-    failure: Failure, job: DownloadJob, searched: Sequence[Attempt] = ()
+    failure: Failure, job: DownloadJob, searched: Sequence[SearchedPlace] = ()
 ) -> InferenceServerError:
     """Return the error for a download that failed.
 
@@ -70,7 +70,7 @@ def explain(
 
 
 def _not_found(
-    kind: Refusal, failure: Failure, job: DownloadJob, searched: Sequence[Attempt]
+    kind: Refusal, failure: Failure, job: DownloadJob, searched: Sequence[SearchedPlace]
 ) -> ModelNotFound | RevisionNotFound:
     """The error for what the hub does not have."""
     name = job.repository
@@ -82,6 +82,7 @@ def _not_found(
         text = f"REVISION is {job.revision!r}, which {name} does not have on the hub."
         return RevisionNotFound(
             name,
+            job.revision,
             Problem(ProblemKind.MISSING, text),
             attempts,
             hint="Leave REVISION empty, or choose a revision from "

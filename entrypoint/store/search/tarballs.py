@@ -14,154 +14,165 @@ from entrypoint.errors import (
 )
 from entrypoint.store.disk.cache import Repository, choose_commit
 from entrypoint.store.disk.directory import folder_names, open_unpacked
-from entrypoint.store.disk.folder import permission_denied, why_unreadable
+from entrypoint.store.disk.folder import why_unreadable
 from entrypoint.store.disk.integrity import check_files, read_config
 from entrypoint.store.disk.weights import weight_bytes
 from entrypoint.store.model import Model
-from entrypoint.store.search.trail import Trail
+from entrypoint.store.search.search import Search
 from entrypoint.store.tarballs.contents import Contents
 from entrypoint.store.tarballs.tarball import find_tarballs, stem, unpack_target
 
 
-def find_in_tarballs(trail: Trail) -> Model | None:
-    """The model in the tarball that MODEL_TARBALL names, or in one beside the cache.
+def find_in_tarballs(search: Search) -> Model | None:
+    """Return the model in the tarball in MODEL_TARBALL, or in one of the caches.
 
     Raises:
-        ArtifactError, UnreadableModel, ModelNotFound: MODEL_TARBALL names a tarball that cannot
-            give it.
+        ArtifactError, UnreadableModel, ModelNotFound: MODEL_TARBALL is a tarball that cannot
+            provide the model.
     """
     try:
-        return _find(trail)
+        return _find(search)
     finally:
-        trail.catalogue.save()
+        search.catalogue.save()
 
 
-def _find(trail: Trail) -> Model | None:
-    named = trail.request.tarball
-    folders = list(trail.request.cache_roots)
-    if named is not None and os.path.isdir(named):
-        folders.insert(0, named)
-    elif named is not None:
-        return _in_named_tarball(trail, named)
+def _find(search: Search) -> Model | None:
+    tarball = search.request.tarball
+    folders = list(search.request.cache_roots)
+    if tarball is not None and os.path.isdir(tarball):
+        folders.insert(0, tarball)
+    elif tarball is not None:
+        return _in_requested_tarball(search, tarball)
     for folder in dict.fromkeys(folders):
         try:
             tarballs = find_tarballs(folder)
         except OSError as error:
-            trail.tried("tarball", folder, why_unreadable(error))
+            search.add("tarball", folder, why_unreadable(error))
             continue
         if not tarballs:
-            trail.tried("tarball", folder, "holds no .tar, .tar.gz, .tgz or .tar.zst")
+            search.add("tarball", folder, "holds no .tar, .tar.gz, .tgz or .tar.zst")
         for archive in tarballs:
-            meant = stem(archive) in folder_names(trail.request.model_id)
-            try:
-                model = _in_tarball(trail, archive, meant=meant)
-            except (IncompleteModel, RefusedArtifact, RevisionNotFound, UnreadableModel) as error:
-                if meant or isinstance(error, IncompleteModel | RevisionNotFound):
-                    trail.failed("tarball", archive, error)
-                elif isinstance(error, UnreadableModel):
-                    trail.denied("tarball", archive, permission_denied().text)
-                else:  # another model's tarball
-                    trail.tried("tarball", archive, error.problem)
-                continue
+            model = _in_any_tarball(search, archive)
             if model is not None:
                 return model
     return None
 
 
-def _in_named_tarball(trail: Trail, archive: Path) -> Model:
-    """Return the model in the tarball that MODEL_TARBALL names."""
+def _in_requested_tarball(search: Search, archive: Path) -> Model:
+    """Return the model in the tarball in MODEL_TARBALL, which must have it."""
     try:
-        model = _in_tarball(trail, archive, meant=True)
+        model = _in_tarball(search, archive, requested=True)
     except (IncompleteModel, RefusedArtifact, RevisionNotFound, UnreadableModel) as error:
-        trail.failed("tarball", archive, error)
-        trail.add_to(error)
+        search.add_error("tarball", archive, error)
+        search.add_to(error)
         raise
     if model is not None:
         return model
-    model_id = trail.request.model_id
+    model_id = search.request.model_id
     raise ModelNotFound(
         model_id,
-        trail.attempts,
-        trail.revisions(),
+        search.places,
+        search.available_revisions(),
         message=f"MODEL_TARBALL is {str(archive)!r}, which does not provide {model_id!r} "
-        f"(MODEL_ID): {trail.attempts[-1].outcome}.",
+        f"(MODEL_ID): {search.places[-1].outcome}.",
         variable="MODEL_TARBALL",
         hint=f"Set MODEL_TARBALL to the tarball of {model_id}, or MODEL_ID to a model in this one.",
     )
 
 
-def _in_tarball(trail: Trail, archive: Path, *, meant: bool) -> Model | None:
-    """Return the model in one tarball; None if it is not there, after recording why.
+def _in_any_tarball(search: Search, archive: Path) -> Model | None:
+    """Return the model in one of several tarballs; None if it has none or only a damaged one."""
+    named_alike = stem(archive) in folder_names(search.request.model_id)
+    try:
+        return _in_tarball(search, archive, requested=named_alike)
+    except (IncompleteModel, RevisionNotFound) as error:
+        search.add_error("tarball", archive, error)
+    except (RefusedArtifact, UnreadableModel) as error:
+        if named_alike:
+            search.add_error("tarball", archive, error)
+        elif isinstance(error, UnreadableModel):
+            search.add_denied("tarball", archive)
+        else:  # probably another model's tarball
+            search.add("tarball", archive, error.summary)
+    return None
+
+
+def _in_tarball(search: Search, archive: Path, *, requested: bool) -> Model | None:
+    """Return the model in one tarball; None if it is not in there, after recording why.
 
     Args:
-        trail: The search so far.
+        search: The search.
         archive: The tarball.
-        meant: Whether MODEL_TARBALL names it or it has the model's name. Only then a plain model
-            directory in it, which does not contain its name, is treated as the model.
+        requested: Whether the tarball is in MODEL_TARBALL or has the model's name. Only then a
+            plain model directory in it, which does not contain its name, is treated as the model.
 
     Raises:
         IncompleteModel, RevisionNotFound: It holds the model, but not as requested.
         RefusedArtifact: It is damaged or unsafe.
         UnreadableModel: This user may not read it.
     """
-    request = trail.request
+    request = search.request
     try:
-        known = trail.catalogue.known(archive)
-        outcome = _without(trail, archive, known, meant=meant) if known else None
+        known = search.catalogue.known(archive)
+        outcome = _why_not_in(search, archive, known, requested=requested) if known else None
         if outcome is None:
             target = unpack_target(request.scratch, archive, request.model_id)
             if not target.is_dir():
-                return _in_packed_tarball(trail, archive, target, meant=meant)
+                return _in_packed_tarball(search, archive, target, requested=requested)
             found = open_unpacked(target, request.model_id, request.revision)
             if found is not None:
-                return trail.found("tarball", archive, found, f", unpacked at {target}")
+                return search.found("tarball", archive, found, f", unpacked at {target}")
             outcome = f"unpacked at {target}, and holds no model"
     except PermissionError as error:
         raise UnreadableModel(archive) from error
     except OSError as error:
         outcome = why_unreadable(error)
-    trail.tried("tarball", archive, outcome)
+    search.add("tarball", archive, outcome)
     return None
 
 
-def _without(trail: Trail, archive: Path, contents: Contents, *, meant: bool) -> str | None:
-    """Say in words that the model is not in a tarball; None if it is, or may be."""
-    model_id = trail.request.model_id
+def _why_not_in(
+    search: Search, archive: Path, contents: Contents, *, requested: bool
+) -> str | None:
+    """Return why a tarball does not have the model; None if it has, or may have it."""
+    model_id = search.request.model_id
     for other in contents.repositories.values():
-        trail.available.setdefault(other.name, other.revisions() or (f"in {archive}",))
+        search.available.setdefault(other.name, other.revisions() or (f"in {archive}",))
     if model_id in contents.repositories:
         return None
     if contents.repositories:
         held = f"holds {', '.join(contents.repositories)}"
         if contents.listed:
             return held
-        return f"{held}; what follows is only known after: inference-server models --full"
+        return f"{held}; for the rest of its contents, run: inference-server models --full"
     if contents.listed and not contents.plain:
         return "holds no model"
-    if meant:
+    if requested:
         return None
     names = " or ".join(f"{name}.tar" for name in folder_names(model_id))
     return (
-        "does not say which model it holds; if it is this one, name it in MODEL_TARBALL "
-        f"or call it {names}"
+        f"holds a model without a name; if it is {model_id}, set MODEL_TARBALL to this file or "
+        f"rename it to {names}"
     )
 
 
-def _in_packed_tarball(trail: Trail, archive: Path, target: Path, *, meant: bool) -> Model | None:
-    request = trail.request
-    contents = trail.catalogue.look_up(archive)
-    if outcome := _without(trail, archive, contents, meant=meant):
-        trail.tried("tarball", archive, outcome)
+def _in_packed_tarball(
+    search: Search, archive: Path, target: Path, *, requested: bool
+) -> Model | None:
+    request = search.request
+    contents = search.catalogue.look_up(archive)
+    if outcome := _why_not_in(search, archive, contents, requested=requested):
+        search.add("tarball", archive, outcome)
         return None
     repository = contents.repositories.get(request.model_id)
     commit = None
     if repository is not None and contents.listed:
         commit = choose_commit(repository, request.revision)
     if not contents.compressed:
-        found = _look_inside(trail, archive, repository, commit)
-        if isinstance(found, Model):
-            return found
-    trail.tried("tarball", archive, f"found, to be unpacked to {target}")
+        model = _loadable_in_place(search, archive, repository, commit)
+        if model is not None:
+            return model
+    search.add("tarball", archive, f"found, to be unpacked to {target}")
     return Model(
         source="tarball",
         path=target,
@@ -169,18 +180,19 @@ def _in_packed_tarball(trail: Trail, archive: Path, target: Path, *, meant: bool
         revision=commit,
         requested_revision=request.revision,
         bytes=contents.sizes.get(repository.name if repository else "", 0),
-        searched=tuple(trail.attempts),
+        searched=tuple(search.places),
         archive=archive,
     )
 
 
-def _look_inside(
-    trail: Trail, archive: Path, repository: Repository | None, commit: str | None
+def _loadable_in_place(
+    search: Search, archive: Path, repository: Repository | None, commit: str | None
 ) -> Model | None:
-    """Check the model's files where they lie in an uncompressed tarball.
+    """Check the model's files in an uncompressed tarball.
 
     Returns:
-        The model, if its weights can be loaded from there; None if it has to be unpacked.
+        The model, if the engine can load its weights from the tarball; None if it must be
+        unpacked.
 
     Raises:
         IncompleteModel: Files of the model are missing, empty, dangling or cut short.
@@ -190,11 +202,11 @@ def _look_inside(
     from entrypoint.store.tarballs.packed import packed_model
     from entrypoint.store.tarballs.tree import model_folder, read_tree
 
-    request = trail.request
+    request = search.request
     tree = read_tree(archive, request.model_id)
     folder = model_folder(tree, commit)
     if folder is None:
-        return None  # unpacking says what is there instead
+        return None  # unpacking reports what the tarball holds instead
     files = tree.files(folder)
     if any(entry.sparse for entry in files.entries.values()):
         return None
@@ -205,8 +217,8 @@ def _look_inside(
         return None
     name = folder[-1] if folder else stem(archive)
     target = unpack_target(request.scratch, archive, request.model_id, "/".join(folder) or ".")
-    laid_out = target.is_dir()
-    trail.tried("tarball", archive, "found, its weights are loaded out of it")
+    unpacked = target.is_dir()
+    search.add("tarball", archive, "found, the engine loads its weights from it")
     return Model(
         source="tarball",
         path=target / name,
@@ -214,8 +226,8 @@ def _look_inside(
         revision=commit,
         requested_revision=request.revision,
         bytes=size,
-        searched=tuple(trail.attempts),
-        archive=None if laid_out else archive,
+        searched=tuple(search.places),
+        archive=None if unpacked else archive,
         config=config,
         weight_bytes=weight_bytes(files),
         packed=packed,

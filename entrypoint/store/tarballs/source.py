@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from entrypoint.errors import ArtifactError, Attempt, ModelNotFound, UsageError
+from entrypoint.errors import ArtifactError, ModelNotFound, SearchedPlace, UsageError
 from entrypoint.spelling import nearest
 from entrypoint.store.disk.cache import (
     PREFIX,
@@ -107,17 +107,19 @@ def find_source(
 def _in_caches(
     model_id: str, roots: Sequence[Path], repository: str | None, revision: str | None
 ) -> Source:
-    attempts: list[Attempt] = []
+    attempts: list[SearchedPlace] = []
     available: dict[str, Sequence[str]] = {}
     for root in roots:
         try:
             repositories = find_repositories(root)
         except OSError as error:
-            attempts.append(Attempt("cache", str(root), why_unreadable(error)))
+            attempts.append(SearchedPlace("cache", str(root), why_unreadable(error)))
             continue
         if model_id in repositories:
             return _of_repository(repositories[model_id], repository, revision)
-        attempts.append(Attempt("cache", str(root), f"holds {len(repositories)} other models"))
+        attempts.append(
+            SearchedPlace("cache", str(root), f"holds {len(repositories)} other models")
+        )
         available |= {name: read_repository(at).revisions() for name, at in repositories.items()}
     raise ModelNotFound(
         model_id,

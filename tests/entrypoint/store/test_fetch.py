@@ -285,7 +285,7 @@ class TestRefused:
     def test_a_tarball_without_a_model_is_an_error(self, tmp_path: Path, compression: str) -> None:
         write_files(tmp_path / "source", {"notes.txt": b"x"})
         archive = pack(tmp_path / "source", tmp_path / "a", compression)
-        with pytest.raises(ModelNotFound, match="holds no model") as caught:
+        with pytest.raises(ModelNotFound, match="does not hold the model") as caught:
             find_and_fetch(a_request(tmp_path, tarball=archive))
         assert caught.value.variable == "MODEL_TARBALL"
 
@@ -337,7 +337,8 @@ def test_little_memory_is_used_however_large_the_tarball(tmp_path: Path, compres
         "from entrypoint.store.search.find import find_model\n"
         "from entrypoint.store.model import Request\n"
         "archive = Path(sys.argv[1])\n"
-        f"request = Request({FALCON!r}, None, (), archive, True, None, archive.parent / 's')\n"
+        "scratch = archive.parent / 's'\n"
+        f"request = Request({FALCON!r}, None, (), archive, True, None, scratch, mount=scratch)\n"
         "fetch_model(find_model(request), request, lambda progress: None)\n"
         "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoint.errors import Attempt, HubError, ModelNotFound, RevisionNotFound, StorageError
+from entrypoint.errors import HubError, ModelNotFound, RevisionNotFound, SearchedPlace, StorageError
 from entrypoint.store.hub.refusal import NOT_FOUND, Refusal, explain
 from entrypoint.store.transfer_process.messages import DownloadJob, Failure
 
@@ -73,7 +73,10 @@ def test_a_missing_format_names_the_available_ones() -> None:
 
 
 def test_the_hubs_attempt_shows_the_outcome() -> None:
-    searched = (Attempt("cache", "/cache", "not in it"), Attempt("hub", "the hub", "to try"))
+    searched = (
+        SearchedPlace("cache", "/cache", "not in it"),
+        SearchedPlace("hub", "the hub", "to try"),
+    )
     error = explain(Failure(Refusal.REPOSITORY, "HTTP 404"), JOB, searched)
     assert isinstance(error, ModelNotFound)
     assert [attempt.outcome for attempt in error.searched] == ["not in it", "repository: HTTP 404"]

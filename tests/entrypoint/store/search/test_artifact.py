@@ -83,7 +83,7 @@ class TestFound:
     @pytest.mark.parametrize("uri", ["s3://b/models/", "gs://b"])
     def test_a_folder_is_refused(self, tmp_path: Path, uri: str) -> None:
         error = failure(SettingError, a_request(tmp_path, model_id=uri))
-        assert "names a folder" in error.message
+        assert "which is a folder" in error.message
         assert error.variable == "MODEL_ID"
 
     @pytest.mark.parametrize("uri", ["hdfs://b/a.tar", "https://example.com/a.tar", "s3:///a.tar"])
@@ -197,7 +197,8 @@ class TestFetched:
             "from entrypoint.store.search.find import find_model\n"
             "from entrypoint.store.model import Request\n"
             "scratch = Path(sys.argv[1])\n"
-            f"request = Request({URI!r}, None, (), None, True, None, scratch, environ=os.environ)\n"
+            f"request = Request({URI!r}, None, (), None, True, None, scratch, mount=scratch,"
+            " environ=os.environ)\n"
             "fetch_model(find_model(request), request, lambda progress: None)\n"
             "assert not {'boto3', 'botocore'} & set(sys.modules)\n"
             "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"

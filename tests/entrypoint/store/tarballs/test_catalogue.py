@@ -240,7 +240,7 @@ def test_known_tarballs_do_not_cost_the_import_of_tarfile(tmp_path: Path, scratc
         "from entrypoint.store.model import Request\n"
         "folder = Path(sys.argv[1])\n"
         "many, scratch = folder / 'many', folder / 'scratch'\n"
-        "request = Request('none/such', None, (), many, True, None, scratch)\n"
+        "request = Request('none/such', None, (), many, True, None, scratch, mount=Path('/none'))\n"
         "try:\n"
         "    find_model(request)\n"
         "except ModelNotFound as error:\n"

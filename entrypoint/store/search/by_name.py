@@ -1,0 +1,190 @@
+"""Finding a model on this machine: in a directory, in the caches, in a tarball. Only reads."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from entrypoint.errors import (
+    IncompleteModel,
+    ModelNotFound,
+    RevisionNotFound,
+    SettingError,
+    SeveralModels,
+    UnreadableModel,
+)
+from entrypoint.spelling import nearest
+from entrypoint.store.disk.cache import Snapshot, find_repositories, open_snapshot
+from entrypoint.store.disk.directory import (
+    find_plain_model,
+    folder_names,
+    is_path,
+    open_directory,
+)
+from entrypoint.store.disk.folder import subfolders, why_unreadable
+from entrypoint.store.disk.integrity import check_model
+from entrypoint.store.model import Model
+from entrypoint.store.search.search import Search
+from entrypoint.store.search.tarballs import find_in_tarballs
+from entrypoint.store.tarballs.tarball import find_tarballs
+
+# The hub's own rule.
+REPOSITORY_ID = re.compile(r"(\b[\w\-.]{1,96}\b/)?\b[\w\-.]{1,96}\b", re.ASCII)
+
+
+def find_by_name(search: Search) -> Model | None:
+    """Return the model of the directory or repository in MODEL_ID; None if it is not here.
+
+    Raises:
+        SettingError: MODEL_ID is not a valid name, or MODEL_TARBALL does not exist.
+        ModelNotFound, ArtifactError, UnreadableModel: MODEL_ID is a directory, or MODEL_TARBALL a
+            tarball, that cannot provide the model.
+    """
+    check_tarball_setting(search.request.tarball)
+    if is_path(search.request.model_id):
+        return _in_directory(search)
+    check_repository_id(search.request.model_id)
+    return _in_caches(search) or find_in_tarballs(search)
+
+
+def check_repository_id(model_id: str) -> None:
+    """Check that MODEL_ID is a valid repository id.
+
+    Raises:
+        SettingError: It is not.
+    """
+    valid = REPOSITORY_ID.fullmatch(model_id) and "--" not in model_id and ".." not in model_id
+    if not valid or model_id.endswith(".git"):
+        guess = model_id.replace("--", "/", 1)
+        meant = f"MODEL_ID={guess}" if "/" not in model_id and "--" in model_id else "org/name"
+        raise SettingError(
+            f"MODEL_ID is {model_id!r}, which is neither a repository id nor an existing "
+            "directory.",
+            variable="MODEL_ID",
+            hint=f"Set it to a repository id ({meant}), or to a directory that starts with '/'.",
+        )
+
+
+def check_tarball_setting(tarball: Path | None) -> None:
+    """Check that MODEL_TARBALL exists, if it is set.
+
+    Raises:
+        SettingError: It does not exist, or cannot be reached.
+    """
+    if tarball is not None and not os.path.exists(tarball):
+        raise SettingError(
+            f"MODEL_TARBALL is {str(tarball)!r}, which does not exist or cannot be reached.",
+            variable="MODEL_TARBALL",
+            hint="Set MODEL_TARBALL to a tarball or to a directory of tarballs. Or leave it empty "
+            "to search the cache for tarballs.",
+        )
+
+
+def _in_directory(search: Search) -> Model:
+    path = Path(os.path.expanduser(search.request.model_id)).absolute()
+    try:
+        return search.found("directory", path, open_directory(path, search.request.revision))
+    except (RevisionNotFound, SeveralModels) as error:
+        search.add("directory", path, error.summary)
+        search.add_to(error)
+        raise
+    except PermissionError as error:
+        raise UnreadableModel(path) from error
+    except OSError as error:
+        raise _no_directory(search, path, why_unreadable(error)) from error
+    except IncompleteModel as error:
+        if "config.json" in error.problems and (tarballs := find_tarballs(path)):
+            raise _only_tarballs(error, tarballs) from error
+        raise
+
+
+def _no_directory(search: Search, path: Path, why: str) -> ModelNotFound:
+    search.add("directory", path, why)
+    parent = path.parent
+    while not os.path.isdir(parent):
+        search.add("directory", parent, "is not a folder, or cannot be reached")
+        parent = parent.parent
+    try:
+        folders = subfolders(parent)
+    except OSError:
+        folders = []
+    near = nearest(path.name, folders) if parent == path.parent else None
+    hint = "Set MODEL_ID to a repository id, or to the model's directory."
+    if os.path.isfile(path):
+        hint = f"Set MODEL_ID to {parent}. Or, if this is a tarball, set MODEL_TARBALL={path}."
+    return ModelNotFound(
+        search.request.model_id,
+        search.places,
+        nearest=str(parent / near) if near else None,
+        message=f"MODEL_ID is {search.request.model_id!r}: {path} {why}."
+        + (f" {parent} holds: {', '.join(folders[:10])}." if folders else ""),
+        hint=hint,
+    )
+
+
+def _only_tarballs(error: IncompleteModel, tarballs: list[Path]) -> IncompleteModel:
+    names = ", ".join(tarball.name for tarball in tarballs)
+    return IncompleteModel(
+        error.place,
+        error.problems,
+        hint=f"The directory holds {names}. To serve a model in it, set MODEL_ID to the model's "
+        f"repository id and MODEL_TARBALL={tarballs[0]}.",
+    )
+
+
+def _in_caches(search: Search) -> Model | None:
+    for root in dict.fromkeys(search.request.cache_roots):
+        try:
+            model = _in_cache(search, root)
+        except PermissionError:
+            search.add_denied("cache", root)
+        except OSError as error:
+            search.add("cache", root, why_unreadable(error) + _similar_folder(search, root))
+        except (IncompleteModel, RevisionNotFound, UnreadableModel) as error:
+            search.add_error("cache", root, error)
+        else:
+            if model is not None:
+                return model
+    return None
+
+
+def _in_cache(search: Search, root: Path) -> Model | None:
+    model_id, revision = search.request.model_id, search.request.revision
+    repositories = find_repositories(root)
+    for name, folder in repositories.items():
+        search.available.setdefault(name, folder)
+    if model_id in repositories:
+        return search.found("cache", root, open_snapshot(repositories[model_id], revision))
+    if repositories:
+        count = len(repositories)
+        search.add("cache", root, f"holds {count} other model{'s' if count > 1 else ''}")
+        return None
+    # KServe unpacks a tarball of a plain model directory to this.
+    plain = find_plain_model(root, folder_names(model_id))
+    if plain is not None:
+        snapshot = Snapshot(plain, None, None, check_model(plain))
+        return search.found("directory", plain, snapshot, f", treated as {model_id}")
+    what = "holds no models--org--name folder" if any(root.iterdir()) else "is empty"
+    search.add("cache", root, what + _similar_folder(search, root))
+    return None
+
+
+def _similar_folder(search: Search, root: Path) -> str:
+    """Return a note about a sibling of ``root`` with models and a similar name, if there is one.
+
+    A common mistake is to mount /mnt/model and to read /mnt/models.
+    """
+    try:
+        searched = {other.name for other in search.request.cache_roots}
+        name = nearest(root.name, set(subfolders(root.parent)) - searched)
+        if name is None:
+            return ""
+        sibling = root.parent / name
+        models = [*find_repositories(sibling), *(path.name for path in find_tarballs(sibling))]
+    except OSError:
+        return ""
+    if not models:
+        return ""
+    search.likely_cache = search.likely_cache or sibling
+    return f"; {sibling} holds {models[0]}, did you mean that?"

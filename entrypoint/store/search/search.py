@@ -1,0 +1,131 @@
+"""One search for a model: the places searched, the models found there, and the resulting error."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from entrypoint.errors import (
+    InferenceServerError,
+    ModelNotFound,
+    SearchedPlace,
+    Source,
+    UnreadableModel,
+)
+from entrypoint.spelling import nearest
+from entrypoint.store.disk.cache import Snapshot, read_repository
+from entrypoint.store.disk.files import directory_files
+from entrypoint.store.disk.folder import permission_denied
+from entrypoint.store.disk.integrity import read_config
+from entrypoint.store.disk.weights import weight_bytes
+from entrypoint.store.model import Model, Request
+from entrypoint.store.tarballs.catalogue import Catalogue
+
+
+class Search:
+    """The state of a search.
+
+    Attributes:
+        request: The requested model, and where to search for it.
+        places: Each place that was searched, in order.
+        available: ``{org/name: folder, or revisions if it is in a tarball}``.
+        likely_cache: A cache that is not among the roots, but was probably meant.
+        catalogue: The known contents of tarballs.
+    """
+
+    def __init__(self, request: Request):
+        self.request = request
+        self.places: list[SearchedPlace] = []
+        self.available: dict[str, Path | Sequence[str]] = {}
+        self.likely_cache: Path | None = None
+        self.catalogue = Catalogue(request.scratch)
+        self._error: InferenceServerError | None = None
+        self._denied: Path | None = None
+
+    def add(self, way: Source, place: object, outcome: str) -> None:
+        """Record a place and the outcome of searching it."""
+        self.places.append(SearchedPlace(way, str(place), outcome))
+
+    def add_denied(self, way: Source, place: Path) -> None:
+        """Record a place that this user may not read, and that may hold the model."""
+        self.add(way, place, permission_denied().text)
+        self._denied = self._denied or place
+
+    def add_error(self, way: Source, place: object, error: InferenceServerError) -> None:
+        """Record a place that has the model but cannot provide it as requested.
+
+        The search continues, because another place may have a complete copy. If none has, the
+        first such error is the result.
+        """
+        self.add(way, place, error.summary)
+        self._error = self._error or error
+
+    @property
+    def has_error(self) -> bool:
+        """Whether a place has the model but cannot provide it as requested."""
+        return self._error is not None
+
+    def found(self, way: Source, place: object, snapshot: Snapshot, detail: str = "") -> Model:
+        """Return the model of a snapshot, after recording the place."""
+        if self.request.revision and snapshot.commit is None:
+            detail += f"; REVISION {self.request.revision!r} does not apply to it"
+        self.add(way, place, f"found{detail}")
+        files = directory_files(snapshot.path)
+        return Model(
+            source=way,
+            path=snapshot.path.absolute(),
+            repository=snapshot.repository,
+            revision=snapshot.commit,
+            requested_revision=self.request.revision,
+            bytes=snapshot.bytes,
+            searched=tuple(self.places),
+            config=read_config(files),
+            weight_bytes=weight_bytes(files),
+        )
+
+    def add_to(self, error: InferenceServerError) -> None:
+        """Add the searched places to the error, if it is about a model that was not found."""
+        if isinstance(error, ModelNotFound):
+            error.add_search(self.places, self.available_revisions())
+
+    def failure(self) -> InferenceServerError:
+        """Return the error for a search without a result."""
+        if self._error:
+            self.add_to(self._error)
+            return self._error
+        if self._denied and not self.likely_cache:
+            return UnreadableModel(self._denied, (), self.places)
+        available = self.available_revisions()
+        near = nearest(self.request.model_id, available)
+        hint = self._hint(near)
+        return ModelNotFound(self.request.model_id, self.places, available, near, hint=hint)
+
+    def available_revisions(self) -> dict[str, Sequence[str]]:
+        """Return ``{org/name: revisions}`` of the available models.
+
+        The revisions are only read here, because only errors show them.
+        """
+        available: dict[str, Sequence[str]] = {}
+        for name, place in self.available.items():
+            try:
+                found = read_repository(place).revisions() if isinstance(place, Path) else place
+            except OSError:
+                found = ()
+            available[name] = found or ("no complete revision",)
+        return available
+
+    def _hint(self, near: str | None) -> str:
+        download = ["inference-server", "download", self.request.model_id]
+        if self.request.revision:
+            download += ["--revision", self.request.revision]
+        if self.request.cache_roots:
+            download += ["--cache-dir", str(self.request.cache_roots[0])]
+        fixes = [
+            f"set HF_HUB_CACHE={self.likely_cache}" if self.likely_cache else "",
+            f"set MODEL_ID={near}" if near else "",
+            f"download it on a machine with network access: {shlex.join(download)}",
+            "set HF_HUB_OFFLINE=0 to download it here.",
+        ]
+        hint = ". Or ".join(filter(None, fixes))
+        return hint[0].upper() + hint[1:]

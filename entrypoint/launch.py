@@ -196,7 +196,7 @@ def prepare_launch(
             enter(Phase.VERIFY)
         verify_model(model, inputs.demand, processors(), on_progress)
     weights = inputs.openvino_weights(model)
-    if weights is not None and not weights.whole:
+    if weights is not None and not weights.complete:
         from entrypoint.openvino.convert import convert, converter_environment, find_converter
 
         command = find_converter(inputs.asked.settings.openvino_converter)

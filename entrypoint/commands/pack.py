@@ -1,4 +1,4 @@
-"""``inference-server pack``: a model into a tarball."""
+"""``inference-server pack``: packs a model into a tarball."""
 
 from __future__ import annotations
 
@@ -21,35 +21,38 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "pack",
         help="pack a model into a tarball",
         description="Pack one revision of a model into a tarball in the layout of the cache, with "
-        "a manifest of its files and their SHA-256 in it. Each file is hashed while it is copied, "
-        "and must be what its blob is called by. The same model gives the same bytes. In an "
-        "uncompressed tarball the weights lie so that they can be mapped.",
+        "a manifest of its files and their SHA-256. Each file is hashed while it is copied, and "
+        "must match the hash in its blob's name. The same model gives the same bytes. In an "
+        "uncompressed tarball, the weights are aligned so that they can be mapped into memory.",
     )
     parser.add_argument(
         "source",
         metavar="SOURCE",
         help="a cache, a models--org--name folder, a snapshot, a plain directory (with "
-        "--repository), or the repository id of a model in the caches that the variables name",
+        "--repository), or the repository id of a model in the configured caches",
     )
     parser.add_argument(
-        "-o", "--output", metavar="FILE", help="the tarball (./org--name.tar, .tar.zst, .tar.gz)"
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="the tarball (default: ./org--name.tar, .tar.zst or .tar.gz)",
     )
-    parser.add_argument("--revision", help="branch, tag, or commit (what refs/main says)")
+    parser.add_argument("--revision", help="branch, tag, or commit (default: refs/main)")
     parser.add_argument(
         "--repository",
         metavar="ORG/NAME",
-        help="what a plain directory's model is called, or which of a cache's models is meant",
+        help="the name for a plain directory's model, or the model to choose from a cache",
     )
     compression = parser.add_mutually_exclusive_group()
     compression.add_argument("--zstd", action="store_true", help="compress it with zstd")
     compression.add_argument("--gzip", action="store_true", help="compress it with gzip")
-    add_threads(parser, "files that are hashed, or blocks that are compressed, at once")
+    add_threads(parser, "how many files to hash, or blocks to compress, in parallel")
     add_json(parser)
     return parser
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Pack, and print what was made."""
+    """Pack a model and print the tarball's path, size and contents."""
     from entrypoint.commands.bars import ProgressBar
     from entrypoint.settings import cache_roots, read_settings
     from entrypoint.store.tarballs.compress import SUFFIX

@@ -1,4 +1,4 @@
-"""Converting a model to OpenVINO, once: by optimum-intel, in an environment of its own."""
+"""Converting a model to OpenVINO once, with optimum-intel in a separate environment."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from entrypoint.store.model import Model
 from entrypoint.store.writing.complete_folder import make_folder
 
 ENVIRONMENTS = (Path("/opt/openvino-convert"), Path(sys.prefix).with_name(".venv-convert"))
-"""Where the converter's environment is, if OPENVINO_CONVERTER does not say: in the image, beside
-this environment."""
+"""The converter's environment if OPENVINO_CONVERTER is not set: in the image, or beside this
+environment."""
 
 TAIL_LINES = 12
 """How many of the converter's last lines an error shows."""
 
 NOT_PASSED_ON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_PRELOAD")
-"""Variables that would lead the converter's Python to this environment's packages."""
+"""Variables that would make the converter's Python import packages of this environment."""
 
 
 def find_converter(given: Path | None) -> Path:
     """Return the converter's command.
 
     Args:
-        given: What OPENVINO_CONVERTER says: the directory of a virtual environment.
+        given: The value of OPENVINO_CONVERTER: the directory of a virtual environment.
 
     Raises:
-        MachineError: There is none.
+        MachineError: No converter is installed.
     """
     for environment in (given,) if given else ENVIRONMENTS:
         command = environment / "bin" / "optimum-cli"
@@ -40,9 +40,9 @@ def find_converter(given: Path | None) -> Path:
             return command
     searched = ", ".join(str(each) for each in ((given,) if given else ENVIRONMENTS))
     raise MachineError(
-        f"The model is not in OpenVINO's format, and there is no converter in {searched}.",
+        f"The model is not in OpenVINO's format, and no converter is installed in {searched}.",
         variable="OPENVINO_CONVERTER",
-        hint="Use the openvino image, or: make install. Or serve a model that is converted already "
+        hint="Use the openvino image, or run: make install. Or serve a converted model "
         "(optimum-cli export openvino).",
     )
 
@@ -58,13 +58,13 @@ def convert(
 
     Args:
         model: The model, on the disk.
-        weights: What it is to become.
+        weights: The OpenVINO model to make.
         command: The converter.
-        environment: The converter's whole environment.
+        environment: The converter's complete environment.
         trust_remote_code: Whether Python code that comes with the model may run.
 
     Raises:
-        ArtifactError: The converter cannot convert it; the end of its output says why.
+        ArtifactError: The converter failed. The error shows the end of its output.
         StorageError: A read or a write failed.
     """
     target, source = weights.path, model.path
@@ -92,20 +92,20 @@ def convert(
             f"Converting {source} to {target} failed: {error.filename or target}: "
             f"{error.strerror}.",
             variable="XDG_CACHE_HOME",
-            hint="Set XDG_CACHE_HOME, or TMPDIR, to a folder with room that this user may write "
-            "to.",
+            hint="Set XDG_CACHE_HOME or TMPDIR to a folder with enough room that this user may "
+            "write to.",
         ) from error
 
 
 def converter_environment(environ: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
-    """Return the converter's environment: ours and the plan's, and no hub."""
+    """Return the converter's environment: ours and the plan's, without access to the hub."""
     inherited = {name: value for name, value in environ.items() if name not in NOT_PASSED_ON}
     planned = {name: value for name, value in added.items() if name not in NOT_PASSED_ON}
     return {**inherited, **planned, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def _run(words: list[str], environment: Mapping[str, str], folder: Path) -> tuple[int, str]:
-    """Run the converter; return its exit code and the end of what it said."""
+    """Run the converter. Return its exit code and its last lines."""
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     with subprocess.Popen(
         words,
@@ -130,11 +130,11 @@ def _run(words: list[str], environment: Mapping[str, str], folder: Path) -> tupl
 
 def _failed(source: Path, code: int, tail: str) -> ArtifactError:
     how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    memory = " It may have been short of memory." if code == -9 else ""
+    memory = " It may have run out of memory." if code == -9 else ""
     return ArtifactError(
         f"The model at {source} cannot be converted to OpenVINO: the converter {how}.{memory} "
         f"Its last lines:\n  {tail}",
         variable="MODEL_ID",
         hint="Serve it with ACCELERATOR=cpu, or convert it elsewhere (optimum-cli export openvino) "
-        "and serve the directory that comes of it.",
+        "and serve the resulting directory.",
     )

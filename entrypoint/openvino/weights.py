@@ -1,4 +1,4 @@
-"""The OpenVINO model that is served: the model's own directory, or the one it is converted to."""
+"""The OpenVINO model to serve: the model's own directory, or its conversion."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from entrypoint.errors import ArtifactError
 from entrypoint.store.model import Model
 
 MODEL_FILES = ("openvino_model.xml", "openvino_model.bin")
-"""What makes a directory an OpenVINO model."""
+"""The files that every OpenVINO model has."""
 
 CONVERTER_VERSION = 1
-"""Part of each conversion's name: a conversion made in another way is not taken for this one."""
+"""Part of each conversion's name. Increase it when the way of converting changes."""
 
 Format = Literal["fp16", "int8"]
 
@@ -25,14 +25,14 @@ class Weights:
 
     Attributes:
         path: Its directory.
-        format: What it is converted to; None where the model is OpenVINO's already.
+        format: The format of the conversion, None for a model that is OpenVINO's already.
     """
 
     path: Path
     format: Format | None
 
     @property
-    def whole(self) -> bool:
+    def complete(self) -> bool:
         """Whether it can be loaded now."""
         return is_converted(self.path)
 
@@ -43,15 +43,15 @@ def is_converted(directory: Path) -> bool:
 
 
 def choose_weights(model: Model, quantized: bool, scratch: Path) -> Weights:
-    """Return which OpenVINO model a launch serves.
+    """Return the OpenVINO model that a launch serves.
 
     Args:
-        model: What was found; on the disk or still to be fetched.
-        quantized: Whether its weights are to be int8.
-        scratch: Where conversions are kept.
+        model: The model, on the disk or not yet fetched.
+        quantized: Whether to convert the weights to int8.
+        scratch: The scratch directory, which keeps conversions.
 
     Raises:
-        ArtifactError: It is quantized already, in a way that is not OpenVINO's.
+        ArtifactError: The model is already quantized, in another format than OpenVINO's.
     """
     if model.on_disk and model.path is not None and is_converted(model.path):
         return Weights(model.path, None)
@@ -59,20 +59,20 @@ def choose_weights(model: Model, quantized: bool, scratch: Path) -> Weights:
     if quantization:
         method = quantization.get("quant_method") if isinstance(quantization, dict) else None
         raise ArtifactError(
-            f"The model at {model.path} is quantized ({method or 'quantization_config'}), and "
-            "OpenVINO converts models that are not.",
+            f"The model at {model.path} is quantized ({method or 'quantization_config'}), and only "
+            "unquantized models can be converted to OpenVINO.",
             variable="MODEL_ID",
-            hint="Serve the model that it was made from (VLLM_OPENVINO_ENABLE_QUANTIZED_WEIGHTS=ON "
-            "for int8 weights), an OpenVINO model, or this one with ACCELERATOR=cpu.",
+            hint="Serve the unquantized model (VLLM_OPENVINO_ENABLE_QUANTIZED_WEIGHTS=ON for int8 "
+            "weights), an OpenVINO model, or this one with ACCELERATOR=cpu.",
         )
     format_: Format = "int8" if quantized else "fp16"
     return Weights(scratch / "openvino" / _name(model, format_), format_)
 
 
 def _name(model: Model, format_: Format) -> str:
-    """Return the name of a conversion's directory: readable, and one for each content.
+    """Return the name of a conversion's directory, readable and unique for each content.
 
-    A revision says what a model holds. Where there is none, the files' sizes and times do.
+    The revision identifies the content. Without one, the files' sizes and times do.
     """
     identity = [str(CONVERTER_VERSION), model.repository or "", model.revision or "", format_]
     if model.revision is None and model.path is not None:

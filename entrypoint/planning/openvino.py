@@ -39,7 +39,7 @@ def openvino_notes(asked: Asked, weights: Weights) -> Iterator[Note]:
         name = asked.variable("openvino_enable_quantized_weights")
         text = f"{name} has no effect: the model is already in OpenVINO's format."
         yield Note("warning", name, text)
-    if not weights.whole:
+    if not weights.complete:
         text = f"The model is converted to OpenVINO once, with {weights.format} weights, at "
         yield Note("info", None, f"{text}{weights.path}.")
 

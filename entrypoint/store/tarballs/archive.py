@@ -136,7 +136,7 @@ class OpenArchive:
             raise refuse("is a file with the name of a folder")
         if not member.issparse():
             return
-        # GNU tar writes the real name and size in fields of its own. tarfile uses whichever field
+        # GNU tar has its own fields for the real name and size. tarfile uses whichever field
         # comes last, which can be a placeholder name or the stored size.
         for keyword, value in member.pax_headers.items():
             if keyword == "GNU.sparse.name":

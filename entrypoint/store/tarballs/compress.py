@@ -1,7 +1,7 @@
-"""Compression in blocks that do not depend on each other.
+"""Compression in independent blocks.
 
-Each block is a zstd frame, or a gzip member, of its own: both formats allow several in a file. So
-blocks can be compressed at once, and the result is the same for any number of threads.
+Each block is a separate zstd frame or gzip member. Both formats allow several in a file. So blocks
+are compressed in parallel, and the result is the same for any number of threads.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Compression = Literal["none", "zstd", "gzip"]
 
 SUFFIX: dict[Compression, str] = {"none": ".tar", "zstd": ".tar.zst", "gzip": ".tar.gz"}
 BLOCK = 16 << 20
-"""Bytes of a block: many times the window that a compressor looks back."""
+"""Bytes of a block, many times the window of a compressor."""
 ZSTD_LEVEL = 3
 GZIP_LEVEL = 6
 _GZIP = 16 + zlib.MAX_WBITS
@@ -25,22 +25,19 @@ _GZIP = 16 + zlib.MAX_WBITS
 def compressed(
     pieces: Iterable[bytes | memoryview], compression: Compression, threads: int
 ) -> Iterator[bytes]:
-    """Compress what comes in pieces.
+    """Return the compressed blocks of a content, in order.
 
     Args:
-        pieces: The content. Each piece may be written over once the next is asked for.
+        pieces: The content. A piece may become invalid when the next one is taken.
         compression: ``zstd`` or ``gzip``.
-        threads: How many blocks are compressed at once.
-
-    Returns:
-        Compressed blocks, in order.
+        threads: How many blocks to compress in parallel.
     """
     compress = {"zstd": zstd_frame, "gzip": gzip_member}[compression]
     return in_order(compress, _blocks(pieces), threads)
 
 
 def zstd_frame(block: bytes) -> bytes:
-    """Compress a block to a zstd frame that carries its length and its checksum."""
+    """Return a block as a zstd frame with its length and its checksum."""
     import zstandard
 
     result: bytes = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compress(block)
@@ -48,13 +45,13 @@ def zstd_frame(block: bytes) -> bytes:
 
 
 def gzip_member(block: bytes) -> bytes:
-    """Compress a block to a gzip member, without name and time."""
+    """Return a block as a gzip member, without name and time."""
     compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, _GZIP)
     return compressor.compress(block) + compressor.flush()
 
 
 def _blocks(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes]:
-    """Put pieces together to blocks of one size, the last one excepted."""
+    """Yield the content in blocks of one size, except for the last one."""
     block = bytearray()
     for piece in pieces:
         view = memoryview(piece)

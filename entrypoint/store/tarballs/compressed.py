@@ -1,8 +1,8 @@
-"""The inside of a compressed file, as a stream of blocks.
+"""The content of a compressed file, as a stream of blocks.
 
-Told by the first bytes, not the name: both ``.tar`` files that are gzipped and the other way round
-are found in object stores. Every checksum that the format carries is compared, and a file that is
-cut short is an error wherever it is cut.
+The first bytes show the compression, not the name: object stores hold compressed ``.tar`` files,
+and uncompressed ``.tar.gz`` files. Every checksum of the format is compared. A file that is cut
+short anywhere raises an error.
 """
 
 from __future__ import annotations
@@ -24,25 +24,24 @@ Blocks = Generator[bytes, None, None]
 BLOCK = 1 << 20
 CUT = "it ends in the middle, cut short"
 GZIP = b"\x1f\x8b"
-# A zstd frame.
 ZSTD = b"\x28\xb5\x2f\xfd"
-# A frame that holds no content: the first of 16 numbers, in the byte order of the file.
 SKIPPABLE = 0x184D2A50
-# Decompressing takes as much memory as the archive's window, a few MiB unless it was packed with
-# --long or --ultra. This is the limit of the zstd command itself.
+"""A zstd frame without content: the first of 16 such numbers, little-endian in the file."""
 MAX_ZSTD_WINDOW = 1 << 27
-# Frames up to this size are decompressed whole, several at once.
-MAX_WHOLE_FRAME = 16 << 20
-# More would wait for the one that writes.
+"""The memory that decompression may take, which is the limit of the zstd command too. A window is
+a few MiB unless the archive was packed with --long or --ultra."""
+MAX_PARALLEL_FRAME = 16 << 20
+"""Frames up to this size are decompressed in parallel."""
 MAX_WORKERS = 4
-# The longest header of a frame.
+"""More threads would wait for the one that writes."""
 FRAME_HEADER = 18
-# Of a block of zstd: how it is stored, in two bits of its header.
+"""Bytes of the longest header of a zstd frame."""
 RUN_LENGTH = 1
+"""The type, in a zstd block's header, of a block that is one repeated byte."""
 
 
 def is_compressed(start: bytes) -> bool:
-    """Whether a file that begins with these four bytes or more is compressed."""
+    """Whether a file that starts with these bytes, four or more, is compressed."""
     return start.startswith((GZIP, ZSTD)) or _is_skippable(start)
 
 
@@ -50,13 +49,13 @@ def decompress(file: IO[bytes], start: bytes, *, ahead: bool) -> Blocks:
     """Yield the content of a compressed file in blocks, none of them empty.
 
     Args:
-        file: It, at its start.
+        file: The file, at its start.
         start: Its first four bytes.
-        ahead: Whether threads read and decompress what follows while a block is worked on.
+        ahead: Whether threads read and decompress the next blocks while the caller works on one.
 
     Raises:
-        zlib.error, zstandard.ZstdError: It is damaged.
-        EOFError: It is cut short.
+        zlib.error, zstandard.ZstdError: The file is damaged.
+        EOFError: The file is cut short.
     """
     workers = min(processors(), MAX_WORKERS) if ahead else 0
     stored = _stored(file)
@@ -65,9 +64,9 @@ def decompress(file: IO[bytes], start: bytes, *, ahead: bool) -> Blocks:
 
 
 def min_content(start: bytes) -> int:
-    """At least how many bytes a compressed file holds, by its first bytes; 0 where it is not said.
+    """Return how many bytes a compressed file holds at least, 0 if its start does not state it.
 
-    What one run of the zstd command makes is one frame, which says it.
+    The zstd command writes a single frame, which states it.
     """
     if not start.startswith(ZSTD):
         return 0
@@ -82,7 +81,7 @@ def _is_skippable(start: bytes | bytearray) -> bool:
 
 
 def _stored(file: IO[bytes]) -> Blocks:
-    """Yield a file as it is."""
+    """Yield the file's own blocks."""
     while block := file.read(BLOCK):
         yield block
 
@@ -96,9 +95,9 @@ def _content(stored: Blocks, start: bytes, workers: int) -> Blocks:
 
 
 def _gunzip(stored: Blocks) -> Blocks:
-    """Yield the content of gzip members one after the other."""
+    """Yield the content of one gzip member after the other."""
     rest = next(stored, b"")
-    while rest.rstrip(b"\0"):  # the zeros are padding, of a tape or of a block device
+    while rest.rstrip(b"\0"):  # zeros are padding, from a tape or a block device
         member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
         while not member.eof:
             if not rest:
@@ -111,19 +110,19 @@ def _gunzip(stored: Blocks) -> Blocks:
         rest = rest or next(stored, b"")
     while rest:
         if rest.strip(b"\0"):
-            raise zlib.error("there is more after its end")
+            raise zlib.error("data follows its end")
         rest = next(stored, b"")
 
 
 class _Input:
-    """A file whose next bytes can be looked at before they are taken."""
+    """A file whose next bytes can be inspected before they are taken."""
 
     def __init__(self, stored: Blocks):
         self._stored = stored
         self.waiting = bytearray()
 
     def fill(self, count: int) -> bool:
-        """Have so many bytes waiting; False where the file ends before."""
+        """Read until ``count`` bytes are waiting. Return False if the file ends before."""
         while len(self.waiting) < count:
             block = next(self._stored, b"")
             if not block:
@@ -132,7 +131,7 @@ class _Input:
         return True
 
     def need(self, count: int) -> None:
-        """Have so many bytes waiting.
+        """Read until ``count`` bytes are waiting.
 
         Raises:
             EOFError: The file ends before.
@@ -141,15 +140,15 @@ class _Input:
             raise EOFError(CUT)
 
     def take(self, count: int) -> bytearray:
-        """The next bytes."""
+        """Return the next bytes."""
         self.need(count)
-        taken, self.waiting = self.waiting, self.waiting[count:]  # what is left is the lesser part
+        taken, self.waiting = self.waiting, self.waiting[count:]  # copies the shorter part
         del taken[count:]
         return taken
 
 
 class _Frame:
-    """A zstd frame, which can be read up to its own end and no further."""
+    """A zstd frame, which is read up to its end and no further."""
 
     def __init__(self, source: _Input):
         import zstandard
@@ -165,8 +164,8 @@ class _Frame:
         self._known: int = zstandard.frame_header_size(start)
         self._ended = False
 
-    def whole(self) -> bytearray:
-        """All of it.
+    def read_all(self) -> bytearray:
+        """Return the complete frame.
 
         Raises:
             EOFError: The file ends before.
@@ -176,10 +175,10 @@ class _Frame:
         return self._source.take(self._known)
 
     def read(self, count: int) -> bytearray:
-        """What follows of it, up to ``count`` bytes; nothing at its end.
+        """Return its next bytes, up to ``count``, empty at its end.
 
         Raises:
-            EOFError: The file ends before, and all that there was has been read.
+            EOFError: The file ends within the frame, and all its bytes have been read.
         """
         with suppress(EOFError):
             while not self._ended and self._known < count:
@@ -192,7 +191,7 @@ class _Frame:
         return taken
 
     def _walk(self) -> None:
-        """Learn where the next block ends."""
+        """Find the end of the next block."""
         self._source.need(self._known + 3)
         header = int.from_bytes(self._source.waiting[self._known : self._known + 3], "little")
         self._known += 3 + (1 if header >> 1 & 3 == RUN_LENGTH else header >> 3)
@@ -202,16 +201,16 @@ class _Frame:
 
 
 def _unzstd(source: _Input, workers: int) -> Blocks:
-    """Yield the content of zstd frames one after the other.
+    """Yield the content of one zstd frame after the other.
 
-    Small frames that say their size are decompressed side by side, each whole; any other is
-    streamed, as all are without workers.
+    Small frames that state their size are decompressed in parallel. Other frames are streamed, as
+    are all frames without workers.
     """
     import zstandard
 
     own = threading.local()
 
-    def whole(frame: bytearray) -> bytes:
+    def decompress_frame(frame: bytearray) -> bytes:
         if not hasattr(own, "decompressor"):
             own.decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW)
         content: bytes = own.decompressor.decompress(frame)
@@ -229,8 +228,8 @@ def _unzstd(source: _Input, workers: int) -> Blocks:
             if _skip(source):
                 continue
             frame = _Frame(source)
-            if workers and frame.size is not None and frame.size <= MAX_WHOLE_FRAME:
-                waiting.append(threads.start(whole, frame.whole()))
+            if workers and frame.size is not None and frame.size <= MAX_PARALLEL_FRAME:
+                waiting.append(threads.start(decompress_frame, frame.read_all()))
                 yield from finished(leave=workers)
             else:
                 yield from finished()
@@ -239,7 +238,7 @@ def _unzstd(source: _Input, workers: int) -> Blocks:
 
 
 def _skip(source: _Input) -> bool:
-    """Pass over a frame without content, if that is what comes next."""
+    """Skip a frame without content. Return False if the next frame has content."""
     source.fill(4)
     if not _is_skippable(source.waiting):
         return False
@@ -260,7 +259,7 @@ def _streamed(frame: _Frame) -> Iterator[bytes]:
 
 
 def _read_ahead(blocks: Blocks) -> Blocks:
-    """Have a thread make the blocks that come next; at most two wait."""
+    """Yield blocks while a thread reads the next ones, at most two."""
     with closing(blocks), Threads(1) as threads:
         waiting = deque(threads.start(next, blocks, b"") for _ in range(2))
         while block := waiting.popleft().result():

@@ -1,6 +1,6 @@
-"""Hashing the blobs that were unpacked, while the next ones are written.
+"""Hashing unpacked blobs while the next ones are written.
 
-They are read back out of the page cache, so that writing never waits for hashing.
+The blobs are read back from the page cache, so writing never waits for hashing.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class Hashing:
-    """Compares the content of blobs with their names. A context manager, which ends its threads.
+    """Compares the content of blobs with their names. Leaving the context stops its threads.
 
     Args:
-        archive: Where the blobs come from, for the error.
+        archive: The tarball that the blobs come from, for the error.
 
     Attributes:
-        found: ``{path: hashes}`` of the blobs that were compared.
+        found: ``{path: hashes}`` of the compared blobs.
     """
 
     def __init__(self, archive: Path):
@@ -46,19 +46,19 @@ class Hashing:
         self._threads.__exit__(kind, error, trace)
 
     def add(self, path: Path, name: str) -> None:
-        """Have a blob hashed.
+        """Start hashing a blob.
 
         Args:
-            path: Where it is; its last part is the hash that is expected.
-            name: What it is called in the archive, for the error.
+            path: The blob. Its name is the expected hash.
+            name: Its name in the archive, for the error.
         """
         self._waiting[self._threads.start(_hash, path)] = (path, name)
 
     def check(self, *, wait: bool = False) -> None:
-        """Compare the hashes that are there; with ``wait`` all of them.
+        """Compare the finished hashes, or with ``wait`` all of them.
 
         Raises:
-            RefusedArtifact: A blob is not what its name says.
+            RefusedArtifact: The content of a blob does not match its name.
         """
         for future in [future for future in self._waiting if wait or future.done()]:
             digests = future.result()
@@ -66,7 +66,7 @@ class Hashing:
             if digests.of(path.name) != path.name:
                 raise RefusedArtifact(
                     self._archive,
-                    f"the content of {name!r} is not what its name says: its hash is "
+                    f"the content of {name!r} does not match its name: its hash is "
                     f"{digests.of(path.name)}",
                 )
             self.found[path] = digests

@@ -1,4 +1,4 @@
-"""The layout of a packed model: every member of the tarball, its header, and where it lies.
+"""The layout of a packed model: every member of the tarball with its header and offset.
 
 ::
 
@@ -8,8 +8,8 @@
     models--org--name/blobs/<hash>                   small files first, then weights, aligned
     version.txt
 
-A pure function of names, sizes and hashes. A header is as long for one hash as for another, so
-that all offsets are known before anything is hashed.
+The layout depends only on names, sizes and hashes. All hashes have the same length, so all offsets
+are known before anything is hashed.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from entrypoint.store.disk.integrity import is_weight
 from entrypoint.store.disk.manifest import MANIFEST, Manifest
 
 ALIGNMENT = 4096
-"""Bytes of a page: where a weight file's content begins is a multiple of it."""
+"""Bytes of a page. The content of a weight file starts at a multiple of it."""
 VERSION_FILE = ("version.txt", b"1")
 """The version of the cache's layout, as the hub's client writes it."""
-# 1980 began; some tools warn about 1970, and zip cannot say it
 MTIME = 315_532_800
+"""The start of 1980. Some tools warn about 1970, which zip cannot store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class Member:
     """A member of the tarball.
 
     Attributes:
-        offset: Where its header begins, in bytes.
+        offset: The start of its header, in bytes.
         header: All its header blocks.
         size: Length of its content, in bytes.
-        data: Its content; None for a blob's.
-        blob: The name of the blob whose content it has, None for what is not a blob.
+        data: Its content, None for a blob.
+        blob: The name of its blob, None for other members.
     """
 
     offset: int
@@ -50,12 +50,12 @@ class Member:
 
     @property
     def content_offset(self) -> int:
-        """Where its content begins, in bytes."""
+        """The start of its content, in bytes."""
         return self.offset + len(self.header)
 
     @property
     def end(self) -> int:
-        """Where the next member begins, in bytes."""
+        """The start of the next member, in bytes."""
         return self.content_offset + _padded(self.size, tarfile.BLOCKSIZE)
 
 
@@ -63,8 +63,8 @@ def lay_out(manifest: Manifest, refs: Sequence[str]) -> list[Member]:
     """Return the members of the tarball, in order.
 
     Args:
-        manifest: The files, and their blobs.
-        refs: The branches and tags that name its commit.
+        manifest: The files and their blobs.
+        refs: The branches and tags of its commit.
     """
     folder = PREFIX + manifest.repository.replace("/", "--")
     writer = _Writer()
@@ -82,15 +82,15 @@ def lay_out(manifest: Manifest, refs: Sequence[str]) -> list[Member]:
 
 
 def total_size(members: Iterable[Member]) -> int:
-    """Length of the tarball in bytes, its end mark included."""
+    """Return the length of the tarball in bytes, including its end mark."""
     end = max(member.end for member in members)
     return _padded(end + 2 * tarfile.BLOCKSIZE, tarfile.RECORDSIZE)
 
 
 def _blobs(manifest: Manifest) -> Mapping[str, tuple[int, bool]]:
-    """``{blob: (bytes, whether it is aligned)}``, in the order of the files' names, weights last.
+    """Return ``{blob: (bytes, whether it is aligned)}`` in the order of file names, weights last.
 
-    Not in the order of the blobs' own names, which the hashes would decide.
+    The order of the blobs' own names would depend on the hashes.
     """
     weights = [file for file in manifest.files if is_weight(file.name)]
     others = [file for file in manifest.files if not is_weight(file.name)]
@@ -102,7 +102,7 @@ def _blobs(manifest: Manifest) -> Mapping[str, tuple[int, bool]]:
 
 
 class _Writer:
-    """Puts one member after the other, each folder before what is in it."""
+    """Appends members, each folder before its files."""
 
     def __init__(self) -> None:
         self.members: list[Member] = []
@@ -151,17 +151,17 @@ def _info(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
 
 
 def header_of(info: tarfile.TarInfo, offset: int | None = None) -> bytes:
-    """Return a member's header in the PAX format, its extended header included.
+    """Return a member's header in the PAX format, including its extended header.
 
     Args:
         info: The member.
-        offset: Where the header begins, in bytes, for a member whose content is to be aligned: a
-            comment, which every reader passes over, makes the header long enough. None for others.
+        offset: The start of the header, in bytes, to align the content: a comment, which readers
+            skip, makes the header long enough. None for no alignment.
     """
     header = _encoded(info)
     comment = ""
     while offset is not None and (offset + len(header)) % ALIGNMENT:
-        # each round is one block longer, or, where the comment only filled a block, as long
+        # each round adds one block, unless the comment only filled up a block
         comment += "." * (tarfile.BLOCKSIZE if comment else 1)
         info.pax_headers = {"comment": comment}
         header = _encoded(info)

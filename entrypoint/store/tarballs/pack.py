@@ -1,4 +1,4 @@
-"""Packing a model into a tarball: hashed while it is copied, the same bytes each time."""
+"""Packing a model into a tarball. The same model gives the same bytes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from entrypoint.store.writing.room import check_room
 
 @dataclass(frozen=True, slots=True)
 class PackedTarball:
-    """A tarball that was made.
+    """A packed tarball.
 
     Attributes:
-        path: Where it is.
+        path: The tarball.
         bytes: Its size.
-        manifest: What is in it.
+        manifest: Its files.
     """
 
     path: Path
@@ -47,22 +47,22 @@ def pack_model(
     """Pack a model into a tarball.
 
     Args:
-        source: What :func:`~entrypoint.store.tarballs.source.find_source` found.
+        source: The model, from :func:`~entrypoint.store.tarballs.source.find_source`.
         target: The tarball, which is replaced if it exists.
-        compression: How the tarball is compressed.
-        threads: How many files are read and hashed at once, or blocks compressed.
+        compression: How to compress the tarball.
+        threads: How many files to hash, or blocks to compress, in parallel.
         on_progress: Called with each change of the bytes read.
 
     Raises:
-        UsageError: ``target`` lies inside of what is packed.
-        ArtifactError: The content of a blob is not what its name says.
-        StorageError: A file changed meanwhile, or a read or a write failed.
+        UsageError: ``target`` lies inside the model.
+        ArtifactError: The content of a blob does not match the hash in its name.
+        StorageError: A file changed while it was packed, or a read or a write failed.
     """
     target = target.absolute()
     if target.resolve().is_relative_to(source.place.resolve()):
         raise UsageError(
-            f"The tarball {target} would lie inside of what is packed, {source.place}.",
-            hint="Write it elsewhere, as: -o /tmp/model.tar",
+            f"The tarball {target} lies inside the model that it is made of, {source.place}.",
+            hint="Write it to another folder, for example: -o /tmp/model.tar",
         )
     write = _write_plain if compression == "none" else _write_compressed
     try:
@@ -74,14 +74,14 @@ def pack_model(
         raise StorageError(
             f"Packing {source.place} to {target} failed: {error.filename or target}: "
             f"{why_unreadable(error)}.",
-            hint="Write it to a folder that this user may write to and that has room, with: -o",
+            hint="Use -o to write it to a folder with enough room that this user may write to.",
         ) from error
     return PackedTarball(target, size, manifest)
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What is packed, to where; the descriptor is the target's."""
+    """A model to pack into an open tarball."""
 
     source: Source
     target: Path
@@ -93,21 +93,21 @@ class _Job:
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
-    """Where contents are copied to: a descriptor, and ``{blob: offset}`` in bytes."""
+    """The destination of contents: a descriptor, and ``{blob: offset in bytes}``."""
 
     descriptor: int
     offsets: Mapping[str, int]
 
 
 def _write_plain(job: _Job) -> Manifest:
-    """Write each content at its place, several at once; then the headers, which hold hashes."""
+    """Write the contents at their offsets, in parallel, and then the headers with their hashes."""
     digests: dict[str, Digests] = {}
     while True:
         draft = make_manifest(job.source, digests)
         members = lay_out(draft, job.source.refs)
         check_room(job.target.parent, total_size(members))
         os.truncate(job.descriptor, 0)
-        os.truncate(job.descriptor, total_size(members))  # what is not written is zeros
+        os.truncate(job.descriptor, total_size(members))  # gaps read as zeros
         offsets = {member.blob: member.content_offset for member in members if member.blob}
         copy = _Copy(job.descriptor, offsets)
         contents = _contents(job.source, draft)
@@ -121,17 +121,16 @@ def _write_plain(job: _Job) -> Manifest:
         final = lay_out(manifest, job.source.refs)
         if len(final) == len(members):
             break
-        # Two files of a directory are the same, and become one blob: once more, now that it is
-        # known.
+        # Two files have the same content and share one blob. Write again with the known hashes.
     for member in final:
         os.pwrite(job.descriptor, member.header + (member.data or b""), member.offset)
     return manifest
 
 
 def _write_compressed(job: _Job) -> Manifest:
-    """Write the tarball from its begin to its end, for which all hashes are wanted beforehand.
+    """Write the tarball front to back. This needs all hashes beforehand.
 
-    Large files in a cache are called by theirs, so that only small ones are read twice.
+    The names of large files in a cache are their hashes, so only small files are read twice.
     """
     source = job.source
     draft = make_manifest(source, {})
@@ -155,13 +154,13 @@ def make_manifest(source: Source, digests: Mapping[str, Digests]) -> Manifest:
 
     Args:
         source: The model.
-        digests: ``{file name: hashes}``. Where a file's are missing, something that is as long
-            and its own stands for them.
+        digests: ``{file name: hashes}``. A file without hashes gets a unique placeholder of the
+            same length.
     """
     files = []
     for number, file in enumerate(source.files):
-        stand_in = f"{number:064x}"
-        sha256 = digests[file.name].sha256 if file.name in digests else stand_in
+        placeholder = f"{number:064x}"
+        sha256 = digests[file.name].sha256 if file.name in digests else placeholder
         files.append(ManifestFile(file.name, file.size, sha256, file.blob or sha256))
     commit = source.commit or derived_commit((file.name, file.sha256) for file in files)
     tool = f"inference-server {version('inference-server')}"
@@ -169,7 +168,7 @@ def make_manifest(source: Source, digests: Mapping[str, Digests]) -> Manifest:
 
 
 def _contents(source: Source, manifest: Manifest) -> dict[str, SourceFile]:
-    """``{blob: a file with its content}``, the largest first: it takes longest."""
+    """Return ``{blob: a file with its content}``, largest first, because it takes longest."""
     found: dict[str, SourceFile] = {}
     for file, packed in zip(source.files, manifest.files, strict=True):
         found.setdefault(packed.blob, file)
@@ -182,13 +181,13 @@ def _hash_all(
     counter: Counter,
     copy: _Copy | None = None,
 ) -> dict[str, Digests]:
-    """Hash contents, several at once, and copy them.
+    """Return the hashes of contents, and copy the contents if requested.
 
     Args:
         contents: ``{blob: file}``.
-        threads: How many at once.
+        threads: How many to hash in parallel.
         counter: Counts the bytes.
-        copy: Where they are copied to, if they are.
+        copy: The destination of the copies, None for none.
     """
 
     def hash_one(blob: str, stop: Stop) -> Digests:
@@ -215,7 +214,7 @@ def _stream(
     expected: Mapping[str, str],
     counter: Counter,
 ) -> Iterator[bytes | memoryview]:
-    """The tarball from its begin to its end, in pieces that are valid until the next is taken."""
+    """Yield the tarball front to back, in pieces that are each valid until the next one."""
     for member in members:
         yield member.header
         if member.blob is None:
@@ -236,10 +235,10 @@ def _stream(
 
 
 def _read(file: SourceFile) -> Iterator[memoryview]:
-    """The content of a file in blocks; the next one is written over the last.
+    """Yield the content of a file in blocks, each valid until the next one.
 
     Raises:
-        StorageError: The file is not what it was when it was listed, or changes meanwhile.
+        StorageError: The file has changed since it was listed, or changes while it is read.
         OSError: It cannot be read.
     """
     descriptor = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -275,9 +274,9 @@ def _check_blob(file: SourceFile, digests: Digests) -> None:
     actual = digests.of(file.blob) if file.blob else None
     if actual is not None and actual != file.blob:
         raise ArtifactError(
-            f"{file.name} is damaged: its content has the hash {actual}, and its blob is called "
+            f"{file.name} is damaged: its content has the hash {actual}, but its blob is named "
             f"{file.path}.",
-            hint="Remove that blob and download the model again; what is whole is not fetched "
+            hint="Remove that blob and download the model again. Complete files are not downloaded "
             "again.",
         )
 
@@ -285,5 +284,5 @@ def _check_blob(file: SourceFile, digests: Digests) -> None:
 def _changed(file: SourceFile) -> StorageError:
     return StorageError(
         f"{file.path} changed while it was packed.",
-        hint="Pack the model again once nothing writes to it.",
+        hint="Pack the model again when no other program writes to it.",
     )

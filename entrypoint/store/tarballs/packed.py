@@ -1,8 +1,8 @@
-"""A model whose weights are loaded out of the tarball that it is packed in.
+"""A model whose weights are loaded directly from its tarball.
 
-Its small files are unpacked, and of each weight file only the header, which vLLM reads on its own
-in several places. Such a file cannot be taken for a whole one: safetensors refuses it. Beside the
-model's folder lies an index that says where in the tarball the weights are::
+Only the small files are unpacked, and the header of each weight file, which vLLM reads in several
+places. safetensors refuses such an incomplete file. An index beside the model's folder gives the
+position of the weights in the tarball::
 
     tarball.json
     falcon-7b-instruct/config.json
@@ -23,9 +23,9 @@ from entrypoint.store.progress import OnProgress, Progress
 from entrypoint.store.tarballs.tree import PackedFiles
 
 UNREAD = ("original/",)
-"""vLLM's own default of what it leaves out of a repository (``LoadConfig.ignore_patterns``)."""
+"""What vLLM leaves out of a repository by default (``LoadConfig.ignore_patterns``)."""
 OTHER_LOADERS = frozenset({"bitsandbytes", "torchao"})
-"""Quantization methods whose weights vLLM loads by a loader of their own."""
+"""Quantization methods whose weights vLLM loads with a separate loader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Packed:
 
     Attributes:
         files: All of its files.
-        inside: The weight files that are loaded out of the tarball.
-        small: The files that are unpacked.
+        inside: The weight files, which are loaded from the tarball.
+        small: The files to unpack.
     """
 
     files: PackedFiles
@@ -44,20 +44,20 @@ class Packed:
 
     @property
     def small_bytes(self) -> int:
-        """How much is written, without the headers."""
+        """The size of the files to unpack, without the headers of the weights."""
         return sum(self.files.entries[name].size for name in self.small)
 
 
 def packed_model(files: PackedFiles, config: Mapping[str, object]) -> Packed | None:
-    """Divide a model's files in those that stay in the tarball and those that are unpacked.
+    """Return which of a model's files stay in the tarball and which are unpacked.
 
     Args:
         files: The files, checked.
-        config: What its ``config.json`` says.
+        config: The content of its ``config.json``.
 
     Returns:
-        None for a model that has to be unpacked whole: its weights are not safetensors, have holes
-        in the tarball, or are loaded by another of vLLM's loaders.
+        None for a model that must be unpacked completely: its weights are not safetensors, have
+        holes in the tarball, or need another of vLLM's loaders.
     """
     weights = {name for name in files.entries if "/" not in name and is_weight(name)}
     inside = frozenset(name for name in weights if name.endswith(".safetensors"))
@@ -66,7 +66,7 @@ def packed_model(files: PackedFiles, config: Mapping[str, object]) -> Packed | N
     holes = any(files.entries[name].sparse for name in files.entries)
     if not inside or holes or method in OTHER_LOADERS:
         return None
-    # the same weights in other formats are not loaded where there are safetensors
+    # vLLM does not load the same weights in other formats if there are safetensors
     small = {name for name in files.entries.keys() - weights if not name.startswith(UNREAD)}
     return Packed(files, inside, frozenset(small))
 
@@ -77,7 +77,7 @@ def unpack_small(packed: Packed, into: Path, model: str, on_progress: OnProgress
     Args:
         packed: The model.
         into: An empty folder.
-        model: What the model's folder in it is called.
+        model: The name of the model's folder in it.
         on_progress: Called with each change of the bytes written.
 
     Raises:

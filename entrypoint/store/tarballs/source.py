@@ -1,4 +1,4 @@
-"""What is packed: one revision of a model, in a cache or in a plain directory."""
+"""Finding the model to pack: one revision, in a cache or in a plain directory."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class SourceFile:
 
     Attributes:
         name: Relative to the snapshot, with ``/``.
-        path: Where its content is.
+        path: The file with its content.
         size: Bytes.
-        blob: The hash that its content is called by in the cache, None where it is not.
+        blob: The hash that names its content in the cache, None outside a cache.
     """
 
     name: str
@@ -42,7 +42,7 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model to be packed.
+    """A model to pack.
 
     Attributes:
         place: Its snapshot or directory.
@@ -60,37 +60,37 @@ class Source:
 
     @property
     def bytes(self) -> int:
-        """Size of its files."""
+        """The size of its files."""
         return sum(file.size for file in self.files)
 
 
 def find_source(
-    named: str,
+    name: str,
     roots: Sequence[Path] = (),
     *,
     repository: str | None = None,
     revision: str | None = None,
 ) -> Source:
-    """Find what is to be packed, and check that it is whole.
+    """Return the model to pack, checked to be complete.
 
     Args:
-        named: A cache root, a ``models--org--name`` folder, a snapshot in one, a plain directory,
-            or the repository id of what is in the ``roots``.
+        name: A cache root, a ``models--org--name`` folder, a snapshot in one, a plain directory,
+            or the repository id of a model in the ``roots``.
         roots: Cache roots.
-        repository: ``org/name``: which one of a cache root's, or how to call a plain directory.
+        repository: ``org/name``: chooses a model of a cache root, or names a plain directory.
         revision: Branch, tag, full or unique short commit.
 
     Raises:
-        UsageError: It cannot be told which model is meant, or what to call it.
-        ModelNotFound: It is not there.
-        RevisionNotFound: It is there, without the revision.
-        IncompleteModel: Files of it are missing, empty, dangling or cut short.
-        UnreadableModel: Files of it may not be read by this user.
+        UsageError: Several models match, or the model has no name.
+        ModelNotFound: The model does not exist.
+        RevisionNotFound: The model exists without the revision.
+        IncompleteModel: Files are missing, empty, dangling or cut short.
+        UnreadableModel: This user may not read some files.
         OSError: A folder cannot be read.
     """
-    path = Path(os.path.expanduser(named)).absolute()
-    if not is_path(named):
-        return _in_caches(named, roots, repository, revision)
+    path = Path(os.path.expanduser(name)).absolute()
+    if not is_path(name):
+        return _in_caches(name, roots, repository, revision)
     if not path.is_dir():
         raise _no_directory(path)
     if path.name.startswith(PREFIX) and (path / "snapshots").is_dir():
@@ -126,10 +126,10 @@ def _in_caches(
         attempts,
         available,
         nearest(model_id, available),
-        message=f"The model {model_id!r} is in no cache, and is no directory.",
+        message=f"The model {model_id!r} is neither in a cache nor a directory.",
         variable=None,
-        hint=f"Download it first: inference-server download {model_id}. Or name its directory, or "
-        "set HF_HUB_CACHE to the cache that has it.",
+        hint=f"Download it first: inference-server download {model_id}. Or give the path of its "
+        "directory, or set HF_HUB_CACHE to the cache that holds it.",
     )
 
 
@@ -137,11 +137,11 @@ def _no_directory(path: Path) -> UsageError | ModelNotFound:
     if path.exists():
         return UsageError(
             f"{path} is a file.",
-            hint="Name the cache, the snapshot or the directory that holds the model.",
+            hint="Give the path of the cache, the snapshot or the directory that holds the model.",
         )
     return ModelNotFound(
         str(path), (), {}, None, message=f"{path} does not exist.", variable=None,
-        hint="Name the cache, the snapshot or the directory that holds the model.",
+        hint="Give the path of the cache, the snapshot or the directory that holds the model.",
     )  # fmt: skip
 
 
@@ -150,16 +150,16 @@ def _choose(root: Path, repositories: dict[str, Path], repository: str | None) -
         return repositories[repository]
     if repository is None and len(repositories) == 1:
         return next(iter(repositories.values()))
-    there = ", ".join(sorted(repositories))
+    listed = ", ".join(sorted(repositories))
     if repository is None:
         raise UsageError(
-            f"{root} holds {len(repositories)} models: {there}.",
-            hint=f"Choose one, as: --repository {min(repositories)}",
+            f"{root} holds {len(repositories)} models: {listed}.",
+            hint=f"Choose one, for example: --repository {min(repositories)}",
         )
     raise ModelNotFound(
         repository, (), {}, nearest(repository, repositories),
-        message=f"{root} does not hold {repository!r} (--repository). It holds: {there}.",
-        variable=None, hint=f"Choose one of these, as: --repository {min(repositories)}",
+        message=f"{root} does not hold {repository!r} (--repository). It holds: {listed}.",
+        variable=None, hint=f"Choose one of these, for example: --repository {min(repositories)}",
     )  # fmt: skip
 
 
@@ -170,7 +170,7 @@ def _of_snapshot(folder: Path, commit: str, repository: str | None, revision: st
             raise UsageError(
                 f"{folder / 'snapshots' / commit} is not the revision {revision!r} (--revision), "
                 f"which is {source.commit}.",
-                hint=f"Leave out --revision, or pack {folder} instead.",
+                hint=f"Omit --revision, or pack {folder} instead.",
             )
         return source
     return _of_repository(folder, repository, commit)
@@ -181,7 +181,7 @@ def _of_repository(folder: Path, repository: str | None, revision: str | None) -
     if repository not in (None, name):
         raise UsageError(
             f"{folder} holds {name!r}, not {repository!r} (--repository).",
-            hint="Leave out --repository: a cache says what its models are called.",
+            hint="Omit --repository: the cache names its models.",
         )
     snapshot = open_snapshot(folder, revision, setting="--revision")
     refs = read_repository(folder).refs
@@ -194,13 +194,13 @@ def _of_directory(path: Path, repository: str | None, revision: str | None) -> S
     check_model(path)
     if repository is None:
         raise UsageError(
-            f"{path} is a plain directory, which does not say what its model is called.",
-            hint="Name it, as: --repository org/name",
+            f"{path} is a plain directory, so its model has no name.",
+            hint="Name the model: --repository org/name",
         )
     if revision is not None:
         raise UsageError(
             f"{path} is a plain directory, which has no revision {revision!r} (--revision).",
-            hint="Leave out --revision: the commit is derived from the files' content.",
+            hint="Omit --revision: the commit is derived from the content of the files.",
         )
     return Source(path, repository, None, ("main",), _files(path, None))
 
@@ -213,7 +213,7 @@ def _files(directory: Path, blobs: Path | None) -> tuple[SourceFile, ...]:
         except UnicodeEncodeError:
             raise ArtifactError(
                 f"The file {name!r} in {directory} has a name that is not UTF-8.",
-                hint="Rename it, or take it out of the directory.",
+                hint="Rename it, or remove it from the directory.",
             ) from None
         path = Path(os.path.realpath(directory / name))
         blob = path.name if path.parent == blobs and naming(path.name) else None

@@ -1,4 +1,4 @@
-"""A tarball that may hold the model: where it is, what it is called, where it is unpacked to."""
+"""Tarballs in a folder, and the directories that they are unpacked to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from entrypoint.store.disk.tarball_names import SUFFIXES, without_suffix
 
 
 def find_tarballs(folder: Path) -> list[Path]:
-    """The tarballs right in ``folder``, sorted by name.
+    """Return the tarballs directly in ``folder``, sorted by name.
 
     Raises:
         OSError: ``folder`` cannot be listed.
@@ -21,16 +21,16 @@ def find_tarballs(folder: Path) -> list[Path]:
 
 
 def stem(archive: Path) -> str:
-    """The name without what says that it is a tarball."""
+    """Return the name without its suffix."""
     return without_suffix(archive.name)
 
 
 def unpack_target(scratch: Path, archive: Path, model_id: str, folder: str = "") -> Path:
-    """The directory that ``model_id`` is unpacked to from ``archive``.
+    """Return the directory to unpack ``model_id`` of ``archive`` to.
 
-    Another tarball of the same name gets another directory, and so does another model of the same
-    tarball, because only the wanted one is unpacked. So does each folder of it whose weights are
-    left inside.
+    Each tarball, also of the same name, has its own directory, and so has each model in it, because
+    only the requested one is unpacked. ``folder`` gives each folder whose weights stay in the
+    tarball its own directory too.
 
     Raises:
         OSError: The archive cannot be reached.
@@ -40,5 +40,5 @@ def unpack_target(scratch: Path, archive: Path, model_id: str, folder: str = "")
     if folder:
         identity += f"\n{folder}"
     digest = hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()
-    # A file name has at most 255 bytes, and the lock and the partial folder add to this one.
+    # A file name has at most 255 bytes, and the lock and the partial folder have longer names.
     return scratch / "models" / f"{stem(archive)[:64]}-{digest[:12]}"

@@ -1,4 +1,4 @@
-"""The files inside an uncompressed tarball, where they lie in it; nothing is unpacked."""
+"""The files in an uncompressed tarball and their positions, without unpacking it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from entrypoint.store.tarballs.archive import (
 )
 from entrypoint.store.tarballs.member import MemberKind, check_member
 
-# As many as Linux follows.
 MAX_LINKS = 40
+"""How many links Linux follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,11 @@ class Entry:
     """A member of a tarball.
 
     Attributes:
-        kind: What it is; a hard link is the file that it links to.
-        offset: Where a file's content begins in the tarball, in bytes.
-        size: Length of a file's content, in bytes.
-        target: What a symbolic link says.
-        sparse: Whether a file has holes, so that its content does not lie there as it is.
+        kind: Its kind. A hard link counts as the file that it links to.
+        offset: The start of a file's content in the tarball, in bytes.
+        size: The length of a file's content, in bytes.
+        target: The target of a symbolic link.
+        sparse: Whether a file has holes, so that the tarball does not contain all its bytes.
     """
 
     kind: MemberKind
@@ -68,7 +68,7 @@ class PackedFiles:
         }
 
     def read(self, name: str, count: int = -1, offset: int = 0) -> bytes:
-        """The content of a file that has no holes."""
+        """Return the content of a file without holes."""
         entry = self.entries[name]
         left = max(entry.size - offset, 0)
         descriptor = os.open(self.archive, os.O_RDONLY)
@@ -87,12 +87,12 @@ class Tree:
     entries: Mapping[Parts, Entry]
 
     def resolve(self, parts: Parts) -> Parts | None:
-        """Follow the symbolic links in a name; None where they lead nowhere, or in a circle."""
+        """Return a name with its symbolic links followed, None if they dangle or form a circle."""
         waiting, reached = list(reversed(parts)), list[str]()
         links = 0
         while waiting:
             step = waiting.pop()
-            if step == "..":  # out of the archive no link leads: they were checked
+            if step == "..":  # no link leads out of the archive: they were checked
                 reached.pop()
                 continue
             reached.append(step)
@@ -109,7 +109,7 @@ class Tree:
         return tuple(reached)
 
     def files(self, folder: Parts) -> PackedFiles:
-        """The files below a folder, links followed; hidden folders are passed over."""
+        """Return the files below a folder, links followed, without those in hidden folders."""
         entries: dict[str, Entry] = {}
         problems: dict[str, Problem] = {}
         for parts, entry in self.entries.items():
@@ -127,7 +127,7 @@ class Tree:
         return PackedFiles(self.archive, self.archive.joinpath(*folder), entries, problems)
 
     def folders(self, parent: Parts) -> list[str]:
-        """The names of the folders right below one."""
+        """Return the names of the folders directly below one."""
         depth = len(parent)
         return [
             parts[depth]
@@ -137,13 +137,13 @@ class Tree:
 
 
 def read_tree(archive: Path, model_id: str) -> Tree:
-    """Read where the files of a model lie in an uncompressed tarball.
+    """Return the members of a model in an uncompressed tarball.
 
-    Members of other repositories are passed over, as in unpacking.
+    Skips members of other repositories, as unpacking does.
 
     Args:
         archive: An uncompressed tarball.
-        model_id: The repository that is wanted.
+        model_id: The requested repository.
 
     Raises:
         RefusedArtifact: It is damaged or unsafe.
@@ -176,11 +176,11 @@ def read_tree(archive: Path, model_id: str) -> Tree:
 
 
 def model_folder(tree: Tree, commit: str | None) -> Parts | None:
-    """The folder of a snapshot, or of the only plain model; None if there is no such folder.
+    """Return the folder of a snapshot or of the only plain model, None if none exists.
 
     Args:
-        tree: A tarball's members, of one repository.
-        commit: The snapshot's; None for a plain model.
+        tree: The members of one repository.
+        commit: The commit of the snapshot, None for a plain model.
     """
 
     def is_plain(folder: Parts) -> bool:

@@ -1,6 +1,6 @@
-"""Unpacking a tarball: streamed, only the wanted model, and nothing outside of the target.
+"""Unpacking one model of a tarball, and nothing outside the target folder.
 
-One thread writes. Others decompress what it will write, and hash what it has written.
+One thread writes. Other threads decompress what it writes next, and hash what it has written.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ from entrypoint.store.tarballs.hashing import Hashing
 from entrypoint.store.tarballs.member import MemberKind, check_member
 from entrypoint.store.writing.room import check_room
 
-# Blobs up to this size are hashed. What is larger is weights, and hashing these takes longer than
-# all the rest; MODEL_VERIFY=full has it done.
 SMALL = 64 << 20
-# No model shrinks to a hundredth of its size, which archives that are made to fill a disk go far
-# below. Less than this is no harm.
+"""Blobs up to this size are hashed. Larger ones are weights, whose hashing takes longer than all
+other work; MODEL_VERIFY=full hashes them too."""
 MAX_RATIO = 100
+"""No model compresses to a hundredth of its size. Archives made to fill a disk are far smaller."""
 HARMLESS = 1 << 30
+"""Bytes that may be unpacked whatever the ratio."""
 
 
 def unpack(archive: Path, into: Path, model_id: str, on_progress: OnProgress) -> None:
-    """Unpack what ``archive`` has of ``model_id`` into the empty folder ``into``.
+    """Unpack the files of ``model_id`` in ``archive`` into the empty folder ``into``.
 
-    Other repositories are passed over. Owners, modes and times are not taken from the archive:
-    the files are this user's, and nothing is set-uid. The checksums of zstd and gzip are compared,
-    and so are the hashes that small blobs are called by, and what a manifest says of its files.
+    Skips other repositories. Ignores the archive's owners, modes and times: the files belong to
+    this user, and none is set-uid. Compares the checksums of zstd and gzip, the hashes that name
+    small blobs, and the sizes and hashes in a manifest.
 
     Args:
         archive: A ``.tar``, ``.tar.gz`` or ``.tar.zst``.
         into: An empty folder.
-        model_id: The repository that is wanted.
-        on_progress: Called with each change of the archive's bytes read.
+        model_id: The requested repository.
+        on_progress: Called with each change of the bytes read from the archive.
 
     Raises:
-        RefusedArtifact: The archive is damaged or unsafe. ``into`` is then to be thrown away.
-        OSError: A read or a write failed, or there is not enough room.
+        RefusedArtifact: The archive is damaged or unsafe. The caller must remove ``into``.
+        OSError: A read or a write failed, or there is too little room.
     """
     into = into.resolve()
     made: dict[Parts, MemberKind] = {}
@@ -99,10 +99,10 @@ def unpack(archive: Path, into: Path, model_id: str, on_progress: OnProgress) ->
 
 
 def _name_problem(error: OSError, archive: Path, name: str) -> OSError | RefusedArtifact:
-    """The error for a name that cannot be made; any other as it is."""
+    """Return the error to raise for a failed write, which may be due to the member's name."""
     match error.errno:
         case errno.EEXIST:
-            # the file system takes two names for the same, as some do of upper and lower case
+            # some file systems treat upper and lower case as the same name
             return RefusedArtifact(archive, f"the member {name!r} has the name of another")
         case errno.ENAMETOOLONG:
             return RefusedArtifact(archive, f"the name {name!r} is too long")
@@ -117,7 +117,7 @@ def _make_folder(into: Path, parts: Parts, made: dict[Parts, MemberKind]) -> Non
 
 
 def _write(opened: OpenArchive, member: tarfile.TarInfo, path: Path) -> None:
-    """Write a file; with its holes, if it has any."""
+    """Write a file, and keep its holes."""
     if opened.compressed:
         check_room(path.parent, 0 if member.issparse() else member.size)
     with path.open("xb") as file:
@@ -133,14 +133,14 @@ def _is_small_blob(path: Path) -> bool:
 
 
 def _read_manifest(opened: OpenArchive, member: tarfile.TarInfo, path: Path) -> Manifest:
-    """Read a manifest, and check that there is room for all that it lists."""
+    """Read a manifest, and check that there is room for all files that it lists."""
     if member.size > MAX_MANIFEST_BYTES:
         raise RefusedArtifact(opened.path, f"its {member.name!r} has {member.size:,} bytes")
     try:
         manifest = load_manifest(path.read_bytes())
     except ValueError as error:
         raise RefusedArtifact(opened.path, f"its {member.name!r} is {error}") from error
-    if opened.compressed:  # a manifest that pack wrote comes before all it lists
+    if opened.compressed:  # the command pack writes the manifest before the files
         check_room(path.parent, sum({file.blob: file.size for file in manifest.files}.values()))
     return manifest
 
@@ -151,10 +151,12 @@ def _check_manifest(archive: Path, folder: Path, manifest: Manifest, hashing: Ha
         try:
             size = path.stat().st_size
         except (OSError, ValueError):
-            raise RefusedArtifact(archive, f"{file.name!r} is in its manifest, not in it") from None
+            raise RefusedArtifact(
+                archive, f"{file.name!r} is in its manifest, but missing"
+            ) from None
         digests = hashing.found.get(path.resolve())
         if size != file.size or (digests and digests.sha256 != file.sha256):
-            raise RefusedArtifact(archive, f"{file.name!r} is not what its manifest says")
+            raise RefusedArtifact(archive, f"{file.name!r} does not match its manifest")
 
 
 def _check_ratio(opened: OpenArchive, member: tarfile.TarInfo, unpacked: int) -> None:

@@ -63,7 +63,7 @@ def test_a_directory_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
     [
         (["{m}"], 64, "--repository org/name"),
         (["{cache}", "--revision", "none"], 66, "--revision is 'none'"),
-        (["org/none"], 66, "is in no cache"),
+        (["org/none"], 66, "is neither in a cache nor a directory"),
         (["{cache}", "--threads", "0"], 64, "'0' is not a number from 1 to"),
         (["{cache}", "--zstd", "--gzip"], 64, "not allowed with"),
         (["{cache}", "-o", "{none}/a.tar"], 74, "does not exist"),

@@ -58,7 +58,7 @@ class TestConverting:
         command = scripted(tmp_path, CONVERTS)
         for _ in range(2):
             convert(model, weights, command, environment(tmp_path), trust_remote_code=False)
-        assert weights.whole
+        assert weights.complete
         (line,) = (tmp_path / "log").read_text().splitlines()
         assert f"export openvino --model {model.path}" in line
         assert "--weight-format fp16" in line
@@ -90,7 +90,7 @@ class TestConverting:
             thread.start()
         for thread in threads:
             thread.join(60)
-        assert weights.whole
+        assert weights.complete
         assert len((tmp_path / "log").read_text().splitlines()) == 1
 
     def test_what_a_killed_one_left_is_removed(
@@ -100,7 +100,7 @@ class TestConverting:
         left.mkdir(parents=True)
         convert(model, weights, scripted(tmp_path, CONVERTS), environment(tmp_path), False)
         assert not left.exists()
-        assert weights.whole
+        assert weights.complete
 
 
 class TestFailing:
@@ -115,13 +115,13 @@ class TestFailing:
         assert not list(weights.path.parent.glob(".*.partial"))
 
     def test_killed_for_memory(self, tmp_path: Path, model: Model, weights: Weights) -> None:
-        with pytest.raises(ArtifactError, match="short of memory"):
+        with pytest.raises(ArtifactError, match="run out of memory"):
             convert(model, weights, scripted(tmp_path, IS_KILLED), environment(tmp_path), False)
 
     def test_no_model_comes_of_it(self, tmp_path: Path, model: Model, weights: Weights) -> None:
         with pytest.raises(ArtifactError):
             convert(model, weights, scripted(tmp_path, SAYS_NOTHING), environment(tmp_path), False)
-        assert not weights.whole
+        assert not weights.complete
 
     def test_no_room(
         self, tmp_path: Path, model: Model, weights: Weights, monkeypatch: pytest.MonkeyPatch

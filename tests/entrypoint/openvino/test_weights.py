@@ -18,7 +18,7 @@ def test_an_openvino_model_is_served_as_it_is(tmp_path: Path) -> None:
         (tmp_path / name).write_text("x")
     weights = choose_weights(replace(CACHED, path=tmp_path), True, SCRATCH)
     assert (weights.path, weights.format) == (tmp_path, None)
-    assert weights.whole
+    assert weights.complete
 
 
 def test_half_an_openvino_model_is_none(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ class TestNames:
         weights = choose_weights(CACHED, False, SCRATCH)
         assert weights.path.parent == SCRATCH / "openvino"
         assert weights.path.name.startswith("Org--Model-fp16-")
-        assert not weights.whole
+        assert not weights.complete
 
     def test_one_for_each_revision_and_format(self) -> None:
         paths = {

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from entrypoint.store.tarballs import compressed as compressed_module
 from entrypoint.store.tarballs.compressed import (
     BLOCK,
-    MAX_WHOLE_FRAME,
+    MAX_PARALLEL_FRAME,
     decompress,
     is_compressed,
     min_content,
@@ -72,7 +72,7 @@ def test_what_goes_in_comes_out(file: bytes, ahead: bool) -> None:
 @each_way
 def test_blocks_are_small_however_much_they_hold(ahead: bool) -> None:
     """More than is decompressed whole is streamed as it comes."""
-    zeros = b"\0" * (MAX_WHOLE_FRAME + 5)
+    zeros = b"\0" * (MAX_PARALLEL_FRAME + 5)
     for file in (gzip.compress(zeros), frame(zeros), frame(zeros, size=False)):
         blocks = [len(block) for block in decompress(io.BytesIO(file), file[:4], ahead=ahead)]
         assert max(blocks) <= BLOCK

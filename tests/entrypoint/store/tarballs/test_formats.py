@@ -292,7 +292,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     ),
     "another file in place of a blob": (
         header("x") + header(f"m/blobs/{'1' * 64}", type=tarfile.LNKTYPE, linkname="x"),
-        "not what its name says",
+        "does not match its name",
     ),
     "a name that no file system has": (header("n" * 300), "too long"),
 }

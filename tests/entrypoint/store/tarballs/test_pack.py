@@ -231,7 +231,7 @@ class TestRefused:
         self._monkeypatch.setattr(os, "preadv", preadv)
 
     def test_into_itself(self, tmp_path: Path, directory: Path, compression: Compression) -> None:
-        with pytest.raises(UsageError, match="inside of what is packed"):
+        with pytest.raises(UsageError, match="lies inside the model"):
             packed(directory, directory / "a.tar", compression)
 
     def test_a_folder_that_is_not_there(

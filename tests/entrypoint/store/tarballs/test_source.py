@@ -100,7 +100,7 @@ class TestDirectory:
         write_files(tmp_path, model_files())
         with pytest.raises(UsageError, match="plain directory") as raised:
             find_source(str(tmp_path))
-        assert raised.value.hint == "Name it, as: --repository org/name"
+        assert raised.value.hint == "Name the model: --repository org/name"
         found = find_source(str(tmp_path), repository="a/b")
         assert (found.repository, found.commit, found.refs) == ("a/b", None, ("main",))
         assert {file.blob for file in found.files} == {None}

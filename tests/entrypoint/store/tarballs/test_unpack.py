@@ -139,7 +139,7 @@ def packed(tmp_path: Path, compression: Compression) -> bytes:
 class TestHashes:
     def test_a_blob_that_is_not_what_its_name_says(self, tmp_path: Path) -> None:
         name = f"{REPOSITORY}/blobs/{hashlib.sha256(b'right').hexdigest()}"
-        with pytest.raises(RefusedArtifact, match=f"the content of '{name}' is not"):
+        with pytest.raises(RefusedArtifact, match=f"the content of '{name}' does not match"):
             unpack_bytes(tar_of((name, b"wrong")), tmp_path)
 
     def test_a_blob_that_git_named(self, tmp_path: Path) -> None:
@@ -163,10 +163,10 @@ class TestManifest:
     @pytest.mark.parametrize(
         ("change", "problem"),
         [
-            (lambda m: m["files"][0].update(size=1), "is not what its manifest says"),
-            (lambda m: m["files"][0].update(sha256="1" * 64), "is not what its manifest says"),
-            (lambda m: m["files"][0].update(name="../../x"), "is in its manifest, not in it"),
-            (lambda m: m["files"][0].update(name="a\0b"), "is in its manifest, not in it"),
+            (lambda m: m["files"][0].update(size=1), "does not match its manifest"),
+            (lambda m: m["files"][0].update(sha256="1" * 64), "does not match its manifest"),
+            (lambda m: m["files"][0].update(name="../../x"), "is in its manifest, but missing"),
+            (lambda m: m["files"][0].update(name="a\0b"), "is in its manifest, but missing"),
             (lambda m: m.update(format=2), "a manifest of format 2"),
             (lambda m: m["files"][0].update(size=1 << 60), "bytes are needed"),
         ],

@@ -1,4 +1,4 @@
-"""What a launch that fails leaves behind: exit code, cause in words, termination message."""
+"""The exit code, error and termination message of a launch that fails."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ MISSING = {
 
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
-    """Of a launch whose model is not there."""
+    """The environment of a launch whose model is missing."""
     return {
         **MISSING,
         "HF_HUB_CACHE": str(tmp_path / "cache"),
@@ -32,7 +32,7 @@ def port() -> int:
     return free_port()
 
 
-def test_a_model_that_is_not_there(
+def test_a_missing_model_has_an_exit_code_and_a_termination_message(
     environ: dict[str, str],
     tmp_path: Path,
     port: int,
@@ -44,7 +44,7 @@ def test_a_model_that_is_not_there(
     assert message.startswith("model-not-found (exit code 66): The model 'Org/Model'")
 
 
-def test_a_wrong_setting(
+def test_a_wrong_setting_has_a_termination_message(
     environ: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     environ |= {"PORT": "many", "API_KEY": "geheim"}
@@ -52,7 +52,7 @@ def test_a_wrong_setting(
     assert (tmp_path / "termination").read_text().startswith("setting (exit code 78): PORT='many'")
 
 
-def test_no_secret_in_the_message(
+def test_secrets_are_masked_in_error_and_termination_message(
     environ: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     environ |= {"MODEL_ID": "geheim/geheim", "HF_TOKEN": "geheim", "ARG": "--nonsense=geheim"}
@@ -61,8 +61,10 @@ def test_no_secret_in_the_message(
     assert "geheim" not in capfd.readouterr().err
 
 
-def test_as_json(environ: dict[str, str], port: int, capfd: pytest.CaptureFixture[str]) -> None:
-    """Every line is a record, the error's too."""
+def test_every_log_line_is_a_json_record(
+    environ: dict[str, str], port: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Including the error."""
     assert main(["serve"], {**environ, "PORT": str(port), "LOG_FORMAT": "JSON"}) == 66
     records = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert records[0]["message"].startswith("listening on http://127.0.0.1")

@@ -1,4 +1,4 @@
-"""The index that tells the engine's loader where the weights are in a tarball."""
+"""The index by which the engine's loader finds the weights in a tarball."""
 
 from pathlib import Path
 

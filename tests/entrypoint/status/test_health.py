@@ -1,62 +1,20 @@
-"""The question that an image's HEALTHCHECK asks."""
+"""The health check of a running server, as an image's HEALTHCHECK makes it."""
 
-import socket
 import ssl
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-from entrypoint.cli import main
 from entrypoint.planning.listen import Listen
 from entrypoint.status.health import ask_health
 from entrypoint.status.listener import open_listener
+from tests.support.health_server import answering
 from tests.support.ports import free_port
 
 
-class _Handler(BaseHTTPRequestHandler):
-    code = 200
-
-    def do_GET(self) -> None:
-        self.send_response(self.code if self.path == "/health" else 404)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def address_string(self) -> str:
-        return "client"
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Print nothing."""
-
-
-@contextmanager
-def answering(
-    listen: Listen,
-    code: int = 200,
-    wrap: Callable[[socket.socket], socket.socket] = lambda plain: plain,
-) -> Iterator[None]:
-    """A server that answers ``/health`` with a code."""
-    server = HTTPServer(
-        ("127.0.0.1", 0), type("Handler", (_Handler,), {"code": code}), bind_and_activate=False
-    )
-    server.socket.close()
-    server.socket = wrap(open_listener(listen))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join(10)
-        server.server_close()
-
-
 @pytest.mark.parametrize(("code", "healthy"), [(200, True), (503, False)])
-def test_what_the_server_answers(code: int, healthy: bool) -> None:
+def test_a_server_is_healthy_if_it_answers_200(code: int, healthy: bool) -> None:
     listen = Listen("127.0.0.1", free_port())
     with answering(listen, code):
         found, line = ask_health(listen)
@@ -64,7 +22,7 @@ def test_what_the_server_answers(code: int, healthy: bool) -> None:
     assert str(code) in line
 
 
-def test_nobody_answers() -> None:
+def test_a_refused_connection_is_not_healthy() -> None:
     listen = Listen("127.0.0.1", free_port())
     healthy, line = ask_health(listen)
     assert not healthy
@@ -72,7 +30,7 @@ def test_nobody_answers() -> None:
     assert "refused" in line
 
 
-def test_a_server_that_accepts_and_says_nothing() -> None:
+def test_a_server_that_never_answers_is_not_healthy() -> None:
     listen = Listen("127.0.0.1", free_port())
     with open_listener(listen):
         healthy, line = ask_health(listen, timeout=0.2)
@@ -81,13 +39,13 @@ def test_a_server_that_accepts_and_says_nothing() -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "localhost"])
-def test_every_address(host: str) -> None:
+def test_an_address_for_all_interfaces_is_asked_on_loopback(host: str) -> None:
     listen = Listen(host, free_port())
     with answering(listen):
         assert ask_health(listen)[0]
 
 
-def test_a_unix_socket(tmp_path: Path) -> None:
+def test_a_server_on_a_unix_socket_is_asked(tmp_path: Path) -> None:
     listen = Listen("0.0.0.0", 1, uds=str(tmp_path / "s"))
     with answering(listen):
         healthy, line = ask_health(listen)
@@ -95,7 +53,7 @@ def test_a_unix_socket(tmp_path: Path) -> None:
     assert str(tmp_path / "s") in line
 
 
-def test_tls_with_a_certificate_for_another_name(tmp_path: Path) -> None:
+def test_a_certificate_for_another_name_is_accepted(tmp_path: Path) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=a.test"]
     files = ["-keyout", str(key), "-out", str(certificate)]
@@ -105,21 +63,3 @@ def test_tls_with_a_certificate_for_another_name(tmp_path: Path) -> None:
     listen = Listen("127.0.0.1", free_port(), None, str(certificate), str(key))
     with answering(listen, wrap=lambda plain: context.wrap_socket(plain, server_side=True)):
         assert ask_health(listen)[0]
-
-
-class TestCommand:
-    def test_well(self, capsys: pytest.CaptureFixture[str]) -> None:
-        port = free_port()
-        with answering(Listen("127.0.0.1", port)):
-            assert main(["health"], {"PORT": str(port)}) == 0
-        assert "answers 200" in capsys.readouterr().out
-
-    def test_the_port_of_arg_wins(self) -> None:
-        port = free_port()
-        with answering(Listen("127.0.0.1", port)):
-            environ = {"PORT": str(free_port()), "ARG": f"--port {port}"}
-            assert main(["health"], environ) == 0
-
-    def test_not_well(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["health"], {"PORT": str(free_port())}) == 1
-        assert "did not answer" in capsys.readouterr().out

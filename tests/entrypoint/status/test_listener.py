@@ -1,4 +1,4 @@
-"""The listening socket, and what is said where it cannot be had."""
+"""The listening socket, and the errors if it cannot be opened."""
 
 import socket
 from pathlib import Path
@@ -11,7 +11,7 @@ from entrypoint.status.listener import check_certificate, open_listener
 from tests.support.ports import free_port
 
 
-def test_it_listens_at_once() -> None:
+def test_a_client_can_connect_at_once() -> None:
     port = free_port()
     with (
         open_listener(Listen("127.0.0.1", port)),
@@ -20,7 +20,7 @@ def test_it_listens_at_once() -> None:
         pass
 
 
-def test_ipv6() -> None:
+def test_an_ipv6_address_works() -> None:
     port = free_port()
     with (
         open_listener(Listen("::1", port)),
@@ -29,7 +29,7 @@ def test_ipv6() -> None:
         pass
 
 
-def test_a_port_that_is_taken() -> None:
+def test_a_port_in_use_is_named() -> None:
     port = free_port()
     with open_listener(Listen("127.0.0.1", port)), pytest.raises(MachineError) as raised:
         open_listener(Listen("127.0.0.1", port))
@@ -38,7 +38,7 @@ def test_a_port_that_is_taken() -> None:
 
 
 @pytest.mark.parametrize("host", ["not a name", "192.0.2.1"])
-def test_a_host_that_is_not_ours(host: str) -> None:
+def test_a_host_of_another_machine_is_named(host: str) -> None:
     with pytest.raises(SettingError) as raised:
         open_listener(Listen(host, free_port()))
     assert raised.value.variable == "HOST"
@@ -67,15 +67,15 @@ def test_a_unix_socket_in_use_stays(tmp_path: Path) -> None:
         (Listen("h", 1, uds="/run/s"), "unix:/run/s"),
     ],
 )
-def test_in_words(listen: Listen, text: str) -> None:
+def test_an_address_is_shown_as_a_url(listen: Listen, text: str) -> None:
     assert str(listen) == text
 
 
 class TestCertificate:
-    def test_none(self) -> None:
+    def test_a_launch_without_a_certificate_passes(self) -> None:
         check_certificate(Listen("h", 1))
 
-    def test_not_a_certificate(self, tmp_path: Path) -> None:
+    def test_a_file_that_is_not_a_certificate_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "c.pem").write_text("nothing")
         with pytest.raises(SettingError) as raised:
             check_certificate(Listen("h", 1, tls_certificate=str(tmp_path / "c.pem")))
@@ -83,7 +83,7 @@ class TestCertificate:
         assert "c.pem" in raised.value.message
         assert "--ssl-certfile" in str(raised.value.hint)
 
-    def test_of_the_variables(self, tmp_path: Path) -> None:
+    def test_the_error_names_the_variables_that_set_it(self, tmp_path: Path) -> None:
         listen = Listen("h", 1, None, str(tmp_path / "c.pem"), "k.pem", "TLS_CERT_FILE")
         with pytest.raises(SettingError) as raised:
             check_certificate(listen)

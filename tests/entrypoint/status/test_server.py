@@ -1,4 +1,4 @@
-"""What clients see while the model loads, and that the hand-over loses none of them."""
+"""What clients get while the model loads and during the hand-over."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ STATUS = {
 
 @contextmanager
 def serving(port: int, guard: Guard = UNGUARDED) -> Iterator[tuple[socket.socket, StatusServer]]:
-    """A status server in a thread of its own, and the socket that it would hand over."""
+    """Run a status server in a thread; yield its listening socket and the server."""
     listen = Listen("127.0.0.1", port)
     listener = open_listener(listen)
     loop = asyncio.new_event_loop()
@@ -69,14 +69,14 @@ def ask(
 
 class TestAnswers:
     @pytest.mark.parametrize("path", ["/health/live", "/v1/health/live"])
-    def test_alive(self, path: str) -> None:
+    def test_liveness_is_200(self, path: str) -> None:
         port = free_port()
         with serving(port):
             response, body = ask(port, "GET", path)
         assert response.status == 200
         assert json.loads(body) == {"status": "alive"}
 
-    def test_status(self) -> None:
+    def test_the_status_is_shown_as_json(self) -> None:
         port = free_port()
         with serving(port):
             response, body = ask(port, "GET", "/v1/status")
@@ -94,7 +94,7 @@ class TestAnswers:
             ("GET", "/anything"),
         ],
     )
-    def test_the_rest_is_503_with_the_phase(self, method: str, path: str) -> None:
+    def test_every_other_path_is_503_with_the_phase(self, method: str, path: str) -> None:
         port = free_port()
         with serving(port):
             response, body = ask(port, method, path, b"{}" if method == "POST" else None)
@@ -105,20 +105,20 @@ class TestAnswers:
         assert error["phase"] == "weights"
         assert "weights" in error["message"]
 
-    def test_a_large_body_gets_its_answer_too(self) -> None:
+    def test_a_request_with_a_large_body_gets_its_answer(self) -> None:
         port = free_port()
         with serving(port):
             response, _ = ask(port, "POST", "/v1/chat/completions", b"x" * 900_000)
         assert response.status == 503
 
-    def test_head_has_no_body(self) -> None:
+    def test_a_head_request_gets_no_body(self) -> None:
         port = free_port()
         with serving(port):
             response, body = ask(port, "HEAD", "/health/live")
         assert (response.status, body) == (200, b"")
 
     @pytest.mark.parametrize("path", ["/health/live", "/v1/status", "/metrics"])
-    def test_what_can_only_be_read(self, path: str) -> None:
+    def test_methods_other_than_get_are_405(self, path: str) -> None:
         port = free_port()
         with serving(port):
             response, body = ask(port, "DELETE", path)
@@ -126,7 +126,7 @@ class TestAnswers:
         assert response.headers["allow"] == "GET, HEAD"
         assert "DELETE" in json.loads(body)["error"]["message"]
 
-    def test_metrics(self) -> None:
+    def test_the_metrics_are_in_prometheus_format(self) -> None:
         port = free_port()
         with serving(port):
             response, body = ask(port, "GET", "/metrics")
@@ -138,7 +138,7 @@ class TestAnswers:
 class TestGuard:
     GUARDED = ("/v1/status", "/metrics")
 
-    def test_the_status_needs_a_key(self) -> None:
+    def test_the_status_requires_a_key(self) -> None:
         port = free_port()
         with serving(port, Guard(Keys(["right"]))):
             for path in self.GUARDED:
@@ -149,20 +149,20 @@ class TestGuard:
                     assert b"phase" not in body
                 assert ask(port, "GET", path, key="right")[0].status == 200
 
-    def test_probes_and_503s_need_none(self) -> None:
+    def test_probes_and_503s_require_no_key(self) -> None:
         port = free_port()
         with serving(port, Guard(Keys(["right"]))):
             assert ask(port, "GET", "/health/live")[0].status == 200
             assert ask(port, "GET", "/health/ready")[0].status == 503
             assert ask(port, "GET", "/v1/models")[0].status == 503
 
-    def test_public_metrics(self) -> None:
+    def test_public_metrics_require_no_key(self) -> None:
         port = free_port()
         with serving(port, Guard(Keys(["right"]), metrics_public=True)):
             assert ask(port, "GET", "/metrics")[0].status == 200
             assert ask(port, "GET", "/v1/status")[0].status == 401
 
-    def test_a_key_that_is_added(self, tmp_path: Path) -> None:
+    def test_a_key_added_to_the_file_is_accepted(self, tmp_path: Path) -> None:
         (tmp_path / "keys").write_text("old\n")
         port = free_port()
         with serving(port, Guard(Keys((), tmp_path / "keys"))):
@@ -177,8 +177,8 @@ class TestHostileClients:
         monkeypatch.setattr("entrypoint.status.server.REQUEST_SECONDS", 0.2)
 
     @pytest.mark.parametrize("begun", [b"", b"GET /health/live HTT", b"GET / HTTP/1.1\r\nX: y"])
-    def test_one_that_does_not_say_what_it_wants(self, begun: bytes) -> None:
-        """Its connection is closed, and meanwhile others are answered."""
+    def test_a_client_that_sends_no_request_is_disconnected(self, begun: bytes) -> None:
+        """Other clients get their answers meanwhile."""
         port = free_port()
         with serving(port), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
             client.sendall(begun)
@@ -186,14 +186,14 @@ class TestHostileClients:
             with contextlib.suppress(ConnectionResetError):
                 assert client.recv(64) == b""
 
-    def test_one_that_does_not_send_its_body(self) -> None:
+    def test_a_client_that_sends_no_body_gets_503(self) -> None:
         port = free_port()
         with serving(port), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
             client.sendall(b"POST /v1/models HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n")
             assert client.recv(64).startswith(b"HTTP/1.1 503")
 
-    def test_an_endless_body(self) -> None:
-        """It is answered once enough is read, and the connection closed."""
+    def test_an_endless_body_is_cut_off(self) -> None:
+        """The server answers once it has read enough, and closes the connection."""
         port = free_port()
         with serving(port), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
             client.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999\r\n\r\n")
@@ -212,7 +212,7 @@ class TestHostileClients:
             b"A" * 100_000,
         ],
     )
-    def test_garbage(self, said: bytes) -> None:
+    def test_garbage_does_not_stop_the_server(self, said: bytes) -> None:
         port = free_port()
         with serving(port), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
             with contextlib.suppress(OSError):
@@ -220,8 +220,8 @@ class TestHostileClients:
                 client.recv(64)
             assert ask(port, "GET", "/health/live")[0].status == 200
 
-    def test_a_stop_waits_for_none_of_them(self) -> None:
-        """1. A client begins a body and stays. 2. The server is stopped without patience."""
+    def test_a_stop_waits_for_no_idle_client(self) -> None:
+        """1. A client sends part of a body and stays. 2. The server stops without lingering."""
         port = free_port()
         with (
             serving(port) as (_, server),
@@ -240,15 +240,15 @@ class TestRetryAfter:
     @pytest.mark.parametrize(
         ("remaining", "seconds"), [(None, 5), (0.2, 1), (7.5, 8), (4000.0, 30)]
     )
-    def test_seconds(self, remaining: float | None, seconds: int) -> None:
+    def test_it_is_the_estimate_within_limits(self, remaining: float | None, seconds: int) -> None:
         assert loading_error({**STATUS, "remaining_seconds": remaining})[0] == seconds
 
-    def test_the_estimate_is_told(self) -> None:
+    def test_the_message_states_the_estimate(self) -> None:
         _, body = loading_error({**STATUS, "remaining_seconds": 7.5})
         assert "about 8 s left" in body["error"]["message"]
 
     @pytest.mark.parametrize("phase", ["ready", "stopping"])
-    def test_a_server_that_has_served(self, phase: str) -> None:
+    def test_after_ready_the_server_is_stopping(self, phase: str) -> None:
         seconds, body = loading_error({**STATUS, "phase": phase})
         assert seconds == 5
         assert body["error"]["message"].startswith("The server is stopping.")
@@ -273,7 +273,7 @@ class TestHandOver:
                     assert client.recv(64) == b"from the engine"
 
     def test_a_connection_from_before_the_stop_is_answered(self) -> None:
-        """1. A client connects and says nothing. 2. Stop. 3. It asks: it gets its 503."""
+        """1. A client connects. 2. The server is stopped. 3. The client sends a request: 503."""
         port = free_port()
         with serving(port) as (_, server):
             loop = server._task.get_loop() if server._task else None

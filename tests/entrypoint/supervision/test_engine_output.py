@@ -1,4 +1,4 @@
-"""What becomes of the engine's output. The engines here are small scripts."""
+"""How the engine's output is written and kept. The engines here are small scripts."""
 
 import json
 import os
@@ -34,32 +34,38 @@ def play(script: str, as_json: bool = False, **variables: str) -> EngineOutput:
 
 
 class TestWrittenOn:
-    def test_each_stream_to_its_own(self, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_each_stream_is_written_to_its_own(self, capfd: pytest.CaptureFixture[str]) -> None:
         play("import sys; print('to out'); print('to err', file=sys.stderr)")
         assert capfd.readouterr() == ("to out\n", "to err\n")
 
-    def test_a_last_line_without_an_end(self, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_an_incomplete_last_line_gets_an_end(self, capfd: pytest.CaptureFixture[str]) -> None:
         output = play("import os; os.write(1, b'last words'); os.kill(os.getpid(), 9)")
         assert capfd.readouterr().out == "last words\n"
         assert output.tail.lines() == ["last words"]
 
-    def test_bytes_that_are_no_text(self, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    def test_bytes_that_are_not_text_are_kept(
+        self, capfdbinary: pytest.CaptureFixture[bytes]
+    ) -> None:
         output = play(r"import os; os.write(1, b'a\xff\xfe\x00b\n')")
         assert capfdbinary.readouterr().out == b"a\xff\xfe\x00b\n"
         assert output.tail.lines() == ["a\ufffd\ufffd\0b"]
 
-    def test_no_secret(self, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_a_secret_is_masked_in_text(self, capfd: pytest.CaptureFixture[str]) -> None:
         output = play(f"print('key={SECRET}!')", HF_TOKEN=SECRET)
         assert capfd.readouterr().out == "key=***!\n"
         assert output.tail.lines() == ["key=***!"]
 
-    def test_an_endless_line(self, capfd: pytest.CaptureFixture[str]) -> None:
-        """Whole to the reader, its beginning in the tail, and what came before is still there."""
+    def test_an_endless_line_is_written_complete_and_kept_in_part(
+        self, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """The tail has its start, and the lines around it."""
         output = play("print('before'); print('x' * 5_000_000); print('after')")
         assert capfd.readouterr().out == f"before\n{'x' * 5_000_000}\nafter\n"
         assert output.tail.lines() == ["before", "x" * LINE_BYTES, "after"]
 
-    def test_a_progress_bar(self, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    def test_a_progress_bar_is_kept_as_its_last_state(
+        self, capfdbinary: pytest.CaptureFixture[bytes]
+    ) -> None:
         output = play(
             r"import os; [os.write(2, b'\r%d %%' % n) for n in range(101)]; os.write(2, b'\n')"
         )
@@ -78,21 +84,23 @@ class TestJson:
         play(script, as_json=True, **variables)
         return [json.loads(line) for line in capfd.readouterr().out.splitlines()]
 
-    def test_each_line_is_a_record(self, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_each_line_becomes_a_record(self, capfd: pytest.CaptureFixture[str]) -> None:
         script = "print('(EngineCore pid=1) INFO 11-21 06:00:00 [core.py:1] a'); print('b')"
         first, second = self.records(script, capfd)
         assert (first["process"], first["message"]) == ("EngineCore", "a")
         assert (second["level"], second["message"]) == ("info", "b")
 
-    def test_a_traceback_is_one(self, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_a_traceback_becomes_one_record(self, capfd: pytest.CaptureFixture[str]) -> None:
         script = "import os; os.dup2(1, 2); print('a', flush=True); int('x')"
         first, second = self.records(script, capfd)
         assert first["message"] == "a"
         assert second["message"].startswith("Traceback (most recent call last):")
         assert second["message"].endswith("invalid literal for int() with base 10: 'x'")
 
-    def test_a_traceback_at_rest_is_not_waited_for(self, capfd: pytest.CaptureFixture[str]) -> None:
-        """1. A process writes one and says no more. 2. It is written on, while the process runs."""
+    def test_an_unfinished_traceback_is_written_after_a_pause(
+        self, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """1. A process writes one and then nothing. 2. It is written while the process runs."""
         writer = LogWriter()
         output = EngineOutput(writer, Redactor({}), as_json=True)
         script = (
@@ -117,34 +125,36 @@ class TestJson:
             output.finish(30)
         writer.close()
 
-    def test_of_a_progress_bar_the_end(self, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_a_progress_bar_becomes_one_record(self, capfd: pytest.CaptureFixture[str]) -> None:
         script = r"import os; [os.write(1, b'\r%d %%' % n) for n in range(101)]; os.write(1, b'\n')"
         assert [record["message"] for record in self.records(script, capfd)] == ["100 %"]
 
-    def test_garbage(self, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_garbage_becomes_valid_records(self, capfd: pytest.CaptureFixture[str]) -> None:
         script = r"import os; os.write(1, bytes(range(256)) * 1000)"
         records = self.records(script, capfd)
         assert len(records) > 1000
         assert all(set(record) == {"time", "level", "message"} for record in records)
 
-    def test_no_secret(self, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_a_secret_is_masked_in_records(self, capfd: pytest.CaptureFixture[str]) -> None:
         (record,) = self.records(f"print('key={SECRET}!')", capfd, HF_TOKEN=SECRET)
         assert record["message"] == "key=***!"
 
 
 class TestLastLine:
-    def test_none(self) -> None:
+    def test_an_engine_without_output_has_no_last_line(self) -> None:
         assert play("").last_line() is None
 
-    def test_blank_lines_say_nothing(self) -> None:
+    def test_blank_lines_do_not_count(self) -> None:
         assert play(r"print('something\n\n  ')").last_line() == "something"
 
-    def test_a_progress_bar_that_stands(self) -> None:
+    def test_an_incomplete_progress_bar_counts_as_displayed(self) -> None:
         assert play(r"print('a'); print('\r10 %\r20 %\r30 %', end='\r\r')").last_line() == "30 %"
 
 
-def test_a_process_that_holds_the_pipe(capfd: pytest.CaptureFixture[str]) -> None:
-    """1. The engine ends; its orphan keeps the pipe. 2. What was written is there in time."""
+def test_an_orphan_that_keeps_the_pipe_open_is_not_waited_for(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """1. The engine ends, its orphan keeps the pipe. 2. Its output is kept in time."""
     writer = LogWriter()
     output = EngineOutput(writer, Redactor({}))
     read, write = os.pipe()
@@ -167,21 +177,21 @@ def test_a_process_that_holds_the_pipe(capfd: pytest.CaptureFixture[str]) -> Non
 
 class TestLineBuffer:
     @given(st.lists(st.text("ab\r\n" + SECRET[:3]).map(str.encode)))
-    def test_nothing_is_lost(self, parts: list[bytes]) -> None:
+    def test_every_byte_is_written(self, parts: list[bytes]) -> None:
         buffer = LineBuffer(Redactor({}))
         pieces = [buffer.feed(part) for part in parts]
         written = b"".join([*pieces, buffer.end()])
         assert written in (b"".join(parts), b"".join(parts) + b"\n")
 
     @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-    def test_a_line_goes_on_at_once(self, end: str) -> None:
+    def test_a_complete_line_is_written_at_once(self, end: str) -> None:
         buffer = LineBuffer(Redactor({}))
         line = f"line{end}".encode()
         assert buffer.feed(line + b"next") == line
 
     @pytest.mark.parametrize("before", range(0, 2 * len(SECRET)))
-    def test_no_cut_through_a_secret(self, before: int) -> None:
-        """Wherever a long line is cut."""
+    def test_a_long_line_is_never_split_inside_a_secret(self, before: int) -> None:
+        """Wherever the line would be split."""
         buffer = LineBuffer(Redactor({"HF_TOKEN": SECRET}))
         line = b"x" * (LONGEST_BYTES - before) + SECRET.encode() * 3
         written = b"".join(

@@ -1,4 +1,4 @@
-"""The engine as a process tree. The engines here are stand-ins: small scripts with a fault."""
+"""The engine's process tree. The engines here are small scripts."""
 
 import asyncio
 import os
@@ -53,13 +53,13 @@ def test_the_signal_that_killed_it_is_known() -> None:
     assert run_with(script, _nothing) == -9
 
 
-def test_it_gets_its_orders_on_standard_input(tmp_path: Path) -> None:
+def test_the_start_request_arrives_on_standard_input(tmp_path: Path) -> None:
     script = f"import sys; open({str(tmp_path / 'o')!r}, 'w').write(sys.stdin.read())"
     assert run_with(script, _nothing) == 0
     assert StartRequest.load((tmp_path / "o").read_bytes()) == StartRequest(["model"], None, 1, 0.0)
 
 
-def test_a_stop_is_asked_for_politely(tmp_path: Path) -> None:
+def test_a_stop_sends_sigterm_first(tmp_path: Path) -> None:
     script = f"""
 import signal, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -74,7 +74,7 @@ signal.pause()
     assert run_with(script, use) == 0
 
 
-def test_one_that_ignores_the_stop_is_killed(tmp_path: Path) -> None:
+def test_an_engine_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     script = f"""
 import signal
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -89,9 +89,9 @@ while True: signal.pause()
     assert run_with(script, use) == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_one_that_has_drained_gets_nothing_beyond_its_time(tmp_path: Path, told: bool) -> None:
-    """The margin is for answers: it ends with the last one, and by itself where none is told."""
+@pytest.mark.parametrize("drains", [True, False])
+def test_a_drained_engine_gets_no_margin(tmp_path: Path, drains: bool) -> None:
+    """The margin is for responses: it ends with the last one, or when it is over."""
     script = f"""
 import signal
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -104,18 +104,18 @@ while True: signal.pause()
         nonlocal seconds
         await until(tmp_path / "up")
         drained = asyncio.Event()
-        if told:
+        if drains:
             asyncio.get_running_loop().call_later(0.1, drained.set)
         began = time.monotonic()
-        await engine.stop(0.3, drained=drained, margin=60 if told else 0.5)
+        await engine.stop(0.3, drained=drained, margin=60 if drains else 0.5)
         seconds = time.monotonic() - began
 
     assert run_with(script, use) == -signal.SIGKILL
-    assert 0.3 <= seconds < 60 if told else seconds >= 0.8
+    assert 0.3 <= seconds < 60 if drains else seconds >= 0.8
 
 
 def test_no_orphan_is_left(tmp_path: Path) -> None:
-    """1. The engine starts a worker in a session of its own. 2. The engine dies. 3. So does it."""
+    """1. The engine starts a worker in its own session. 2. The engine dies. 3. The worker too."""
     script = f"""
 import os, subprocess, sys
 worker = subprocess.Popen(
@@ -129,7 +129,7 @@ os.kill(os.getpid(), 9)
     assert not exists(int((tmp_path / "pid").read_text()))
 
 
-def test_its_environment(tmp_path: Path) -> None:
+def test_the_environment_has_the_plans_changes_and_the_run_directory(tmp_path: Path) -> None:
     env = engine_environment({"A": "1", "B": "2", "C": "4"}, ["C"], {"B": "3"}, tmp_path)
     assert env == {
         "PYTHONUNBUFFERED": "1",
@@ -140,6 +140,6 @@ def test_its_environment(tmp_path: Path) -> None:
     }
 
 
-def test_its_buffering_can_be_chosen(tmp_path: Path) -> None:
+def test_the_users_choice_of_buffering_is_kept(tmp_path: Path) -> None:
     env = engine_environment({"PYTHONUNBUFFERED": ""}, [], {}, tmp_path)
     assert env["PYTHONUNBUFFERED"] == ""

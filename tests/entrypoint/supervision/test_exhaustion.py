@@ -1,4 +1,4 @@
-"""Limits of the kernel, by the exceptions that tell of them; tests/faults reaches them."""
+"""Which exceptions mean an exhausted limit. tests/faults exhausts real ones."""
 
 import errno
 import os
@@ -19,7 +19,7 @@ from entrypoint.supervision.exhaustion import exhaustion, named_limits
         (MemoryError(), "memory"),
     ],
 )
-def test_a_limit(error: Exception, words: str) -> None:
+def test_an_exhausted_limit_is_named(error: Exception, words: str) -> None:
     found = exhaustion(error)
     assert found is not None
     assert words in found.message
@@ -27,11 +27,11 @@ def test_a_limit(error: Exception, words: str) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("other"), OSError(errno.EACCES, "no"), OSError()])
-def test_another_error(error: Exception) -> None:
+def test_another_error_names_no_limit(error: Exception) -> None:
     assert exhaustion(error) is None
 
 
-def test_they_are_named_within() -> None:
+def test_an_error_in_the_block_is_replaced_by_the_limit() -> None:
     with pytest.raises(MachineError, match="file or connection"), named_limits():
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     with pytest.raises(KeyError), named_limits():

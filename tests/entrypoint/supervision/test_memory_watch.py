@@ -1,4 +1,4 @@
-"""Whether memory ran out."""
+"""Whether the kernel has killed a process for memory."""
 
 from pathlib import Path
 
@@ -15,18 +15,18 @@ def machine(root: Path, kills: int, limit: str = "max") -> Path:
 
 
 class TestWatch:
-    def test_no_process_was_killed(self, tmp_path: Path) -> None:
+    def test_without_a_killed_process_there_is_no_cause(self, tmp_path: Path) -> None:
         assert MemoryWatch(machine(tmp_path, 3)).cause() is None
 
-    def test_one_was(self, tmp_path: Path) -> None:
+    def test_a_killed_process_names_the_limit(self, tmp_path: Path) -> None:
         watch = MemoryWatch(machine(tmp_path, 3, str(6 << 30)))
         machine(tmp_path, 4, str(6 << 30))
         assert watch.cause() == "the memory limit of 6.0 GiB was reached"
 
-    def test_without_a_limit_it_was_the_machine(self, tmp_path: Path) -> None:
+    def test_without_a_limit_the_machine_ran_out_of_memory(self, tmp_path: Path) -> None:
         watch = MemoryWatch(machine(tmp_path, 0))
         machine(tmp_path, 1)
         assert watch.cause() == "the machine ran out of memory"
 
-    def test_without_a_counter_nothing_is_said(self, tmp_path: Path) -> None:
+    def test_without_a_counter_there_is_no_cause(self, tmp_path: Path) -> None:
         assert MemoryWatch(tmp_path).cause() is None

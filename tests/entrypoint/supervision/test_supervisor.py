@@ -1,13 +1,11 @@
-"""One launch from its first second to its exit code, with a scripted engine.
+"""Complete launches with the scripted engine, which can fail in every way; see tests/support.
 
-The engine here is a stand-in (scripted_engine.py), for ends that the real one cannot be made to
-come to in a test; tests/end_to_end has the real one.
+tests/end_to_end has launches with the real engine.
 """
 
 import contextlib
 import json
 import os
-import pkgutil
 import signal
 import subprocess
 import sys
@@ -18,8 +16,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-import entrypoint
-from entrypoint.errors import EngineFailed, MachineError, ModelNotFound, StartTimeout
+from entrypoint.errors import EngineFailed, ModelNotFound, StartTimeout
 from entrypoint.planning.plan import LaunchPlan
 from entrypoint.shared.handover import Phase
 from entrypoint.status.timings import expected_seconds, launch_key
@@ -32,21 +29,21 @@ from tests.support.scripted_launch import ScriptedLaunch
 
 
 class TestStop:
-    def test_while_loading(self, tmp_path: Path) -> None:
+    def test_a_loading_engine_is_stopped(self, tmp_path: Path) -> None:
         def client(launch: ScriptedLaunch) -> None:
             launch.wait_for_phase(Phase.WEIGHTS)
             launch.terminate()
 
         assert ScriptedLaunch("weights hang", tmp_path, client).run() == 0
 
-    def test_while_loading_an_engine_that_ignores_it(self, tmp_path: Path) -> None:
+    def test_a_loading_engine_that_ignores_sigterm_is_killed(self, tmp_path: Path) -> None:
         def client(launch: ScriptedLaunch) -> None:
             launch.wait_for_phase(Phase.WEIGHTS)
             launch.terminate()
 
         assert ScriptedLaunch("ignore-sigterm weights hang", tmp_path, client).run() == 0
 
-    def test_while_preparing(self, tmp_path: Path) -> None:
+    def test_a_stop_does_not_wait_for_the_preparation(self, tmp_path: Path) -> None:
         """A stop does not wait for an unpacking to finish."""
         release = threading.Event()
 
@@ -62,17 +59,17 @@ class TestStop:
         assert ScriptedLaunch("", tmp_path, client, prepare).run() == 0
         release.set()
 
-    def test_once_ready(self, tmp_path: Path) -> None:
+    def test_a_serving_engine_is_stopped(self, tmp_path: Path) -> None:
         def client(launch: ScriptedLaunch) -> None:
             launch.wait_for_engine()
             launch.terminate()
 
         assert ScriptedLaunch("serve hang", tmp_path, client).run() == 0
 
-    def test_an_engine_that_has_ended_its_answers_but_not_itself(
+    def test_a_drained_engine_is_killed_at_the_deadline(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """It is killed at the deadline: of the margin, which is for answers, nothing is needed."""
+        """The margin beyond the deadline is for responses, and there are none."""
         monkeypatch.setattr(supervisor, "DRAIN_MARGIN_SECONDS", 600)
 
         def client(launch: ScriptedLaunch) -> None:
@@ -83,8 +80,8 @@ class TestStop:
             script = f"answer={seconds} serve hang"
             assert ScriptedLaunch(script, tmp_path, client, shutdown_timeout=1).run() == 0
 
-    def test_who_asks_after_the_last_answer_is_told_so(self, tmp_path: Path) -> None:
-        """1. The engine serves. 2. SIGTERM: it answers no more, and goes on. 3. So do clients."""
+    def test_a_request_to_a_drained_engine_gets_503(self, tmp_path: Path) -> None:
+        """1. The engine serves. 2. SIGTERM: it stops answering, and runs. 3. Clients get 503."""
         answers: list[tuple[int, bytes]] = []
 
         def client(launch: ScriptedLaunch) -> None:
@@ -103,7 +100,9 @@ class TestStop:
         assert [status for status, _ in answers] == [503] * 20 + [200]
         assert b"The server is stopping." in answers[0][1]
 
-    def test_an_engine_that_does_not_end_by_the_deadline(self, tmp_path: Path) -> None:
+    def test_a_serving_engine_that_ignores_sigterm_is_killed_at_the_deadline(
+        self, tmp_path: Path
+    ) -> None:
         def client(launch: ScriptedLaunch) -> None:
             launch.wait_for_engine()
             launch.terminate()
@@ -126,10 +125,10 @@ class TestStop:
 
 
 class TestFailure:
-    """An engine that ends unasked ends the launch with an error that names the cause."""
+    """An engine that ends without a stop ends the launch with an error that names the cause."""
 
-    def test_who_asks_before_the_end_is_told_so(self, tmp_path: Path) -> None:
-        """The main process dies, and a worker that it leaves behind takes a while."""
+    def test_a_request_after_the_engine_died_gets_503(self, tmp_path: Path) -> None:
+        """The main process dies, and its worker takes a while to end."""
         answer = 200, b""
 
         def client(launch: ScriptedLaunch) -> None:
@@ -137,7 +136,7 @@ class TestFailure:
             launch.wait_for_engine()
             deadline = time.monotonic() + 10
             while answer[0] == 200 and time.monotonic() < deadline:
-                with contextlib.suppress(OSError):  # the engine has taken it to its grave
+                with contextlib.suppress(OSError):  # the engine died with the connection
                     answer = launch.get("/v1/models")
 
         script = "spawn=worker serve sleep=0.5 exit=3"
@@ -153,19 +152,19 @@ class TestFailure:
         return raised.value
 
     @pytest.mark.parametrize("code", [3, 0])
-    def test_an_exit_code(self, tmp_path: Path, code: int) -> None:
+    def test_an_exit_code_fails_the_launch_in_its_phase(self, tmp_path: Path, code: int) -> None:
         error = self.failure(ScriptedLaunch(f"weights exit={code}", tmp_path))
         assert error.exit_code == 70
         assert "phase weights" in error.message
 
-    def test_a_signal(self, tmp_path: Path) -> None:
+    def test_a_signal_that_kills_the_engine_is_named(self, tmp_path: Path) -> None:
         error = self.failure(ScriptedLaunch("weights kill=11", tmp_path))
         assert error.exit_code == 128 + signal.SIGSEGV
         assert "SIGSEGV" in error.message
 
     @pytest.mark.parametrize("end", ["exit=1", "kill=9"])
-    def test_memory_that_ran_out(self, tmp_path: Path, end: str) -> None:
-        """Whether the engine itself was killed, or ended because one of its processes was."""
+    def test_memory_that_ran_out_is_named_with_its_limit(self, tmp_path: Path, end: str) -> None:
+        """Whether the engine was killed, or exited because one of its processes was killed."""
         limit = {
             f"{CGROUP_2_ROOT}/memory.max": f"{6 << 30}\n",
             f"{CGROUP_2_ROOT}/memory.events": "oom_kill 0\n",
@@ -176,8 +175,8 @@ class TestFailure:
         assert "limit of 6.0 GiB" in error.message
         assert "resources.limits.memory" in str(error.hint)
 
-    def test_what_was_written_names_the_cause(self, tmp_path: Path) -> None:
-        """By any process, and at the last moment."""
+    def test_the_engines_output_names_the_cause(self, tmp_path: Path) -> None:
+        """Written by any of its processes, just before its end."""
         (tmp_path / "log").write_text(
             "Traceback (most recent call last):\n"
             '  File "torch/serialization.py", line 1, in load\n'
@@ -193,7 +192,7 @@ class TestFailure:
         assert "CUDA out of memory" in "\n".join([error.message, *error.excerpt])
         assert launch.supervisor.tail()[-1].startswith("torch.OutOfMemoryError")
 
-    def test_an_error_while_preparing(self, tmp_path: Path) -> None:
+    def test_an_error_of_the_preparation_ends_the_launch(self, tmp_path: Path) -> None:
         def prepare(reporter: Reporter) -> LaunchPlan:
             raise ModelNotFound("a/b", (), {}, None)
 
@@ -202,8 +201,7 @@ class TestFailure:
 
 
 class TestProcesses:
-    """A tree of main, core and worker, each of which ends with what it started; whoever is killed,
-    none of them is left."""
+    """A tree of main, core and worker, of which each process follows its child: none is left."""
 
     TREE: ClassVar[dict[str, Any]] = {
         "SCRIPT_CORE": "spawn=worker follow=worker hang",
@@ -220,7 +218,7 @@ class TestProcesses:
 
     @pytest.mark.parametrize("phase", ["weights", "serve"])
     @pytest.mark.parametrize("role", ROLES)
-    def test_one_is_killed(self, tmp_path: Path, role: str, phase: str) -> None:
+    def test_a_killed_process_ends_the_others(self, tmp_path: Path, role: str, phase: str) -> None:
         pids: list[int] = []
 
         def client(launch: ScriptedLaunch) -> None:
@@ -242,8 +240,8 @@ class TestProcesses:
             os.waitpid(-1, os.WNOHANG)
 
     @pytest.mark.parametrize("role", ["core", "worker"])
-    def test_one_with_a_session_of_its_own(self, tmp_path: Path, role: str) -> None:
-        """It is in no process group of ours, and ignores the stop."""
+    def test_a_process_in_its_own_session_is_ended_too(self, tmp_path: Path, role: str) -> None:
+        """It is outside the engine's process group, and ignores SIGTERM."""
         own = f"SCRIPT_{role.upper()}"
         scripts = {**self.TREE, own: f"detach ignore-sigterm {self.TREE[own]}"}
 
@@ -264,8 +262,10 @@ class TestProcesses:
         assert not any(exists(self.pid(tmp_path, each)) for each in self.ROLES)
 
     @pytest.mark.parametrize("killed", [("entrypoint",), ("entrypoint", "main")])
-    def test_the_entrypoint_is_killed(self, tmp_path: Path, killed: tuple[str, ...]) -> None:
-        """Alone, and at once with the engine's main process."""
+    def test_the_engine_ends_if_the_entrypoint_is_killed(
+        self, tmp_path: Path, killed: tuple[str, ...]
+    ) -> None:
+        """Alone, or together with the engine's main process."""
         variables = {**os.environ, **self.TREE, "SCRIPT_PIDS": str(tmp_path)}
         script = (
             "from pathlib import Path; "
@@ -282,8 +282,8 @@ class TestProcesses:
 
 
 class TestStartTimeout:
-    def test_an_engine_that_hangs(self, tmp_path: Path) -> None:
-        """The phase, since when, and what was said last; nothing is left of the engine."""
+    def test_a_hanging_engine_exceeds_it(self, tmp_path: Path) -> None:
+        """The error has the phase and the last line; none of the engine's processes is left."""
         with pytest.raises(StartTimeout) as raised:
             ScriptedLaunch(
                 "weights say='Waiting for the mount' spawn=core ignore-sigterm hang",
@@ -300,7 +300,7 @@ class TestStartTimeout:
         for role in ("main", "core"):
             assert not exists(int((tmp_path / role).read_text()))
 
-    def test_a_preparation_that_hangs(self, tmp_path: Path) -> None:
+    def test_a_hanging_preparation_exceeds_it(self, tmp_path: Path) -> None:
         release = threading.Event()
 
         def prepare(reporter: Reporter) -> LaunchPlan:
@@ -313,7 +313,7 @@ class TestStartTimeout:
         release.set()
 
     def test_a_download_does_not_count(self, tmp_path: Path) -> None:
-        """1. It takes longer than the whole start may. 2. What hangs is what comes after it."""
+        """1. It takes longer than START_TIMEOUT. 2. The timeout is exceeded in the next phase."""
         release = threading.Event()
 
         def prepare(reporter: Reporter) -> LaunchPlan:
@@ -328,7 +328,7 @@ class TestStartTimeout:
         release.set()
         assert raised.value.phase is Phase.UNPACK
 
-    def test_once_ready_it_is_over(self, tmp_path: Path) -> None:
+    def test_a_ready_engine_no_longer_exceeds_it(self, tmp_path: Path) -> None:
         def client(launch: ScriptedLaunch) -> None:
             launch.wait_for_engine()
             time.sleep(max(0.0, launch.supervisor.status.timeline.started + 3.2 - time.monotonic()))
@@ -339,9 +339,9 @@ class TestStartTimeout:
 
 
 class TestOutput:
-    """What the engine's processes say goes through the supervisor."""
+    """The supervisor writes the output of the engine's processes."""
 
-    def test_both_streams_of_all_processes(
+    def test_both_streams_of_all_processes_are_written(
         self, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
         log = tmp_path / "log"
@@ -356,26 +356,32 @@ class TestOutput:
         assert sorted(said.out.splitlines()) == ["from main", "from the core"]
         assert "to the error stream" in said.err.splitlines()
 
-    def test_no_secret(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_a_secret_in_the_output_is_masked(
+        self, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
         with pytest.raises(EngineFailed):
             ScriptedLaunch("say=key:geheim! exit=1", tmp_path, HF_TOKEN="geheim").run()
         assert capfd.readouterr().out == "key:***!\n"
 
-    def test_last_words(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-        """All that a process wrote before it was killed is there."""
+    def test_the_complete_output_of_a_killed_process_is_written(
+        self, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """Including what it wrote just before it was killed."""
         (tmp_path / "log").write_text("line\n" * 20_000)
         with pytest.raises(EngineFailed):
             ScriptedLaunch(f"log={tmp_path}/log kill=9", tmp_path).run()
         assert capfd.readouterr().out == "line\n" * 20_000
 
-    def test_garbage(self, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    def test_bytes_that_are_not_text_are_written_as_they_are(
+        self, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+    ) -> None:
         with pytest.raises(EngineFailed):
             ScriptedLaunch("garbage=1000000 exit=1", tmp_path).run()
         assert len(capfdbinary.readouterr().out) == 1_000_001
 
 
 class TestStatus:
-    def test_the_phases_are_seen_from_outside(self, tmp_path: Path) -> None:
+    def test_the_status_shows_the_phases_and_the_model(self, tmp_path: Path) -> None:
         seen: list[dict[str, object]] = []
 
         def client(launch: ScriptedLaunch) -> None:
@@ -389,7 +395,7 @@ class TestStatus:
         assert seen[0]["bytes"] == {"done": 1000, "total": 1000, "per_second": None}
         assert seen[0]["served_model_names"] == ["m"]
 
-    def test_bytes_while_preparing(self, tmp_path: Path) -> None:
+    def test_the_status_shows_the_bytes_of_a_preparation(self, tmp_path: Path) -> None:
         seen: list[dict[str, object]] = []
         done = threading.Event()
 
@@ -407,23 +413,6 @@ class TestStatus:
         ScriptedLaunch("", tmp_path, client, prepare).run()
         done.set()
         assert seen[0]["bytes"] == {"done": 30, "total": 100, "per_second": None}
-
-    def test_the_log_tells_how_far_it_is(
-        self,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        caplog: pytest.LogCaptureFixture,
-    ) -> None:
-        monkeypatch.setattr("entrypoint.supervision.preparation.LOG_SECONDS", 0)
-        caplog.set_level("INFO")
-
-        def prepare(reporter: Reporter) -> LaunchPlan:
-            reporter.on_progress(Progress(3 << 20, 100 << 20))
-            raise ModelNotFound("a/b", (), {}, None)
-
-        with pytest.raises(ModelNotFound):
-            ScriptedLaunch("", tmp_path, prepare=prepare).run()
-        assert "resolve: 3.0 MiB of 100.0 MiB" in caplog.messages
 
     def test_the_next_launch_has_an_estimate(self, tmp_path: Path) -> None:
         def client(launch: ScriptedLaunch) -> None:
@@ -444,7 +433,7 @@ class TestStatus:
         ScriptedLaunch("weights hang", tmp_path, second).run()
         assert isinstance(estimates[0], float)
 
-    def test_what_is_fetched_has_an_estimate_too(self, tmp_path: Path) -> None:
+    def test_a_download_has_an_estimate_once_the_launch_is_planned(self, tmp_path: Path) -> None:
         def client(launch: ScriptedLaunch) -> None:
             launch.wait_for_engine()
             launch.terminate()
@@ -472,8 +461,8 @@ class TestStatus:
 
 
 class TestHandOver:
-    def test_no_request_is_refused(self, tmp_path: Path) -> None:
-        """Clients ask without a pause from the first second: each gets an answer from one side."""
+    def test_every_request_during_the_hand_over_gets_an_answer(self, tmp_path: Path) -> None:
+        """Requests without a pause from the start: one of the two sides answers each."""
         answers: list[int] = []
 
         def client(launch: ScriptedLaunch) -> None:
@@ -493,33 +482,3 @@ def test_the_run_directory_is_removed(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(EngineFailed):
         ScriptedLaunch("weights exit=1", tmp_path / "scratch").run()
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("temporary", ["missing", "x" * 120])
-def test_no_place_for_the_run_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, temporary: str
-) -> None:
-    if temporary != "missing":
-        (tmp_path / temporary).mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / temporary))
-    with pytest.raises(MachineError) as raised:
-        ScriptedLaunch("", tmp_path).run()
-    assert raised.value.variable == "TMPDIR"
-
-
-def test_the_import_rule() -> None:
-    """No module of the entrypoint imports torch, vLLM or the hub's client."""
-    every = [m.name for m in pkgutil.walk_packages(entrypoint.__path__, "entrypoint.")]
-    assert "entrypoint.store.hub.client" in every
-    # it runs in a process of its own, for the sake of the hub's client
-    every.remove("entrypoint.store.hub.downloader")
-    heavy = {"torch", "vllm", "transformers", "huggingface_hub", "fastapi", "numpy"}
-    script = (
-        "import importlib, sys\n"
-        f"for name in {every!r}: importlib.import_module(name)\n"
-        f"print(sorted({heavy!r} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[]"

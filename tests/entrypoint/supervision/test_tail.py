@@ -1,4 +1,4 @@
-"""What is kept of an output."""
+"""The last lines of an output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from entrypoint.supervision.tail import BYTES, LINE_BYTES, LINES, Tail
 
 
-def test_lines_in_order() -> None:
+def test_lines_are_kept_in_order() -> None:
     tail = Tail()
     tail.add(b"one")
     tail.add(b"")
@@ -15,11 +15,11 @@ def test_lines_in_order() -> None:
     assert tail.lines() == ["one", "", "two"]
 
 
-def test_nothing_was_said() -> None:
+def test_an_empty_tail_has_no_lines() -> None:
     assert Tail().lines() == []
 
 
-def test_the_number_of_lines_is_bounded() -> None:
+def test_the_number_of_lines_is_limited() -> None:
     tail = Tail()
     for number in range(LINES + 3):
         tail.add(b"%d" % number)
@@ -29,8 +29,8 @@ def test_the_number_of_lines_is_bounded() -> None:
 
 @pytest.mark.parametrize("size", [300, 1000, 1023, 1024, 4095, LINE_BYTES])
 @pytest.mark.parametrize("more", [0, 1, 2])
-def test_the_bytes_are_bounded(size: int, more: int) -> None:
-    """Wherever the end of the room falls, what is kept are whole lines, and the last ones."""
+def test_the_number_of_bytes_is_limited(size: int, more: int) -> None:
+    """The lines are complete and the last ones, wherever the buffer ends."""
     tail = Tail()
     count = BYTES // (size + 1) + more
     for number in range(count):
@@ -41,20 +41,20 @@ def test_the_bytes_are_bounded(size: int, more: int) -> None:
     assert lines[-1] == f"{count - 1} ".ljust(size, "x")[:size]
 
 
-def test_the_room_is_filled_to_the_last_byte() -> None:
+def test_the_buffer_is_used_completely() -> None:
     tail = Tail()
     for _ in range(BYTES // 1024):
         tail.add(b"x" * 1023)
     assert len(tail.lines()) == BYTES // 1024
 
 
-def test_a_long_line_is_cut() -> None:
+def test_a_long_line_is_cut_off() -> None:
     tail = Tail()
     tail.add(b"x" * (LINE_BYTES + 1))
     assert tail.lines() == ["x" * LINE_BYTES]
 
 
-def test_bytes_that_are_no_text() -> None:
+def test_bytes_that_are_not_utf8_are_replaced() -> None:
     tail = Tail()
     tail.add(b"a\xffb")
     assert tail.lines() == ["a\ufffdb"]

@@ -89,6 +89,7 @@ unit: $(STAMP) ## run the fast tests: no engine, no faults, no training
 lint: $(STAMP) ## check the style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/hadolint Dockerfile* tests/container/stand_in.Dockerfile
 
 types: $(STAMP) ## check the types
@@ -127,4 +128,4 @@ bench: $(STAMP) ## measure the start and the plan
 	$(BIN)/python -m benchmarks.light
 
 clean: ## remove the environments and what tests and tools leave
-	rm -rf $(VENV) $(OPENVINO) $(CONVERT) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(OPENVINO) $(CONVERT) .import_linter_cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

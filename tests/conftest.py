@@ -54,6 +54,9 @@ SPREAD = (
 LONGEST = ("container", "end_to_end", "server", "faults")
 """Folders that take long; they start first, so that the processes end together."""
 
+FIRST = TESTS / "server/test_internals.py"
+"""The test that names what an update of uvicorn or vLLM has changed."""
+
 
 def marker_of(path: Path) -> str | None:
     """Return the marker of a test module, by its folder or name."""
@@ -77,6 +80,8 @@ def group_of(test: str) -> str:
 
 def order(item: pytest.Item) -> tuple[int, int, bool]:
     """Return where a test stands: long ones first, those that run alone last in their group."""
+    if item.path == FIRST:
+        return (-1, 0, False)
     folder = item.path.relative_to(TESTS).parts[0]
     long = LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
     kind = 0 if group_of(item.nodeid) == "server" else 2 - ("slow" in item.keywords)

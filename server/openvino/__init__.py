@@ -1,6 +1,6 @@
 """OpenVINO behind vLLM's OpenAI front end.
 
-vLLM's server and its ``AsyncLLM`` run as they are; the engine core that ``AsyncLLM`` asks for is
-:class:`server.openvino.core.PipelineCore`, which talks to ``openvino_genai``'s continuous batching
-pipeline in a process of its own.
+vLLM's server and its ``AsyncLLM`` run unchanged. The engine core behind ``AsyncLLM`` is a
+:class:`server.openvino.core.PipelineCore`, which runs ``openvino_genai``'s continuous batching
+pipeline in a separate process.
 """

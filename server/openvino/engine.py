@@ -1,4 +1,4 @@
-"""vLLM's engine client on OpenVINO's pipeline."""
+"""vLLM's engine client for OpenVINO's pipeline."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from server.openvino.settings import PipelineSettings
 
 
 class OpenVINOEngine(async_llm.AsyncLLM):  # type: ignore[misc]  # vLLM ships no types
-    """``AsyncLLM``, which refuses what the pipeline cannot do before anything is sent."""
+    """An ``AsyncLLM`` that refuses requests that the pipeline does not support."""
 
     def generate(
         self, prompt: Any, sampling_params: SamplingParams, request_id: str, **how: Any
     ) -> AsyncGenerator[RequestOutput, None]:
-        """Check at once, not at the first output: a stream's status has been sent by then.
+        """Check the request immediately, then generate.
+
+        At the first output it would be too late: a stream's status has already been sent.
 
         Raises:
-            VLLMValidationError: The pipeline cannot do what is asked for.
+            VLLMValidationError: The pipeline does not support the request.
         """
         check(sampling_params)
         self._check_prompt(prompt, **how)
@@ -38,7 +40,7 @@ class OpenVINOEngine(async_llm.AsyncLLM):  # type: ignore[misc]  # vLLM ships no
     def _check_prompt(prompt: Any, **how: Any) -> None:
         if isinstance(prompt, dict) and prompt.get("type", "token") != "token":
             raise VLLMValidationError(
-                f"OpenVINO: input of type {prompt['type']} is not supported, only text.",
+                f"OpenVINO: input of type {prompt['type']} is not supported; only text is.",
                 parameter="messages",
             )
         if how.get("lora_request") is not None:
@@ -49,7 +51,7 @@ class OpenVINOEngine(async_llm.AsyncLLM):  # type: ignore[misc]  # vLLM ships no
     def _check_structured_output(
         self, params: SamplingParams, reasoning_ended: bool | None
     ) -> None:
-        """Refuse a grammar that must not hold while the model still reasons, and what has none."""
+        """Refuse structured output after reasoning, and output that has no grammar."""
         if params.structured_outputs is None:
             return
         config = self.vllm_config.structured_outputs_config
@@ -69,11 +71,11 @@ class OpenVINOEngine(async_llm.AsyncLLM):  # type: ignore[misc]  # vLLM ships no
 
 
 def take_over(settings: PipelineSettings, dtype: str) -> None:
-    """Make vLLM's server run on the pipeline instead of on its own engine core.
+    """Make vLLM's server use the pipeline instead of vLLM's engine core.
 
     Args:
-        settings: What the entrypoint has decided.
-        dtype: What ``--dtype`` says.
+        settings: The pipeline's settings.
+        dtype: The value of ``--dtype``.
     """
     async_llm.EngineCoreClient = PipelineCores(settings, dtype)
     async_llm.AsyncLLM = OpenVINOEngine

@@ -1,7 +1,7 @@
-"""What the server and the pipeline's process say to each other, and how it is framed.
+"""The messages between the server and the pipeline's process.
 
-Each message is MessagePack behind its length in four bytes. The pipeline's process imports this
-and nothing of vLLM, so that it starts in a second.
+Each message is its length in four bytes, then MessagePack. The pipeline's process imports this
+module and nothing from vLLM, so that it starts within a second.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ FinishedBy = Literal["stop", "length", "error"]
 
 
 class Load(msgspec.Struct, tag=True, frozen=True):
-    """The first message: what to serve, and how.
+    """The first command: load a model.
 
     Attributes:
         model: Directory of the OpenVINO model.
-        device: As OpenVINO names it: ``CPU``, ``GPU``, ``GPU.1``.
-        cache_gib: Size of the key-value cache; 0 lets it grow as it is needed.
-        max_num_seqs: Sequences that are computed at once, at most.
-        max_num_batched_tokens: Tokens of one step, at most.
-        prefix_caching: Whether keys and values are kept for prompts that begin alike.
-        chunked_prefill: Whether long prompts are computed in pieces beside running sequences.
-        properties: OpenVINO's own, by name.
+        device: OpenVINO's name of the device: ``CPU``, ``GPU``, ``GPU.1``.
+        cache_gib: Size of the key-value cache; 0 lets it grow.
+        max_num_seqs: Maximum number of concurrent sequences.
+        max_num_batched_tokens: Maximum number of tokens in one step.
+        prefix_caching: Whether prompts with the same start share keys and values.
+        chunked_prefill: Whether to compute long prompts in pieces, alongside other sequences.
+        properties: OpenVINO's properties, by name.
     """
 
     model: str
@@ -42,19 +42,19 @@ class Load(msgspec.Struct, tag=True, frozen=True):
 
 
 class Sampling(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How one sequence is sampled, in the pipeline's terms.
+    """How to sample one sequence.
 
     Attributes:
-        max_tokens: Tokens to generate, at most.
-        min_tokens: Tokens before one of ``ends`` may be generated.
+        max_tokens: Maximum number of tokens to generate.
+        min_tokens: Number of tokens before one of ``ends`` may be generated.
         ends: Tokens that end the sequence.
-        banned_early: Tokens that may not be generated before ``min_tokens``, if nothing ends
-            the sequence.
-        temperature: 0 for greedy.
-        top_k: 0 for all.
-        seed: Of this sequence's random numbers.
-        logprobs: Whether the log-probability of each token is wanted.
-        grammar: What the text must match, in EBNF as xgrammar reads it.
+        banned_early: Tokens that must not be generated before ``min_tokens``, if ``ends`` is
+            empty.
+        temperature: 0 for greedy sampling.
+        top_k: 0 for all tokens.
+        seed: Seed of this sequence's random numbers.
+        logprobs: Whether to return the log-probability of each token.
+        grammar: EBNF grammar, in xgrammar's dialect, that the text must match.
     """
 
     max_tokens: int
@@ -82,26 +82,26 @@ class Generate(msgspec.Struct, tag=True, frozen=True):
 
 
 class Cancel(msgspec.Struct, tag=True, frozen=True):
-    """Forget these sequences."""
+    """Cancel these sequences."""
 
     requests: list[str]
 
 
 class Loaded(msgspec.Struct, tag=True, frozen=True):
-    """The model is loaded and has answered once."""
+    """The model is loaded and warmed up."""
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one step has added to a sequence.
+    """The output of one step for one sequence.
 
     Attributes:
-        request: Which.
-        tokens: The new tokens, the one that ends the sequence included.
-        logprobs: The log-probability of each, before temperature and penalties; empty if they
-            were not asked for.
-        finished_by: None while it goes on.
-        error: Why it failed.
-        started: When the pipeline took the sequence on, in seconds of the monotonic clock that
+        request: The request's id.
+        tokens: The new tokens, including the one that ends the sequence.
+        logprobs: The log-probability of each token, before temperature and penalties; empty if
+            not requested.
+        finished_by: Why the sequence finished; None while it runs.
+        error: Why the sequence failed.
+        started: When the pipeline started the sequence, in seconds of the monotonic clock, which
             all processes of a machine share.
     """
 
@@ -114,13 +114,13 @@ class Output(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Step(msgspec.Struct, tag=True, frozen=True):
-    """What one step has computed.
+    """The result of one step.
 
     Attributes:
-        outputs: One for each sequence that got further.
-        running: Sequences that the step computed.
-        waiting: Sequences that it did not.
-        cache_usage: Share of the key-value cache that is in use, 0 to 1.
+        outputs: One for each sequence with new output.
+        running: Number of sequences in the step.
+        waiting: Number of sequences that wait.
+        cache_usage: Used share of the key-value cache, 0 to 1.
     """
 
     outputs: list[Output]
@@ -130,55 +130,57 @@ class Step(msgspec.Struct, tag=True, frozen=True):
 
 
 class Failed(msgspec.Struct, tag=True, frozen=True):
-    """The pipeline has failed for good; the process ends."""
+    """The pipeline has failed; the process ends."""
 
     error: str
 
 
-Down = Load | Generate | Cancel
-Up = Loaded | Step | Failed
+Command = Load | Generate | Cancel
+"""A message to the pipeline's process."""
+Event = Loaded | Step | Failed
+"""A message from the pipeline's process."""
 
 _encoder = msgspec.msgpack.Encoder()
-_down: msgspec.msgpack.Decoder[Down] = msgspec.msgpack.Decoder(Down)
-_up: msgspec.msgpack.Decoder[Up] = msgspec.msgpack.Decoder(Up)
+_commands: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+_events: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
 
 
-def frame(message: Down | Up) -> bytes:
-    """Return a message as the bytes that are sent."""
+def frame(message: Command | Event) -> bytes:
+    """Return a message as bytes, with its length in front."""
     body = _encoder.encode(message)
     return LENGTH.pack(len(body)) + body
 
 
-def read_down(body: bytes | bytearray) -> Down:
-    """Return the message for the pipeline's process that a frame's body holds."""
-    return _down.decode(body)
+def decode_command(body: bytes | bytearray) -> Command:
+    """Return the command in a frame's body."""
+    return _commands.decode(body)
 
 
-def read_up(body: bytes | bytearray) -> Up:
-    """Return the message for the server that a frame's body holds."""
-    return _up.decode(body)
+def decode_event(body: bytes | bytearray) -> Event:
+    """Return the event in a frame's body."""
+    return _events.decode(body)
 
 
-class Framed:
-    """A blocking socket, frame by frame."""
+class FramedSocket:
+    """A blocking socket that sends and receives frames."""
 
     def __init__(self, connection: socket.socket):
         self._connection = connection
         self._buffer = bytearray()
 
-    def send(self, message: Down | Up) -> None:
+    def send(self, message: Command | Event) -> None:
         """Send a message.
 
         Raises:
-            OSError: The other side has gone.
+            OSError: The other process has closed its socket.
         """
         self._connection.sendall(frame(message))
 
     def receive(self, *, wait: bool) -> bytes | None:
-        """Return the body of the next frame, None if there is none and ``wait`` is false.
+        """Return the body of the next frame; None if none has arrived and ``wait`` is False.
 
         Raises:
-            EOFError: The other side has gone.
+            EOFError: The other process has closed its socket.
         """
         while True:
             if len(self._buffer) >= LENGTH.size:

@@ -1,11 +1,11 @@
-"""The pipeline's process: OpenVINO, and nothing of vLLM.
+"""The pipeline's process: runs OpenVINO without vLLM.
 
-A process of its own because a step of the pipeline holds Python's global lock from beginning to
-end: beside it, in the same process, the server could not answer while the model computes.
+It is a separate process because a step of the pipeline holds Python's global lock from start to
+end: in the same process, the server could not answer while the model computes.
 
-Its only argument is the number of an inherited socket, on which it gets :class:`Load`, then
-:class:`Generate` and :class:`Cancel`, and answers with :class:`Loaded`, then one :class:`Step` a
-step. It ends when the socket does.
+Its only argument is the number of an inherited socket. On it, the process receives a
+:class:`Load`, then :class:`Generate` and :class:`Cancel`; it sends :class:`Loaded`, then a
+:class:`Step` after each step. It ends when the socket is closed.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from server.openvino.messages import (
     Cancel,
     Failed,
     FinishedBy,
-    Framed,
+    FramedSocket,
     Generate,
     Load,
     Loaded,
     Output,
     Sampling,
     Step,
-    read_down,
+    decode_command,
 )
 
 WARM_UP_TOKENS = 2
-"""Tokens that are generated before the model counts as loaded: one of a prompt's step, one more."""
+"""Tokens to generate before the model counts as loaded: one in the prompt's step, one after."""
 
 FINISHED_BY: Mapping[genai.GenerationFinishReason, FinishedBy] = {
     genai.GenerationFinishReason.STOP: "stop",
     genai.GenerationFinishReason.LENGTH: "length",
 }
-NO_ROOM = "the key-value cache has no room for it"
+NO_ROOM = "the key-value cache has no room for this sequence"
 
 
 def scheduler_config(load: Load) -> genai.SchedulerConfig:
@@ -58,8 +58,8 @@ def scheduler_config(load: Load) -> genai.SchedulerConfig:
 def generation_config(sampling: Sampling) -> genai.GenerationConfig:
     """Return the pipeline's settings for one sequence.
 
-    Where nothing ends the sequence, the pipeline would take the model's own end token from its
-    ``generation_config.json``: hence ``ignore_eos``.
+    Without end tokens, the pipeline would use the model's own from its ``generation_config.json``;
+    ``ignore_eos`` prevents that.
     """
     config = genai.GenerationConfig()
     config.max_new_tokens = sampling.max_tokens
@@ -67,7 +67,7 @@ def generation_config(sampling: Sampling) -> genai.GenerationConfig:
     config.ignore_eos = not sampling.ends
     ends = sampling.ends or sampling.banned_early
     if ends:
-        # whichever of them is called the end token, the pipeline stops at all of them
+        # the pipeline stops at all of them, whichever is the end token
         config.eos_token_id = ends[0]
         config.stop_token_ids = set(ends)
     config.logprobs = int(sampling.logprobs)
@@ -97,11 +97,11 @@ class Running:
         self._started = time.monotonic()
 
     def cancel(self) -> None:
-        """Have the next step drop it."""
+        """Remove it in the next step."""
         self._handle.cancel()
 
     def output(self) -> Output | None:
-        """Return what is new, None if nothing is."""
+        """Return the new output, None if there is none."""
         tokens: list[int] = []
         logprobs: list[float] = []
         finished_by: FinishedBy | None = None
@@ -120,34 +120,34 @@ class Running:
 
 
 class Loop:
-    """Steps the pipeline as long as it has something to do, and listens."""
+    """Runs the pipeline's steps, and executes the server's commands between them."""
 
-    def __init__(self, pipeline: genai.ContinuousBatchingPipeline, connection: Framed):
+    def __init__(self, pipeline: genai.ContinuousBatchingPipeline, connection: FramedSocket):
         self._pipeline = pipeline
         self._connection = connection
         self._running: dict[str, Running] = {}
         self._numbers = itertools.count(1)
 
     def run(self) -> None:
-        """Run until the server has gone.
+        """Run until the server closes the socket.
 
         Raises:
-            EOFError: It has.
+            EOFError: The server has closed the socket.
         """
         while True:
-            self._listen()
+            self._execute_commands()
             if self._pipeline.has_non_finished_requests():
                 self._pipeline.step()
-                self._tell()
+                self._send_step()
 
-    def _listen(self) -> None:
-        """Do what the server asks for; wait for it if there is nothing else to do."""
+    def _execute_commands(self) -> None:
+        """Execute all commands that have arrived; wait for one if no sequence runs."""
         while True:
             wait = not self._pipeline.has_non_finished_requests()
             body = self._connection.receive(wait=wait)
             if body is None:
                 return
-            message = read_down(body)
+            message = decode_command(body)
             if isinstance(message, Generate):
                 self._add(message)
             elif isinstance(message, Cancel):
@@ -169,7 +169,7 @@ class Loop:
         else:
             self._running[generate.request] = Running(generate, handle)
 
-    def _tell(self) -> None:
+    def _send_step(self) -> None:
         outputs = [output for each in self._running.values() if (output := each.output())]
         for output in outputs:
             if output.finished_by is not None:
@@ -177,7 +177,7 @@ class Loop:
         self._connection.send(Step(outputs, *self._load()))
 
     def _load(self) -> tuple[int, int, float]:
-        """Return sequences that are computed, that wait, and the cache's usage."""
+        """Return the numbers of running and waiting sequences, and the cache's usage."""
         if not self._running:
             return 0, 0, 0.0
         metrics = self._pipeline.get_metrics()
@@ -186,7 +186,7 @@ class Loop:
 
 
 def warm_up(pipeline: genai.ContinuousBatchingPipeline) -> None:
-    """Generate a little, so that the first user does not wait for what is made once."""
+    """Generate a few tokens, so that the first user does not wait for one-time initialization."""
     handle = pipeline.add_request(
         0,
         openvino.Tensor(np.zeros((1, 1), dtype=np.int64)),
@@ -198,12 +198,12 @@ def warm_up(pipeline: genai.ContinuousBatchingPipeline) -> None:
 
 
 def main() -> None:
-    """Load what the first message says, and run."""
-    connection = Framed(socket.socket(fileno=int(sys.argv[1])))
+    """Load the model of the first command, and run."""
+    connection = FramedSocket(socket.socket(fileno=int(sys.argv[1])))
     try:
         body = connection.receive(wait=True)
         assert body is not None
-        load = read_down(body)
+        load = decode_command(body)
         assert isinstance(load, Load)
         try:
             pipeline = genai.ContinuousBatchingPipeline(
@@ -212,11 +212,11 @@ def main() -> None:
             warm_up(pipeline)
             connection.send(Loaded())
             Loop(pipeline, connection).run()
-        except RuntimeError as error:  # what OpenVINO raises, whatever is wrong
+        except RuntimeError as error:  # OpenVINO raises it for every error
             connection.send(Failed(str(error)))
             sys.exit(1)
     except (EOFError, ConnectionError):
-        return  # the server has gone
+        return  # the server has closed the socket
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""vLLM's sampling parameters in the pipeline's terms, and what the pipeline cannot do."""
+"""Translates vLLM's sampling parameters for the pipeline, and refuses unsupported ones."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from server.openvino.grammar import grammar_of
 from server.openvino.messages import Sampling
 
 SEED_BITS = 32
-"""The pipeline's random numbers are std::mt19937's, whose seed has as many."""
+"""Size of the pipeline's seeds: it uses std::mt19937."""
 
 
 def refusals(params: SamplingParams) -> Iterator[tuple[str, str]]:
-    """Yield each parameter that is set and that the pipeline has nothing for, and its name."""
+    """Yield the name and the problem of each parameter that the pipeline does not support."""
     for name in (
         "logit_bias",
         "allowed_token_ids",
@@ -39,21 +39,20 @@ def refusals(params: SamplingParams) -> Iterator[tuple[str, str]]:
         if not 0 <= params.logprobs <= 1:
             yield (
                 "top_logprobs",
-                f"the log-probabilities of {params.logprobs} tokens at each position "
-                "(top_logprobs; logprobs of /v1/completions; beam search asks for them too) "
-                "are not supported: ask for 0 or 1",
+                f"log-probabilities of {params.logprobs} tokens per position (top_logprobs, "
+                "logprobs of /v1/completions, or beam search) are not supported; request 0 or 1",
             )
-        elif params.logprobs == 1 and not takes_the_likeliest(params):
+        elif params.logprobs == 1 and not is_greedy(params):
             yield (
                 "top_logprobs",
-                "the log-probability of the likeliest token (top_logprobs=1) is known only where "
-                "that token is the one taken: at temperature 0, without penalties, min_tokens and "
-                "structured output. Ask for top_logprobs=0",
+                "the log-probability of the most likely token (top_logprobs=1) is known only if "
+                "that token is always chosen: at temperature 0, without penalties, min_tokens, and "
+                "structured output. Request top_logprobs=0",
             )
 
 
-def takes_the_likeliest(params: SamplingParams) -> bool:
-    """Whether the token that is taken is the one that the model itself finds the likeliest."""
+def is_greedy(params: SamplingParams) -> bool:
+    """Whether the pipeline always chooses the token that the model finds most likely."""
     return (
         params.temperature == 0
         and params.repetition_penalty == 1
@@ -65,35 +64,35 @@ def takes_the_likeliest(params: SamplingParams) -> bool:
 
 
 def check(params: SamplingParams) -> None:
-    """Refuse what the pipeline cannot do.
+    """Refuse unsupported parameters.
 
     Raises:
-        VLLMValidationError: It names the first such parameter; the server answers 400.
+        VLLMValidationError: Names the first unsupported parameter; the server answers 400.
     """
     for parameter, problem in refusals(params):
         raise VLLMValidationError(f"OpenVINO: {problem}.", parameter=parameter)
 
 
 def pipeline_sampling(
-    params: SamplingParams, prompt_tokens: int, max_model_len: int, spaced: bool = True
+    params: SamplingParams, prompt_tokens: int, max_model_len: int, any_whitespace: bool = True
 ) -> Sampling:
-    """Return how the pipeline samples one sequence.
+    """Return how the pipeline is to sample one sequence.
 
     Args:
-        params: As vLLM's input processor leaves them, checked, with ``n`` of 1.
-        prompt_tokens: Length of the prompt.
-        max_model_len: Length of prompt and answer, at most.
-        spaced: Whether a JSON schema leaves the white space between its parts open.
+        params: Processed by vLLM's input processor, checked, with ``n`` of 1.
+        prompt_tokens: Number of tokens in the prompt.
+        max_model_len: Maximum length of prompt and answer.
+        any_whitespace: Whether a JSON schema allows any white space between its parts.
 
     Raises:
-        VLLMValidationError: The structured output is not one that the pipeline can follow.
+        VLLMValidationError: The pipeline cannot enforce the structured output.
     """
     assert params.max_tokens is not None
-    # stop strings are looked for in the text, by vLLM, which then cancels the sequence
+    # vLLM itself finds stop strings in the text, and cancels the sequence
     ends = set(params.stop_token_ids or ())
     if params.eos_token_id is not None:
         ends.add(params.eos_token_id)
-    # without a seed each sequence gets its own, else all would be alike
+    # without a seed, each sequence gets a random one; otherwise all would be the same
     seed = params.seed if params.seed is not None else random.getrandbits(SEED_BITS)
     return Sampling(
         max_tokens=min(params.max_tokens, max_model_len - prompt_tokens),
@@ -109,7 +108,7 @@ def pipeline_sampling(
         frequency_penalty=params.frequency_penalty,
         seed=seed % (1 << SEED_BITS),
         logprobs=params.logprobs is not None,
-        grammar=grammar_of(params.structured_outputs, spaced)
+        grammar=grammar_of(params.structured_outputs, any_whitespace)
         if params.structured_outputs
         else None,
     )

@@ -1,4 +1,4 @@
-"""What the entrypoint has decided for this engine, read from the environment."""
+"""The pipeline's settings, which the entrypoint passes in the environment."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class PipelineSettings:
 
     Attributes:
         model: Directory of the OpenVINO model.
-        device: As OpenVINO names it.
+        device: OpenVINO's name of the device.
         cache_gib: Size of the key-value cache; 0 lets it grow.
-        cache_precision: Of the cache's numbers, None for OpenVINO's choice.
+        cache_precision: Type of the cache's numbers; None lets OpenVINO choose.
     """
 
     model: Path
@@ -27,19 +27,19 @@ class PipelineSettings:
 
 
 def take_settings(environ: MutableMapping[str, str]) -> PipelineSettings | None:
-    """Return how to run the pipeline, None where vLLM's own engine is to run.
+    """Return the pipeline's settings, None if vLLM's own engine is to run.
 
-    The entrypoint has checked the values, and given those that the user has left out. What is
-    read is taken out: vLLM warns of each VLLM_ variable that it does not know.
+    The entrypoint has checked the values and filled in the defaults. Removes the variables: vLLM
+    warns about each unknown VLLM_ variable.
     """
     ours = [name for name in environ if name.startswith("VLLM_OPENVINO_")]
-    said = {name: environ.pop(name) for name in ours}
+    values = {name: environ.pop(name) for name in ours}
     model = environ.get(OPENVINO_MODEL_VARIABLE)
     if model is None:
         return None
     return PipelineSettings(
         model=Path(model),
-        device=said["VLLM_OPENVINO_DEVICE"].upper(),
-        cache_gib=int(said["VLLM_OPENVINO_KVCACHE_SPACE"]),
-        cache_precision=said.get("VLLM_OPENVINO_KV_CACHE_PRECISION"),
+        device=values["VLLM_OPENVINO_DEVICE"].upper(),
+        cache_gib=int(values["VLLM_OPENVINO_KVCACHE_SPACE"]),
+        cache_precision=values.get("VLLM_OPENVINO_KV_CACHE_PRECISION"),
     )

@@ -1,4 +1,4 @@
-"""What is refused before a request is sent."""
+"""Requests that are refused before they are sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEXT = {"type": "token", "prompt_token_ids": [1]}
 
 @pytest.fixture
 def engine() -> OpenVINOEngine:
-    """The checks alone, of an engine that was never started, with a reasoning parser."""
+    """An engine with a reasoning parser that was never started: only its checks work."""
     engine = OpenVINOEngine.__new__(OpenVINOEngine)
     engine.vllm_config = SimpleNamespace(
         structured_outputs_config=SimpleNamespace(
@@ -36,7 +36,7 @@ def engine() -> OpenVINOEngine:
         (TEXT, {"priority": 1}, "priority"),
     ],
 )
-def test_each_is_named(
+def test_an_unsupported_request_is_refused_by_name(
     engine: OpenVINOEngine, prompt: dict[str, Any], how: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(VLLMValidationError, match=named):
@@ -44,7 +44,7 @@ def test_each_is_named(
 
 
 @pytest.mark.parametrize("ended", [None, False])
-def test_structured_output_while_the_model_reasons(
+def test_structured_output_after_reasoning_is_refused(
     engine: OpenVINOEngine, ended: bool | None
 ) -> None:
     params = SamplingParams(structured_outputs=StructuredOutputsParams(regex="a"))

@@ -1,3 +1,5 @@
+"""Translation of structured output into grammars that the pipeline can read."""
+
 from __future__ import annotations
 
 import json
@@ -23,10 +25,10 @@ class TestPlain:
             ('root ::= TagDispatch(("a", b))', 'root ::= TagDispatch(("a", b))'),
         ],
     )
-    def test_rewritten(self, printed: str, read: str) -> None:
+    def test_constructs_are_rewritten_for_the_older_version(self, printed: str, read: str) -> None:
         assert plain(printed) == read
 
-    def test_a_construct_that_is_too_new(self) -> None:
+    def test_a_construct_that_is_too_new_is_refused(self) -> None:
         with pytest.raises(VLLMValidationError, match="Token"):
             plain("root ::= Token(5)")
 
@@ -37,7 +39,7 @@ class TestPlain:
         xgrammar.Grammar.from_ebnf(read)
 
     @pytest.mark.parametrize("pattern", ["[^a]+", ".*", "a\\\\\\\\b", "(((["])
-    def test_a_pattern_that_could_break_the_string(self, pattern: str) -> None:
+    def test_a_pattern_that_could_break_the_string_is_refused(self, pattern: str) -> None:
         with pytest.raises(VLLMValidationError, match="pattern"):
             plain(f'root ::= Regex("{pattern}", json_string=true)')
 
@@ -59,27 +61,27 @@ class TestGrammar:
             ),
         ],
     )
-    def test_each_kind(self, asked: StructuredOutputsParams) -> None:
+    def test_every_kind_becomes_a_grammar(self, asked: StructuredOutputsParams) -> None:
         assert "root ::=" in grammar_of(asked)
 
-    def test_without_white_space(self) -> None:
+    def test_white_space_can_be_forbidden(self) -> None:
         asked = StructuredOutputsParams(
             json={"type": "object", "properties": {"a": {"type": "null"}}, "required": ["a"]}
         )
 
-        def root(spaced: bool) -> str:
-            rules = grammar_of(asked, spaced).splitlines()
+        def root(any_whitespace: bool) -> str:
+            rules = grammar_of(asked, any_whitespace).splitlines()
             return next(rule for rule in rules if rule.startswith("root ::="))
 
-        assert "[ " in root(spaced=True)
-        assert "[ " not in root(spaced=False)
+        assert "[ " in root(any_whitespace=True)
+        assert "[ " not in root(any_whitespace=False)
 
-    def test_another_backend(self) -> None:
+    def test_a_grammar_for_another_backend_is_refused(self) -> None:
         params = StructuredOutputsParams(regex="a")
         params._backend = "guidance"
         with pytest.raises(VLLMValidationError, match="xgrammar"):
             grammar_of(params)
 
-    def test_a_broken_one(self) -> None:
-        with pytest.raises(VLLMValidationError, match="cannot follow"):
+    def test_an_invalid_grammar_is_refused(self) -> None:
+        with pytest.raises(VLLMValidationError, match="cannot enforce"):
             grammar_of(StructuredOutputsParams(grammar="root ::= ((("))

@@ -1,3 +1,5 @@
+"""Encoding and framing of the messages."""
+
 from __future__ import annotations
 
 import socket
@@ -7,17 +9,17 @@ import pytest
 
 from server.openvino.messages import (
     Cancel,
-    Down,
-    Framed,
+    Command,
+    Event,
+    FramedSocket,
     Generate,
     Loaded,
     Output,
     Sampling,
     Step,
-    Up,
+    decode_command,
+    decode_event,
     frame,
-    read_down,
-    read_up,
 )
 
 GENERATE = Generate("a", [1, 2, 3], Sampling(max_tokens=5, temperature=0.5, ends=[0]))
@@ -32,18 +34,18 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 @pytest.mark.parametrize("message", [GENERATE, Cancel(["a", "b"])])
-def test_to_the_pipeline(message: Down) -> None:
-    assert read_down(frame(message)[4:]) == message
+def test_a_command_survives_encoding(message: Command) -> None:
+    assert decode_command(frame(message)[4:]) == message
 
 
 @pytest.mark.parametrize("message", [STEP, Loaded()])
-def test_to_the_server(message: Up) -> None:
-    assert read_up(frame(message)[4:]) == message
+def test_an_event_survives_encoding(message: Event) -> None:
+    assert decode_event(frame(message)[4:]) == message
 
 
 def test_frames_arrive_in_pieces(pair: tuple[socket.socket, socket.socket]) -> None:
     one, other = pair
-    framed = Framed(other)
+    framed = FramedSocket(other)
     both = frame(GENERATE) + frame(Cancel(["a"]))
     for cut in (2, 10, len(both) - 1):
         one.sendall(both[:cut])
@@ -52,7 +54,7 @@ def test_frames_arrive_in_pieces(pair: tuple[socket.socket, socket.socket]) -> N
         bodies = [first] if first else []
         while len(bodies) < 2:
             bodies.append(framed.receive(wait=True) or b"")
-        assert [read_down(body) for body in bodies] == [GENERATE, Cancel(["a"])]
+        assert [decode_command(body) for body in bodies] == [GENERATE, Cancel(["a"])]
         assert framed.receive(wait=False) is None
 
 
@@ -60,4 +62,4 @@ def test_the_other_side_has_gone(pair: tuple[socket.socket, socket.socket]) -> N
     one, other = pair
     one.close()
     with pytest.raises(EOFError):
-        Framed(other).receive(wait=True)
+        FramedSocket(other).receive(wait=True)

@@ -17,23 +17,23 @@ from demo import files
 from server.openvino.grammar import grammar_of
 from server.openvino.messages import (
     Cancel,
+    Event,
     Failed,
-    Framed,
+    FramedSocket,
     Generate,
     Load,
     Loaded,
     Output,
     Sampling,
     Step,
-    Up,
-    read_up,
+    decode_event,
 )
 
 PROMPT = "What is this?\n"
 ANSWER = "This is an inference server"
 END = 0
 STEPS = 4000
-"""More steps than any test here needs."""
+"""More steps than any test needs."""
 
 
 def load(model: Path, **properties: str) -> Load:
@@ -41,7 +41,7 @@ def load(model: Path, **properties: str) -> Load:
 
 
 class Pipeline:
-    """The process, and what it says."""
+    """The process and its messages."""
 
     def __init__(self, wanted: Load) -> None:
         ours, theirs = socket.socketpair()
@@ -52,16 +52,16 @@ class Pipeline:
                 [sys.executable, "-m", "server.openvino.process", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
             )
-        self.framed = Framed(ours)
+        self.framed = FramedSocket(ours)
         self.framed.send(wanted)
 
-    def next(self) -> Up:
+    def next(self) -> Event:
         body = self.framed.receive(wait=True)
         assert body is not None
-        return read_up(body)
+        return decode_event(body)
 
     def generate(self, *wanted: Generate) -> dict[str, Output]:
-        """Generate several at once; return each one's whole output."""
+        """Generate several sequences concurrently; return the complete output of each."""
         for each in wanted:
             self.framed.send(each)
         whole = {each.request: Output(each.request) for each in wanted}
@@ -120,7 +120,9 @@ def greedy(max_tokens: int = 60, **how: object) -> Sampling:
 
 
 class TestGenerating:
-    def test_to_its_end(self, pipeline: Pipeline, prompt: list[int], tokenizer: Tokenizer) -> None:
+    def test_a_sequence_ends_at_the_end_token(
+        self, pipeline: Pipeline, prompt: list[int], tokenizer: Tokenizer
+    ) -> None:
         output = pipeline.generate(Generate("a", prompt, greedy(logprobs=True)))["a"]
         assert tokenizer.decode(output.tokens).startswith(ANSWER)
         assert output.finished_by == "stop"
@@ -128,37 +130,43 @@ class TestGenerating:
         assert len(output.logprobs) == len(output.tokens)
         assert all(logprob <= 0 for logprob in output.logprobs)
 
-    def test_to_its_length(self, pipeline: Pipeline, prompt: list[int]) -> None:
+    def test_a_sequence_ends_at_its_maximum_length(
+        self, pipeline: Pipeline, prompt: list[int]
+    ) -> None:
         output = pipeline.generate(Generate("a", prompt, greedy(4)))["a"]
         assert (len(output.tokens), output.finished_by) == (4, "length")
         assert output.logprobs == []
 
-    def test_at_another_token(self, pipeline: Pipeline, prompt: list[int]) -> None:
+    def test_a_sequence_ends_at_a_stop_token(self, pipeline: Pipeline, prompt: list[int]) -> None:
         whole = pipeline.generate(Generate("a", prompt, greedy(6)))["a"].tokens
         sampling = Sampling(max_tokens=20, ends=[END, whole[3]])
         output = pipeline.generate(Generate("b", prompt, sampling))["b"]
         assert output.tokens == whole[:4]
         assert output.finished_by == "stop"
 
-    def test_no_end_before_the_least(self, pipeline: Pipeline, prompt: list[int]) -> None:
+    def test_no_sequence_ends_before_its_minimum(
+        self, pipeline: Pipeline, prompt: list[int]
+    ) -> None:
         output = pipeline.generate(Generate("a", prompt, greedy(60, min_tokens=50)))["a"]
         assert len(output.tokens) >= 50
         assert END not in output.tokens[:50]
 
-    def test_past_the_end(self, pipeline: Pipeline, prompt: list[int]) -> None:
+    def test_without_end_tokens_a_sequence_continues(
+        self, pipeline: Pipeline, prompt: list[int]
+    ) -> None:
         sampling = Sampling(max_tokens=60, banned_early=[END])
         output = pipeline.generate(Generate("a", prompt, sampling))["a"]
         assert (len(output.tokens), output.finished_by) == (60, "length")
         assert END in output.tokens
 
-    def test_several_at_once_are_like_one(self, pipeline: Pipeline, prompt: list[int]) -> None:
+    def test_concurrent_sequences_get_the_same_tokens_as_one(
+        self, pipeline: Pipeline, prompt: list[int]
+    ) -> None:
         alone = pipeline.generate(Generate("a", prompt, greedy()))["a"].tokens
         together = pipeline.generate(*(Generate(f"{i}", prompt, greedy()) for i in range(20)))
         assert all(output.tokens == alone for output in together.values())
 
-    def test_a_seed_counts_whatever_runs_beside(
-        self, pipeline: Pipeline, prompt: list[int]
-    ) -> None:
+    def test_a_seed_decides_whatever_else_runs(self, pipeline: Pipeline, prompt: list[int]) -> None:
         def sampled(seed: int) -> Sampling:
             return Sampling(max_tokens=20, temperature=2.0, seed=seed)
 
@@ -169,7 +177,7 @@ class TestGenerating:
         assert beside["a"].tokens == alone
         assert beside["b"].tokens != alone
 
-    def test_penalties(self, pipeline: Pipeline, prompt: list[int]) -> None:
+    def test_penalties_vary_the_tokens(self, pipeline: Pipeline, prompt: list[int]) -> None:
         plain = pipeline.generate(Generate("a", prompt, Sampling(max_tokens=80)))["a"].tokens
         penalised = Sampling(max_tokens=80, frequency_penalty=2, presence_penalty=2)
         varied = pipeline.generate(Generate("a", prompt, penalised))["a"].tokens
@@ -210,7 +218,7 @@ def test_the_pipeline_reads_every_kind_of_grammar(
 
 
 class TestFaults:
-    def test_a_request_that_the_pipeline_refuses(
+    def test_a_refused_request_does_not_stop_the_others(
         self, pipeline: Pipeline, prompt: list[int]
     ) -> None:
         refused = Generate("a", prompt, Sampling(max_tokens=0))
@@ -219,7 +227,7 @@ class TestFaults:
         assert "max_new_tokens" in (outputs["a"].error or "")
         assert outputs["b"].finished_by == "length"
 
-    def test_a_cancelled_sequence_says_nothing_more(
+    def test_a_cancelled_sequence_has_no_more_output(
         self, pipeline: Pipeline, prompt: list[int]
     ) -> None:
         pipeline.framed.send(Generate("a", prompt, Sampling(max_tokens=1500)))
@@ -238,7 +246,7 @@ class TestFaults:
         assert "a" not in seen[seen.index("b") :]
         assert running <= 1
 
-    def test_no_model(self, tmp_path: Path) -> None:
+    def test_a_missing_model_ends_the_process(self, tmp_path: Path) -> None:
         pipeline = Pipeline(load(tmp_path))
         message = pipeline.next()
         assert isinstance(message, Failed)
@@ -246,7 +254,7 @@ class TestFaults:
         assert pipeline.end() == 1
 
     def test_a_step_that_fails_ends_the_process(self, demo: Path, prompt: list[int]) -> None:
-        """No grammar that gets past the server does this; one sent around it does."""
+        """The server refuses such a grammar; the test sends it past the server."""
         pipeline = Pipeline(load(demo))
         assert pipeline.next() == Loaded()
         pipeline.framed.send(Generate("a", prompt, greedy(grammar="root ::= (((")))
@@ -257,7 +265,7 @@ class TestFaults:
 
 
 class TestLoading:
-    def test_int8_weights(
+    def test_int8_weights_are_smaller_and_answer_alike(
         self, demo_int8: Path, demo: Path, prompt: list[int], tokenizer: Tokenizer
     ) -> None:
         model = "openvino_model.bin"
@@ -268,7 +276,7 @@ class TestLoading:
         assert tokenizer.decode(output.tokens).startswith(ANSWER)
 
     @pytest.mark.parametrize("precision", ["u8", "f16", "f32"])
-    def test_each_cache_precision(
+    def test_the_model_runs_with_each_cache_precision(
         self, demo: Path, prompt: list[int], tokenizer: Tokenizer, precision: str
     ) -> None:
         properties = {"KV_CACHE_PRECISION": precision}

@@ -1,3 +1,5 @@
+"""Translation of sampling parameters for the pipeline."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -14,14 +16,14 @@ REPETITION = RepetitionDetectionParams(max_pattern_size=4, min_count=2)
 
 
 def made(**how: Any) -> SamplingParams:
-    """Parameters as vLLM's input processor leaves them."""
+    """Return parameters as vLLM's input processor makes them."""
     params = SamplingParams(**{"max_tokens": 10, **how})
     params.update_from_generation_config({"eos_token_id": [END, OTHER_END]}, END)
     return params
 
 
-class TestMapping:
-    def test_sampled(self) -> None:
+class TestPipelineSampling:
+    def test_all_sampling_parameters_are_passed_on(self) -> None:
         sampling = pipeline_sampling(
             made(
                 temperature=0.5,
@@ -43,11 +45,11 @@ class TestMapping:
         assert not sampling.logprobs
         assert sampling.grammar is None
 
-    def test_the_end_tokens_and_the_users(self) -> None:
+    def test_a_sequence_ends_at_end_tokens_and_stop_tokens(self) -> None:
         sampling = pipeline_sampling(made(stop_token_ids=[5]), 3, 100)
         assert sampling.ends == [END, 5, OTHER_END]
 
-    def test_without_the_end_token(self) -> None:
+    def test_ignore_eos_leaves_no_end_token(self) -> None:
         sampling = pipeline_sampling(made(ignore_eos=True, min_tokens=2), 3, 100)
         assert sampling.ends == []
         assert END in sampling.banned_early
@@ -59,20 +61,20 @@ class TestMapping:
         seeds = {pipeline_sampling(made(), 3, 100).seed for _ in range(10)}
         assert len(seeds) > 1
 
-    def test_any_seed_fits(self) -> None:
+    def test_any_seed_is_reduced_to_32_bits(self) -> None:
         assert 0 <= pipeline_sampling(made(seed=-5), 3, 100).seed < 1 << 32
         assert 0 <= pipeline_sampling(made(seed=1 << 40), 3, 100).seed < 1 << 32
 
     @pytest.mark.parametrize(("asked", "wanted"), [(None, False), (0, True), (1, True)])
-    def test_logprobs(self, asked: int | None, wanted: bool) -> None:
+    def test_logprobs_are_requested_if_asked_for(self, asked: int | None, wanted: bool) -> None:
         assert pipeline_sampling(made(logprobs=asked), 3, 100).logprobs is wanted
 
-    def test_a_grammar(self) -> None:
+    def test_structured_output_becomes_a_grammar(self) -> None:
         params = made(structured_outputs=StructuredOutputsParams(regex="[0-9]+"))
         assert "root ::=" in (pipeline_sampling(params, 3, 100).grammar or "")
 
 
-class TestRefusals:
+class TestCheck:
     @pytest.mark.parametrize(
         ("how", "named"),
         [
@@ -94,7 +96,7 @@ class TestRefusals:
             ({"logprobs": 1, "temperature": 0, "presence_penalty": 1}, "top_logprobs=1"),
         ],
     )
-    def test_each_is_named(self, how: dict[str, Any], named: str) -> None:
+    def test_an_unsupported_parameter_is_named(self, how: dict[str, Any], named: str) -> None:
         with pytest.raises(VLLMValidationError, match=named):
             check(made(**how))
 
@@ -107,5 +109,5 @@ class TestRefusals:
             {"stop": ["x"], "n": 3, "seed": 1, "min_tokens": 2, "min_p": 0.99},
         ],
     )
-    def test_the_rest_is_not(self, how: dict[str, Any]) -> None:
+    def test_supported_parameters_are_accepted(self, how: dict[str, Any]) -> None:
         check(made(**how))

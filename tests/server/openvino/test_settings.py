@@ -1,3 +1,5 @@
+"""The pipeline's settings in the environment."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -6,13 +8,13 @@ from entrypoint.shared.handover import OPENVINO_MODEL_VARIABLE
 from server.openvino.settings import PipelineSettings, take_settings
 
 
-def test_vllms_own_engine() -> None:
+def test_without_a_model_vllms_own_engine_runs() -> None:
     environ = {"PATH": "/bin", "VLLM_OPENVINO_DEVICE": "GPU"}
     assert take_settings(environ) is None
     assert environ == {"PATH": "/bin"}
 
 
-def test_openvino() -> None:
+def test_the_settings_are_read_and_removed() -> None:
     environ = {
         OPENVINO_MODEL_VARIABLE: "/scratch/model",
         "VLLM_OPENVINO_DEVICE": "gpu.1",

@@ -1,11 +1,12 @@
-"""Writes down what ``vllm serve`` accepts, so that options are checked without importing vLLM.
+"""Writes the catalogue of the options of ``vllm serve``.
 
     python -m server.catalogue            # writes entrypoint/options/catalogue.json
-    python -m server.catalogue --check    # exits 1 if the committed one is not this vLLM's
+    python -m server.catalogue --check    # exits 1 if the committed file is out of date
 
-The file is made from the real parser and holds nothing that depends on the machine: plugins are
-off while it is made, and of choices that depend on the accelerator it holds every accelerator's.
-What plugins may add to is stored as known values, which are advice and no choices.
+With it, the entrypoint checks options without importing vLLM. The script reads vLLM's own parser;
+the result does not depend on the machine: plugins are off, and choices that depend on the
+accelerator include those of all accelerators. Options to which plugins may add values have known
+values instead of choices.
 """
 
 from __future__ import annotations
@@ -24,29 +25,29 @@ from typing import Any, get_args
 OUTPUT = Path(__file__).resolve().parent.parent / "entrypoint" / "options" / "catalogue.json"
 
 CHOICES_ANYWHERE = {"--mm-processor-device": ["auto", "cpu", "cuda", "xpu"]}
-"""Choices of which the parser offers only those of the machine that it runs on."""
+"""Choices that the parser limits to the current machine."""
 
 
-class UnknownKind(TypeError):
-    """The parser has a kind of option that this script cannot describe; teach it."""
+class UnsupportedOption(TypeError):
+    """The parser has an option that this script cannot describe yet."""
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of ``vllm serve``, with its help texts and without plugins."""
+    """Return the parser of ``vllm serve`` with help texts, without plugins."""
     from vllm import plugins
     from vllm.engine import arg_utils
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    # vLLM leaves the texts out unless --help is on the command line, and remembers that it did
-    wanted, arg_utils.NEEDS_HELP = arg_utils.NEEDS_HELP, True
+    # vLLM omits the texts unless --help is on the command line, and caches the result
+    needs_help, arg_utils.NEEDS_HELP = arg_utils.NEEDS_HELP, True
     loaded, plugins.plugins_loaded = plugins.plugins_loaded, True
     arg_utils._compute_kwargs.cache_clear()
     try:
         parser: argparse.ArgumentParser = make_arg_parser(FlexibleArgumentParser())
         return parser
     finally:
-        arg_utils.NEEDS_HELP, plugins.plugins_loaded = wanted, loaded
+        arg_utils.NEEDS_HELP, plugins.plugins_loaded = needs_help, loaded
         arg_utils._compute_kwargs.cache_clear()
 
 
@@ -54,12 +55,12 @@ def describe_parser(parser: argparse.ArgumentParser) -> list[dict[str, Any]]:
     """Return each option of a parser as plain data, sorted by name.
 
     Raises:
-        UnknownKind: An option is of a kind that is not known here.
+        UnsupportedOption: This script cannot describe an option.
     """
     known = known_values()
     options = []
     for group in parser._action_groups:
-        # argparse's own title for what stands in no group
+        # argparse's title for options without a group
         title = "General" if group.title == "options" else group.title
         for action in group._group_actions:
             if action.option_strings:
@@ -68,7 +69,7 @@ def describe_parser(parser: argparse.ArgumentParser) -> list[dict[str, Any]]:
 
 
 def known_values() -> dict[str, list[str]]:
-    """Return the values that vLLM knows by itself, for options to which plugins add some."""
+    """Return vLLM's own values of options to which plugins may add values."""
     from vllm.config.vllm import OptimizationLevel
     from vllm.model_executor.layers.quantization import QuantizationMethods
     from vllm.model_executor.model_loader import LoadFormats
@@ -128,11 +129,11 @@ def _kind(action: argparse.Action) -> str:
                 return "optional-value"
             case "+":
                 return "list"
-    raise UnknownKind(f"{action.option_strings}: action {name} with nargs {action.nargs!r}")
+    raise UnsupportedOption(f"{action.option_strings}: action {name} with nargs {action.nargs!r}")
 
 
 _STORING_ACTIONS = frozenset({"DeprecatedLogConfigFileAction", "LoRAParserAction"})
-"""vLLM's own actions that keep what they are given, as argparse's ``store`` does."""
+"""vLLM's own actions that store a value like argparse's ``store``."""
 
 _TYPES: dict[str, str] = {
     "str": "str",
@@ -146,7 +147,7 @@ _TYPES: dict[str, str] = {
 
 
 def _describe_type(action: argparse.Action) -> dict[str, Any]:
-    """Return an option's type, whether ``None`` is a value of it, and its JSON object's keys."""
+    """Return an option's type, whether it accepts ``None``, and the keys of its JSON object."""
     convert = action.type
     described: dict[str, Any] = {}
     if type(action).__name__ == "LoRAParserAction":
@@ -172,28 +173,28 @@ def _describe_type(action: argparse.Action) -> dict[str, Any]:
     if name.endswith("<lambda>"):
         assert callable(convert)
         return {"type": _lambda_type(action, convert), **described}
-    raise UnknownKind(f"{action.option_strings}: type {name}")
+    raise UnsupportedOption(f"{action.option_strings}: type {name}")
 
 
 def _lambda_type(action: argparse.Action, convert: Callable[[str], object]) -> str:
-    """Return what a nameless type function does, as seen by what it makes of a word."""
+    """Return the type of a lambda, judged by its result for a sample word."""
     made = convert("A-b")
     if made == "a_b":
         return "folded-str"
     if made == ["A-b"]:
         return "str"
-    raise UnknownKind(f"{action.option_strings}: a type that makes {made!r} of 'A-b'")
+    raise UnsupportedOption(f"{action.option_strings}: a type that turns 'A-b' into {made!r}")
 
 
 def _keys(cls: type) -> list[str]:
-    """Return the keys that a configuration object takes; it refuses others."""
+    """Return the keys that a configuration class accepts; it must refuse others."""
     if not is_dataclass(cls) or getattr(cls, "__pydantic_config__", {}).get("extra") != "forbid":
-        raise UnknownKind(f"the class {cls.__name__}, which is no closed set of keys")
+        raise UnsupportedOption(f"the class {cls.__name__} may accept other keys")
     return sorted(field.name for field in fields(cls) if field.init)
 
 
 def _plain(value: object) -> object:
-    """Return a default as JSON data, or None where it has no short form."""
+    """Return a default as JSON data, None if it has no short form."""
     if isinstance(value, enum.Enum):
         return _plain(value.value)
     if isinstance(value, set | frozenset | tuple):
@@ -221,12 +222,12 @@ def make_catalogue() -> dict[str, Any]:
     """Return the catalogue of the installed vLLM."""
     from vllm.version import __version__
 
-    # a build's local part (+cpu, +cu129) says nothing about its options
+    # a build's local version (+cpu, +cu129) does not affect its options
     return {"vllm": __version__.split("+")[0], "options": describe_parser(make_parser())}
 
 
 def render(catalogue: dict[str, Any]) -> str:
-    """Return a catalogue as JSON text with one option a line, so that differences read well."""
+    """Return a catalogue as JSON text with one option a line, for readable differences."""
     return "".join(_lines(catalogue))
 
 
@@ -239,7 +240,7 @@ def _lines(catalogue: dict[str, Any]) -> Iterator[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write or check the catalogue; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m server.catalogue", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+    parser.add_argument("--check", action="store_true", help="compare only; write nothing")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="default: %(default)s")
     args = parser.parse_args(argv)
     text = render(make_catalogue())
@@ -249,7 +250,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.output.exists() and args.output.read_text(encoding="utf-8") == text:
         return 0
     print(
-        f"{args.output} is not in step with the installed vLLM; run: python -m server.catalogue",
+        f"{args.output} does not match the installed vLLM. Run: python -m server.catalogue",
         file=sys.stderr,
     )
     return 1

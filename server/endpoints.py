@@ -50,7 +50,7 @@ def take_keys(args: Namespace, environ: MutableMapping[str, str]) -> Keys:
 
 
 class Endpoints:
-    """The plugin, an implementation of vLLM's ``EndpointPlugin``.
+    """The plugin; implements vLLM's ``EndpointPlugin``.
 
     Args:
         environ: The environment of this process.

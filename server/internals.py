@@ -241,7 +241,7 @@ INTERNALS = (
     Internal(
         "vllm.v1.structured_output.request:get_structured_output_key",
         used_by="server.openvino.grammar",
-        reason="Called: tells kind and text of a structured output.",
+        reason="Called: returns the kind and the text of a structured output.",
         check="Is there a new kind?",
         signatures={"": "params"},
     ),

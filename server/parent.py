@@ -18,7 +18,7 @@ from collections.abc import Callable
 CHECK_SECONDS = 1.0
 """How often a process checks that its parent still runs."""
 GRACE_SECONDS = 2.0
-"""How long a process below the main one gets to end by itself after its parent."""
+"""How long a process below the main one gets to end after its parent."""
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 _watched: tuple[int, int] | None = None

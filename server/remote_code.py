@@ -2,7 +2,7 @@
 
 The entrypoint has checked the code that the configurations name
 (:mod:`entrypoint.planning.remote_code`). This module covers what is decided later: the code of a
-tokenizer or a draft model, overrides in ARG, and parts of vLLM that trust code by themselves.
+tokenizer or a draft model, overrides in ARG, and parts of vLLM that always trust code.
 """
 
 from __future__ import annotations

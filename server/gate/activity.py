@@ -85,6 +85,6 @@ class EngineActivity:
 
 
 def written_tokens(output: Any) -> int:
-    """Return the number of generated tokens in an output of vLLM's, 0 for a pooling model's."""
+    """Return the number of generated tokens in a vLLM output, 0 for a pooling model's."""
     pieces = output.outputs if isinstance(output.outputs, list) else ()
     return sum(len(piece.token_ids) for piece in pieces)

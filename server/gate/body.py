@@ -158,7 +158,7 @@ async def read_body(receive: Receive, headers: Headers, limit: int, memory: Body
             dropped.
 
     Raises:
-        BodyTooLarge: The body exceeds the limit. If Content-Length says so, nothing was read.
+        BodyTooLarge: The body exceeds the limit. Nothing was read if Content-Length exceeds it.
         BodyMemoryFull: Other large bodies use the memory.
         BodyTooSlow: The body arrived too slowly.
         ClientLeft: The client closed the connection.

@@ -147,7 +147,7 @@ async def serve(
     elif watch.done():
         logger.error("The engine has died: refusing new requests")
         gate.stop()
-        # vLLM ends its answers with an error by itself; meanwhile new requests get a 503
+        # meanwhile vLLM ends its answers with an error, and new requests get a 503
         await asyncio.sleep(CLOSE_SECONDS)
         await gate.end()
     server.should_exit = True

@@ -44,7 +44,7 @@ from server.openvino.settings import PipelineSettings
 logger = init_logger("vllm.openvino")
 
 END_SECONDS = 2.0
-"""How long the process gets to end by itself once its socket is closed."""
+"""How long the process gets to end once its socket is closed."""
 DRAIN_CHECK_SECONDS = 0.05
 
 

@@ -75,7 +75,7 @@ class TestInStep:
             text = catalogue.render(catalogue.make_catalogue())
         assert catalogue.OUTPUT.read_text(encoding="utf-8") == text
 
-    def test_check_says_what_to_run(
+    def test_check_names_the_command_to_run(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         output = tmp_path / "catalogue.json"
@@ -89,7 +89,7 @@ class TestInStep:
             output.write_text(output.read_text().replace("--seed", "--sad"))
             assert catalogue.main([*arguments, "--check"]) == 1
 
-    def test_every_spelling_of_the_parser_is_there(self, parser: ArgumentParser) -> None:
+    def test_the_catalogue_has_every_spelling_of_the_parser(self, parser: ArgumentParser) -> None:
         spellings = {s for action in parser._actions for s in action.option_strings}
         assert spellings == set(load_catalogue().by_spelling)
 
@@ -106,7 +106,7 @@ class TestInStep:
 
 
 class TestDescribe:
-    """Kinds of option that the parser does not have today, and that must not pass unseen."""
+    """Options that the parser does not have today, and that must not go unnoticed."""
 
     @pytest.mark.parametrize(
         "arguments",
@@ -119,10 +119,10 @@ class TestDescribe:
             {"action": "extend"},
         ],
     )
-    def test_an_unknown_kind_stops_the_script(self, arguments: dict[str, Any]) -> None:
+    def test_an_unsupported_option_stops_the_script(self, arguments: dict[str, Any]) -> None:
         made = ArgumentParser(add_help=False)
         made.add_argument("--x", **arguments)
-        with pytest.raises(catalogue.UnknownKind, match="x"):
+        with pytest.raises(catalogue.UnsupportedOption, match="x"):
             catalogue.describe_parser(made)
 
     @pytest.mark.parametrize(
@@ -135,11 +135,11 @@ class TestDescribe:
             ("", ""),
         ],
     )
-    def test_first_sentence(self, help_text: str, sentence: str) -> None:
+    def test_help_is_cut_to_its_first_sentence(self, help_text: str, sentence: str) -> None:
         assert catalogue.first_sentence(help_text) == sentence
 
 
-# each is either taken by both, with one meaning, or refused by both
+# both accept each with the same meaning, or both refuse it
 SAME = [
     "",
     "--gpu-memory-utilization=0.93",
@@ -287,7 +287,7 @@ DIFFERENT: list[tuple[str, str | None]] = [
 
 class TestSameAsTheRealParser:
     @pytest.mark.parametrize("text", SAME)
-    def test_same(self, text: str, real: Reader) -> None:
+    def test_words_mean_the_same_in_both(self, text: str, real: Reader) -> None:
         words = ours(text)
         expected = real(split(text))
         assert (real(words) if words is not None else None) == expected
@@ -299,7 +299,9 @@ class TestSameAsTheRealParser:
         assert len(SAME) - len(taken) > 30
 
     @pytest.mark.parametrize(("text", "equivalent"), DIFFERENT)
-    def test_different(self, text: str, equivalent: str | None, real: Reader) -> None:
+    def test_a_known_difference_stays(
+        self, text: str, equivalent: str | None, real: Reader
+    ) -> None:
         words = ours(text)
         if equivalent is None:
             assert words is None
@@ -319,11 +321,11 @@ class TestSameAsTheRealParser:
             assert (namespace["port"], namespace["seed"]) == ("12323", "1")
 
 
-class TestGone:
-    """What stands for an option that is gone is an option of the installed vLLM."""
+class TestRemoved:
+    """The installed vLLM has every option that replaces a removed one."""
 
     @pytest.mark.parametrize("name", sorted(REMOVED.keys() - {"--rope-scaling", "--rope-theta"}))
-    def test_is_taken(self, name: str, real: Reader) -> None:
+    def test_every_replacement_is_accepted(self, name: str, real: Reader) -> None:
         values = {
             "--task": "embed",
             "--guided-decoding-backend": "outlines",
@@ -338,7 +340,7 @@ class TestGone:
         assert words is not None
         assert real(words) is not None
 
-    def test_every_task_is_taken(self, real: Reader) -> None:
+    def test_every_task_is_accepted(self, real: Reader) -> None:
         for task in ("auto", "generate", "transcription", "draft", "classify", "score", "reward"):
             words = ours(f"--task {task}")
             assert words is not None
@@ -440,7 +442,7 @@ def test_any_valid_words_mean_the_same(written: list[list[str]], real: Reader) -
         max_size=6,
     )
 )
-def test_any_words_are_taken_by_both_or_by_none(words: list[str], real: Reader) -> None:
+def test_any_words_are_accepted_by_both_or_by_neither(words: list[str], real: Reader) -> None:
     read = ours(shlex.join(words))
     expected = real(words)
     assert (read is None) == (expected is None)

@@ -1,4 +1,4 @@
-"""The engine's main process: what it changes about vLLM, and nothing more."""
+"""What the engine's main process changes about vLLM."""
 
 import socket
 
@@ -9,18 +9,18 @@ from server.engine import PLUGIN, allowed_plugins, take_over
 
 
 class TestPlugins:
-    def test_ours_is_added_to_what_the_user_allows(self) -> None:
+    def test_our_plugin_is_added_to_those_the_user_allows(self) -> None:
         assert allowed_plugins({"VLLM_PLUGINS": "a,b"}) == f"a,b,{PLUGIN}"
 
-    def test_none_allowed_but_ours(self) -> None:
+    def test_an_empty_variable_allows_only_our_plugin(self) -> None:
         assert allowed_plugins({"VLLM_PLUGINS": ""}) == PLUGIN
 
-    def test_what_loads_by_default_goes_on_loading(self) -> None:
+    def test_plugins_that_load_by_default_still_load(self) -> None:
         allowed = allowed_plugins({}).split(",")
         assert allowed[-1] == PLUGIN or PLUGIN in allowed
         assert "lora_filesystem_resolver" in allowed
 
-    def test_named_once(self) -> None:
+    def test_our_plugin_is_named_only_once(self) -> None:
         assert allowed_plugins({"VLLM_PLUGINS": PLUGIN}) == PLUGIN
 
 

@@ -18,10 +18,10 @@ def test_it_does_not_start_without_its_parent() -> None:
 
 
 @pytest.mark.parametrize("how", ["spawn", "fork"])
-def test_what_multiprocessing_starts_ends_with_its_parent(how: str, tmp_path: Path) -> None:
+def test_a_child_of_multiprocessing_ends_after_its_parent(how: str, tmp_path: Path) -> None:
     """1. A process starts another, and that a third. 2. The first is killed. 3. All end.
 
-    A spawned one begins as vLLM's do, with the main module; a forked one when it loads the plugin.
+    A spawned process starts with the main module, like vLLM's; a forked one loads the plugin.
     """
     script = tmp_path / "parent.py"
     script.write_text(f"""

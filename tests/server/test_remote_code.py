@@ -19,25 +19,25 @@ from server import plugin
 plugin.load()
 plugin.load()
 from transformers import AutoConfig
-print(AutoConfig.from_pretrained(sys.argv[1], trust_remote_code=True).told)
+print(AutoConfig.from_pretrained(sys.argv[1], trust_remote_code=True).origin)
 """
 CONFIGURATION = """
 from transformers import PreTrainedConfig
 class XConfig(PreTrainedConfig):
     model_type = "x"
-    told = "{told}"
+    origin = "{origin}"
 """
 
 
-def model(directory: Path, name: str = "configuration_x.XConfig", told: str = "own") -> Path:
+def model(directory: Path, name: str = "configuration_x.XConfig", origin: str = "own") -> Path:
     config = {"model_type": "x", "auto_map": {"AutoConfig": name}}
-    code = CONFIGURATION.format(told=told).encode()
+    code = CONFIGURATION.format(origin=origin).encode()
     files = {"config.json": json.dumps(config).encode(), "configuration_x.py": code}
     return write_files(directory, files)
 
 
 def load(directory: Path, allowed: list[Path], modules: Path) -> subprocess.CompletedProcess[str]:
-    """Load a configuration in a process of its own, as the engine's processes do."""
+    """Load a configuration in a new process, like the engine's processes."""
     environ = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.pathsep.join(sys.path),
@@ -49,16 +49,16 @@ def load(directory: Path, allowed: list[Path], modules: Path) -> subprocess.Comp
     return subprocess.run(words, env=environ, capture_output=True, text=True, timeout=300)
 
 
-def test_code_of_the_launchs_own_directory_runs(tmp_path: Path) -> None:
+def test_code_from_an_allowed_directory_runs(tmp_path: Path) -> None:
     directory = model(tmp_path / "model")
     done = load(directory, [directory], tmp_path / "modules")
     assert done.stdout == "own\n", done.stderr
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-def test_other_code_does_not(tmp_path: Path, trusted: bool) -> None:
-    """A configuration can name code by an absolute path, or any directory as if a repository."""
-    planted = model(tmp_path / "planted", told="planted")
+def test_code_from_elsewhere_is_refused(tmp_path: Path, trusted: bool) -> None:
+    """A configuration can name any directory as if it were a repository."""
+    planted = model(tmp_path / "planted", origin="planted")
     directory = model(tmp_path / "model", f"{planted}--configuration_x.XConfig")
     done = load(directory, [directory] if trusted else [], tmp_path / "modules")
     assert done.stdout == ""
@@ -66,8 +66,8 @@ def test_other_code_does_not(tmp_path: Path, trusted: bool) -> None:
     assert ("TRUST_REMOTE_CODE is off" in done.stderr) is not trusted
 
 
-def test_an_absolute_path(tmp_path: Path) -> None:
-    planted = model(tmp_path / "planted", told="planted")
+def test_an_absolute_path_is_refused(tmp_path: Path) -> None:
+    planted = model(tmp_path / "planted", origin="planted")
     directory = model(tmp_path / "model", f"{planted}/configuration_x.XConfig")
     done = load(directory, [directory], tmp_path / "modules")
     assert done.stdout == ""

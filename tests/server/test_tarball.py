@@ -65,12 +65,12 @@ def laid_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def weights(loader: DefaultModelLoader, folder: Path) -> dict[str, torch.Tensor]:
-    """What a loader gives of a model."""
+    """Return the weights that a loader reads."""
     config = SimpleNamespace(model=str(folder), revision=None)
     return dict(loader.get_all_weights(config, torch.nn.Module()))
 
 
-def test_the_same_weights_as_from_the_folder(laid_out: Path, tmp_path: Path) -> None:
+def test_weights_are_the_same_as_from_the_folder(laid_out: Path, tmp_path: Path) -> None:
     expected = weights(DefaultModelLoader(LoadConfig()), tmp_path / "model")
     given = weights(TarballLoader(LoadConfig(load_format=TARBALL_FORMAT)), laid_out)
     assert given.keys() == expected.keys()
@@ -79,18 +79,18 @@ def test_the_same_weights_as_from_the_folder(laid_out: Path, tmp_path: Path) -> 
         assert torch.equal(given[name], value)
 
 
-def test_another_model_is_loaded_as_vllm_does(laid_out: Path, tmp_path: Path) -> None:
+def test_another_model_is_loaded_by_vllms_own_loader(laid_out: Path, tmp_path: Path) -> None:
     """A draft model has its own folder, and the same load format."""
     loader = TarballLoader(LoadConfig(load_format=TARBALL_FORMAT))
     assert weights(loader, tmp_path / "model").keys() == weights(loader, laid_out).keys()
 
 
-def test_vllm_s_own_loader_refuses_what_is_laid_out(laid_out: Path) -> None:
+def test_vllms_own_loader_refuses_the_headers_alone(laid_out: Path) -> None:
     with pytest.raises(Exception, match=r"incomplete metadata|fully covered"):
         weights(DefaultModelLoader(LoadConfig()), laid_out)
 
 
-def test_vllm_reads_the_headers_that_are_laid_out(laid_out: Path) -> None:
+def test_vllm_reads_the_number_of_parameters_from_the_headers(laid_out: Path) -> None:
     from vllm.transformers_utils.config import get_safetensors_params_metadata
 
     assert {"a.weight", "c.weight"} < get_safetensors_params_metadata(str(laid_out)).keys()
@@ -103,7 +103,7 @@ def test_a_tarball_that_has_changed_is_not_loaded(laid_out: Path, tmp_path: Path
         weights(TarballLoader(LoadConfig(load_format=TARBALL_FORMAT)), laid_out)
 
 
-def test_the_plugin_makes_it_known(laid_out: Path) -> None:
+def test_the_plugin_registers_the_format(laid_out: Path) -> None:
     plugin.load({TARBALL_VARIABLE: str(TarballLoader.index_path)})
     loader = get_model_loader(LoadConfig(load_format=TARBALL_FORMAT))
     assert isinstance(loader, TarballLoader)
@@ -111,7 +111,9 @@ def test_the_plugin_makes_it_known(laid_out: Path) -> None:
 
 class TestTensors:
     @pytest.mark.parametrize("before", [0, 512, 4096, 4608, 3])
-    def test_of_each_type_at_any_place(self, tmp_path: Path, before: int) -> None:
+    def test_tensors_of_every_type_are_read_at_any_offset(
+        self, tmp_path: Path, before: int
+    ) -> None:
         """At 3 bytes nothing is aligned: such tensors are copied."""
         save_file(SAMPLES, tmp_path / "a")
         content = (tmp_path / "a").read_bytes()
@@ -123,14 +125,14 @@ class TestTensors:
             assert given[name].dtype == value.dtype
             assert torch.equal(given[name].view(torch.uint8), value.view(torch.uint8))
 
-    def test_a_scalar(self, tmp_path: Path) -> None:
+    def test_a_scalar_has_no_dimensions(self, tmp_path: Path) -> None:
         save_file({"one": torch.tensor(1.5)}, tmp_path / "a")
         with (tmp_path / "a").open("rb") as file:
             given = dict(tensors(file, 0, (tmp_path / "a").stat().st_size))
         assert given["one"].shape == ()
         assert given["one"].item() == 1.5
 
-    def test_they_are_not_copied(self, tmp_path: Path) -> None:
+    def test_tensors_are_views_of_the_page_cache(self, tmp_path: Path) -> None:
         """All tensors of a file are views of one mapping."""
         save_file({"a": torch.zeros(5000), "b": torch.zeros(5000)}, tmp_path / "a")
         with (tmp_path / "a").open("rb") as file:
@@ -138,14 +140,14 @@ class TestTensors:
         apart = given["b"].data_ptr() - given["a"].data_ptr()
         assert abs(apart) == 5000 * 4
 
-    def test_what_is_written_to_one_stays_out_of_the_file(self, tmp_path: Path) -> None:
+    def test_writing_to_a_tensor_does_not_change_the_file(self, tmp_path: Path) -> None:
         save_file({"a": torch.zeros(10)}, tmp_path / "a")
         before = (tmp_path / "a").read_bytes()
         with (tmp_path / "a").open("rb") as file:
             next(tensors(file, 0, len(before)))[1].fill_(1)
         assert (tmp_path / "a").read_bytes() == before
 
-    def test_a_type_that_torch_does_not_have(self, tmp_path: Path) -> None:
+    def test_a_type_without_a_torch_type_is_an_error(self, tmp_path: Path) -> None:
         tensor = {"dtype": "X9", "shape": [1], "data_offsets": [0, 1]}
         header = json.dumps({"a": tensor}).encode()
         (tmp_path / "a").write_bytes(len(header).to_bytes(8, "little") + header + b"x")

@@ -1,4 +1,4 @@
-"""What counts as getting on, with a stand-in for vLLM's engine client."""
+"""Stalls and token counts, with a stand-in for vLLM's engine client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.event_loop import in_event_loop
 
 
 class Clock:
-    """A clock that goes on when it is told."""
+    """A clock that a test advances."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -24,7 +24,7 @@ class Clock:
 
 
 class Core:
-    """A stand-in for the engine core's client: each step is what is put in."""
+    """A stand-in for the engine core's client: a test puts in the steps."""
 
     def __init__(self) -> None:
         self.steps: asyncio.Queue[Any] = asyncio.Queue()
@@ -34,7 +34,7 @@ class Core:
 
 
 class Client:
-    """A stand-in for vLLM's engine client: each request gets what is put in."""
+    """A stand-in for vLLM's engine client: a test gives the outputs."""
 
     def __init__(self, *outputs: Any, refuses: bool = False) -> None:
         self.engine_core = Core()
@@ -61,7 +61,7 @@ class Client:
 
 
 def output(prompt: int, *written: int) -> Any:
-    """An output of vLLM's: a prompt's tokens, and those of each of its answers."""
+    """Return a vLLM output with a prompt's tokens and those of each answer."""
     return SimpleNamespace(
         prompt_token_ids=[0] * prompt,
         outputs=[SimpleNamespace(token_ids=[0] * count) for count in written],
@@ -69,13 +69,13 @@ def output(prompt: int, *written: int) -> Any:
 
 
 def step(tokens: bool = False, running: int | None = None) -> Any:
-    """What the engine core says after a step."""
+    """The output of the engine core after a step."""
     stats = None if running is None else SimpleNamespace(num_running_reqs=running)
     return SimpleNamespace(outputs=[1] if tokens else [], scheduler_stats=stats)
 
 
 async def ask(client: Client, count: int) -> list[asyncio.Task[None]]:
-    """Send requests that wait for the engine."""
+    """Start requests that wait for the engine."""
 
     async def one() -> None:
         async for _ in client.generate():
@@ -88,11 +88,11 @@ async def ask(client: Client, count: int) -> list[asyncio.Task[None]]:
 
 @pytest.mark.parametrize(("requests", "stalled"), [(0, 0.0), (1, 0.0), (2, 50.0), (5, 50.0)])
 @in_event_loop
-async def test_a_stall_is_when_several_wait(requests: int, stalled: float) -> None:
+async def test_only_several_waiting_requests_are_a_stall(requests: int, stalled: float) -> None:
     clock, client = Clock(), Client()
     activity = EngineActivity(clock)
     activity.watch(client)
-    clock.now += 1000  # idle, which is no stall
+    clock.now += 1000  # idle time is not a stall
     tasks = await ask(client, requests)
     clock.now += 50
     assert activity.stalled_seconds() == stalled
@@ -102,7 +102,7 @@ async def test_a_stall_is_when_several_wait(requests: int, stalled: float) -> No
 
 
 @pytest.mark.parametrize(
-    ("said", "counts"),
+    ("outputs", "progress"),
     [
         (step(tokens=True), True),
         (step(tokens=True, running=0), True),
@@ -112,23 +112,23 @@ async def test_a_stall_is_when_several_wait(requests: int, stalled: float) -> No
     ],
 )
 @in_event_loop
-async def test_a_step_of_the_engine_counts_where_something_runs(said: Any, counts: bool) -> None:
-    """A part of a long prompt makes no token and is a step; going round with nothing is none."""
+async def test_a_step_is_progress_if_something_runs(outputs: Any, progress: bool) -> None:
+    """A step for part of a long prompt yields no token but is progress; an empty one is not."""
     clock, client = Clock(), Client()
     activity = EngineActivity(clock)
     activity.watch(client)
     tasks = await ask(client, 2)
     clock.now += 50
-    client.engine_core.steps.put_nowait(said)
+    client.engine_core.steps.put_nowait(outputs)
     await client.engine_core.get_output_async()
-    assert activity.stalled_seconds() == (0 if counts else 50)
+    assert activity.stalled_seconds() == (0 if progress else 50)
     client.go.set()
     await asyncio.gather(*tasks)
 
 
 @in_event_loop
 async def test_tokens_are_counted_once() -> None:
-    """The prompt with the first piece, and of each piece what is new."""
+    """The prompt once, with the first output, and the new tokens of each output."""
     spent: list[int] = []
     current_ticket.set(SimpleNamespace(spend=spent.append))
     client = Client(output(7, 1), output(7, 2), output(7, 3, 4))
@@ -151,7 +151,7 @@ async def test_a_pooling_models_output_has_no_written_tokens() -> None:
 
 
 @in_event_loop
-async def test_what_is_cancelled_is_aborted_and_counts_no_more() -> None:
+async def test_a_cancelled_request_is_aborted_and_not_counted() -> None:
     clock, client = Clock(), Client()
     activity = EngineActivity(clock)
     activity.watch(client)
@@ -166,7 +166,7 @@ async def test_what_is_cancelled_is_aborted_and_counts_no_more() -> None:
 
 
 @in_event_loop
-async def test_a_refusal_is_raised_at_once() -> None:
+async def test_the_engines_refusal_is_raised_immediately() -> None:
     client = Client(refuses=True)
     EngineActivity().watch(client)
     with pytest.raises(ValueError, match="refused"):

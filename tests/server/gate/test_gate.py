@@ -1,4 +1,4 @@
-"""The order of things at the gate, with stand-ins for vLLM's application and its engine."""
+"""The steps of the gate, with stand-ins for vLLM's application and its engine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEY = {"Authorization": "Bearer right"}
 
 
 class Streaming:
-    """A stand-in for vLLM: streams events until the client has gone, as it does."""
+    """A stand-in for vLLM: streams events until the client leaves, as vLLM does."""
 
     def __init__(self, kind: bytes = b"text/event-stream", chunk: bytes = b'data: {"n": 1}\n\n'):
         self.freed = asyncio.Event()
@@ -49,7 +49,7 @@ class Streaming:
 
 
 async def silent(scope: Scope, receive: Receive, send: Send) -> None:
-    """A stand-in for vLLM: works until the client has gone, and says nothing before."""
+    """A stand-in for vLLM: runs until the client leaves, and sends nothing."""
     await receive()
     assert (await receive())["type"] == "http.disconnect"
 
@@ -84,7 +84,7 @@ def concrete(route: str) -> tuple[str, str]:
 class TestKeys:
     @pytest.mark.parametrize("route", [r for r in DECISIONS if not r.startswith("WEBSOCKET")])
     @in_event_loop
-    async def test_every_route_but_the_probes_needs_one(self, route: str) -> None:
+    async def test_every_route_except_the_probes_needs_a_key(self, route: str) -> None:
         method, path = concrete(route)
         status, headers, _ = await Request(a_gate(keys=("right",)), path, method).answer()
         if DECISIONS[route].access is Access.OPEN:
@@ -95,7 +95,7 @@ class TestKeys:
 
     @pytest.mark.parametrize("header", ["", "Bearer", "Bearer wrong", "Basic right", "right"])
     @in_event_loop
-    async def test_a_wrong_one(self, header: str) -> None:
+    async def test_a_wrong_key_is_refused(self, header: str) -> None:
         request = Request(a_gate(keys=("right",)), headers={"Authorization": header})
         assert (await request.error())[0] == 401
 
@@ -106,7 +106,7 @@ class TestKeys:
         assert (await both.error())[0] == 401
 
     @in_event_loop
-    async def test_an_unknown_path_is_told_only_to_who_has_one(self) -> None:
+    async def test_only_callers_with_a_key_learn_that_a_path_is_unknown(self) -> None:
         app = a_gate(keys=("right",))
         assert (await Request(app, "/nope", "GET").error())[0] == 401
         assert (await Request(app, "/nope", "GET", headers=KEY).error())[0] == 404
@@ -137,7 +137,7 @@ class TestKeys:
 class TestRoutes:
     @pytest.mark.parametrize("group", ADMIN_ROUTES)
     @in_event_loop
-    async def test_what_changes_the_server_is_closed_unless_asked_for(self, group: str) -> None:
+    async def test_admin_routes_are_closed_unless_their_group_is_listed(self, group: str) -> None:
         for route, decision in DECISIONS.items():
             if decision.group != group:
                 continue
@@ -152,16 +152,16 @@ class TestRoutes:
         "path", ["/", "/v1", "/v1/models/", "/v1//models", "/metricsfoo", "/v2/new", "/V1/models"]
     )
     @in_event_loop
-    async def test_what_nobody_decided_on_is_closed(self, path: str) -> None:
+    async def test_paths_without_a_decision_are_closed(self, path: str) -> None:
         assert (await Request(a_gate(), path, "GET").error())[0] == 404
 
     @in_event_loop
-    async def test_another_method(self) -> None:
+    async def test_a_wrong_method_gets_the_allowed_ones(self) -> None:
         status, headers, _ = await Request(a_gate(), "/v1/models", "DELETE").error()
         assert (status, headers["allow"]) == (405, "GET")
 
     @in_event_loop
-    async def test_a_proxys_path_in_front(self) -> None:
+    async def test_the_root_path_of_a_proxy_is_removed(self) -> None:
         app = a_gate(root_path="/team")
         assert (await Request(app, "/team/v1/models", "GET").answer())[0] == 200
         assert (await Request(app, "/v1/models", "GET").answer())[0] == 200
@@ -171,19 +171,19 @@ class TestRoutes:
 
 class TestRequestId:
     @in_event_loop
-    async def test_a_new_one_reaches_vllm_and_the_client(self) -> None:
+    async def test_a_new_id_reaches_vllm_and_the_client(self) -> None:
         _, headers, body = await Request(a_gate()).answer()
         assert len(headers["x-request-id"]) == 32
         assert json.loads(body)["x-request-id"] == headers["x-request-id"]
 
     @in_event_loop
-    async def test_the_clients_own(self) -> None:
+    async def test_the_clients_own_id_is_kept(self) -> None:
         _, headers, body = await Request(a_gate(), headers={"X-Request-Id": "a-1.b"}).answer()
         assert headers["x-request-id"] == json.loads(body)["x-request-id"] == "a-1.b"
 
     @pytest.mark.parametrize("bad", ["", "a b", "a\nb", "x" * 129, "ä"])
     @in_event_loop
-    async def test_one_that_could_forge_lines(self, bad: str) -> None:
+    async def test_an_id_that_could_forge_log_lines_is_replaced(self, bad: str) -> None:
         _, headers, body = await Request(a_gate(), headers={"X-Request-Id": bad}).answer()
         assert len(headers["x-request-id"]) == 32
         assert json.loads(body)["x-request-id"] == headers["x-request-id"]
@@ -224,7 +224,7 @@ class TestStop:
         assert await app.drained(5)
 
     @in_event_loop
-    async def test_what_runs_finishes_and_closes_its_connection(self) -> None:
+    async def test_running_requests_finish_and_close_their_connections(self) -> None:
         go = asyncio.Event()
 
         async def waits(scope: Scope, receive: Receive, send: Send) -> None:
@@ -257,7 +257,7 @@ class TestStop:
         assert streaming.freed.is_set(), "the sequence must be freed"
 
     @in_event_loop
-    async def test_a_stream_that_is_in_the_middle_of_an_event(self) -> None:
+    async def test_a_stream_in_the_middle_of_an_event_ends_on_a_new_line(self) -> None:
         app = a_gate(Streaming(chunk=b"data: half"))
         request = Request(app)
         await request.until(2)
@@ -267,7 +267,7 @@ class TestStop:
 
     @pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses"])
     @in_event_loop
-    async def test_streams_whose_events_have_names(self, path: str) -> None:
+    async def test_streams_with_named_events_get_a_named_error(self, path: str) -> None:
         app = a_gate(Streaming())
         request = Request(app, path)
         await request.until(2)
@@ -278,7 +278,7 @@ class TestStop:
         assert json.loads(data.removeprefix("data: "))["type"] == "error"
 
     @in_event_loop
-    async def test_an_answer_that_has_not_begun_becomes_a_503(self) -> None:
+    async def test_an_answer_that_has_not_started_becomes_a_503(self) -> None:
         app = a_gate(silent)
         request = Request(app)
         await asyncio.sleep(0)
@@ -289,8 +289,8 @@ class TestStop:
         assert "not finished" in error["message"]
 
     @in_event_loop
-    async def test_a_body_that_is_half_sent_is_cut_off(self) -> None:
-        """Nothing may be mistaken for the whole of it."""
+    async def test_an_incomplete_body_is_not_completed(self) -> None:
+        """The client must notice that a part is missing."""
         app = a_gate(Streaming(kind=b"application/json", chunk=b"[1,"))
         request = Request(app)
         await request.until(2)
@@ -300,7 +300,7 @@ class TestStop:
         await request.task
 
     @in_event_loop
-    async def test_an_answer_that_is_through_is_left_alone(self) -> None:
+    async def test_a_complete_answer_is_left_alone(self) -> None:
         lingers = asyncio.Event()
 
         async def background(scope: Scope, receive: Receive, send: Send) -> None:
@@ -316,17 +316,17 @@ class TestStop:
 
 
 class TestLimits:
-    """The limits themselves are tested beside this; here is what the client gets."""
+    """What a client gets at a limit."""
 
     @in_event_loop
-    async def test_a_body_that_is_too_long(self) -> None:
+    async def test_a_body_that_is_too_large_gets_a_413(self) -> None:
         request = Request(a_gate(max_request_bytes=10), body=b"x" * 11)
         status, headers, error = await request.error()
         assert (status, headers["connection"]) == (413, "close")
         assert "MAX_REQUEST_BYTES=10" in error["message"]
 
     @in_event_loop
-    async def test_more_than_run_and_wait(self) -> None:
+    async def test_requests_beyond_the_queue_get_a_429(self) -> None:
         app = a_gate(Streaming(), concurrent=1, queued=1)
         runs = Request(app)
         await runs.until(2)
@@ -344,7 +344,7 @@ class TestLimits:
         assert (app.admission.running, app.admission.waiting) == (0, 0)
 
     @in_event_loop
-    async def test_a_client_that_leaves_the_queue(self) -> None:
+    async def test_a_client_that_leaves_the_queue_frees_its_place(self) -> None:
         app = a_gate(Streaming(), concurrent=1)
         runs, leaves = Request(app), None
         await runs.until(2)
@@ -359,7 +359,7 @@ class TestLimits:
         await runs.task
 
     @in_event_loop
-    async def test_one_that_waits_while_the_server_stops(self) -> None:
+    async def test_a_waiting_request_gets_a_503_when_the_server_stops(self) -> None:
         app = a_gate(Streaming(), concurrent=1)
         runs = Request(app)
         await runs.until(2)
@@ -372,7 +372,7 @@ class TestLimits:
         await runs.task
 
     @in_event_loop
-    async def test_what_gives_the_engine_no_work_needs_no_place(self) -> None:
+    async def test_requests_without_work_need_no_place(self) -> None:
         app = a_gate(Streaming(), concurrent=1, queued=0)
         runs = Request(app)
         await runs.until(2)
@@ -387,11 +387,11 @@ class TestProbes:
     @pytest.mark.parametrize("path", [*READY, *LIVE])
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
     @in_event_loop
-    async def test_they_answer(self, path: str, method: str) -> None:
+    async def test_probes_answer_without_a_key(self, path: str, method: str) -> None:
         assert (await Request(a_gate(keys=("right",)), path, method).answer())[0] == 200
 
     @in_event_loop
-    async def test_a_dead_engine(self) -> None:
+    async def test_probes_report_a_dead_engine(self) -> None:
         app = a_gate()
         app.health.attend(SimpleNamespace(errored=True))
         for path in (*READY, *LIVE):
@@ -401,12 +401,12 @@ class TestProbes:
 
     @pytest.mark.parametrize("path", ["/health", "/health/live"])
     @in_event_loop
-    async def test_they_are_not_posted_to(self, path: str) -> None:
+    async def test_probes_refuse_post(self, path: str) -> None:
         assert (await Request(a_gate(), path, "POST").error())[0] == 405
 
 
 @in_event_loop
-async def test_what_is_no_request_is_passed_on() -> None:
+async def test_lifespan_events_are_passed_on() -> None:
     seen: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

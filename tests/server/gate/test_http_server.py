@@ -33,7 +33,7 @@ from tests.support.event_loop import in_event_loop
 
 
 class Running:
-    """A server in this process, and what it stands on."""
+    """A server in this process, with its engine and its clients."""
 
     def __init__(self, **how: Any) -> None:
         self.engine = SimpleNamespace(errored=False)
@@ -85,7 +85,7 @@ class Running:
         return reader, writer
 
     async def ask(self, method: str, path: str) -> tuple[asyncio.StreamReader, bytes]:
-        """Send a request on a connection of its own; return the rest and the answer's head."""
+        """Send a request on a new connection; return its stream and the answer's head."""
         reader, writer = await self.connect()
         writer.write(
             f"{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{{}}".encode()
@@ -106,7 +106,7 @@ def terminate() -> None:
 
 
 class Cycle:
-    """Garbage that only a collection finds."""
+    """Garbage that only a collection can free."""
 
     def __init__(self) -> None:
         self.itself = self
@@ -150,7 +150,7 @@ async def test_garbage_is_collected_soon_after_a_freeze(frozen: None) -> None:
 class TestStop:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     @in_event_loop
-    async def test_with_nothing_to_do(self, number: signal.Signals) -> None:
+    async def test_an_idle_server_stops_at_once(self, number: signal.Signals) -> None:
         server = Running()
         await server.until_accepting()
         os.kill(os.getpid(), number)
@@ -185,7 +185,7 @@ class TestStop:
         await server.task
 
     @in_event_loop
-    async def test_connections_that_are_kept_alive_do_not_hold_it_up(self) -> None:
+    async def test_idle_connections_do_not_delay_a_stop(self) -> None:
         server = Running()
         await server.until_accepting()
         idle = [await server.connect() for _ in range(20)]
@@ -243,7 +243,9 @@ class TestCertificate:
         return found
 
     @in_event_loop
-    async def test_a_changed_one_is_shown_and_open_connections_stay(self, tmp_path: Path) -> None:
+    async def test_a_changed_certificate_is_used_and_open_connections_stay(
+        self, tmp_path: Path
+    ) -> None:
         async with self.serving(tmp_path) as (server, cert, key):
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -279,7 +281,7 @@ class TestCertificate:
 
 
 @in_event_loop
-async def test_keys_are_read_again(tmp_path: Path) -> None:
+async def test_changed_keys_are_reloaded(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.write_text("old\n")
     server = Running()
@@ -297,7 +299,7 @@ async def test_keys_are_read_again(tmp_path: Path) -> None:
 
 
 @in_event_loop
-async def test_a_body_beyond_the_limit() -> None:
+async def test_a_body_beyond_the_limit_gets_a_413() -> None:
     server = Running()
     reader, writer = await server.connect()
     writer.write(

@@ -1,7 +1,7 @@
-"""The limits as clients meet them: through HTTP, uvicorn and the gate.
+"""The limits as clients see them: through HTTP, uvicorn, and the gate.
 
-Behind the gate is a stand-in for vLLM's application, which works on a request until it is told
-to answer.
+Behind the gate is a stand-in for vLLM's application, which runs each request until a test finishes
+it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MODEL = "model"
 
 
 class HeldApp:
-    """Works on each request until :meth:`finish`; requests are called by their X-Request-Id."""
+    """Runs each request until :meth:`finish`; X-Request-Id is a request's name."""
 
     def __init__(self) -> None:
         self.started: list[str] = []
@@ -109,17 +109,17 @@ class Limited:
         return int(status.split()[1]), headers, json.loads(body)
 
     def until(self, running: int, waiting: int) -> None:
-        """Wait until so many run and wait."""
+        """Wait until this number of requests runs and waits."""
         self.server.until(
             lambda: (self.admission.running, self.admission.waiting) == (running, waiting)
         )
 
     def until_started(self, count: int) -> None:
-        """Wait until the application has begun with so many."""
+        """Wait until the application has started this number of requests."""
         self.server.until(lambda: len(self.app.started) >= count)
 
     def finish(self, name: str) -> None:
-        """Have the application answer one."""
+        """Make the application answer a request."""
         self.server.ask(lambda: self.app.finish(name))
 
     def openai(self, key: str = KEYS[0], **how: Any) -> openai.OpenAI:
@@ -159,7 +159,7 @@ def limited(
 
 
 class TestQueue:
-    def test_beyond_it_is_a_429(self) -> None:
+    def test_requests_beyond_the_queue_get_a_429(self) -> None:
         with limited() as here:
             here.post("one", "alpha")
             here.until(1, 0)
@@ -206,7 +206,7 @@ class TestQueue:
             here.server.until(lambda: here.app.started == ["one", "two"])
             assert here.app.left == ["one"]
 
-    def test_clients_that_come_and_go_leave_nothing(self) -> None:
+    def test_clients_that_leave_keep_no_place(self) -> None:
         with limited(concurrent=2, queued=3) as here:
             for n in range(60):
                 here.post(f"r{n}", KEYS[n % 3])
@@ -220,7 +220,7 @@ class TestQueue:
 
 
 class TestFairness:
-    def test_a_key_that_floods_keeps_no_other_out(self) -> None:
+    def test_a_flood_from_one_key_does_not_keep_out_others(self) -> None:
         """1. One key fills the places and the queue. 2. Others send one request after the other.
         3. Each starts before the flood has had two more turns, and none is refused."""
         with limited(concurrent=2, queued=10) as here:
@@ -247,7 +247,7 @@ class TestFairness:
 
 
 class TestKey:
-    def test_its_own_limit(self) -> None:
+    def test_a_key_has_a_limit_of_concurrent_requests(self) -> None:
         with limited(concurrent=8, queued=8, per_key=2) as here:
             for name in ("one", "two"):
                 here.post(name, "alpha")
@@ -260,8 +260,8 @@ class TestKey:
             here.post("other", "beta")
             here.until(3, 0)
 
-    def test_its_tokens(self) -> None:
-        """1. A request uses two minutes' worth. 2. The key's next is told to wait for one."""
+    def test_a_key_has_a_token_budget(self) -> None:
+        """1. A request uses two minutes' tokens. 2. The key's next must wait for one minute."""
         with limited(tokens=1000) as here:
             here.app.tokens = 2000
             here.post("one", "alpha")
@@ -278,8 +278,8 @@ class TestBody:
     @pytest.mark.parametrize(
         "path", ["/v1/completions", "/v1/load_lora_adapter", "/v1/responses/one/cancel"]
     )
-    def test_is_bounded_on_every_route(self, path: str) -> None:
-        """Also where a request gives the engine no work."""
+    def test_bodies_are_limited_on_every_route(self, path: str) -> None:
+        """Even on routes that give the engine no work."""
         with limited() as here, Client(here.server) as client:
             client.send(
                 f"POST {path} HTTP/1.1\r\nhost: test\r\nauthorization: Bearer alpha\r\n"
@@ -290,9 +290,9 @@ class TestBody:
             assert client.until(b"\r\n").startswith(b"HTTP/1.1 413 ")
             assert here.app.started == []
 
-    def test_large_ones_share_their_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """1. Two large bodies wait; together they fill the memory for such. 2. A third is a 429, a
-        small one waits too. 3. One of the two is let in: there is room again."""
+    def test_large_bodies_share_their_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """1. Two large bodies wait and fill the memory. 2. A third gets a 429; a small one waits.
+        3. One of the two starts: there is memory again."""
         monkeypatch.setattr(gate_module, "LARGE_BODIES", 1)
         most = 3 * SMALL_BYTES
         large = b'{"prompt": "' + b"x" * (most - SMALL_BYTES // 2 - 100) + b'"}'
@@ -316,9 +316,9 @@ class TestBody:
 
 
 class TestOpenAIClient:
-    """What the official client makes of a refusal."""
+    """How the official client reports a refusal."""
 
-    def test_429(self) -> None:
+    def test_a_429_is_a_rate_limit_error(self) -> None:
         with limited(queued=0) as here:
             here.post("one", "alpha")
             here.until(1, 0)
@@ -327,7 +327,7 @@ class TestOpenAIClient:
             assert e.value.status_code == 429
             assert "MAX_CONCURRENT_REQUESTS=1" in str(e.value)
 
-    def test_it_comes_again_when_it_was_told_to(self) -> None:
+    def test_the_client_retries_after_the_given_time(self) -> None:
         with limited(queued=0) as here:
             here.post("one", "alpha")
             here.until(1, 0)
@@ -346,7 +346,7 @@ class TestOpenAIClient:
             assert [response.headers["retry-after"] for response in refusals] == ["1"]
 
     @pytest.mark.parametrize("size", [10_001, 8 << 20])
-    def test_413(self, size: int) -> None:
+    def test_a_413_reaches_the_client(self, size: int) -> None:
         with (
             limited() as here,
             here.openai(max_retries=0) as client,
@@ -357,7 +357,7 @@ class TestOpenAIClient:
         assert "MAX_REQUEST_BYTES=10000" in str(error.value)
         assert here.app.started == []
 
-    def test_408(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_408_reaches_the_client(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("server.gate.body.GRACE_SECONDS", 0.1)
         with limited() as here:
             http_client = httpx.Client(transport=Pausing(here.server))

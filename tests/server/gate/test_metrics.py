@@ -1,4 +1,4 @@
-"""What the gate adds to ``/metrics``."""
+"""The metrics that the gate adds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from entrypoint.status.timeline import Timeline
 from server.gate import metrics
 
 
-def test_the_launchs_metrics_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_launchs_metrics_stay_after_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     status = {**Timeline(started=0.0).as_dict(5.0), "as_of": time.monotonic()}
     (tmp_path / STATUS).write_text(json.dumps(status))
     monkeypatch.setenv(RUN_DIRECTORY_VARIABLE, str(tmp_path))
@@ -23,7 +25,7 @@ def test_the_launchs_metrics_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "inference_server_start_seconds 5" in text
 
 
-def test_outside_a_launch_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_a_launch_no_metrics_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(RUN_DIRECTORY_VARIABLE, raising=False)
     assert list(metrics.LaunchCollector().collect()) == []
 

@@ -1,6 +1,6 @@
-"""What a connection may take, asked of a real server with raw sockets.
+"""The limits of connections, tested with raw sockets against a real server.
 
-The application is a stand-in for the gate: it does what a test needs of one.
+The application is a stand-in for the gate.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from server.gate.refusal import Refusal
 from tests.support.connections import Client, Server, serving
 
 SHORT = 0.3
-"""Seconds, in the place of those that clients get."""
+"""Seconds, instead of the usual limit."""
 ENDLESS = 3600.0
-"""Seconds, for what must not end a test."""
+"""Seconds, for limits that a test must not reach."""
 
 
 class App:
-    """Answers by path; ``/held`` waits until :attr:`open` is set, and ``/begun`` has begun to
-    answer before."""
+    """Answers by path. ``/held`` waits until :attr:`open` is set; ``/begun`` starts its answer
+    before that."""
 
     def __init__(self) -> None:
         self.open = asyncio.Event()
@@ -104,7 +104,7 @@ async def respond(send: Send, status: int, body: bytes, *headers: tuple[bytes, b
 
 @contextlib.contextmanager
 def bounded(**bounds: Any) -> Generator[tuple[Server, App], None, None]:
-    """A server whose bounds are far away but those that a test names."""
+    """Run a server that has only the limits that a test names."""
     far = {"header_seconds": ENDLESS, "linger_seconds": ENDLESS, "write_seconds": ENDLESS}
     app = App()
     how: dict[str, Any] = {"timeout_keep_alive": 3600}
@@ -125,7 +125,7 @@ CHUNKED = b"POST /echo HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\
 
 
 class TestHeadTime:
-    def test_no_byte(self) -> None:
+    def test_a_silent_connection_is_closed(self) -> None:
         with bounded(header_seconds=SHORT) as (server, _), Client(server) as client:
             assert client.closed()
 
@@ -148,25 +148,25 @@ class TestHeadTime:
         assert app.seen == []
 
     @pytest.mark.parametrize("piece", [b"x", b"a: b\r\n"])
-    def test_a_trickle_ends_although_more_comes(self, piece: bytes) -> None:
+    def test_a_trickled_head_is_cut_off(self, piece: bytes) -> None:
         with bounded(header_seconds=SHORT) as (server, _), Client(server) as client:
             client.send(b"GET / HTTP/1.1\r\nhost: test\r\n")
             assert client.trickle(piece).startswith(b"HTTP/1.1 408 ")
 
-    def test_empty_lines_are_no_request(self) -> None:
+    def test_empty_lines_are_not_a_request(self) -> None:
         with bounded(header_seconds=SHORT) as (server, _), Client(server) as client:
             assert client.trickle(b"\r\n").startswith(b"HTTP/1.1 408 ")
 
-    def test_the_next_request_of_a_connection_is_bounded_too(self) -> None:
+    def test_the_next_head_on_a_connection_is_limited_too(self) -> None:
         with bounded(header_seconds=SHORT) as (server, _), Client(server) as client:
             client.send(get())
             client.until(b"hello")
             client.send(b"GET / HT")
             assert client.rest().startswith(b"HTTP/1.1 408 ")
 
-    def test_an_answer_may_take_longer(self) -> None:
-        """1. A request is worked on for longer than a head may take. 2. It is answered, and the
-        connection serves another."""
+    def test_an_answer_may_take_longer_than_a_head(self) -> None:
+        """1. A request runs for longer than a head may take. 2. It is answered, and the connection
+        serves another."""
         with bounded(header_seconds=SHORT) as (server, app), Client(server) as client:
             client.send(get("/held"))
             with Client(server) as other:
@@ -176,9 +176,9 @@ class TestHeadTime:
             client.send(get())
             client.until(b"hello")
 
-    def test_a_half_head_behind_a_running_request_waits_for_its_turn(self) -> None:
-        """1. A request runs, half of the next is there. 2. The time for a head passes. 3. The
-        first is answered, the second half comes, and it is answered."""
+    def test_half_a_head_behind_a_running_request_may_wait(self) -> None:
+        """1. A request runs and half of the next has arrived. 2. The time for a head passes. 3. The
+        first is answered; the other half arrives, and the second is answered."""
         with bounded(header_seconds=SHORT) as (server, app), Client(server) as client:
             client.send(get("/held") + b"GET / HTT")
             with Client(server) as other:
@@ -188,7 +188,7 @@ class TestHeadTime:
             client.send(b"P/1.1\r\nhost: test\r\n\r\n")
             client.until(b"hello")
 
-    def test_a_half_head_behind_an_answered_request_is_bounded(self) -> None:
+    def test_half_a_head_behind_an_answered_request_is_limited(self) -> None:
         with bounded(header_seconds=SHORT) as (server, _), Client(server) as client:
             client.send(get() + b"GET / HTT")
             client.until(b"hello")
@@ -203,14 +203,14 @@ class TestHeadSize:
             get(headers="x: " + "y" * 5000 + "\r\n"),
             get(headers="y" * 5000 + ": x\r\n"),
             get(headers="x: y\r\n" * 2000),
-            # never whole: httptools alone would keep it for ever
+            # never complete: httptools alone would buffer it without limit
             b"GET /" + b"a" * 5000,
             b"GET / HTTP/1.1\r\nx: " + b"y" * 5000,
             b"GET / HTTP/1.1\r\n" + b"x" * 5000,
             b"\r\n" * 2500,
         ],
     )
-    def test_too_many_bytes(self, head: bytes) -> None:
+    def test_a_head_that_is_too_large_gets_a_431(self, head: bytes) -> None:
         with bounded(head_bytes=4096, headers=10_000) as (server, app), Client(server) as client:
             client.send(head)
             answer = client.rest()
@@ -218,15 +218,15 @@ class TestHeadSize:
         assert b"4096 bytes" in answer
         assert app.seen == []
 
-    def test_a_flood_is_cut_off_and_told_why(self) -> None:
-        """Megabytes of one header, piece by piece: the answer is there although more was sent."""
+    def test_a_flood_gets_an_answer_before_it_is_cut_off(self) -> None:
+        """Megabytes of one header, in pieces: the answer arrives although the client sends more."""
         with bounded() as (server, _), Client(server) as client:
             client.send(b"GET / HTTP/1.1\r\nx: ")
             for _ in range(200):
                 client.send(b"y" * 65536)
             assert client.rest().startswith(b"HTTP/1.1 431 ")
 
-    def test_number_of_headers(self) -> None:
+    def test_too_many_headers_get_a_431(self) -> None:
         with bounded(headers=100) as (server, _):
             with Client(server) as client:
                 client.send(get(headers="x: y\r\n" * 99))
@@ -235,7 +235,7 @@ class TestHeadSize:
                 client.send(get(headers="x: y\r\n" * 100))
                 assert client.rest().startswith(b"HTTP/1.1 431 ")
 
-    def test_each_request_of_a_connection_counts_by_itself(self) -> None:
+    def test_each_request_on_a_connection_has_its_own_limit(self) -> None:
         with bounded(head_bytes=4096) as (server, _), Client(server) as client:
             for _ in range(5):
                 client.send(get(headers="x: " + "y" * 3000 + "\r\n"))
@@ -244,7 +244,7 @@ class TestHeadSize:
             for _ in range(3):
                 client.until(b"hello")
 
-    def test_large_bodies_are_none_of_it(self) -> None:
+    def test_bodies_do_not_count_toward_the_head(self) -> None:
         with bounded(head_bytes=4096) as (server, _), Client(server) as client:
             client.send(post("/echo", b"x" * 100_000 + b"end"))
             client.until(b"end")
@@ -258,8 +258,8 @@ class TestHeadSize:
         "tail",
         [b"0\r\nx: ", b"5;", b"0\r\n"],
     )
-    def test_what_frames_a_body_is_bounded(self, tail: bytes) -> None:
-        """A trailer or an extension without an end is never told to the application."""
+    def test_the_framing_of_a_body_is_limited(self, tail: bytes) -> None:
+        """A trailer or an extension that never ends does not reach the application."""
         with bounded(head_bytes=4096) as (server, app), Client(server) as client:
             client.send(CHUNKED + b"5\r\nhello\r\n")
             server.until(lambda: len(app.seen) == 1)
@@ -269,7 +269,7 @@ class TestHeadSize:
             assert client.rest().startswith(b"HTTP/1.1 431 ")
             server.until(lambda: app.statuses == [499])
 
-    def test_a_trailer_is_no_header(self) -> None:
+    def test_a_trailer_does_not_become_a_header(self) -> None:
         with bounded() as (server, app), Client(server) as client:
             client.send(CHUNKED + b"5\r\nhello\r\n0\r\nauthorization: Bearer x\r\n\r\n")
             client.until(b"hello")
@@ -281,20 +281,20 @@ class TestGarbage:
     @pytest.mark.parametrize(
         "data", [b"\x16\x03\x01\x02\x00\x01\x00", b"hello\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"]
     )
-    def test_gets_a_400(self, data: bytes) -> None:
+    def test_garbage_gets_a_400(self, data: bytes) -> None:
         with bounded() as (server, _), Client(server) as client:
             client.send(data)
             answer = client.rest()
         assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
         assert b'"code":400' in answer
 
-    def test_behind_a_request_is_not_written_into_its_answer(self) -> None:
-        """1. An answer has begun and its client sends garbage. 2. Nothing is said between."""
+    def test_garbage_behind_a_request_does_not_corrupt_its_answer(self) -> None:
+        """1. An answer has started and its client sends garbage. 2. No error is written into it."""
         with bounded() as (server, app), Client(server) as client:
             client.send(get("/begun"))
             client.until(b"begun")
             client.send(b"garbage\r\n\r\n")
-            assert client.rest() == b"\r\n"  # the end of the chunk, and no end of the answer
+            assert client.rest() == b"\r\n"  # the end of the chunk, but not of the answer
             server.until(lambda: app.left == [""])
 
 
@@ -304,31 +304,31 @@ class TestBody:
         monkeypatch.setattr("server.gate.body.GRACE_SECONDS", SHORT)
         monkeypatch.setattr("server.gate.body.MIN_RATE", 1e6)
 
-    def test_a_trickle(self) -> None:
+    def test_a_trickled_body_gets_a_408(self) -> None:
         with bounded(linger_seconds=SHORT) as (server, app), Client(server) as client:
             client.send(post("/echo", b"", length=1000))
             assert client.trickle(b"x").startswith(b"HTTP/1.1 408 ")
             assert app.statuses == [408]
 
-    def test_chunks_for_ever(self) -> None:
+    def test_endless_small_chunks_get_a_408(self) -> None:
         with bounded(linger_seconds=SHORT) as (server, app), Client(server) as client:
             client.send(CHUNKED)
             assert client.trickle(b"1\r\nx\r\n").startswith(b"HTTP/1.1 408 ")
             assert app.statuses == [408]
 
-    def test_a_flood_of_chunks(self) -> None:
+    def test_a_flood_of_chunks_gets_a_413(self) -> None:
         with bounded(linger_seconds=SHORT) as (server, app), Client(server) as client:
             client.send(CHUNKED)
             piece = b"10000\r\n" + b"x" * 65536 + b"\r\n"
             assert client.trickle(piece).startswith(b"HTTP/1.1 413 ")
             assert app.statuses == [413]
 
-    def test_more_than_was_told_is_another_request(self) -> None:
+    def test_data_beyond_the_declared_length_is_another_request(self) -> None:
         with bounded() as (server, _), Client(server) as client:
             client.send(post("/echo", b"hello, and more", length=5))
             assert client.rest().startswith(b"HTTP/1.1 400 ")
 
-    def test_half_a_body_and_gone(self) -> None:
+    def test_a_client_that_leaves_during_its_body_is_noticed(self) -> None:
         with bounded() as (server, app):
             with Client(server) as client:
                 client.send(post("/echo", b"half", length=10))
@@ -345,12 +345,14 @@ class TestLinger:
             client.send(post(path, self.BODY))
             return client.until(b"refused")
 
-    def test_a_refused_body_does_not_lose_the_refusal(self) -> None:
+    def test_a_client_that_sends_a_refused_body_gets_the_refusal(self) -> None:
         with bounded() as (server, _):
             for _ in range(5):
                 assert self.answer(server, "/refused").startswith(b"HTTP/1.1 413 ")
 
-    def test_with_tls(self, tls: tuple[dict[str, str], ssl.SSLContext]) -> None:
+    def test_a_client_with_tls_gets_the_refusal(
+        self, tls: tuple[dict[str, str], ssl.SSLContext]
+    ) -> None:
         files, context = tls
         with serving(App(), http=protocol_class(), **files) as server:
             for _ in range(5):
@@ -368,13 +370,13 @@ class TestLinger:
         return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}, context
 
     @pytest.mark.parametrize("path", ["/refused", "/unread"])
-    def test_it_ends(self, path: str) -> None:
+    def test_lingering_ends_after_its_time(self, path: str) -> None:
         with bounded(linger_seconds=SHORT) as (server, _), Client(server) as client:
             client.send(post(path, b"", length=1 << 40))
             client.until(b"refused")
             client.trickle(b"x")
 
-    def test_nothing_is_started_behind_a_closing_answer(self) -> None:
+    def test_no_request_starts_behind_a_closing_answer(self) -> None:
         with bounded() as (server, app), Client(server) as client:
             client.send(post("/refused", b"", length=5))
             client.until(b"refused")
@@ -396,13 +398,13 @@ class TestLinger:
 
 
 class TestSlowReader:
-    def test_who_does_not_take_the_answer_is_left(self) -> None:
+    def test_a_client_that_receives_nothing_is_disconnected(self) -> None:
         with bounded(write_seconds=SHORT) as (server, _), Client(server) as client:
             client.send(get("/large"))
             server.until(lambda: not server.server_state.connections)
 
-    def test_who_takes_it_slowly_gets_it(self) -> None:
-        """1 KiB/s is asked for, and looked at every 50 ms."""
+    def test_a_slow_client_gets_the_complete_answer(self) -> None:
+        """At least 1 KiB/s is required, checked every 50 ms."""
         with bounded(write_seconds=0.05) as (server, _), Client(server) as client:
             client.send(get("/large"))
             found = len(client.until(b"\r\n\r\n"))
@@ -414,7 +416,7 @@ class TestSlowReader:
 
 
 class TestSeveralRequests:
-    def test_keep_alive(self) -> None:
+    def test_one_connection_serves_many_requests(self) -> None:
         with bounded() as (server, _), Client(server) as client:
             for _ in range(20):
                 client.send(get())
@@ -422,7 +424,7 @@ class TestSeveralRequests:
                 client.send(post("/echo", b"body"))
                 client.until(b"body")
 
-    def test_pipelined(self) -> None:
+    def test_pipelined_requests_are_answered_in_order(self) -> None:
         with bounded(header_seconds=SHORT) as (server, app), Client(server) as client:
             client.send(get() + post("/echo", b"body") + get("/held") + get() + get())
             client.until(b"hello")
@@ -434,8 +436,8 @@ class TestSeveralRequests:
             client.until(b"hello")
             client.until(b"hello")
 
-    def test_pipelined_requests_of_a_client_that_leaves(self) -> None:
-        """The first learns of it, too, and the second is not begun."""
+    def test_a_client_that_leaves_ends_its_pipelined_requests(self) -> None:
+        """The first is disconnected; the second never starts."""
         with bounded() as (server, app):
             with Client(server) as client:
                 client.send(get("/held?first") + get("/held?second"))
@@ -444,10 +446,10 @@ class TestSeveralRequests:
             server.until(lambda: not server.server_state.tasks)
             assert len(app.seen) == 1
 
-    def test_garbage_behind_a_request_that_is_worked_on(
+    def test_garbage_behind_a_running_request_abandons_it(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """What was sent before it is given up, and nothing is written behind the refusal."""
+        """The running request ends, and nothing is written after the refusal."""
         with bounded() as (server, app), Client(server) as client:
             client.send(get("/held?first") + get("/held?second"))
             server.until(lambda: len(app.seen) == 1)
@@ -459,7 +461,7 @@ class TestSeveralRequests:
 
     @pytest.mark.parametrize("shut", [True, False])
     def test_a_client_that_leaves_is_noticed(self, shut: bool) -> None:
-        """Whether it closes the connection or its own half of it."""
+        """Whether it closes the connection or only its half of it."""
         with bounded() as (server, app), Client(server) as client:
             client.send(get("/held?one"))
             server.until(lambda: len(app.seen) == 1)
@@ -469,33 +471,33 @@ class TestSeveralRequests:
                 client.socket.close()
             server.until(lambda: app.left == ["one"])
 
-    def test_half_closed_at_once(self) -> None:
+    def test_a_connection_that_is_half_closed_without_a_request_ends(self) -> None:
         with bounded() as (server, _), Client(server) as client:
             client.socket.shutdown(socket.SHUT_WR)
             assert client.closed()
 
 
 class TestShutdown:
-    @pytest.mark.parametrize("said", ["nothing", "half a head", "a request before"])
-    def test_what_is_on_its_way_is_answered(
-        self, monkeypatch: pytest.MonkeyPatch, said: str
+    @pytest.mark.parametrize("sent", ["nothing", "half a head", "a request before"])
+    def test_a_request_that_is_on_its_way_is_answered(
+        self, monkeypatch: pytest.MonkeyPatch, sent: str
     ) -> None:
-        """1. A client connects, and may have said something. 2. The server ends. 3. It asks."""
+        """1. A client connects and may send something. 2. The server stops. 3. It sends more."""
         monkeypatch.setattr(protocol, "ASK_SECONDS", ENDLESS)
-        request = get("/refused")  # answered, and closed, as by a gate that stops
+        request = get("/refused")  # answered and closed, like a stopping gate does
         with bounded() as (server, _), Client(server) as client:
-            if said == "half a head":
+            if sent == "half a head":
                 client.send(request[:9])
-            if said == "a request before":
+            if sent == "a request before":
                 client.send(get())
                 client.until(b"hello")
             server.until(lambda: len(server.server_state.connections) == 1)
             server.should_exit = True
             server.until(lambda: not server.servers[0].is_serving())
-            client.send(request[9:] if said == "half a head" else request)
+            client.send(request[9:] if sent == "half a head" else request)
             assert client.rest().startswith(b"HTTP/1.1 413 ")
 
-    def test_a_client_that_says_nothing_is_not_waited_for(self) -> None:
+    def test_a_silent_client_does_not_delay_the_stop(self) -> None:
         with bounded() as (server, _), Client(server) as client:
             server.until(lambda: len(server.server_state.connections) == 1)
             server.should_exit = True
@@ -508,7 +510,7 @@ class TestUpgrade:
         "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     )
 
-    def test_a_websocket_outlives_what_a_head_may_take(self) -> None:
+    def test_a_websocket_has_no_time_limit(self) -> None:
         with bounded(header_seconds=SHORT, connections=1) as (server, _), Client(server) as client:
             client.send(get("/ws", self.HANDSHAKE))
             assert client.until(b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
@@ -517,16 +519,16 @@ class TestUpgrade:
             client.send(b"\x81\x85\x00\x00\x00\x00hello")
             assert client.until(b"hello") == b"\x81\x05hello"
 
-    def test_another_upgrade_is_a_plain_request(self) -> None:
+    def test_another_upgrade_is_an_ordinary_request(self) -> None:
         with bounded() as (server, _), Client(server) as client:
             client.send(get("/", "upgrade: h2c\r\nconnection: Upgrade\r\n"))
             client.until(b"hello")
 
 
 class TestMany:
-    def test_a_thousand_idle_ones(self) -> None:
-        """1. A request runs. 2. A thousand connections say nothing, and more than 100 are too
-        many. 3. A new client is served, and the first one gets its answer."""
+    def test_idle_connections_give_way_to_new_ones(self) -> None:
+        """1. A request runs. 2. A thousand connections stay silent, and 100 are the limit. 3. A new
+        client is served, and the first one gets its answer."""
         with bounded(connections=100) as (server, app), contextlib.ExitStack() as crowd:
             first = crowd.enter_context(Client(server))
             first.send(get("/held"))
@@ -541,7 +543,7 @@ class TestMany:
             server.ask(app.open.set)
             first.until(b"held")
 
-    def test_the_longest_idle_goes_first(self) -> None:
+    def test_the_longest_idle_connection_is_closed_first(self) -> None:
         with bounded(connections=2) as (server, _), contextlib.ExitStack() as crowd:
             one, two = (crowd.enter_context(Client(server)) for _ in range(2))
             for client in (one, two, one):
@@ -557,7 +559,7 @@ class TestMany:
         "send",
         [lambda c: None, lambda c: c.send(b"GET /"), lambda c: c.send(get())],
     )
-    def test_nothing_is_kept_of_those_that_have_gone(self, send: Callable[[Client], None]) -> None:
+    def test_closed_connections_leave_no_state(self, send: Callable[[Client], None]) -> None:
         with bounded() as (server, _):
             for _ in range(50):
                 with Client(server) as client:

@@ -1,4 +1,4 @@
-"""What the pipeline's process is told to load, and the check of its cache."""
+"""The command that loads the pipeline, and the check of its cache."""
 
 from __future__ import annotations
 

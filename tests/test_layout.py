@@ -95,17 +95,6 @@ UNNAMED_YET: set[str] = {
     "tests/images/test_build.py",
     "tests/images/test_environment.py",
     "tests/images/test_sbom.py",
-    "tests/server/gate/test_body.py",
-    "tests/server/gate/test_content.py",
-    "tests/server/gate/test_limits.py",
-    "tests/server/gate/test_protocol.py",
-    "tests/server/openvino/test_core.py",
-    "tests/server/openvino/test_grammar.py",
-    "tests/server/openvino/test_process.py",
-    "tests/server/openvino/test_sampling.py",
-    "tests/server/openvino/test_settings.py",
-    "tests/server/test_catalogue.py",
-    "tests/server/test_tarball.py",
 }
 NESTED_YET: set[str] = {
     "tests/benchmarks/test_hostile.py",

@@ -1,4 +1,4 @@
-"""``inference-server models``: what this node can serve."""
+"""``inference-server models``: the models that this node can serve."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
     from entrypoint.store.progress import Progress
 
 EPILOG = """\
-To serve one: MODEL_ID=<model> inference-server serve, with REVISION=<revision> where it is not
-main's, and MODEL_TARBALL=<where> for a tarball; --json names the variables of each.
+To serve a model: MODEL_ID=<model> inference-server serve. Add REVISION=<revision> if it is not the
+commit of main, and MODEL_TARBALL=<where> for a tarball. --json lists the variables of each model.
 """
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
-    """Describe the command."""
+    """Add the command's parser."""
     parser = commands.add_parser(
         "models",
-        help="list the models that are here",
-        description="List the models in the caches that HF_HUB_CACHE and its like name, in plain "
-        "directories there, and in the tarballs beside them or that MODEL_TARBALL names: revision, "
-        "size, format, where, and why one cannot be served. What was found in a tarball is kept in "
-        "the scratch directory, so that the next search need not read it.",
+        help="list the available models",
+        description="List the available models, with revision, size, format, place, and the "
+        "reason if a model cannot be served. The command searches the caches (HF_HUB_CACHE and the "
+        "like), the plain directories and tarballs in them, and MODEL_TARBALL. It remembers the "
+        "contents of tarballs in the scratch directory, so that the next search is faster.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--full",
         action="store_true",
-        help="read compressed tarballs to their end, once: only then it is known what they hold "
-        "besides their first model",
+        help="read compressed tarballs to their end, to list all models in them and not only the "
+        "first",
     )
     add_json(parser)
     return parser
@@ -84,12 +84,12 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         print(models_table(models))
     else:
         searched = ", ".join(map(str, filter(None, (settings.model_tarball, *roots))))
-        print(f"no model is in {searched}")
+        print(f"no models in {searched}")
     return 0
 
 
 class _Reading:
-    """Shows how far each tarball has been read."""
+    """Shows the progress of reading each tarball."""
 
     def __init__(self) -> None:
         from contextlib import ExitStack
@@ -104,7 +104,7 @@ class _Reading:
         self._stack.close()
 
     def show(self, path: Path, progress: Progress) -> None:
-        """Show how far a tarball has been read."""
+        """Show the progress of reading a tarball."""
         from entrypoint.commands.bars import ProgressBar
 
         if path != self._path:

@@ -1,1 +1,1 @@
-"""The model store: where a model is looked for, and how it gets onto the disk."""
+"""The model store: finding a model, and bringing it onto the disk."""

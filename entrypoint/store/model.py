@@ -1,4 +1,4 @@
-"""A model that was found: where it is, which revision, how large."""
+"""The model: the request for it, and the result of the search."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is wanted, and where it may be looked for.
+    """A request for a model, and the places to search.
 
     Attributes:
         model_id: Repository id, local directory or artifact URI.
         revision: Branch, tag, full or unique short commit; None for the default.
-        cache_roots: Folders that may hold ``models--org--name``, first match wins.
-        tarball: What MODEL_TARBALL names: a tarball or a directory of them.
-        offline: Whether the hub must not be asked.
+        cache_roots: Folders that may hold ``models--org--name``; the first match is used.
+        tarball: MODEL_TARBALL: a tarball or a directory of tarballs.
+        offline: Whether network access to the hub is off.
         token: The hub's token. Never shown.
-        scratch: Where tarballs are unpacked.
-        in_place: Whether the engine can load weights that are inside a tarball.
-        storage_uri: What STORAGE_URI names, which KServe fetches to ``mount`` before the start.
-        mount: Where KServe puts it.
+        scratch: The folder to unpack tarballs to.
+        in_place: Whether the engine can load weights from inside a tarball.
+        storage_uri: STORAGE_URI: KServe downloads this artifact to ``mount`` before the start.
+        mount: The folder that KServe downloads to.
         endpoint: URL of the hub or its mirror; None for huggingface.co.
         environ: The environment of the processes that download and pull.
     """
@@ -55,18 +55,18 @@ class Model:
     """A model that was found.
 
     Attributes:
-        source: The way that found it.
-        path: The directory that vLLM loads; None while the model is yet to be fetched from the
-            hub or a store.
-        repository: ``org/name``, where the source knows it.
-        revision: The commit, where the source knows it.
-        requested_revision: What REVISION said.
-        bytes: Size of the model's files, 0 where it is not known yet.
-        searched: Each way that was tried, in order, this one last.
-        archive: The tarball, while its content is still to be unpacked to ``path``.
-        config: What its ``config.json`` says; empty while it is not on the disk.
-        weight_bytes: Size of the files that hold its weights, 0 where it is not known.
-        packed: Its files in the tarball that the engine loads the weights out of.
+        source: The kind of place where it was found.
+        path: The directory that vLLM loads; None until the model is downloaded from the hub or a
+            store.
+        repository: ``org/name``; None if it is not known.
+        revision: The commit; None if it is not known.
+        requested_revision: REVISION.
+        bytes: Size of the model's files; 0 if it is not known yet.
+        searched: Each place that was searched, in order, this one last.
+        archive: The tarball, if it must still be unpacked to ``path``.
+        config: The content of ``config.json``; empty until the model is on the disk.
+        weight_bytes: Size of the files with the weights; 0 if it is not known.
+        packed: Its files in the tarball, if the engine loads the weights from there.
     """
 
     source: Source

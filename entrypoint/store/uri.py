@@ -1,4 +1,4 @@
-"""The address of an object in a store, and where a model's tarball lies there by convention."""
+"""URIs of objects in a store, and the conventional key of a model's tarball."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class ObjectUri:
     """An object, or a folder of objects, in a store.
 
     Attributes:
-        store: Whose it is.
-        bucket: The bucket, Azure's container.
-        key: The name in it; empty for the bucket itself, ending in ``/`` for a folder.
-        account: Azure's storage account, where the URI names it.
-        sas: Azure's shared access signature, where the URI has one. A secret: never shown.
+        store: The kind of store.
+        bucket: The bucket; Azure's container.
+        key: The name in the bucket; empty for the bucket itself, ending in ``/`` for a folder.
+        account: Azure's storage account, if the URI has one.
+        sas: Azure's shared access signature, if the URI has one. A secret: never shown.
     """
 
     store: Store
@@ -43,7 +43,7 @@ class ObjectUri:
     sas: str | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
-        """The URI without its secret."""
+        """Return the URI without its secret."""
         if self.account:
             return f"https://{self.account}.blob.core.windows.net/{self.bucket}/{self.key}"
         return f"{self.store}://{self.bucket}/{self.key}"
@@ -55,16 +55,16 @@ class ObjectUri:
 
     @property
     def folder(self) -> str:
-        """The key up to and with its last ``/``; empty where it has none."""
+        """The key up to its last ``/``, with that; empty if it has none."""
         return self.key[: -len(self.name)] if self.name else self.key
 
     @property
     def is_folder(self) -> bool:
-        """Whether it names a bucket or a folder, not an object."""
+        """Whether this is a bucket or a folder, not an object."""
         return not self.name
 
     def with_key(self, key: str) -> ObjectUri:
-        """Return another object of the same bucket."""
+        """Return the object with another key in the same bucket."""
         return replace(self, key=key)
 
 
@@ -74,7 +74,7 @@ def is_uri(model_id: str) -> bool:
 
 
 def is_object_uri(text: str) -> bool:
-    """Whether ``text`` is written as the URI of an object that can be fetched."""
+    """Return whether ``text`` is the URI of an object that can be downloaded."""
     scheme, separator, rest = text.partition("://")
     if not separator:
         return False
@@ -84,10 +84,10 @@ def is_object_uri(text: str) -> bool:
 
 
 def parse_uri(text: str) -> ObjectUri:
-    """Read the URI of an object or a folder.
+    """Parse the URI of an object or a folder.
 
     Raises:
-        UsageError: It is none, or names no bucket.
+        UsageError: It is not such a URI, or has no bucket.
     """
     shown = without_secret(text)
     if not is_object_uri(text):
@@ -105,19 +105,19 @@ def parse_uri(text: str) -> ObjectUri:
         bucket, at, endpoint = host.partition("@")
         uri = ObjectUri(SCHEMES[scheme.lower()], bucket, key, _account(endpoint) if at else None)
     if not uri.bucket:
-        raise UsageError(f"{shown!r} names no bucket.", hint=f"Write it as {EXAMPLES}.")
+        raise UsageError(f"{shown!r} has no bucket.", hint=f"Write it as {EXAMPLES}.")
     return uri
 
 
 def without_secret(text: str) -> str:
-    """Return a URI as it may be shown: Azure's shared access signature is left out."""
+    """Return a URI without Azure's shared access signature, so that it can be shown."""
     return text.partition("?")[0] if text.lower().startswith("https://") else text
 
 
 def name_in_uri(text: str) -> str:
-    """Return what a model is called by its URI: the last component, without what packs it.
+    """Return the model's name in a URI: the last component, without a tarball's suffix.
 
-    An image's tag and digest are left out.
+    The tag and the digest of an image are not part of it.
     """
     name = without_secret(text).rstrip("/").rpartition("/")[2]
     if text.startswith("oci://"):
@@ -135,14 +135,14 @@ def conventional_key(
 ) -> str:
     """Return ``models/<family>/<revision7>/<org>--<name>.tar`` below ``folder``.
 
-    A folder that is called ``models`` already is taken for the one of the convention.
+    If the folder's own name is ``models``, no other ``models`` is added.
 
     Args:
         folder: Empty, or ending in ``/``.
-        family: The model's family, as ``falcon``.
-        revision: The commit; its first seven characters are taken.
+        family: The model's family, such as ``falcon``.
+        revision: The commit; the key has its first seven characters.
         repository: ``org/name``.
-        suffix: What says how the tarball is packed.
+        suffix: The tarball's suffix.
     """
     if folder.rstrip("/").rpartition("/")[2] != _FOLDER:
         folder += f"{_FOLDER}/"
@@ -151,8 +151,8 @@ def conventional_key(
 
 
 def repository_in_name(uri: ObjectUri) -> str:
-    """Return the repository that a tarball's name says by convention: ``org/name``.
+    """Return the repository in a tarball's name by convention: ``org/name``.
 
-    Without ``--`` in it, the name without what says that it is a tarball.
+    If the name has no ``--``, it is returned without its suffix.
     """
     return name_in_uri(uri.name).replace("--", "/", 1)

@@ -1,1 +1,1 @@
-"""Models as files on the disk: caches, directories, digests, manifests."""
+"""Models on the disk: caches, directories, digests, manifests."""

@@ -1,7 +1,8 @@
-"""The hashes of a file's content, and what the name of a blob says about them.
+"""The hashes of a file's content, and the hash in the name of a blob.
 
-The hub's client calls a blob by the ETag of its file: the SHA-256 of its content (large files, 64
-hexadecimal digits), or git's SHA-1 of it (small ones, 40), which begins with the content's length.
+The hub's client names a blob by the ETag of its file. That is the SHA-256 of the content for large
+files (64 hexadecimal digits), and git's SHA-1 for small ones (40 digits), which also covers the
+content's length.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 BLOCK = 1 << 20
-"""Bytes that are read and hashed at once: large enough to let go of Python's lock, small enough to
-stay in the processor's cache."""
+"""Bytes that are read and hashed at once: enough to release Python's lock, and few enough for the
+processor's cache."""
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 GIT_SHA1 = re.compile(r"[0-9a-f]{40}")
 
-Naming = Literal["sha256", "git-sha1"]
+HashType = Literal["sha256", "git-sha1"]
 
 
-def naming(blob: str) -> Naming | None:
-    """Which hash of its content a blob is called by, None where the name is no hash."""
+def hash_type(blob: str) -> HashType | None:
+    """Return the type of hash in a blob's name; None if the name is not a hash."""
     if SHA256.fullmatch(blob):
         return "sha256"
     return "git-sha1" if GIT_SHA1.fullmatch(blob) else None
@@ -30,19 +31,19 @@ def naming(blob: str) -> Naming | None:
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """The hashes of one content, in hexadecimal digits.
+    """The hashes of one file's content, in hexadecimal digits.
 
     Attributes:
         sha256: The SHA-256.
-        git: git's SHA-1, None where it was not asked for.
+        git: git's SHA-1; None if it was not requested.
     """
 
     sha256: str
     git: str | None = None
 
     def of(self, blob: str) -> str | None:
-        """The hash that a blob of this name must have, None where its name is no hash."""
-        match naming(blob):
+        """Return the hash of the type in a blob's name; None if the name is not a hash."""
+        match hash_type(blob):
             case "sha256":
                 return self.sha256
             case "git-sha1":
@@ -51,11 +52,11 @@ class Digests:
 
 
 class Hasher:
-    """Hashes a content as it comes by.
+    """Hashes a file's content block by block.
 
     Args:
         size: Length of the content in bytes.
-        git: Whether git's SHA-1 is wanted too.
+        git: Whether to compute git's SHA-1 too.
     """
 
     def __init__(self, size: int, git: bool = False):
@@ -63,11 +64,11 @@ class Hasher:
         self._git = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False) if git else None
 
     def update(self, block: bytes | bytearray | memoryview) -> None:
-        """Hash what comes next."""
+        """Hash the next block."""
         self._sha256.update(block)
         if self._git is not None:
             self._git.update(block)
 
     def digests(self) -> Digests:
-        """The hashes of what came by."""
+        """Return the hashes of all blocks so far."""
         return Digests(self._sha256.hexdigest(), self._git.hexdigest() if self._git else None)

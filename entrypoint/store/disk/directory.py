@@ -1,4 +1,4 @@
-"""A model in a plain directory: named by MODEL_ID, or unpacked into a cache root by KServe."""
+"""A model in a plain directory: the value of MODEL_ID, or unpacked into a cache root by KServe."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from entrypoint.store.disk.cache import (
 from entrypoint.store.disk.folder import subfolders
 from entrypoint.store.disk.integrity import check_model
 
-MODEL_MARKS = ("config.json", "params.json")
+CONFIG_FILES = ("config.json", "params.json")
 
 
 def is_path(model_id: str) -> bool:
-    """Whether MODEL_ID means a directory: it is written as a path, or there is one of its name."""
+    """Return whether MODEL_ID is a directory: it is a path, or an existing directory's name."""
     return model_id.startswith(("/", "./", "../", "~")) or os.path.isdir(model_id)
 
 
 def folder_names(model_id: str) -> tuple[str, ...]:
-    """What a folder or tarball of a repository is called: ``org--name`` or ``name``."""
+    """Return the usual names of a repository's folder or tarball: ``org--name`` and ``name``."""
     return tuple(dict.fromkeys((model_id.replace("/", "--"), model_id.rpartition("/")[2])))
 
 
 def is_plain_model(folder: Path) -> bool:
-    """Whether a folder looks like a model: it has the file that each model has."""
-    return any(os.path.lexists(folder / mark) for mark in MODEL_MARKS)
+    """Return whether a folder has a file that every model has."""
+    return any(os.path.lexists(folder / mark) for mark in CONFIG_FILES)
 
 
 def find_plain_model(root: Path, names: Iterable[str] | None) -> Path | None:
-    """The model directory that ``root`` is, or that is right below it.
+    """Return ``root`` if it is a model directory, else the only one among its subfolders.
 
     Args:
-        root: Where to look.
-        names: What a folder below ``root`` may be called; None for anything, if it is only one.
+        root: The directory.
+        names: The names of subfolders that count; None for all.
 
     Raises:
         OSError: ``root`` cannot be listed.
@@ -72,7 +72,7 @@ def open_directory(path: Path, revision: str | None) -> Snapshot:
 
 
 def open_unpacked(root: Path, model_id: str, revision: str | None) -> Snapshot | None:
-    """Return the requested model in an unpacked tarball; None if it is not there.
+    """Return the requested model in an unpacked tarball; None if the tarball has another.
 
     Raises:
         RevisionNotFound: The model does not have the revision.

@@ -1,4 +1,4 @@
-"""The files of one model, wherever they lie: in a directory, or inside a tarball."""
+"""The files of one model, in a directory or inside a tarball."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ class ModelFiles(Protocol):
 
     @property
     def place(self) -> Path:
-        """Where the model is, for messages."""
+        """The model's place, for messages."""
 
     @property
     def sizes(self) -> Mapping[str, int]:
-        """``{name: bytes}`` of all files, links followed; 0 for a link that leads nowhere."""
+        """``{name: bytes}`` of all files, links followed; 0 for a dangling link."""
 
     @property
     def problems(self) -> Mapping[str, Problem]:
         """``{name: problem}`` of the files that cannot be read."""
 
     def read(self, name: str, count: int = -1, offset: int = 0) -> bytes:
-        """The content of a file: ``count`` bytes (-1 for all that follow) from ``offset``.
+        """Return ``count`` bytes of a file from ``offset``; -1 for all up to its end.
 
         Raises:
-            OSError: It cannot be read.
+            OSError: The file cannot be read.
         """
 
 
@@ -44,7 +44,7 @@ class DirectoryFiles:
     problems: Mapping[str, Problem]
 
     def read(self, name: str, count: int = -1, offset: int = 0) -> bytes:
-        """The content of a file."""
+        """Return ``count`` bytes of a file from ``offset``; -1 for all up to its end."""
         with (self.place / name).open("rb", buffering=0) as file:
             file.seek(offset)
             return file.read(count)
@@ -56,15 +56,15 @@ def dangling_link(target: str) -> Problem:
 
 
 def directory_files(directory: Path) -> DirectoryFiles:
-    """List the files of a model directory."""
+    """Return the files of a model directory."""
     sizes: dict[str, int] = {}
     problems: dict[str, Problem] = {}
 
-    def unlistable(error: OSError) -> None:
+    def add_unreadable_folder(error: OSError) -> None:
         problems[os.path.relpath(error.filename, directory)] = access_problem(error)
 
-    for place, folders, files in os.walk(directory, onerror=unlistable):
-        # .git and .cache hold copies and notes of the tools that fetched the model.
+    for place, folders, files in os.walk(directory, onerror=add_unreadable_folder):
+        # .git and .cache hold the copies and records of the tools that downloaded the model.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for file in sorted(files):
             path = os.path.join(place, file)

@@ -30,7 +30,7 @@ def permission_denied() -> Problem:
 
 
 def subfolders(folder: Path) -> list[str]:
-    """The names of the folders in ``folder``, sorted, links to folders included.
+    """Return the sorted names of the folders in ``folder``, including links to folders.
 
     Raises:
         OSError: ``folder`` cannot be listed.

@@ -1,7 +1,7 @@
-"""The integrity of a model directory: every file that the engine will want is there and whole.
+"""The integrity of a model: every file that the engine needs exists and is complete.
 
-Only names, sizes, small JSON files and the headers of safetensors files are read, so that this is
-cheap enough to run at every start.
+The check reads only names, sizes, small JSON files and the headers of safetensors files, so it is
+fast enough to run at every start.
 """
 
 from __future__ import annotations
@@ -12,17 +12,23 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from entrypoint.errors import IncompleteModel, Problem, ProblemKind, UnreadableModel
+from entrypoint.errors import (
+    IncompleteModel,
+    InferenceServerError,
+    Problem,
+    ProblemKind,
+    UnreadableModel,
+)
 from entrypoint.store.disk.files import ModelFiles, directory_files
 from entrypoint.store.disk.folder import access_problem
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
-# What a trainer leaves beside the weights; vLLM's loader leaves out the same names.
+# Files that a trainer writes beside the weights; vLLM's loader skips the same names.
 NOT_WEIGHTS = frozenset(
     {"training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.pt", "scaler.pt"}
 )
 INDEX_SUFFIXES = (".safetensors.index.json", ".bin.index.json")
-# Files of these kinds mean nothing when empty; an empty README or __init__.py is fine.
+# These files are useless if they are empty; an empty README or __init__.py is fine.
 NEVER_EMPTY = (*WEIGHT_SUFFIXES, ".json", ".model", ".tiktoken", ".jinja")
 NEVER_EMPTY_NAMES = frozenset({"merges.txt", "vocab.txt"})
 NUMBERED = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.\w+)")
@@ -30,16 +36,15 @@ LFS_POINTER = b"version https://git-lfs"
 # The format's own limit on the header, in bytes.
 MAX_SAFETENSORS_HEADER = 100_000_000
 
-
 Problems = dict[str, Problem]
-"""``{file name: what is wrong with it}``."""
+"""``{file name: problem}``."""
 
 
 class InvalidFile(ValueError):
-    """A file's content is not what its name promises.
+    """A file's content does not have the format that its name promises.
 
     Args:
-        text: What is wrong.
+        text: The problem in words.
         kind: The kind of the problem.
     """
 
@@ -49,7 +54,7 @@ class InvalidFile(ValueError):
 
 
 def is_weight(name: str) -> bool:
-    """Whether a file of this name, at a model's top, holds weights."""
+    """Return whether a file with this name, in the model's own folder, holds weights."""
     return name.endswith(WEIGHT_SUFFIXES) and name not in NOT_WEIGHTS
 
 
@@ -57,13 +62,13 @@ def check_model(directory: Path, *, hint: str | None = None) -> int:
     """Return the size of the model's files in bytes.
 
     Args:
-        directory: A directory in Hugging Face format (``config.json``), in Mistral's
+        directory: A directory in Hugging Face format (``config.json``), in Mistral's format
             (``params.json``), or with ``*.gguf``.
-        hint: What mends it, for the error.
+        hint: The fix, for the error.
 
     Raises:
-        UnreadableModel: A file may not be read by this user.
-        IncompleteModel: A file is missing, empty, dangling, cut short or not what its name says.
+        UnreadableModel: This user may not read a file.
+        IncompleteModel: A file is missing, empty, dangling, cut short or in the wrong format.
     """
     return check_files(directory_files(directory), hint=hint)
 
@@ -78,7 +83,7 @@ def check_files(files: ModelFiles, *, hint: str | None = None) -> int:
 
 def model_error(
     directory: Path, problems: Mapping[str, Problem], hint: str | None
-) -> IncompleteModel | UnreadableModel:
+) -> InferenceServerError:
     """Return the error for the problems that :func:`examine_model` found."""
     denied = [name for name, problem in problems.items() if problem.kind is ProblemKind.DENIED]
     if denied:  # the other problems may be consequences of these

@@ -1,6 +1,6 @@
-"""The manifest of a model: what each of its files is called, how long it is, and its hash.
+"""The manifest of a model: the name, size and hash of each of its files.
 
-It lies beside the blobs, as ``models--org--name/manifest.json``.
+It is beside the blobs: ``models--org--name/manifest.json``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from entrypoint.store.disk.digest import SHA256
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-"""Goes up when a reader of the older format would misread the newer one."""
+"""Incremented when a reader of the older format would misread the newer one."""
 MAX_MANIFEST_BYTES = 64 << 20
 
 
@@ -25,8 +25,8 @@ class ManifestFile:
     Attributes:
         name: Relative to the snapshot, with ``/``.
         size: Bytes.
-        sha256: Of its content, in hexadecimal digits.
-        blob: What its content is called in ``blobs``.
+        sha256: The hash of its content, in hexadecimal digits.
+        blob: The name of its content in ``blobs``.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Manifest:
     Attributes:
         repository: ``org/name``.
         commit: The snapshot.
-        tool: What wrote it, with its version.
+        tool: The tool that wrote it, with its version.
         files: Sorted by name.
     """
 
@@ -52,7 +52,7 @@ class Manifest:
     files: tuple[ManifestFile, ...]
 
     def dump(self) -> bytes:
-        """The content of the manifest file; as long for other hashes of the same files."""
+        """Return the content of the manifest file; its length does not depend on the hashes."""
         document = {
             "format": FORMAT,
             "tool": self.tool,
@@ -64,10 +64,10 @@ class Manifest:
 
 
 def load_manifest(content: bytes) -> Manifest:
-    """Read a manifest file.
+    """Return the manifest in a file's content.
 
     Raises:
-        ValueError: It is not a manifest, or of a newer format; the text says what is wrong.
+        ValueError: The content is not a manifest, or has a newer format.
     """
     try:
         document = json.loads(content)
@@ -91,17 +91,17 @@ def load_manifest(content: bytes) -> Manifest:
         raise ValueError(f"not a manifest: {error!r}") from None
     for file in files:
         if not SHA256.fullmatch(file.sha256):
-            raise ValueError(f"{file.name!r} has the SHA-256 {file.sha256!r}, which is none")
+            raise ValueError(f"{file.name!r} has the invalid SHA-256 {file.sha256!r}")
     if len({file.name for file in files}) < len(files):
-        raise ValueError("it names a file twice")
+        raise ValueError("it lists a file twice")
     return manifest
 
 
 def derived_commit(files: Iterable[tuple[str, str]]) -> str:
-    """The commit of a directory that has none: by its content alone, the same on every machine.
+    """Return a commit for a directory that has none: the same for the same content everywhere.
 
-    The first 40 digits of the SHA-256 of what ``sha256sum`` prints of the files in the order of
-    their names.
+    It is the first 40 digits of the SHA-256 of the output of ``sha256sum`` for the files, sorted by
+    name.
 
     Args:
         files: ``(name, SHA-256)``.

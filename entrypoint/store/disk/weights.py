@@ -1,4 +1,4 @@
-"""Which of a model's files hold the weights that the engine loads."""
+"""The size of the weights that the engine loads."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from entrypoint.store.disk.integrity import is_weight
 
 INDEX = "model.safetensors.index.json"
 ONE_FORMAT = (".safetensors", ".bin", ".pt")
-"""vLLM loads one of these, the first that is there (``DefaultModelLoader`` of vLLM)."""
+"""vLLM loads the first of these formats that it finds (vLLM's ``DefaultModelLoader``)."""
 
 
 def weight_bytes(files: ModelFiles) -> int:
-    """Return the bytes of the weights in a model's folder, 0 where it is not clear which count.
+    """Return the bytes of a model's weights; 0 if it is not clear which files count.
 
     A repository often holds the same weights twice: as safetensors and as pickles, or in shards
     and consolidated.
@@ -28,7 +28,7 @@ def weight_bytes(files: ModelFiles) -> int:
 
 
 def _indexed(files: ModelFiles, names: list[str]) -> list[str]:
-    """Return the names that the index lists; all of them without an index."""
+    """Return the names that the index lists; all names if there is no index."""
     try:
         listed = set(json.loads(files.read(INDEX))["weight_map"].values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -1,4 +1,4 @@
-"""The inventory of a node: every model that its caches, directories and tarballs hold."""
+"""The inventory of a node: every model in its caches, directories and tarballs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from entrypoint.errors import RefusedArtifact, Source
 from entrypoint.store.disk.cache import Repository, find_repositories, read_repository
 from entrypoint.store.disk.directory import is_plain_model
 from entrypoint.store.disk.files import ModelFiles, directory_files
-from entrypoint.store.disk.folder import permission_denied, subfolders, why_unreadable
+from entrypoint.store.disk.folder import subfolders, why_unreadable
 from entrypoint.store.disk.integrity import examine_model, is_weight
 from entrypoint.store.progress import Progress
 from entrypoint.store.tarballs.catalogue import Catalogue
@@ -20,7 +20,9 @@ from entrypoint.store.tarballs.contents import Contents
 from entrypoint.store.tarballs.tarball import find_tarballs, stem
 
 OnRead = Callable[[Path, Progress], None]
-UNREAD = "compressed: more is known with --full"
+"""Called with a tarball and how much of it has been read."""
+UNREAD = "compressed: run with --full to read all of it"
+NO_SNAPSHOT = "has no snapshot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +30,14 @@ class Item:
     """A model in one place, or a place that cannot be used.
 
     Attributes:
-        model: What MODEL_ID names it by; None where the place holds none.
-        revision: The commit, None where there is none or it is not known.
-        refs: The branches and tags that name the commit.
-        bytes: Size of its files, None where it is not known.
+        model: The value of MODEL_ID for it; None if the place holds no model.
+        revision: The commit; None if there is none or it is not known.
+        refs: The branches and tags of the commit.
+        bytes: Size of its files; None if it is not known.
         formats: Suffixes of its weight files, sorted.
-        source: The way that finds it.
+        source: The kind of place.
         path: The directory or the tarball.
-        problem: Why it cannot be served, or what is not known of it; None where all is well.
+        problem: Why it cannot be served, or what is not known about it; None if it can be served.
     """
 
     model: str | None
@@ -48,7 +50,7 @@ class Item:
     problem: str | None
 
     def settings(self) -> dict[str, str]:
-        """The variables that serve it; empty for what is no model."""
+        """Return the variables that serve the model; empty if there is no model."""
         if self.model is None:
             return {}
         settings = {"MODEL_ID": self.model}
@@ -60,22 +62,20 @@ class Item:
 
 
 def take_inventory(
-    roots: Iterable[Path], tarball: Path | None, catalogue: Catalogue, whole: bool, on_read: OnRead
+    roots: Iterable[Path], tarball: Path | None, catalogue: Catalogue, full: bool, on_read: OnRead
 ) -> list[Item]:
-    """List the models that the places hold, sorted by name, place and revision.
+    """Return the models in the given places, sorted by name, place and revision.
 
     Args:
-        roots: Cache roots, which may hold tarballs and plain models too.
-        tarball: A tarball, or a directory of them, that is looked into as well.
-        catalogue: What is known of tarballs.
-        whole: Whether compressed tarballs are read to their end.
-        on_read: Called with a tarball, and how far it has been read.
+        roots: Cache roots, which may also hold tarballs and plain models.
+        tarball: Another tarball, or a directory of tarballs.
+        catalogue: The known contents of tarballs.
+        full: Whether to read compressed tarballs to their end.
+        on_read: Called with each change.
     """
     roots = list(dict.fromkeys(roots))
-    items: list[Item] = []
+    items = [item for root in roots for item in _in_cache(root)]
     archives: list[Path] = []
-    for root in roots:
-        items += _in_root(root)
     if tarball is not None and not tarball.is_dir():
         archives = [tarball]
     else:
@@ -86,16 +86,16 @@ def take_inventory(
                 if folder == tarball:
                     items.append(_unusable(folder, "tarball", why_unreadable(error)))
     for archive in dict.fromkeys(archives):
-        items += _in_tarball(archive, catalogue, whole, on_read)
+        items += _in_tarball(archive, catalogue, full, on_read)
     return sorted(items, key=lambda item: (item.model or "", str(item.path), item.revision or ""))
 
 
-def _in_root(root: Path) -> Iterator[Item]:
+def _in_cache(root: Path) -> Iterator[Item]:
     try:
         repositories = find_repositories(root)
         names = subfolders(root)
     except FileNotFoundError:
-        return  # of the roots, most are only places where a cache may be
+        return  # most roots are only places where a cache may exist
     except OSError as error:
         yield _unusable(root, "cache", why_unreadable(error))
         return
@@ -103,37 +103,33 @@ def _in_root(root: Path) -> Iterator[Item]:
         try:
             repository = read_repository(folder)
         except OSError as error:
-            yield Item(name, None, (), None, (), "cache", folder, why_unreadable(error))
+            yield _unchecked(name, None, "cache", folder, why_unreadable(error))
             continue
         if not repository.commits:
-            yield Item(name, None, (), None, (), "cache", folder, "has no snapshot")
+            yield _unchecked(name, None, "cache", folder, NO_SNAPSHOT)
         for commit in repository.commits:
             path = folder / "snapshots" / commit
             files = directory_files(path)
-            yield _item(files, name, commit, _refs(repository, commit), "cache", path)
+            yield _checked(files, name, commit, _refs(repository, commit), "cache", path)
     for path in (root, *(root / name for name in names)):
         if is_plain_model(path):
-            yield _item(directory_files(path), str(path), None, (), "directory", path)
+            yield _checked(directory_files(path), str(path), None, (), "directory", path)
 
 
-def _in_tarball(
-    archive: Path, catalogue: Catalogue, whole: bool, on_read: OnRead
-) -> Iterator[Item]:
+def _in_tarball(archive: Path, catalogue: Catalogue, full: bool, on_read: OnRead) -> Iterator[Item]:
     try:
         contents = catalogue.look_up(
-            archive, to_the_end=whole, on_progress=partial(on_read, archive)
+            archive, to_the_end=full, on_progress=partial(on_read, archive)
         )
-        yield from _packed(archive, contents)
+        yield from _models_in(archive, contents)
     except RefusedArtifact as error:
         yield _unusable(archive, "tarball", error.problem)
-    except PermissionError:
-        yield _unusable(archive, "tarball", permission_denied().text)
     except OSError as error:
         yield _unusable(archive, "tarball", why_unreadable(error))
 
 
-def _packed(archive: Path, contents: Contents) -> Iterator[Item]:
-    # a plain model does not say what it is called: the tarball's name does
+def _models_in(archive: Path, contents: Contents) -> Iterator[Item]:
+    # a plain model does not contain its name, so the tarball's name is used
     plain = {stem(archive).replace("--", "/", 1): None} if contents.plain else {}
     models: Mapping[str, Repository | None] = {**plain, **contents.repositories}
     if not models:
@@ -141,39 +137,37 @@ def _packed(archive: Path, contents: Contents) -> Iterator[Item]:
     for name, repository in models.items():
         commits: Sequence[str | None] = repository.commits if repository else (None,)
         if not contents.listed:
-            yield Item(name, None, (), None, (), "tarball", archive, UNREAD)
-        elif not commits:
-            yield Item(name, None, (), None, (), "tarball", archive, "has no snapshot")
+            yield _unchecked(name, None, "tarball", archive, UNREAD)
+            continue
+        if not commits:
+            yield _unchecked(name, None, "tarball", archive, NO_SNAPSHOT)
         for commit in commits:
             refs = _refs(repository, commit) if repository and commit else ()
-            if contents.compressed:
-                key = name if repository else ""
-                formats = contents.formats.get(key, ())
-                if contents.listed:
-                    size = contents.sizes.get(key)
-                    yield Item(name, commit, refs, size, formats, "tarball", archive, None)
+            if not contents.compressed:
+                yield _in_plain_tarball(archive, name, commit, refs)
                 continue
-            yield _inside(archive, name, commit, refs)
+            key = name if repository else ""
+            size, formats = contents.sizes.get(key), contents.formats.get(key, ())
+            yield Item(name, commit, refs, size, formats, "tarball", archive, None)
 
 
-def _inside(archive: Path, name: str, commit: str | None, refs: tuple[str, ...]) -> Item:
-    """A model in an uncompressed tarball, checked where it lies."""
+def _in_plain_tarball(archive: Path, name: str, commit: str | None, refs: tuple[str, ...]) -> Item:
+    """Return a model in an uncompressed tarball, checked there."""
     from entrypoint.store.tarballs.tree import model_folder, read_tree
 
     tree = read_tree(archive, name)
     folder = model_folder(tree, commit)
     if folder is None:
-        return Item(name, commit, refs, None, (), "tarball", archive, "holds several models")
+        return _unchecked(name, commit, "tarball", archive, "holds several models", refs)
     files = tree.files(folder)
     if any(entry.sparse for entry in files.entries.values()):
-        # what has holes can only be read after unpacking
-        return Item(
-            name, commit, refs, sum(files.sizes.values()), _formats(files), "tarball", archive, None
-        )
-    return _item(files, name, commit, refs, "tarball", archive)
+        # sparse files can only be read after unpacking
+        size = sum(files.sizes.values())
+        return Item(name, commit, refs, size, _formats(files), "tarball", archive, None)
+    return _checked(files, name, commit, refs, "tarball", archive)
 
 
-def _item(
+def _checked(
     files: ModelFiles,
     name: str,
     commit: str | None,
@@ -182,12 +176,27 @@ def _item(
     path: Path,
 ) -> Item:
     size, problems = examine_model(files)
-    problem = None
+    text = None
     if problems:
-        first, what = next(iter(problems.items()))
+        file, problem = next(iter(problems.items()))
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
-        problem = f"not whole: {first} ({what}){more}"
-    return Item(name, commit, refs, size, _formats(files), source, path, problem)
+        text = f"incomplete: {file} ({problem}){more}"
+    return Item(name, commit, refs, size, _formats(files), source, path, text)
+
+
+def _unchecked(
+    name: str,
+    commit: str | None,
+    source: Source,
+    path: Path,
+    problem: str,
+    refs: tuple[str, ...] = (),
+) -> Item:
+    return Item(name, commit, refs, None, (), source, path, problem)
+
+
+def _unusable(path: Path, source: Source, problem: str) -> Item:
+    return Item(None, None, (), None, (), source, path, problem)
 
 
 def _formats(files: ModelFiles) -> tuple[str, ...]:
@@ -196,8 +205,4 @@ def _formats(files: ModelFiles) -> tuple[str, ...]:
 
 
 def _refs(repository: Repository, commit: str) -> tuple[str, ...]:
-    return tuple(sorted(ref for ref, named in repository.refs.items() if named == commit))
-
-
-def _unusable(path: Path, source: Source, problem: str) -> Item:
-    return Item(None, None, (), None, (), source, path, problem)
+    return tuple(sorted(ref for ref, target in repository.refs.items() if target == commit))

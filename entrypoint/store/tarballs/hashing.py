@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from entrypoint.errors import RefusedArtifact
-from entrypoint.store.disk.digest import BLOCK, Digests, Hasher, naming
+from entrypoint.store.disk.digest import BLOCK, Digests, Hasher, hash_type
 from entrypoint.store.threads import Threads, processors
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Hashing:
 def _hash(path: Path) -> Digests:
     buffer = memoryview(bytearray(BLOCK))
     with path.open("rb", buffering=0) as file:
-        hasher = Hasher(os.fstat(file.fileno()).st_size, git=naming(path.name) == "git-sha1")
+        hasher = Hasher(os.fstat(file.fileno()).st_size, git=hash_type(path.name) == "git-sha1")
         while count := file.readinto(buffer):
             hasher.update(buffer[:count])
     return hasher.digests()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from entrypoint.errors import RefusedArtifact
-from entrypoint.store.disk.digest import naming
+from entrypoint.store.disk.digest import hash_type
 from entrypoint.store.tarballs.archive import Parts, split_name
 
 MemberKind = Literal["folder", "file", "link"]
@@ -46,7 +46,7 @@ def check_member(
     for depth in range(1, len(parts)):
         if made.get(parts[:depth], "folder") != "folder":
             raise refuse(f"lies under {'/'.join(parts[:depth])!r}, which is not a folder")
-    if len(parts) > 1 and parts[-2] == "blobs" and naming(parts[-1]) and not _is_file(member):
+    if len(parts) > 1 and parts[-2] == "blobs" and hash_type(parts[-1]) and not _is_file(member):
         raise refuse("has the name of a blob, but no content")
     if parts in made and not (member.isdir() and made[parts] == "folder"):
         raise refuse("occurs twice")

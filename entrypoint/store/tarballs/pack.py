@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from entrypoint.errors import ArtifactError, StorageError, UsageError
-from entrypoint.store.disk.digest import BLOCK, Digests, Hasher, naming
+from entrypoint.store.disk.digest import BLOCK, Digests, Hasher, hash_type
 from entrypoint.store.disk.folder import why_unreadable
 from entrypoint.store.disk.manifest import Manifest, ManifestFile, derived_commit
 from entrypoint.store.progress import Counter, OnProgress, ignore_progress
@@ -135,7 +135,7 @@ def _write_compressed(job: _Job) -> Manifest:
     source = job.source
     draft = make_manifest(source, {})
     contents = _contents(source, draft)
-    unknown = {blob: f for blob, f in contents.items() if naming(f.blob or "") != "sha256"}
+    unknown = {blob: f for blob, f in contents.items() if hash_type(f.blob or "") != "sha256"}
     total = sum(file.size for file in (*contents.values(), *unknown.values()))
     counter = Counter(total, job.on_progress)
     hashed = {blob: Digests(blob) for blob in contents}
@@ -193,7 +193,7 @@ def _hash_all(
     def hash_one(blob: str, stop: Stop) -> Digests:
         file = contents[blob]
         offset = copy.offsets[blob] if copy else 0
-        hasher = Hasher(file.size, git=naming(file.blob or "") == "git-sha1")
+        hasher = Hasher(file.size, git=hash_type(file.blob or "") == "git-sha1")
         with counter.file(file.name, file.size) as advance:
             for block in _read(file):
                 stop.check()

@@ -16,7 +16,7 @@ from entrypoint.store.disk.cache import (
     read_repository,
     repository_name,
 )
-from entrypoint.store.disk.digest import naming
+from entrypoint.store.disk.digest import hash_type
 from entrypoint.store.disk.directory import is_path, is_plain_model
 from entrypoint.store.disk.files import directory_files
 from entrypoint.store.disk.folder import why_unreadable
@@ -216,6 +216,6 @@ def _files(directory: Path, blobs: Path | None) -> tuple[SourceFile, ...]:
                 hint="Rename it, or remove it from the directory.",
             ) from None
         path = Path(os.path.realpath(directory / name))
-        blob = path.name if path.parent == blobs and naming(path.name) else None
+        blob = path.name if path.parent == blobs and hash_type(path.name) else None
         found.append(SourceFile(name, path, size, blob))
     return tuple(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from entrypoint.store.disk.cache import MAX_REF_BYTES, Repository, repository_name
-from entrypoint.store.disk.directory import MODEL_MARKS
+from entrypoint.store.disk.directory import CONFIG_FILES
 from entrypoint.store.disk.integrity import INDEX_SUFFIXES, is_weight
 from entrypoint.store.progress import OnProgress
 from entrypoint.store.tarballs.archive import (
@@ -26,7 +26,7 @@ def _marks_plain_model(parts: Parts) -> bool:
     if len(parts) not in (1, 2):
         return False
     name = parts[-1]
-    return name in MODEL_MARKS or is_weight(name) or name.endswith(INDEX_SUFFIXES)
+    return name in CONFIG_FILES or is_weight(name) or name.endswith(INDEX_SUFFIXES)
 
 
 def peek(path: Path) -> Contents:

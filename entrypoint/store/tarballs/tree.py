@@ -9,7 +9,7 @@ from pathlib import Path
 
 from entrypoint.errors import Problem
 from entrypoint.store.disk.cache import PREFIX, repository_name
-from entrypoint.store.disk.directory import MODEL_MARKS
+from entrypoint.store.disk.directory import CONFIG_FILES
 from entrypoint.store.disk.files import dangling_link
 from entrypoint.store.tarballs.archive import (
     HEADERS,
@@ -184,7 +184,7 @@ def model_folder(tree: Tree, commit: str | None) -> Parts | None:
     """
 
     def is_plain(folder: Parts) -> bool:
-        return any((*folder, mark) in tree.entries for mark in MODEL_MARKS)
+        return any((*folder, mark) in tree.entries for mark in CONFIG_FILES)
 
     tops = [(name,) for name in tree.folders(())]
     if commit is None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from entrypoint.errors import RefusedArtifact
 from entrypoint.store.disk.cache import repository_name
-from entrypoint.store.disk.digest import naming
+from entrypoint.store.disk.digest import hash_type
 from entrypoint.store.disk.manifest import (
     MANIFEST,
     MAX_MANIFEST_BYTES,
@@ -128,7 +128,7 @@ def _write(opened: OpenArchive, member: tarfile.TarInfo, path: Path) -> None:
 
 
 def _is_small_blob(path: Path) -> bool:
-    is_blob = path.parent.name == "blobs" and naming(path.name) is not None
+    is_blob = path.parent.name == "blobs" and hash_type(path.name) is not None
     return is_blob and path.stat().st_size <= SMALL
 
 

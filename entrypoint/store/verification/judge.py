@@ -13,7 +13,7 @@ from pathlib import Path
 
 from entrypoint.errors import Problem, ProblemKind
 from entrypoint.store.disk.cache import UNFINISHED, Repository, default_commit
-from entrypoint.store.disk.digest import Digests, naming
+from entrypoint.store.disk.digest import Digests, hash_type
 from entrypoint.store.disk.integrity import examine_model
 from entrypoint.store.disk.manifest import (
     MANIFEST,
@@ -215,7 +215,7 @@ def _around(
             if blob.endswith(".incomplete"):
                 if blob.split(".")[0] not in blobs:
                     yield name, UNFINISHED
-            elif naming(blob) is None:
+            elif hash_type(blob) is None:
                 yield name, _unexpected("unknown: its name is no hash, and nothing leads to it")
             elif hashed is not None and (problem := _blob_problem(blob, hashed[content])):
                 yield name, problem

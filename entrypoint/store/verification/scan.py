@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from entrypoint.errors import RefusedArtifact
-from entrypoint.store.disk.digest import BLOCK, Digests, Hasher, naming
+from entrypoint.store.disk.digest import BLOCK, Digests, Hasher, hash_type
 from entrypoint.store.disk.integrity import MAX_SAFETENSORS_HEADER
 from entrypoint.store.progress import OnProgress
 from entrypoint.store.tarballs.archive import (
@@ -101,7 +101,7 @@ def _hash(found: Scan, opened: OpenArchive, member: tarfile.TarInfo, parts: Part
     """Hash a content that goes by; return how many bytes of it are kept."""
     content = Content(opened.path, member.offset_data, member.size)
     small = member.size <= KEPT_WHOLE  # a link may yet call it by another name
-    hasher = Hasher(member.size, git=small or naming(parts[-1]) == "git-sha1")
+    hasher = Hasher(member.size, git=small or hash_type(parts[-1]) == "git-sha1")
     kept = bytearray()
     for block in _with_holes(opened.blocks(member), member.size):
         hasher.update(block)

@@ -14,7 +14,7 @@ from entrypoint.store.disk.cache import (
     default_commit,
     find_repositories,
 )
-from entrypoint.store.disk.digest import Digests, Hasher, naming
+from entrypoint.store.disk.digest import Digests, Hasher, hash_type
 from entrypoint.store.disk.directory import is_plain_model
 from entrypoint.store.disk.manifest import Manifest
 from entrypoint.store.tarballs.archive import Parts
@@ -176,7 +176,7 @@ def hash_contents(
     git = {
         contents[name]
         for name, blob in subject.folder.blobs.items()
-        if name in contents and naming(blob) == "git-sha1"
+        if name in contents and hash_type(blob) == "git-sha1"
     }
     there = set(contents.values())
     wanted = sorted(there - known.keys(), key=lambda content: -content.size)

@@ -13,7 +13,9 @@ from tests.support.environments import environment
 from tests.support.models import COMMIT, pack, write_snapshot
 
 
-def test_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_model_is_a_row_of_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_snapshot(tmp_path / "cache", "b/c")
     write_snapshot(tmp_path / "source", "a/b")
     archive = pack(tmp_path / "source", tmp_path / "a.tar")
@@ -25,7 +27,9 @@ def test_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert second.split()[0] == "b/c"
 
 
-def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_every_field_of_a_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     snapshot = write_snapshot(tmp_path / "cache", "a/b")
     assert main(["models", "--json"], environment(tmp_path, MODEL_ID="")) == 0
     printed = capsys.readouterr()
@@ -44,7 +48,7 @@ def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert printed.err == ""
 
 
-def test_what_it_names_is_what_serve_takes(
+def test_the_listed_variables_plan_each_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_snapshot(tmp_path / "source", "a/b")
@@ -60,18 +64,22 @@ def test_what_it_names_is_what_serve_takes(
         assert (planned["repository"], planned["revision"]) == (model["model"], COMMIT)
 
 
-def test_what_was_found_is_kept(tmp_path: Path) -> None:
+def test_contents_of_tarballs_are_remembered_in_scratch(tmp_path: Path) -> None:
     write_snapshot(tmp_path / "source", "a/b")
     pack(tmp_path / "source", tmp_path / "cache" / "a.tar")
     main(["models"], environment(tmp_path))
     assert (tmp_path / "scratch" / "inference-server" / CATALOGUE).is_file()
 
 
-def test_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_models_the_searched_places_are_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["models"], environment(tmp_path)) == 0
-    assert capsys.readouterr().out == f"no model is in {tmp_path / 'cache'}\n"
+    assert capsys.readouterr().out == f"no models in {tmp_path / 'cache'}\n"
 
 
-def test_a_tarball_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_tarball_is_a_setting_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["models"], environment(tmp_path, MODEL_TARBALL="/none.tar")) == 78
     assert "MODEL_TARBALL is '/none.tar'" in capsys.readouterr().err

@@ -49,7 +49,7 @@ def test_what_is_none(text: str) -> None:
 
 
 def test_a_bucket_must_be_named() -> None:
-    with pytest.raises(UsageError, match="names no bucket"):
+    with pytest.raises(UsageError, match="has no bucket"):
         parse_uri("s3:///a.tar")
 
 

@@ -37,11 +37,11 @@ def problem_of(repository: Repository, revision: str | None) -> RevisionNotFound
 
 
 class TestDefaultRevision:
-    def test_is_what_main_says(self) -> None:
+    def test_is_the_commit_of_main(self) -> None:
         repository = a_repository(COMMIT, OTHER_COMMIT, main=OTHER_COMMIT)
         assert choose_commit(repository, None) == OTHER_COMMIT
 
-    def test_is_the_only_snapshot(self) -> None:
+    def test_is_the_only_snapshot_without_main(self) -> None:
         assert choose_commit(a_repository(COMMIT, v1=COMMIT), None) == COMMIT
 
     def test_is_not_guessed_among_several(self) -> None:
@@ -50,7 +50,7 @@ class TestDefaultRevision:
         assert OTHER_COMMIT in problem.message
         assert "REVISION" in (problem.hint or "")
 
-    def test_is_not_the_other_snapshot_where_main_names_one_that_is_missing(self) -> None:
+    def test_is_not_another_snapshot_if_that_of_main_is_missing(self) -> None:
         problem = problem_of(a_repository(OTHER_COMMIT, main=COMMIT), None)
         assert "refs/main" in problem.message
         assert f"{COMMIT!r}, whose snapshot is missing" in problem.message
@@ -83,7 +83,9 @@ class TestNamedRevision:
         assert choose_commit(repository, "cf4b") == OTHER_COMMIT
 
     @pytest.mark.parametrize("revision", ["cf4", "cf", "0000", "nope", COMMIT[:7] + "0", "../main"])
-    def test_what_is_not_there_is_an_error_that_lists_what_is(self, revision: str) -> None:
+    def test_a_missing_revision_is_an_error_that_lists_the_existing_ones(
+        self, revision: str
+    ) -> None:
         problem = problem_of(a_repository(COMMIT, main=COMMIT), revision)
         assert repr(revision) in problem.message
         assert f"it has main, {COMMIT}" in problem.message
@@ -122,7 +124,7 @@ class TestLayout:
     @pytest.mark.parametrize(
         ("folder", "name"), [("models--gpt2", "gpt2"), ("models--a--b-c", "a/b-c")]
     )
-    def test_a_folder_tells_the_name(self, folder: str, name: str) -> None:
+    def test_a_folder_s_name_gives_the_repository(self, folder: str, name: str) -> None:
         assert repository_name(folder) == name
 
     def test_refs_and_snapshots_are_read(self, tmp_path: Path) -> None:
@@ -139,12 +141,12 @@ class TestLayout:
 
 
 class TestSnapshot:
-    def test_it_is_opened(self, tmp_path: Path) -> None:
+    def test_a_complete_snapshot_is_opened(self, tmp_path: Path) -> None:
         path = write_snapshot(tmp_path)
         size = sum(map(len, model_files().values()))
         assert open_snapshot(path.parents[1], None) == Snapshot(path, FALCON, COMMIT, size)
 
-    def test_a_missing_blob_is_an_error_with_the_command_that_mends_it(
+    def test_a_missing_blob_is_an_error_with_the_command_that_fixes_it(
         self, tmp_path: Path
     ) -> None:
         path = write_snapshot(tmp_path)
@@ -160,7 +162,7 @@ class TestSnapshot:
         with pytest.raises(IncompleteModel, match=r"blobs/abcd\.1f2e3d4c\.incomplete"):
             open_snapshot(path.parents[1], None)
 
-    def test_an_unfinished_download_that_was_done_again_is_none(self, tmp_path: Path) -> None:
+    def test_an_unfinished_download_that_was_repeated_is_no_error(self, tmp_path: Path) -> None:
         path = write_snapshot(tmp_path)
         blob = (path / "config.json").resolve()
         blob.with_name(f"{blob.name}.1f2e3d4c.incomplete").write_bytes(b"half")

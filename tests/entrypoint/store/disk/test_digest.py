@@ -1,4 +1,4 @@
-"""The hashes of a content are those of sha256sum and git."""
+"""Hashes of content, as sha256sum and git compute them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import subprocess
 
 import pytest
 
-from entrypoint.store.disk.digest import BLOCK, Digests, Hasher, naming
+from entrypoint.store.disk.digest import BLOCK, Digests, Hasher, hash_type
 from tests.support.models import sha256
 
 CONTENT = bytes(range(256)) * 5
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", CONTENT])
-def test_gits_hash_is_gits(content: bytes) -> None:
+def test_git_computes_the_same_hash(content: bytes) -> None:
     hasher = Hasher(len(content), git=True)
     for start in range(0, len(content), 7):
         hasher.update(memoryview(content)[start : start + 7])
@@ -22,15 +22,17 @@ def test_gits_hash_is_gits(content: bytes) -> None:
     assert hasher.digests() == Digests(sha256(content), git.decode().strip())
 
 
-def test_gits_hash_is_left_out_where_it_is_not_wanted() -> None:
+def test_git_s_hash_is_only_computed_on_request() -> None:
     hasher = Hasher(BLOCK)
     hasher.update(bytes(BLOCK))
     assert hasher.digests() == Digests(sha256(bytes(BLOCK)), None)
 
 
-def test_what_a_blobs_name_says() -> None:
+def test_a_blob_s_name_gives_the_type_of_its_hash() -> None:
     digests = Digests("a" * 64, "b" * 40)
-    assert [naming(name) for name in ("0" * 64, "0" * 40, "0" * 32, "A" * 40, "a" * 64 + ".x")] == [
+    assert [
+        hash_type(name) for name in ("0" * 64, "0" * 40, "0" * 32, "A" * 40, "a" * 64 + ".x")
+    ] == [
         "sha256",
         "git-sha1",
         None,

@@ -1,4 +1,4 @@
-"""Listing folders and wording why that did not work."""
+"""Listing folders, and the reason if that fails."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from entrypoint.store.disk.folder import subfolders, why_unreadable
         (errno.EIO, "Input/output error"),
     ],
 )
-def test_an_error_is_worded(number: int, words: str) -> None:
+def test_an_error_becomes_a_few_words(number: int, words: str) -> None:
     assert why_unreadable(OSError(number, os.strerror(number))) == words
 
 
-def test_folders_and_links_to_folders_are_listed(tmp_path: Path) -> None:
+def test_subfolders_include_links_to_folders(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "dangling").symlink_to("nowhere")

@@ -1,4 +1,4 @@
-"""A model directory is whole, or each file that is not is named with what is wrong."""
+"""A model directory is complete, or each problem is reported with its file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def problems_of(directory: Path) -> dict[str, str]:
     return texts(caught.value.problems)
 
 
-class TestWhole:
+class TestComplete:
     def test_the_size_of_all_files_is_returned(self, tmp_path: Path) -> None:
         files = model_files(shards=2)
         write_files(tmp_path, files)
@@ -42,19 +42,19 @@ class TestWhole:
         ],
         ids=["mistral", "gguf", "bin", "pt"],
     )
-    def test_each_format_is_known(self, tmp_path: Path, files: dict[str, bytes]) -> None:
+    def test_each_format_is_accepted(self, tmp_path: Path, files: dict[str, bytes]) -> None:
         assert check_model(write_files(tmp_path, files)) > 0
 
-    def test_an_empty_file_that_may_be_empty_is_fine(self, tmp_path: Path) -> None:
+    def test_harmless_files_may_be_empty(self, tmp_path: Path) -> None:
         files = model_files() | {"README.md": b"", "__init__.py": b"", "sub/__init__.py": b""}
         assert check_model(write_files(tmp_path, files)) > 0
 
-    def test_the_index_of_a_format_that_was_not_fetched_is_fine(self, tmp_path: Path) -> None:
+    def test_an_index_of_another_format_is_harmless(self, tmp_path: Path) -> None:
         index = json.dumps({"weight_map": {"a": "pytorch_model-00001-of-00002.bin"}}).encode()
         files = model_files(shards=2) | {"pytorch_model.bin.index.json": index}
         assert check_model(write_files(tmp_path, files)) > 0
 
-    def test_what_tools_keep_in_hidden_folders_does_not_count(self, tmp_path: Path) -> None:
+    def test_hidden_folders_do_not_count(self, tmp_path: Path) -> None:
         files = model_files()
         write_files(tmp_path, files | {".git/config.json": b"", ".cache/model.safetensors": b""})
         assert check_model(tmp_path) == sum(map(len, files.values()))
@@ -68,14 +68,14 @@ class TestWhole:
 
 
 class TestMissing:
-    def test_shards_that_the_index_lists(self, tmp_path: Path) -> None:
+    def test_a_shard_in_the_index_is_required(self, tmp_path: Path) -> None:
         write_files(tmp_path, model_files(shards=3))
         (tmp_path / "model-00002-of-00003.safetensors").unlink()
         assert problems_of(tmp_path) == {
             "model-00002-of-00003.safetensors": "missing, listed in model.safetensors.index.json"
         }
 
-    def test_all_shards_that_the_index_lists(self, tmp_path: Path) -> None:
+    def test_every_missing_shard_is_reported(self, tmp_path: Path) -> None:
         write_files(tmp_path, model_files(shards=2))
         for shard in tmp_path.glob("*.safetensors"):
             shard.unlink()
@@ -84,29 +84,29 @@ class TestMissing:
             "model-00002-of-00002.safetensors",
         ]
 
-    def test_shards_that_an_old_checkpoint_lists(self, tmp_path: Path) -> None:
+    def test_shards_of_a_pickle_checkpoint_are_required(self, tmp_path: Path) -> None:
         shards = [f"pytorch_model-0000{n}-of-00002.bin" for n in (1, 2)]
         index = json.dumps({"weight_map": dict(zip("ab", shards, strict=True))}).encode()
         files = {"config.json": b"{}", "pytorch_model.bin.index.json": index, shards[1]: b"x"}
         assert list(problems_of(write_files(tmp_path, files))) == [shards[0]]
 
-    def test_shards_that_the_numbers_promise_without_an_index(self, tmp_path: Path) -> None:
+    def test_without_an_index_a_gap_in_the_numbers_is_reported(self, tmp_path: Path) -> None:
         # the falcon-40b-instruct cache of the deployment guide has no index
         files = {f"pytorch_model-0000{n}-of-00009.bin": b"x" for n in range(1, 10) if n != 4}
         write_files(tmp_path, {"config.json": b"{}", **files})
         assert list(problems_of(tmp_path)) == ["pytorch_model-00004-of-00009.bin"]
 
-    def test_the_config(self, tmp_path: Path) -> None:
+    def test_the_config_is_required(self, tmp_path: Path) -> None:
         write_files(tmp_path, {"model.safetensors": safetensors()})
         assert problems_of(tmp_path) == {"config.json": "missing"}
 
-    def test_the_weights(self, tmp_path: Path) -> None:
+    def test_weights_are_required(self, tmp_path: Path) -> None:
         write_files(tmp_path, {"config.json": b"{}", "training_args.bin": b"x"})
         assert list(problems_of(tmp_path)) == ["*.safetensors"]
 
 
 class TestUnusable:
-    def test_a_dangling_link(self, tmp_path: Path) -> None:
+    def test_a_dangling_link_is_reported_with_its_target(self, tmp_path: Path) -> None:
         write_files(tmp_path, model_files())
         (tmp_path / "merges.txt").symlink_to("../../blobs/1234")
         assert problems_of(tmp_path) == {"merges.txt": "dangling link to ../../blobs/1234"}
@@ -115,23 +115,25 @@ class TestUnusable:
         "name",
         ["config.json", "model.safetensors", "tokenizer.json", "tokenizer.model", "merges.txt"],
     )
-    def test_an_empty_file(self, tmp_path: Path, name: str) -> None:
+    def test_an_empty_file_is_reported(self, tmp_path: Path, name: str) -> None:
         write_files(tmp_path, model_files() | {name: b""})
         assert problems_of(tmp_path) == {name: "empty"}
 
-    def test_an_empty_file_in_a_folder(self, tmp_path: Path) -> None:
+    def test_an_empty_file_in_a_folder_is_reported(self, tmp_path: Path) -> None:
         write_files(tmp_path, model_files() | {"1_Pooling/config.json": b""})
         assert problems_of(tmp_path) == {"1_Pooling/config.json": "empty"}
 
     @pytest.mark.parametrize("lost", [1, 15, 16, 40, 10_000])
-    def test_safetensors_that_are_cut_short(self, tmp_path: Path, lost: int) -> None:
+    def test_safetensors_shorter_than_the_header_promises_are_cut_short(
+        self, tmp_path: Path, lost: int
+    ) -> None:
         whole = safetensors()
         write_files(
             tmp_path, model_files() | {"model.safetensors": whole[: max(9, len(whole) - lost)]}
         )
         assert problems_of(tmp_path)["model.safetensors"].startswith("cut short: ")
 
-    def test_safetensors_with_more_than_the_header_says(self, tmp_path: Path) -> None:
+    def test_safetensors_longer_than_the_header_promises_are_reported(self, tmp_path: Path) -> None:
         write_files(tmp_path, model_files() | {"model.safetensors": safetensors() + b"x"})
         assert problems_of(tmp_path)["model.safetensors"].startswith("too long: ")
 
@@ -139,12 +141,16 @@ class TestUnusable:
         "content",
         [b"<html>404</html>", (2).to_bytes(8, "little") + b"[]", (2).to_bytes(8, "little") + b"{,"],
     )
-    def test_what_is_no_safetensors_file(self, tmp_path: Path, content: bytes) -> None:
+    def test_other_content_in_a_safetensors_file_is_reported(
+        self, tmp_path: Path, content: bytes
+    ) -> None:
         write_files(tmp_path, model_files() | {"model.safetensors": content})
         assert problems_of(tmp_path)["model.safetensors"].startswith("not a safetensors file")
 
     @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
-    def test_a_git_lfs_pointer(self, tmp_path: Path, name: str) -> None:
+    def test_a_git_lfs_pointer_is_reported_with_the_command(
+        self, tmp_path: Path, name: str
+    ) -> None:
         pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 12\n"
         write_files(tmp_path, {"config.json": b"{}", name: pointer})
         assert "git lfs pull" in problems_of(tmp_path)[name]
@@ -159,13 +165,13 @@ class TestUnusable:
             ("model.safetensors.index.json", b"{}", "weight_map is not an object"),
         ],
     )
-    def test_json_that_is_not_what_it_must_be(
+    def test_invalid_json_is_reported(
         self, tmp_path: Path, name: str, content: bytes, problem: str
     ) -> None:
         write_files(tmp_path, model_files() | {name: content})
         assert problems_of(tmp_path)[name].startswith(problem)
 
-    def test_a_file_that_this_user_may_not_read(self, public_path: Path) -> None:
+    def test_an_unreadable_file_is_denied(self, public_path: Path) -> None:
         write_files(public_path, model_files())
         (public_path / "tokenizer.json").chmod(0)
         script = (

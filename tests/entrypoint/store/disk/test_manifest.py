@@ -1,4 +1,4 @@
-"""A manifest is read as it was written, and nothing else is taken for one."""
+"""A manifest is read as it was written, and nothing else is accepted as one."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ FILE = ManifestFile("größe/ü.json", 3, "a" * 64, "b" * 40)
 MANIFEST = Manifest("org/name", "c" * 40, "inference-server 1", (FILE,))
 
 
-def test_round_trip() -> None:
+def test_a_dumped_manifest_loads_as_it_was() -> None:
     assert load_manifest(MANIFEST.dump()) == MANIFEST
 
 
-def test_other_hashes_are_as_long() -> None:
-    """The tarball's offsets are known before the hashes are."""
+def test_the_length_does_not_depend_on_the_hashes() -> None:
+    """The offsets in a tarball are computed before the hashes."""
     other = Manifest(
         "org/name", "0" * 40, "inference-server 1",
         (ManifestFile("größe/ü.json", 3, "0" * 64, "0" * 40),),
@@ -32,7 +32,7 @@ def test_other_hashes_are_as_long() -> None:
     assert len(other.dump()) == len(MANIFEST.dump())
 
 
-def test_it_is_text_that_people_can_read() -> None:
+def test_names_are_readable_text() -> None:
     assert "größe/ü.json" in MANIFEST.dump().decode()
 
 
@@ -44,11 +44,13 @@ def test_it_is_text_that_people_can_read() -> None:
         ({"files": [{"name": "x"}]}, "not a manifest"),
         ({"files": 7}, "not a manifest"),
         ({"repository": ...}, "not a manifest"),
-        ({"files": [{"name": "x", "size": 1, "sha256": "xyz", "blob": "x"}]}, "which is none"),
+        ({"files": [{"name": "x", "size": 1, "sha256": "xyz", "blob": "x"}]}, "invalid SHA-256"),
         ({"files": [{"name": "x", "size": 1, "sha256": "a" * 64, "blob": "x"}] * 2}, "twice"),
     ],
 )
-def test_what_is_none(change: dict[str, object], why: str) -> None:
+def test_an_invalid_manifest_is_refused_with_the_reason(
+    change: dict[str, object], why: str
+) -> None:
     document = json.loads(MANIFEST.dump()) | change
     document = {key: value for key, value in document.items() if value is not ...}
     with pytest.raises(ValueError, match=why):
@@ -56,13 +58,13 @@ def test_what_is_none(change: dict[str, object], why: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"files": []}', b"[" * 100_000, b"\xff"])
-def test_what_is_not_even_json(content: bytes) -> None:
+def test_content_that_is_not_a_json_object_is_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match="not "):
         load_manifest(content)
 
 
-def test_the_derived_commit_can_be_made_by_hand(tmp_path: Path) -> None:
-    """It is what the documents say: sha256sum of what sha256sum prints."""
+def test_sha256sum_derives_the_same_commit(tmp_path: Path) -> None:
+    """As documented: the sha256sum of the output of sha256sum."""
     names = {"b.txt": b"two", "a.txt": b"one", "B.txt": b"three"}
     for name, content in names.items():
         (tmp_path / name).write_bytes(content)

@@ -1,4 +1,4 @@
-"""Which files count as the weights, where a repository holds them twice."""
+"""Which files count as the weights if a repository holds them twice."""
 
 import json
 from pathlib import Path
@@ -21,14 +21,16 @@ from entrypoint.store.disk.weights import weight_bytes
         ({"config.json": 5}, 0),
     ],
 )
-def test_what_counts(tmp_path: Path, files: dict[str, int], size: int) -> None:
+def test_only_the_format_that_vllm_loads_counts(
+    tmp_path: Path, files: dict[str, int], size: int
+) -> None:
     for name, length in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x" * length)
     assert weight_bytes(directory_files(tmp_path)) == size
 
 
-def test_an_index_says_which(tmp_path: Path) -> None:
+def test_only_files_in_the_index_count(tmp_path: Path) -> None:
     for name in ("model-1.safetensors", "model-2.safetensors", "consolidated.safetensors"):
         (tmp_path / name).write_bytes(b"xxx")
     shards = {"a": "model-1.safetensors", "b": "model-2.safetensors"}
@@ -36,5 +38,5 @@ def test_an_index_says_which(tmp_path: Path) -> None:
     assert weight_bytes(directory_files(tmp_path)) == 6
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_folder_has_no_weights(tmp_path: Path) -> None:
     assert weight_bytes(directory_files(tmp_path / "none")) == 0

@@ -1,4 +1,4 @@
-"""The inventory: each model that a node holds, and why one cannot be served."""
+"""The inventory: each model on a node, and why it cannot be served."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ BYTES = sum(map(len, model_files().values()))
 
 
 def inventory(
-    tmp_path: Path, *roots: Path, tarball: Path | None = None, whole: bool = False
+    tmp_path: Path, *roots: Path, tarball: Path | None = None, full: bool = False
 ) -> list[Item]:
     def check(path: Path, progress: Progress) -> None:
         assert 0 <= progress.done <= progress.total
 
-    return take_inventory(roots, tarball, Catalogue(tmp_path / "none"), whole, check)
+    return take_inventory(roots, tarball, Catalogue(tmp_path / "none"), full, check)
 
 
-def test_a_cache(tmp_path: Path) -> None:
+def test_each_snapshot_of_a_cache_is_listed_with_its_variables(tmp_path: Path) -> None:
     first = write_snapshot(tmp_path, files=model_files())
     second = write_snapshot(tmp_path, commit=OTHER_COMMIT, ref="refs/pr/1")
     main, other = inventory(tmp_path, tmp_path)
@@ -43,28 +43,30 @@ def test_a_cache(tmp_path: Path) -> None:
     assert other.settings() == {"MODEL_ID": FALCON, "REVISION": OTHER_COMMIT}
 
 
-def test_a_plain_directory(tmp_path: Path) -> None:
+def test_a_plain_directory_is_listed_with_its_path(tmp_path: Path) -> None:
     path = write_files(tmp_path / "falcon", {"config.json": b"{}", "a.bin": b"x", "b.pt": b"x"})
     (item,) = inventory(tmp_path, tmp_path)
     assert item == Item(str(path), None, (), 4, ("bin", "pt"), "directory", path, None)
     assert item.settings() == {"MODEL_ID": str(path)}
 
 
-@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_tarballs(tmp_path: Path, compression: str, whole: bool) -> None:
+def test_models_in_tarballs_are_listed_as_far_as_they_are_known(
+    tmp_path: Path, compression: str, full: bool
+) -> None:
     write_snapshot(tmp_path / "source", "a/b")
     write_snapshot(tmp_path / "source", "c/d")
     archive = pack(tmp_path / "source", tmp_path / f"many{COMPRESSIONS[compression]}", compression)
     for tarball, roots in ((archive, ()), (tmp_path, ()), (None, (tmp_path,))):
-        items = [i for i in inventory(tmp_path, *roots, tarball=tarball, whole=whole)
+        items = [i for i in inventory(tmp_path, *roots, tarball=tarball, full=full)
                  if i.source == "tarball"]  # fmt: skip
         assert all(item.path == archive for item in items)
         if compression == "plain":
             assert [(i.model, i.revision, i.refs, i.bytes, i.formats) for i in items] == [
                 (name, COMMIT, ("main",), BYTES, ("safetensors",)) for name in ("a/b", "c/d")
             ]
-        elif whole:
+        elif full:
             assert [(i.model, i.revision, i.formats, i.problem) for i in items] == [
                 (name, COMMIT, ("safetensors",), None) for name in ("a/b", "c/d")
             ]
@@ -75,28 +77,30 @@ def test_tarballs(tmp_path: Path, compression: str, whole: bool) -> None:
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_a_plain_model_in_a_tarball_is_called_as_that_is(tmp_path: Path, compression: str) -> None:
+def test_a_plain_model_in_a_tarball_has_the_tarball_s_name(
+    tmp_path: Path, compression: str
+) -> None:
     write_files(tmp_path / "source" / "top", model_files())
     archive = tmp_path / f"tiiuae--falcon{COMPRESSIONS[compression]}"
     pack(tmp_path / "source", archive, compression)
-    (item,) = inventory(tmp_path, tarball=archive, whole=True)
+    (item,) = inventory(tmp_path, tarball=archive, full=True)
     assert (item.model, item.revision, item.bytes) == ("tiiuae/falcon", None, BYTES)
     assert item.formats == ("safetensors",)
 
 
 class TestProblems:
-    def test_a_model_that_is_not_whole(self, tmp_path: Path) -> None:
-        """In a cache and in a tarball, with the same words."""
+    def test_an_incomplete_model_has_the_first_problem(self, tmp_path: Path) -> None:
+        """The text is the same for a cache and for a tarball."""
         files = model_files(shards=3) | {"model-00002-of-00003.safetensors": safetensors()[:-1]}
         del files["model-00001-of-00003.safetensors"]
         write_snapshot(tmp_path / "cache", files=files)
         pack(tmp_path / "cache", tmp_path / "a.tar")
         unpacked, packed = inventory(tmp_path, tmp_path / "cache", tarball=tmp_path / "a.tar")
         assert unpacked.problem == packed.problem
-        assert (packed.problem or "").startswith("not whole: model-00001-of-00003.safetensors (")
+        assert (packed.problem or "").startswith("incomplete: model-00001-of-00003.safetensors (")
         assert (packed.problem or "").endswith(", and 1 more")
 
-    def test_what_is_no_model(self, tmp_path: Path) -> None:
+    def test_places_without_a_model_are_listed_with_the_reason(self, tmp_path: Path) -> None:
         (tmp_path / "models--a--b").mkdir()
         (tmp_path / "z.tar").write_bytes(b"nonsense" * 100)
         write_files(tmp_path / "notes", {"README": b"x"})
@@ -109,5 +113,5 @@ class TestProblems:
         assert "not a tar archive" in (items["z.tar"].problem or "")
         assert items["z.tar"].settings() == {}
 
-    def test_a_root_that_is_not_there_is_passed_over(self, tmp_path: Path) -> None:
+    def test_a_missing_root_is_not_listed(self, tmp_path: Path) -> None:
         assert inventory(tmp_path, tmp_path / "none") == []

@@ -24,6 +24,8 @@ WITHOUT_TESTS: dict[str, str] = {
 TESTS_OF_SEVERAL: dict[str, str] = {
     "tests/entrypoint/diagnosis/test_corpus.py": "the diagnosis of the logs that shaped it",
     "tests/entrypoint/diagnosis/test_held_out.py": "the diagnosis of logs that it did not know",
+    "tests/entrypoint/store/tarballs/test_formats.py": "archives of other writers, read and unpacked",
+    "tests/entrypoint/store/tarballs/test_killed.py": "fetching and unpacking in killed processes",
 }
 """Test modules about more than one module, each with what they hold together."""
 
@@ -50,13 +52,10 @@ UNNAMED_YET: set[str] = {
     "tests/deploy/test_compose.py",
     "tests/deploy/test_smoke.py",
     "tests/entrypoint/commands/test_download.py",
-    "tests/entrypoint/commands/test_pack.py",
     "tests/entrypoint/commands/test_pull.py",
     "tests/entrypoint/commands/test_push.py",
     "tests/entrypoint/commands/test_table.py",
     "tests/entrypoint/commands/test_verify.py",
-    "tests/entrypoint/openvino/test_convert.py",
-    "tests/entrypoint/openvino/test_weights.py",
     "tests/entrypoint/options/test_arguments.py",
     "tests/entrypoint/options/test_catalogue.py",
     "tests/entrypoint/options/test_history.py",
@@ -75,10 +74,6 @@ UNNAMED_YET: set[str] = {
     "tests/entrypoint/store/objects/test_parts.py",
     "tests/entrypoint/store/objects/test_pull.py",
     "tests/entrypoint/store/search/test_artifact.py",
-    "tests/entrypoint/store/tarballs/test_formats.py",
-    "tests/entrypoint/store/tarballs/test_pack.py",
-    "tests/entrypoint/store/tarballs/test_source.py",
-    "tests/entrypoint/store/tarballs/test_tree.py",
     "tests/entrypoint/store/test_threads.py",
     "tests/entrypoint/store/verification/test_contents.py",
     "tests/entrypoint/store/verification/test_enforce.py",
@@ -97,8 +92,6 @@ NESTED_YET: set[str] = {
     "tests/benchmarks/test_hostile.py",
 }
 ALONE_YET: set[str] = {
-    "tests/entrypoint/store/tarballs/test_formats.py",
-    "tests/entrypoint/store/tarballs/test_killed.py",
     "tests/server/gate/test_limits.py",
 }
 

@@ -35,7 +35,7 @@ def test_a_repository_of_the_cache_that_the_variables_name(
 @pytest.mark.parametrize(
     ("option", "suffix"), [([], ".tar"), (["--zstd"], ".tar.zst"), (["--gzip"], ".tar.gz")]
 )
-def test_json(
+def test_pack_as_json_describes_the_tarball(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], option: list[str], suffix: str
 ) -> None:
     assert main(["pack", str(tmp_path / "cache"), "--json", *option], {}) == 0
@@ -50,7 +50,9 @@ def test_json(
     }
 
 
-def test_a_directory_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plain_directory_is_packed_to_the_given_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_files(tmp_path / "m", model_files())
     target = tmp_path / "out.tar"
     command = ["pack", str(tmp_path / "m"), "--repository", "a/b", "-o", str(target)]
@@ -69,7 +71,7 @@ def test_a_directory_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["{cache}", "-o", "{none}/a.tar"], 74, "does not exist"),
     ],
 )
-def test_faults(
+def test_an_error_names_what_to_correct(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],

@@ -1,6 +1,6 @@
-"""Conversions, by a scripted converter that stands in for optimum-intel where faults are wanted.
+"""Conversions by a scripted stand-in for optimum-intel, which can fail.
 
-The real one is used in tests/server/openvino and tests/end_to_end/test_openvino.py.
+The real converter runs in tests/server/openvino and tests/end_to_end/test_openvino.py.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 class TestConverting:
-    def test_once(self, tmp_path: Path, model: Model, weights: Weights) -> None:
+    def test_a_model_is_converted_once(
+        self, tmp_path: Path, model: Model, weights: Weights
+    ) -> None:
         command = scripted(tmp_path, CONVERTS)
         for _ in range(2):
             convert(model, weights, command, environment(tmp_path), trust_remote_code=False)
@@ -64,7 +66,9 @@ class TestConverting:
         assert "--weight-format fp16" in line
         assert "--trust-remote-code" not in line
 
-    def test_int8_with_the_models_own_code(self, tmp_path: Path, model: Model) -> None:
+    def test_an_int8_conversion_runs_remote_code_from_a_temporary_folder(
+        self, tmp_path: Path, model: Model
+    ) -> None:
         weights = choose_weights(model, True, tmp_path / "scratch")
         copies = tmp_path / "copies"
         command = scripted(tmp_path, f'echo "$HF_MODULES_CACHE" > {copies}\n{CONVERTS}')
@@ -76,7 +80,7 @@ class TestConverting:
         assert copies.read_text().strip() not in ("", str(tmp_path))
         assert not Path(copies.read_text().strip()).exists()
 
-    def test_by_one_of_several_at_once(
+    def test_one_of_several_processes_converts(
         self, tmp_path: Path, model: Model, weights: Weights
     ) -> None:
         command = scripted(tmp_path, "sleep 0.2\n" + CONVERTS)
@@ -93,7 +97,7 @@ class TestConverting:
         assert weights.complete
         assert len((tmp_path / "log").read_text().splitlines()) == 1
 
-    def test_what_a_killed_one_left_is_removed(
+    def test_the_partial_folder_of_a_killed_process_is_removed(
         self, tmp_path: Path, model: Model, weights: Weights
     ) -> None:
         left = weights.path.with_name(f".{weights.path.name}.12345.partial")
@@ -114,16 +118,20 @@ class TestFailing:
         assert not weights.path.exists()
         assert not list(weights.path.parent.glob(".*.partial"))
 
-    def test_killed_for_memory(self, tmp_path: Path, model: Model, weights: Weights) -> None:
+    def test_a_killed_converter_hints_at_memory(
+        self, tmp_path: Path, model: Model, weights: Weights
+    ) -> None:
         with pytest.raises(ArtifactError, match="run out of memory"):
             convert(model, weights, scripted(tmp_path, IS_KILLED), environment(tmp_path), False)
 
-    def test_no_model_comes_of_it(self, tmp_path: Path, model: Model, weights: Weights) -> None:
+    def test_a_converter_that_writes_no_model_has_failed(
+        self, tmp_path: Path, model: Model, weights: Weights
+    ) -> None:
         with pytest.raises(ArtifactError):
             convert(model, weights, scripted(tmp_path, SAYS_NOTHING), environment(tmp_path), False)
         assert not weights.complete
 
-    def test_no_room(
+    def test_too_little_room_is_reported_before_converting(
         self, tmp_path: Path, model: Model, weights: Weights, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(room, "free_bytes", lambda folder: 10)
@@ -132,22 +140,24 @@ class TestFailing:
 
 
 class TestFinding:
-    def test_given(self, tmp_path: Path) -> None:
+    def test_the_configured_environment_is_used(self, tmp_path: Path) -> None:
         command = scripted(tmp_path, CONVERTS)
         assert find_converter(tmp_path) == command
 
-    def test_none(self, tmp_path: Path) -> None:
+    def test_a_missing_converter_names_the_variable(self, tmp_path: Path) -> None:
         with pytest.raises(MachineError, match=str(tmp_path)) as raised:
             find_converter(tmp_path)
         assert raised.value.variable == "OPENVINO_CONVERTER"
 
-    def test_by_default(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_first_installed_default_environment_is_used(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         command = scripted(tmp_path, CONVERTS)
         monkeypatch.setattr(module, "ENVIRONMENTS", (tmp_path / "missing", tmp_path))
         assert find_converter(None) == command
 
 
-def test_the_environment() -> None:
+def test_the_converter_runs_offline_with_its_own_packages() -> None:
     environ = {"HOME": "/", "PYTHONPATH": "/x", "HF_HUB_OFFLINE": "0"}
     added = {"HOME": "/scratch/home", "LD_PRELOAD": "/lib/x.so"}
     made = converter_environment(environ, added)

@@ -21,19 +21,19 @@ def test_an_openvino_model_is_served_as_it_is(tmp_path: Path) -> None:
     assert weights.complete
 
 
-def test_half_an_openvino_model_is_none(tmp_path: Path) -> None:
+def test_an_incomplete_openvino_model_does_not_count_as_one(tmp_path: Path) -> None:
     (tmp_path / MODEL_FILES[0]).write_text("x")
     assert not is_converted(tmp_path)
 
 
 class TestNames:
-    def test_readable(self) -> None:
+    def test_a_conversion_has_a_readable_name(self) -> None:
         weights = choose_weights(CACHED, False, SCRATCH)
         assert weights.path.parent == SCRATCH / "openvino"
         assert weights.path.name.startswith("Org--Model-fp16-")
         assert not weights.complete
 
-    def test_one_for_each_revision_and_format(self) -> None:
+    def test_each_revision_and_format_has_its_own_conversion(self) -> None:
         paths = {
             choose_weights(replace(CACHED, revision=revision), quantized, SCRATCH).path
             for revision in ("abc", "def")
@@ -41,11 +41,11 @@ class TestNames:
         }
         assert len(paths) == 4
 
-    def test_the_same_revision_elsewhere_is_the_same(self) -> None:
+    def test_the_same_revision_in_another_place_has_the_same_conversion(self) -> None:
         moved = replace(CACHED, source="tarball", path=Path("/elsewhere"))
         assert choose_weights(moved, False, SCRATCH) == choose_weights(CACHED, False, SCRATCH)
 
-    def test_a_directory_that_changes_is_another(self, tmp_path: Path) -> None:
+    def test_a_changed_directory_has_another_conversion(self, tmp_path: Path) -> None:
         model = Model("directory", tmp_path, None, None, None, 10, ())
         (tmp_path / "model.safetensors").write_text("x")
         before = choose_weights(model, False, SCRATCH)
@@ -53,7 +53,7 @@ class TestNames:
         assert choose_weights(model, False, SCRATCH) != before
 
 
-def test_what_is_quantized_already() -> None:
+def test_a_quantized_model_is_refused() -> None:
     model = replace(CACHED, config={"quantization_config": {"quant_method": "awq"}})
     with pytest.raises(ArtifactError, match="awq") as raised:
         choose_weights(model, True, SCRATCH)

@@ -62,13 +62,13 @@ class TestDamage:
             names_in(path)
 
     def test_an_archive_that_is_cut_between_members_is_refused(self, tmp_path: Path) -> None:
-        # tarfile would take this for the end of the archive
+        # tarfile treats this as the end of the archive
         tar = tar_of(("a", b"x" * 512), ("b", b"x" * 512))
         with pytest.raises(RefusedArtifact, match="cut short"):
             names_in(write_tar(tmp_path / "a", tar[:1024]))
 
     def test_a_damaged_header_in_the_middle_is_refused(self, tmp_path: Path) -> None:
-        # tarfile would take this for the end of the archive
+        # tarfile treats this as the end of the archive
         tar = bytearray(tar_of(("a", b"x" * 512), ("b", b"x" * 512)))
         tar[1024] ^= 1
         with pytest.raises(RefusedArtifact, match="bad checksum"):
@@ -90,7 +90,7 @@ class TestDamage:
             names_in(write_tar(tmp_path / "a", bytes(whole)))
 
     @pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + b"x" * 600, b"\x1f\x8bnothing"])
-    def test_what_is_no_tarball_is_refused(self, tmp_path: Path, content: bytes) -> None:
+    def test_other_files_are_refused(self, tmp_path: Path, content: bytes) -> None:
         with pytest.raises(RefusedArtifact):
             names_in(write_tar(tmp_path / "a.tar", content))
 
@@ -129,7 +129,7 @@ class TestDamage:
 
 class TestReading:
     @each_compression
-    def test_the_compression_is_told_by_the_content_not_the_name(
+    def test_the_content_shows_the_compression_not_the_name(
         self, tmp_path: Path, compression: str
     ) -> None:
         tar = compress(tar_of(("./a/", of_type(tarfile.DIRTYPE)), ("./a//b", b"")), compression)

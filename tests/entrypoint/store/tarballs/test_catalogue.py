@@ -1,4 +1,4 @@
-"""The catalogue: what is known of a tarball is not read again, and never of another."""
+"""The catalogue records the contents of a tarball, and never confuses two tarballs."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def a_tarball(tmp_path: Path, compression: str = "plain", name: str = FALCON) ->
 class TestMemory:
     @pytest.mark.parametrize("compression", COMPRESSIONS)
     @pytest.mark.parametrize("whole", [False, True])
-    def test_what_was_read_is_known_to_the_next(
+    def test_recorded_contents_are_not_read_again(
         self,
         tmp_path: Path,
         scratch: Path,
@@ -81,7 +81,7 @@ class TestMemory:
             assert found.repositories[FALCON].commits == (COMMIT,)
             assert found.formats == {FALCON: ("safetensors",)}
 
-    def test_a_plain_model(self, tmp_path: Path, scratch: Path) -> None:
+    def test_a_plain_model_is_recorded(self, tmp_path: Path, scratch: Path) -> None:
         archive = pack(write_files(tmp_path / "m", model_files()), tmp_path / "a.tar")
         first = Catalogue(scratch)
         found = first.look_up(archive)
@@ -89,7 +89,7 @@ class TestMemory:
         assert found.plain
         assert Catalogue(scratch).known(archive) == found
 
-    def test_that_it_is_refused_is_known_too(
+    def test_a_refusal_is_recorded(
         self, tmp_path: Path, scratch: Path, unread: Callable[[], None]
     ) -> None:
         (tmp_path / "a.tar").write_bytes(b"nonsense" * 100)
@@ -121,7 +121,7 @@ class TestMemory:
         os.utime(archive, ns=(1, state.st_mtime_ns))
         assert catalogue.known(archive) is None
 
-    def test_what_is_gone_is_forgotten(self, tmp_path: Path, scratch: Path) -> None:
+    def test_a_removed_tarball_is_forgotten(self, tmp_path: Path, scratch: Path) -> None:
         archives = [a_tarball(tmp_path, name=name) for name in ("a/b", "a/c")]
         catalogue = Catalogue(scratch)
         for archive in archives:
@@ -145,7 +145,7 @@ class TestDamage:
             b'{"format": 1, "tarballs": {"ARCHIVE": {"identity": IDENTITY, "refused": 1}}}',
         ],
     )  # fmt: skip
-    def test_a_damaged_or_foreign_one_is_made_anew(
+    def test_a_damaged_catalogue_is_replaced(
         self, tmp_path: Path, scratch: Path, content: bytes
     ) -> None:
         archive = a_tarball(tmp_path)
@@ -165,7 +165,7 @@ class TestDamage:
         catalogue.save()
         assert not (tmp_path / "none").exists()
 
-    def test_one_that_cannot_be_written_or_read_does_no_harm(self, public_path: Path) -> None:
+    def test_a_catalogue_without_permissions_is_no_error(self, public_path: Path) -> None:
         archive = a_tarball(public_path)
         scratch = public_path / "scratch"
         scratch.mkdir(mode=0o755)
@@ -199,9 +199,7 @@ class TestSearch:
         )  # fmt: skip
         assert again.searched == first.searched
 
-    def test_a_second_model_of_a_compressed_tarball_once_it_is_listed(
-        self, tmp_path: Path, scratch: Path
-    ) -> None:
+    def test_a_listed_tarball_shows_its_second_model(self, tmp_path: Path, scratch: Path) -> None:
         """
         1. Of two models only the first is seen: the other is not found.
         2. The tarball is read to its end.

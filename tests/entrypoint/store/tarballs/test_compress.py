@@ -25,19 +25,19 @@ def pieces(size: int) -> list[memoryview]:
 
 @pytest.mark.parametrize("compression", ["zstd", "gzip"])
 class TestCompressed:
-    def test_the_tools_read_it(self, compression: Compression) -> None:
+    def test_other_programs_decompress_it(self, compression: Compression) -> None:
         packed = b"".join(compressed(pieces(7000), compression, 2))
         read = subprocess.run(TOOL[compression], input=packed, capture_output=True, check=True)
         assert read.stdout == CONTENT
 
-    def test_neither_threads_nor_pieces_change_it(self, compression: Compression) -> None:
+    def test_threads_and_pieces_do_not_change_the_result(self, compression: Compression) -> None:
         packed = {
             b"".join(compressed(pieces(size), compression, threads))
             for size, threads in [(1000, 1), (7000, 2), (300_000, 5)]
         }
         assert len(packed) == 1
 
-    def test_a_piece_may_be_written_over(self, compression: Compression) -> None:
+    def test_a_piece_may_be_overwritten_after_the_next(self, compression: Compression) -> None:
         buffer = bytearray(5000)
 
         def reused() -> object:

@@ -1,4 +1,4 @@
-"""Compressed files: the content comes out as it went in, and each checksum counts."""
+"""Decompression returns the original content, and compares every checksum."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DAMAGE = (zlib.error, EOFError, zstandard.ZstdError)
 
 
 def frame(content: bytes, size: bool = True) -> bytes:
-    """A zstd frame as the command writes it; ``size`` says whether it says its own."""
+    """Return a zstd frame as the command writes it, with or without its size."""
     made = zstandard.ZstdCompressor(level=1, write_checksum=True, write_content_size=size)
     if size:
         return made.compress(content)
@@ -64,7 +64,7 @@ each_way = pytest.mark.parametrize("ahead", [True, False])
         pytest.param(frame(b"") + frame(NOISE) + frame(b""), id="empty zstd frames"),
     ],
 )  # fmt: skip
-def test_what_goes_in_comes_out(file: bytes, ahead: bool) -> None:
+def test_decompressed_content_equals_the_original(file: bytes, ahead: bool) -> None:
     assert is_compressed(file[:4])
     assert content_of(file, ahead) == NOISE
 
@@ -84,7 +84,7 @@ def test_anything_else_is_not_compressed(start: bytes) -> None:
     assert not is_compressed(start)
 
 
-def test_what_a_file_says_that_it_holds() -> None:
+def test_only_a_single_zstd_frame_states_its_content() -> None:
     assert min_content(frame(NOISE)) == len(NOISE)
     assert min_content(frame(NOISE, size=False)) == 0
     assert min_content(gzip.compress(NOISE)) == 0
@@ -129,16 +129,16 @@ def test_a_changed_byte_is_an_error_or_changes_nothing(kind: str, data: st.DataO
 
 
 @pytest.mark.parametrize("file", [gzip.compress(NOISE), frame(NOISE)])
-def test_something_after_the_end_is_an_error(file: bytes) -> None:
+def test_data_after_the_end_is_an_error(file: bytes) -> None:
     with pytest.raises(DAMAGE):
         content_of(file + b"something")
 
 
-def test_frames_are_decompressed_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_are_decompressed_in_parallel(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    1. Two frames come, each larger than what is read at once.
-    2. The first waits for the second to begin.
-    Result: both come, so the second was begun before the first was done.
+    1. Two frames follow each other, each larger than one read.
+    2. The first waits for the second to start.
+    Result: both are read, so the second started before the first ended.
     """
     import threading
 

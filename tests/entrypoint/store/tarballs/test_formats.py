@@ -1,4 +1,4 @@
-"""The tar formats: what any writer makes reads the same, what is no tar or hostile is refused."""
+"""Archives of every writer read the same, and damaged or hostile ones are refused."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class TestLarge:
 
     @pytest.mark.parametrize("form", ["gnu", "pax"])
     @pytest.mark.parametrize("size", [8 * GIB - 1, 8 * GIB, 100 * GIB + 1])
-    def test_a_file_over_8_gb(self, tmp_path: Path, form: str, size: int) -> None:
+    def test_a_file_over_8_gb_keeps_its_size(self, tmp_path: Path, form: str, size: int) -> None:
         member = tarfile.TarInfo("model.safetensors")
         member.size = size
         start = member.tobuf(PYTHON[form])
@@ -131,7 +131,7 @@ class TestLarge:
         assert read_tree(tmp_path / "a.tar", FALCON).files(()).read("config.json") == b"{}"
 
     @pytest.mark.parametrize("form", ["0.0", "0.1", "1.0"])
-    def test_a_file_with_holes_of_which_over_8_gb_are_stored(
+    def test_a_sparse_file_with_over_8_gb_of_data_keeps_its_size(
         self, tmp_path: Path, form: str
     ) -> None:
         """As GNU tar reads it too; tarfile alone would not find the member that follows."""
@@ -175,7 +175,7 @@ class TestLarge:
 
 class TestMany:
     @pytest.mark.parametrize("writer", ["gnu", "python"])
-    def test_2000_files(self, tmp_path: Path, writer: str) -> None:
+    def test_all_of_2000_files_are_read(self, tmp_path: Path, writer: str) -> None:
         files = {f"part-{n % 50}/{n:05}.json": b"%d" % n for n in range(2000)}
         source = write_files(tmp_path / "source", files)
         archive = tmp_path / "a.tar"
@@ -229,7 +229,7 @@ class TestHoles:
             pytest.param("0,x", id="no number"),
         ],
     )
-    def test_a_table_that_cannot_be_is_refused(self, tmp_path: Path, table: str) -> None:
+    def test_an_invalid_map_of_holes_is_refused(self, tmp_path: Path, table: str) -> None:
         member = tarfile.TarInfo("a")
         member.size = 600
         member.pax_headers = {"GNU.sparse.size": "9", "GNU.sparse.map": table}
@@ -237,7 +237,7 @@ class TestHoles:
         with pytest.raises(RefusedArtifact):
             unpacked_bytes(content, tmp_path)
 
-    def test_a_table_without_end_is_refused(self, tmp_path: Path) -> None:
+    def test_an_endless_map_of_holes_is_refused(self, tmp_path: Path) -> None:
         """A few kilobytes, of which each reader that believes them makes gigabytes."""
         member = tarfile.TarInfo("a")
         member.size = 8 * GIB - 1
@@ -299,24 +299,24 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_is_refused(tmp_path: Path, what: str) -> None:
+def test_an_inconsistent_archive_is_refused(tmp_path: Path, what: str) -> None:
     content, problem = REFUSED[what]
     with pytest.raises(RefusedArtifact, match=problem):
         unpacked_bytes(content + END, tmp_path)
 
 
 class TestReadThough:
-    def test_a_label(self, tmp_path: Path) -> None:
+    def test_a_volume_label_is_skipped(self, tmp_path: Path) -> None:
         source = write_files(tmp_path / "source", model_files())
         archive = gnu_tar(source, tmp_path / "a.tar", "--label=falcon")
         assert tree_of(unpacked(archive, tmp_path / "into")) == tree_of(source)
 
-    def test_the_comment_that_git_archive_makes(self, tmp_path: Path) -> None:
+    def test_a_comment_of_git_archive_is_skipped(self, tmp_path: Path) -> None:
         comment = extended(b"52 comment=" + b"1" * 40 + b"\n", tarfile.XGLTYPE)
         into = unpacked_bytes(comment + tar_of(("a", b"x")), tmp_path)
         assert tree_of(into) == {"a": b"x"}
 
-    def test_times_where_others_have_a_part_of_the_name(self, tmp_path: Path) -> None:
+    def test_times_of_gnu_tar_are_not_part_of_a_name(self, tmp_path: Path) -> None:
         """As GNU tar makes them for incremental backups."""
         member = bytearray(header("a", 1))
         member[345:357] = b"14000000000\0"
@@ -325,7 +325,7 @@ class TestReadThough:
         into = unpacked_bytes(bytes(member) + b"x".ljust(BLOCK, b"\0") + END, tmp_path)
         assert tree_of(into) == {"a": b"x"}
 
-    def test_attributes_with_zeros_in_them(self, tmp_path: Path) -> None:
+    def test_attributes_may_contain_zeros(self, tmp_path: Path) -> None:
         attribute = extended(b"28 SCHILY.xattr.user.a=b\0c\0\n")
         into = unpacked_bytes(attribute + tar_of(("a", b"x")), tmp_path)
         assert tree_of(into) == {"a": b"x"}
@@ -522,7 +522,7 @@ def test_whatever_is_changed_is_refused_or_no_blob_is_another(
 @pytest.mark.parametrize("form", ["python pax", "python gnu", "gnu posix", "gnu gnu"])
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
-def test_whatever_is_changed_no_file_lies_outside_of_the_tarball(
+def test_whatever_is_changed_no_file_lies_outside_the_tarball(
     form: str, data: st.DataObject
 ) -> None:
     content = mutate(whole(form, "plain"), data)

@@ -1,4 +1,4 @@
-"""Hashing what was unpacked: the right digits, and every mistake found."""
+"""Unpacked blobs are hashed correctly, and every mismatch is found."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write(path: Path, content: bytes) -> Path:
 
 
 @pytest.mark.parametrize("blob", [SHA256, GIT])
-def test_the_hashes_of_what_was_written(tmp_path: Path, blob: str) -> None:
+def test_written_blobs_are_hashed(tmp_path: Path, blob: str) -> None:
     path = write(tmp_path / blob, CONTENT)
     with Hashing(tmp_path / "a.tar") as hashing:
         hashing.add(path, blob)
@@ -32,7 +32,7 @@ def test_the_hashes_of_what_was_written(tmp_path: Path, blob: str) -> None:
     assert hashing.found[path].sha256 == SHA256
 
 
-def test_many_files_more_than_threads(tmp_path: Path) -> None:
+def test_more_files_than_threads_are_hashed(tmp_path: Path) -> None:
     with Hashing(tmp_path / "a.tar") as hashing:
         for number in range(50):
             content = b"%d" % number
@@ -43,7 +43,7 @@ def test_many_files_more_than_threads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("blob", [SHA256, GIT])
-def test_a_changed_bit_is_told_by_name(tmp_path: Path, blob: str) -> None:
+def test_a_changed_bit_is_reported_with_the_name(tmp_path: Path, blob: str) -> None:
     changed = bytearray(CONTENT)
     changed[3_000_000] ^= 1
     with Hashing(tmp_path / "a.tar") as hashing:

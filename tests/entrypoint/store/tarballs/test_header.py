@@ -74,7 +74,7 @@ def test_a_long_name_that_would_fill_the_memory_is_refused() -> None:
         first_member(info.tobuf(tarfile.GNU_FORMAT))
 
 
-def test_times_of_gnu_tar_are_not_part_of_a_name() -> None:
+def test_a_gnu_header_with_times_keeps_its_name() -> None:
     """GNU tar may write times where other programs write the first part of a long name."""
     block = bytearray(tarfile.TarInfo("a").tobuf(tarfile.GNU_FORMAT))
     block[345:357] = b"14371563472\0"

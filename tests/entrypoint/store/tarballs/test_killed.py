@@ -1,4 +1,4 @@
-"""Unpacking, killed at random moments: what is there is whole, or is not taken for a model."""
+"""Unpacking, killed at random moments: a model is complete, or it is not found."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.models import (
 )
 
 KILLS = 50
-# It finds and fetches the model as serve does, and says when it begins.
+# It finds and fetches the model as serve does, and prints a line before it starts.
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -35,7 +35,7 @@ from entrypoint.store.fetch import fetch_model
 from entrypoint.store.search.find import find_model
 from tests.support.models import a_request
 request = a_request(Path(sys.argv[1]), tarball=Path(sys.argv[2]))
-print("begins", flush=True)
+print("starts", flush=True)
 print(fetch_model(find_model(request), request, lambda progress: None).path)
 """
 
@@ -58,20 +58,20 @@ class Runs:
         self.request: Request = a_request(folder, tarball=self.archive)
 
     def start(self) -> subprocess.Popen[str]:
-        """Start one that is about to begin."""
+        """Start a process, and wait until it is about to unpack."""
         command = [sys.executable, "-c", SCRIPT, str(self.folder), str(self.archive)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
-        assert process.stdout.readline() == "begins\n"
+        assert process.stdout.readline() == "starts\n"
         return process
 
     def seconds(self) -> float:
-        """How long one takes that is left alone."""
+        """Return how long a process takes that is not killed."""
         with self.start() as process:
-            begun = time.monotonic()
+            started = time.monotonic()
             assert process.wait(timeout=60) == 0
         self.clear()
-        return time.monotonic() - begun
+        return time.monotonic() - started
 
     def leftovers(self) -> list[Path]:
         return list(self.request.scratch.rglob("*.partial"))
@@ -92,15 +92,13 @@ class Runs:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
-def test_a_killed_run_leaves_nothing_that_is_taken_for_a_model(
-    tmp_path: Path, compression: str
-) -> None:
+def test_a_killed_process_leaves_no_incomplete_model(tmp_path: Path, compression: str) -> None:
     """Half of the kills for each compression.
 
     1. A process unpacks, and is killed at a random moment.
-    2. The model is looked for: it is still packed, or whole.
-    3. The next run fetches it.
-    Result: the model is whole, and nothing is left of the first.
+    2. The model is found, either still packed or complete.
+    3. The next process fetches it.
+    Result: the model is complete, and the first process leaves no files.
     """
     runs = Runs(tmp_path, compression)
     moments = random.Random(compression)
@@ -123,11 +121,11 @@ def test_a_killed_run_leaves_nothing_that_is_taken_for_a_model(
 
 
 @pytest.mark.slow
-def test_one_that_waits_for_a_killed_one_goes_on(tmp_path: Path) -> None:
+def test_a_waiting_process_continues_for_a_killed_one(tmp_path: Path) -> None:
     """
     1. Two processes unpack the same tarball: one works, one waits.
     2. The first is killed at a random moment.
-    Result: the second has the whole model.
+    Result: the second has the complete model.
     """
     runs = Runs(tmp_path, "gzip")
     moments = random.Random(1)

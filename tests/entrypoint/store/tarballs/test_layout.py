@@ -1,4 +1,4 @@
-"""The layout of a packed model, before anything is written."""
+"""The layout of a packed model is known before anything is written."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def infos(members: list[Member]) -> list[tarfile.TarInfo]:
     return found
 
 
-def test_sizes_over_8_gib_are_said_in_full() -> None:
+def test_sizes_over_8_gib_are_written_in_full() -> None:
     """A classic header ends at 8 GiB; here a 9 GiB and a 70 GiB shard are laid out."""
     sizes = {info.name.rpartition("/")[2]: info.size for info in infos(lay_out(MANIFEST, ()))}
     assert sizes | {shard.blob: shard.size for shard in SHARDS} == sizes
@@ -64,7 +64,7 @@ def test_80_gib_are_read_by_gnu_tar_and_here(tmp_path: Path) -> None:
         assert (entry.size, entry.offset) == (shard.size, member.content_offset)
 
 
-def test_weights_begin_on_a_page_and_nothing_overlaps() -> None:
+def test_weights_start_on_a_page_and_nothing_overlaps() -> None:
     members = lay_out(MANIFEST, ("main",))
     weights = [member for member in members if member.blob in {shard.blob for shard in SHARDS}]
     assert [member.content_offset % ALIGNMENT for member in weights] == [0, 0, 0]
@@ -84,7 +84,7 @@ def test_offsets_do_not_depend_on_hashes() -> None:
     assert [(member.offset, member.content_offset) for member in other] == offsets
 
 
-def test_the_order_is_that_of_a_reader() -> None:
+def test_members_are_in_the_order_in_which_they_are_read() -> None:
     """1. The manifest first. 2. All that is small before the first weight."""
     names = [info.name for info in infos(lay_out(MANIFEST, ("main", "refs/pr/1")))]
     folder = f"models--org--{'n' * 90}"
@@ -102,7 +102,7 @@ def test_two_names_of_one_content_are_one_blob() -> None:
     assert links["copy.json"] == f"../../../blobs/{SMALL.blob}"
 
 
-def test_nothing_of_the_machine_is_in_it() -> None:
+def test_headers_contain_nothing_of_the_machine() -> None:
     for info in infos(lay_out(MANIFEST, ("main",))):
         assert (info.uid, info.gid, info.uname, info.gname) == (0, 0, "", "")
         assert info.mtime == 315_532_800

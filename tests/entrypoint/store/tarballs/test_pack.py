@@ -1,4 +1,4 @@
-"""A packed model is the model, byte for byte, each time the same, or there is no tarball."""
+"""A tarball holds the model byte for byte, is the same each time, and is never incomplete."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def directory(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 class TestRoundTrip:
     @pytest.mark.parametrize("source", ["cache", "plain"])
-    def test_gnu_tar(
+    def test_gnu_tar_unpacks_it(
         self, tmp_path: Path, cache: Path, directory: Path, source: str, compression: Compression
     ) -> None:
         """1. It is the cache's layout. 2. The snapshot is the source. 3. Nothing else is in it."""
@@ -91,7 +91,9 @@ class TestRoundTrip:
         assert load_manifest((folder / "manifest.json").read_bytes()) == made.manifest
         assert set(os.listdir(folder / "blobs")) == {file.blob for file in made.manifest.files}
 
-    def test_pythons_tarfile(self, tmp_path: Path, cache: Path, compression: Compression) -> None:
+    def test_pythons_tarfile_unpacks_it(
+        self, tmp_path: Path, cache: Path, compression: Compression
+    ) -> None:
         made = packed(cache, tmp_path / f"a{SUFFIX[compression]}", compression)
         raw = tmp_path / "raw.tar"
         tool = {"none": ["cat"], "zstd": ["zstd", "-dc"], "gzip": ["gzip", "-dc"]}[compression]
@@ -101,16 +103,14 @@ class TestRoundTrip:
             tar.extractall(tmp_path / "out", filter="data")
         assert contents_of(tmp_path / "out" / FOLDER / "snapshots" / COMMIT) == FILES
 
-    def test_what_serves_it_reads_it(
-        self, tmp_path: Path, cache: Path, compression: Compression
-    ) -> None:
+    def test_it_can_be_served(self, tmp_path: Path, cache: Path, compression: Compression) -> None:
         made = packed(cache, tmp_path / f"a{SUFFIX[compression]}", compression)
         assert list(peek(made.path).repositories) == [FALCON]
         (tmp_path / "out").mkdir()
         unpack(made.path, tmp_path / "out", FALCON, ignore_progress)
         assert contents_of(tmp_path / "out" / FOLDER / "snapshots" / COMMIT) == FILES
 
-    def test_the_same_bytes_each_time(
+    def test_the_same_model_gives_the_same_bytes(
         self, tmp_path: Path, cache: Path, directory: Path, compression: Compression
     ) -> None:
         """Whatever the times, the modes, the order on the disk, and the number of threads."""
@@ -134,19 +134,21 @@ class TestUncompressed:
         assert all(offset % ALIGNMENT == 0 for offset in offsets)
         assert check_files(files) == sum(map(len, FILES.values()))
 
-    def test_compressed_it_is_the_same_tar(self, tmp_path: Path, cache: Path) -> None:
+    def test_the_compressed_tar_is_the_same(self, tmp_path: Path, cache: Path) -> None:
         plain = packed(cache, tmp_path / "a.tar")
         frames = packed(cache, tmp_path / "a.tar.zst", "zstd")
         unpacked = subprocess.run(["zstd", "-dc", frames.path], capture_output=True, check=True)
         assert unpacked.stdout == plain.path.read_bytes()
 
-    def test_no_room(self, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_too_little_room_is_reported_before_packing(
+        self, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(room, "free_bytes", lambda folder: 1000)
         with pytest.raises(StorageError, match="only 1,000 are free"):
             packed(cache, tmp_path / "a.tar")
         assert os.listdir(tmp_path) == ["cache"]
 
-    def test_two_thousand_files(self, tmp_path: Path) -> None:
+    def test_two_thousand_files_share_their_blobs(self, tmp_path: Path) -> None:
         many = {f"code/part-{number:04d}.py": b"%d" % (number % 50) for number in range(2000)}
         source = write_files(tmp_path / "m", model_files() | many)
         made = packed(source, tmp_path / "a.tar")
@@ -157,7 +159,7 @@ class TestUncompressed:
 
 
 class TestManifest:
-    def test_of_a_cache(self, tmp_path: Path, cache: Path) -> None:
+    def test_the_manifest_of_a_cache_keeps_its_commit(self, tmp_path: Path, cache: Path) -> None:
         manifest = packed(cache, tmp_path / "a.tar").manifest
         assert (manifest.repository, manifest.commit) == (FALCON, COMMIT)
         assert manifest.tool.startswith("inference-server ")
@@ -166,13 +168,15 @@ class TestManifest:
             for name, content in FILES.items()
         }
 
-    def test_of_a_directory(self, tmp_path: Path, directory: Path) -> None:
+    def test_the_manifest_of_a_directory_derives_a_commit(
+        self, tmp_path: Path, directory: Path
+    ) -> None:
         manifest = packed(directory, tmp_path / "a.tar").manifest
         hashes = [(name, sha256(content)) for name, content in FILES.items()]
         assert manifest.commit == derived_commit(hashes)
         assert sorted((file.name, file.blob) for file in manifest.files) == sorted(hashes)
 
-    def test_it_is_the_first_file_of_the_tarball(self, tmp_path: Path, cache: Path) -> None:
+    def test_the_manifest_is_the_first_file(self, tmp_path: Path, cache: Path) -> None:
         packed(cache, tmp_path / "a.tar")
         with tarfile.open(tmp_path / "a.tar") as tar:
             assert tar.getnames()[:2] == [FOLDER, f"{FOLDER}/manifest.json"]
@@ -184,7 +188,7 @@ class TestManifest:
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 class TestRefused:
     @pytest.mark.parametrize("name", ["config.json", "model-00002-of-00003.safetensors"])
-    def test_a_blob_that_is_not_what_its_name_says(
+    def test_a_blob_that_does_not_match_its_name_is_refused(
         self, tmp_path: Path, cache: Path, compression: Compression, name: str
     ) -> None:
         blob = (cache / FOLDER / "snapshots" / COMMIT / name).resolve()
@@ -199,7 +203,7 @@ class TestRefused:
         assert os.listdir(tmp_path) == ["cache"]
 
     @pytest.mark.parametrize("what", ["grows", "shrinks", "is written to"])
-    def test_a_file_that_changes_meanwhile(
+    def test_a_file_that_changes_while_it_is_packed_is_an_error(
         self, tmp_path: Path, directory: Path, compression: Compression, what: str
     ) -> None:
         """It is changed after it was listed, or while it is read."""
@@ -230,18 +234,20 @@ class TestRefused:
 
         self._monkeypatch.setattr(os, "preadv", preadv)
 
-    def test_into_itself(self, tmp_path: Path, directory: Path, compression: Compression) -> None:
+    def test_a_tarball_inside_the_model_is_refused(
+        self, tmp_path: Path, directory: Path, compression: Compression
+    ) -> None:
         with pytest.raises(UsageError, match="lies inside the model"):
             packed(directory, directory / "a.tar", compression)
 
-    def test_a_folder_that_is_not_there(
+    def test_a_missing_folder_is_an_error(
         self, tmp_path: Path, directory: Path, compression: Compression
     ) -> None:
         with pytest.raises(StorageError, match="does not exist"):
             packed(directory, tmp_path / "none" / "a.tar", compression)
 
 
-def test_two_files_that_are_the_same_take_one_place(tmp_path: Path) -> None:
+def test_two_equal_files_share_one_blob(tmp_path: Path) -> None:
     shard = model_files(size=100_000)["model.safetensors"]
     source = write_files(tmp_path / "m", model_files() | {"a.bin": shard, "b.bin": shard})
     made = packed(source, tmp_path / "a.tar")
@@ -251,8 +257,10 @@ def test_two_files_that_are_the_same_take_one_place(tmp_path: Path) -> None:
     ) == contents_of(source)
 
 
-def test_two_files_that_were_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of them changes after that was found: neither gets the content of the other."""
+def test_two_equal_files_that_differ_later_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One changes after the first pass. Neither file gets the content of the other."""
     source = write_files(tmp_path / "m", model_files() | {"a.txt": b"same", "b.txt": b"same"})
     found = find_source(str(source), repository=FALCON)
     passes = []
@@ -271,12 +279,12 @@ def test_two_files_that_were_the_same(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_killed_at_any_moment_there_is_no_tarball_or_the_whole(
+def test_a_process_killed_at_any_moment_leaves_no_incomplete_tarball(
     tmp_path: Path, compression: Compression
 ) -> None:
-    """And the next run makes the same as one that was never killed."""
+    """The next process writes the same tarball as one that was never killed."""
     write_snapshot(tmp_path / "cache", files=model_files(shards=4, size=3_000_000))
-    whole = packed(tmp_path / "cache", tmp_path / "whole", compression).path.read_bytes()
+    complete = packed(tmp_path / "cache", tmp_path / "complete", compression).path.read_bytes()
     (tmp_path / "out").mkdir()
     target = tmp_path / "out" / f"a{SUFFIX[compression]}"
     command = [
@@ -293,8 +301,8 @@ def test_killed_at_any_moment_there_is_no_tarball_or_the_whole(
             time.sleep(moments.uniform(0, 0.06))
             run.kill()
         for tarball in find_tarballs(tmp_path / "out"):
-            assert tarball.read_bytes() == whole
+            assert tarball.read_bytes() == complete
             tarball.unlink()
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
     assert os.listdir(tmp_path / "out") == [target.name]
-    assert target.read_bytes() == whole
+    assert target.read_bytes() == complete

@@ -53,8 +53,8 @@ def bytes_below(folder: Path) -> int:
 
 
 class TestLayout:
-    def test_no_weight_is_written(self, tmp_path: Path) -> None:
-        """1. The small files are whole. 2. Of the weights there are the headers alone."""
+    def test_no_weights_are_written(self, tmp_path: Path) -> None:
+        """The small files are complete, and of the weights only the headers are written."""
         files = model_files(shards=2, size=BIG)
         model, path = fetched(tmp_path, files)
         assert model.source == "tarball"
@@ -72,7 +72,7 @@ class TestLayout:
                 assert there == content
         assert bytes_below(tmp_path / "scratch") < BIG
 
-    def test_the_index_says_where_the_weights_are(self, tmp_path: Path) -> None:
+    def test_the_index_gives_the_positions_of_the_weights(self, tmp_path: Path) -> None:
         files = model_files(shards=2, size=BIG)
         _, path = fetched(tmp_path, files)
         index = Index.load(path.parent / TARBALL_INDEX)
@@ -83,18 +83,18 @@ class TestLayout:
             name: archive[offset : offset + size] for name, (offset, size) in index.files.items()
         } == {name: content for name, content in files.items() if "0000" in name}
 
-    def test_what_is_laid_out_passes_for_no_whole_model(self, tmp_path: Path) -> None:
+    def test_an_unpacked_folder_does_not_pass_as_a_complete_model(self, tmp_path: Path) -> None:
         _, path = fetched(tmp_path, model_files())
         with pytest.raises(IncompleteModel, match="cut short"):
             check_model(path)
 
-    def test_other_formats_of_the_weights_are_left_alone(self, tmp_path: Path) -> None:
+    def test_other_formats_of_the_weights_are_not_unpacked(self, tmp_path: Path) -> None:
         others = {"pytorch_model.bin": b"x" * BIG, "original/consolidated.00.pth": b"x" * BIG}
         _, path = fetched(tmp_path, {**model_files(), **others, "1_Pooling/config.json": b"{}"})
         there = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
         assert there == {*model_files(), "1_Pooling/config.json"}
 
-    def test_the_second_start_finds_it_laid_out(self, tmp_path: Path) -> None:
+    def test_the_second_start_unpacks_nothing(self, tmp_path: Path) -> None:
         model, _ = fetched(tmp_path, model_files())
         again = find_model(request_of(tmp_path, tmp_path / "falcon.tar"))
         assert again.on_disk
@@ -112,7 +112,7 @@ class TestLayout:
             assert (path / "tokenizer.json").read_bytes() == tokenizer
 
     @pytest.mark.parametrize("top", [".", "checkpoint"])
-    def test_a_plain_model(self, tmp_path: Path, top: str) -> None:
+    def test_a_plain_model_is_read_in_place(self, tmp_path: Path, top: str) -> None:
         write_files(tmp_path / "source" / top, model_files())
         archive = pack_with_gnu_tar(tmp_path / "source", tmp_path / "falcon.tar")
         request = request_of(tmp_path, archive)
@@ -136,22 +136,24 @@ class TestUnpackedWhole:
         ],
         ids=["pickles", "bitsandbytes"],
     )
-    def test_what_needs_whole_files(self, tmp_path: Path, files: dict[str, bytes]) -> None:
+    def test_a_model_with_other_weights_is_unpacked(
+        self, tmp_path: Path, files: dict[str, bytes]
+    ) -> None:
         model, path = fetched(tmp_path, files)
         assert model.packed is None
         assert check_model(path) == sum(map(len, files.values()))
 
-    def test_where_the_engine_cannot(self, tmp_path: Path) -> None:
+    def test_a_model_is_unpacked_for_another_engine(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "source")
         request = a_request(tmp_path, tarball=pack(tmp_path / "source", tmp_path / "a.tar"))
         assert find_model(request).packed is None
 
-    def test_a_compressed_one(self, tmp_path: Path) -> None:
+    def test_a_compressed_tarball_is_unpacked(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "source")
         archive = pack(tmp_path / "source", tmp_path / "a.tar.gz", "gzip")
         assert find_model(request_of(tmp_path, archive)).packed is None
 
-    def test_weights_with_holes(self, tmp_path: Path) -> None:
+    def test_weights_with_holes_are_unpacked(self, tmp_path: Path) -> None:
         write_files(tmp_path / "source", model_files())
         content = safetensors(BIG, 0)
         with (tmp_path / "source" / "model.safetensors").open("wb") as file:
@@ -168,7 +170,7 @@ class TestUnpackedWhole:
 
 
 class TestRefusedBeforeAnythingIsWritten:
-    def test_a_missing_shard(self, tmp_path: Path) -> None:
+    def test_a_missing_shard_is_reported(self, tmp_path: Path) -> None:
         files = model_files(shards=2)
         del files["model-00002-of-00002.safetensors"]
         write_snapshot(tmp_path / "source", files=files)
@@ -179,7 +181,7 @@ class TestRefusedBeforeAnythingIsWritten:
                 find_model(request)
         assert not (tmp_path / "scratch").exists()
 
-    def test_a_member_out_of_the_archive(self, tmp_path: Path) -> None:
+    def test_a_member_that_leads_out_is_refused(self, tmp_path: Path) -> None:
         files = [*model_files().items(), ("../outside", b"x")]
         (tmp_path / "a.tar").write_bytes(tar_of(*files))
         with pytest.raises(RefusedArtifact, match="outside"):

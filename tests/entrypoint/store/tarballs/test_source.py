@@ -1,4 +1,4 @@
-"""What is to be packed, however it is named."""
+"""The model to pack is found by each way to name it, or an error names the way out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TestCache:
         write_snapshot(tmp_path / "cache", commit=OTHER_COMMIT, ref="v1")
         return write_hub_snapshot(tmp_path / "cache")
 
-    def test_the_ways_to_name_it(self, tmp_path: Path, snapshot: Path) -> None:
+    def test_a_model_is_found_by_each_way_to_name_it(self, tmp_path: Path, snapshot: Path) -> None:
         cache = tmp_path / "cache"
         found = find_source(str(cache))
         assert (found.repository, found.commit, found.refs) == (FALCON, COMMIT, ("main",))
@@ -42,7 +42,7 @@ class TestCache:
         assert find_source(FALCON, [tmp_path / "none", cache]) == found
         assert find_source(str(cache), revision=COMMIT[:7], repository=FALCON) == found
 
-    def test_the_files_and_their_blobs(self, tmp_path: Path, snapshot: Path) -> None:
+    def test_files_come_with_their_blobs(self, tmp_path: Path, snapshot: Path) -> None:
         found = find_source(str(tmp_path / "cache"))
         files = model_files()
         assert {file.name: file.blob for file in found.files} == {
@@ -51,23 +51,23 @@ class TestCache:
         assert [file.name for file in found.files] == sorted(files)
         assert found.bytes == sum(map(len, files.values()))
 
-    def test_another_revision(self, tmp_path: Path, snapshot: Path) -> None:
+    def test_another_revision_is_found(self, tmp_path: Path, snapshot: Path) -> None:
         found = find_source(str(tmp_path / "cache"), revision="v1")
         assert (found.commit, found.refs) == (OTHER_COMMIT, ("v1",))
         other = snapshot.with_name(OTHER_COMMIT)
         assert find_source(str(other)).commit == OTHER_COMMIT
 
-    def test_a_snapshot_and_a_revision_that_is_not_it(self, snapshot: Path) -> None:
+    def test_a_revision_that_contradicts_the_snapshot_is_refused(self, snapshot: Path) -> None:
         assert find_source(str(snapshot), revision="main").commit == COMMIT
         with pytest.raises(UsageError, match="is not the revision 'v1'"):
             find_source(str(snapshot), revision="v1")
 
-    def test_a_revision_that_is_not_there(self, tmp_path: Path, snapshot: Path) -> None:
+    def test_a_missing_revision_is_reported(self, tmp_path: Path, snapshot: Path) -> None:
         with pytest.raises(RevisionNotFound, match="--revision is 'v2'") as raised:
             find_source(str(tmp_path / "cache"), revision="v2")
         assert "REVISION" not in f"{raised.value.message}{raised.value.hint}"
 
-    def test_several_models(self, tmp_path: Path, snapshot: Path) -> None:
+    def test_one_of_several_models_must_be_chosen(self, tmp_path: Path, snapshot: Path) -> None:
         write_snapshot(tmp_path / "cache", "a/b")
         with pytest.raises(UsageError, match="holds 2 models: a/b, tiiuae"):
             find_source(str(tmp_path / "cache"))
@@ -75,16 +75,16 @@ class TestCache:
         with pytest.raises(ModelNotFound, match="does not hold 'a/c'"):
             find_source(str(tmp_path / "cache"), repository="a/c")
 
-    def test_a_cache_says_what_its_models_are_called(self, snapshot: Path) -> None:
+    def test_a_model_of_a_cache_cannot_be_renamed(self, snapshot: Path) -> None:
         with pytest.raises(UsageError, match="not 'a/b'"):
             find_source(str(snapshot.parent.parent), repository="a/b")
 
-    def test_a_model_that_is_not_whole(self, tmp_path: Path, snapshot: Path) -> None:
+    def test_an_incomplete_model_is_refused(self, tmp_path: Path, snapshot: Path) -> None:
         os.unlink((snapshot / "model.safetensors").resolve())
         with pytest.raises(IncompleteModel, match=r"model\.safetensors \(dangling link"):
             find_source(str(tmp_path / "cache"))
 
-    def test_plain_files_in_a_snapshot(self, tmp_path: Path, snapshot: Path) -> None:
+    def test_plain_files_in_a_snapshot_have_no_blob(self, tmp_path: Path, snapshot: Path) -> None:
         """As caches on a disk without links have them; what lies elsewhere is no blob either."""
         (snapshot / "config.json").unlink()
         (snapshot / "config.json").write_bytes(b"{}")
@@ -96,7 +96,7 @@ class TestCache:
 
 
 class TestDirectory:
-    def test_it_has_to_be_named(self, tmp_path: Path) -> None:
+    def test_a_plain_directory_needs_a_name(self, tmp_path: Path) -> None:
         write_files(tmp_path, model_files())
         with pytest.raises(UsageError, match="plain directory") as raised:
             find_source(str(tmp_path))
@@ -105,29 +105,29 @@ class TestDirectory:
         assert (found.repository, found.commit, found.refs) == ("a/b", None, ("main",))
         assert {file.blob for file in found.files} == {None}
 
-    def test_it_has_no_revision(self, tmp_path: Path) -> None:
+    def test_a_plain_directory_has_no_revision(self, tmp_path: Path) -> None:
         write_files(tmp_path, model_files())
         with pytest.raises(UsageError, match="no revision 'main'"):
             find_source(str(tmp_path), repository="a/b", revision="main")
 
-    def test_the_notes_of_tools_are_left_out(self, tmp_path: Path) -> None:
+    def test_hidden_folders_are_left_out(self, tmp_path: Path) -> None:
         write_files(tmp_path, {**model_files(), ".cache/huggingface/x": b"1", ".git/HEAD": b"2"})
         found = find_source(str(tmp_path), repository="a/b")
         assert {file.name for file in found.files} == model_files().keys()
 
-    def test_it_is_no_model(self, tmp_path: Path) -> None:
+    def test_a_directory_without_a_model_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(IncompleteModel, match=r"config\.json \(missing\)"):
             find_source(str(tmp_path), repository="a/b")
 
-    def test_a_name_that_is_not_utf8(self, tmp_path: Path) -> None:
+    def test_a_name_that_is_not_utf8_is_refused(self, tmp_path: Path) -> None:
         write_files(tmp_path, model_files())
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.txt")).write_bytes(b"")
         with pytest.raises(ArtifactError, match="not UTF-8"):
             find_source(str(tmp_path), repository="a/b")
 
 
-class TestNotThere:
-    def test_a_repository(self, tmp_path: Path) -> None:
+class TestMissing:
+    def test_a_missing_repository_lists_the_searched_caches(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "cache")
         with pytest.raises(
             ModelNotFound, match="Did you mean 'tiiuae/falcon-7b-instruct'"
@@ -139,11 +139,11 @@ class TestNotThere:
             "does not exist",
         ]
 
-    def test_a_path(self, tmp_path: Path) -> None:
+    def test_a_missing_path_is_reported(self, tmp_path: Path) -> None:
         with pytest.raises(ModelNotFound, match="does not exist"):
             find_source(str(tmp_path / "none"))
 
-    def test_a_file(self, tmp_path: Path) -> None:
+    def test_a_file_in_place_of_a_directory_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "a.tar").write_bytes(b"")
         with pytest.raises(UsageError, match="is a file"):
             find_source(str(tmp_path / "a.tar"))

@@ -42,7 +42,7 @@ def test_the_stem_is_the_name_without_its_suffix(name: str, expected: str) -> No
 
 
 class TestUnpackTarget:
-    def test_it_can_be_read_and_stays_the_same(self, tmp_path: Path) -> None:
+    def test_a_target_is_readable_and_stable(self, tmp_path: Path) -> None:
         archive = tmp_path / "falcon.tar"
         archive.write_bytes(b"1")
         target = unpack_target(tmp_path / "scratch", archive, FALCON)
@@ -50,7 +50,7 @@ class TestUnpackTarget:
         assert target.name.startswith("falcon-")
         assert unpack_target(tmp_path / "scratch", archive, FALCON) == target
 
-    def test_another_content_time_place_or_model_is_another_target(self, tmp_path: Path) -> None:
+    def test_another_content_time_place_or_model_has_another_target(self, tmp_path: Path) -> None:
         archive = tmp_path / "falcon.tar"
         archive.write_bytes(b"1")
         os.utime(archive, ns=(1, 1))

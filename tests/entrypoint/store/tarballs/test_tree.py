@@ -1,4 +1,4 @@
-"""The files inside a tarball: found where they lie, links followed, nothing unpacked."""
+"""The files in a tarball are found with their positions, links followed, without unpacking."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def tree_of(tmp_path: Path, *members: Member) -> Tree:
 
 class TestFiles:
     @pytest.mark.parametrize("packer", [pack, pack_with_gnu_tar])
-    def test_of_a_snapshot(self, tmp_path: Path, packer: Callable[..., Path]) -> None:
+    def test_files_of_a_snapshot_are_found(
+        self, tmp_path: Path, packer: Callable[..., Path]
+    ) -> None:
         """1. Names, sizes and contents are those of the snapshot. 2. The same checks hold."""
         snapshot = write_snapshot(tmp_path / "cache", files=model_files(shards=3, size=70_000))
         files = read_tree(packer(tmp_path / "cache", tmp_path / "a.tar"), FALCON).files(SNAPSHOT)
@@ -51,7 +53,7 @@ class TestFiles:
         assert all(files.read(name) == there.read(name) for name in there.sizes)
         assert check_files(files) == check_files(there)
 
-    def test_of_a_plain_model(self, tmp_path: Path) -> None:
+    def test_files_of_a_plain_model_are_found(self, tmp_path: Path) -> None:
         source = write_files(tmp_path / "m" / "top", {**model_files(), "sub/README": b"Falcon"})
         (source / ".git").mkdir()
         (source / ".git" / "HEAD").write_text("main")
@@ -61,31 +63,31 @@ class TestFiles:
         assert files.read("sub/README", 100, 4) == b"on"
         assert files.read("sub/README", -1, 100) == b""
 
-    def test_other_repositories_are_passed_over(self, tmp_path: Path) -> None:
+    def test_other_repositories_are_skipped(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "cache")
         write_snapshot(tmp_path / "cache", "a/b")
         tree = read_tree(pack(tmp_path / "cache", tmp_path / "a.tar"), FALCON)
         assert tree.folders(()) == ["models--tiiuae--falcon-7b-instruct"]
         assert tree.folders(SNAPSHOT[:2]) == [COMMIT]
 
-    def test_a_link_before_its_target(self, tmp_path: Path) -> None:
+    def test_a_link_may_come_before_its_target(self, tmp_path: Path) -> None:
         tree = tree_of(tmp_path, ("m/config.json", link("../b/1")), ("b/1", b"{}"))
         assert tree.files(("m",)).read("config.json") == b"{}"
 
-    def test_a_hard_link(self, tmp_path: Path) -> None:
+    def test_a_hard_link_counts_as_its_file(self, tmp_path: Path) -> None:
         hard = of_type(tarfile.LNKTYPE, target="b/1")
         tree = tree_of(tmp_path, ("b/1", b"{}"), ("m/config.json", hard))
         assert tree.files(("m",)).read("config.json") == b"{}"
 
-    def test_a_link_through_a_linked_folder(self, tmp_path: Path) -> None:
+    def test_a_link_through_a_linked_folder_is_followed(self, tmp_path: Path) -> None:
         tree = tree_of(
             tmp_path, ("now", link("v1")), ("m/config.json", link("../now/1")), ("v1/1", b"{}")
         )
         assert tree.files(("m",)).read("config.json") == b"{}"
 
     @pytest.mark.parametrize("target", ["../b/none", "config.json", "tokenizer.json"])
-    def test_a_link_that_leads_nowhere(self, tmp_path: Path, target: str) -> None:
-        """To what is not there, to itself, in a circle."""
+    def test_a_dangling_link_is_a_problem(self, tmp_path: Path, target: str) -> None:
+        """To a missing file, to itself, in a circle."""
         tree = tree_of(
             tmp_path, ("m/config.json", link(target)), ("m/tokenizer.json", link("config.json"))
         )
@@ -97,7 +99,7 @@ class TestFiles:
         tree = tree_of(tmp_path, ("m/config.json", link("../b")), ("b/1", b"{}"))
         assert not tree.files(("m",)).sizes
 
-    def test_what_is_cut_short_is_seen(self, tmp_path: Path) -> None:
+    def test_an_archive_that_is_cut_short_is_refused(self, tmp_path: Path) -> None:
         files = model_files() | {"model.safetensors": model_files()["model.safetensors"][:-1]}
         write_snapshot(tmp_path / "cache", files=files)
         found = read_tree(pack(tmp_path / "cache", tmp_path / "a.tar"), FALCON).files(SNAPSHOT)
@@ -114,11 +116,11 @@ class TestRefused:
             (("config.json", b"{}"), "occurs twice"),
         ],
     )
-    def test_hostile_members(self, tmp_path: Path, member: Member, why: str) -> None:
+    def test_hostile_members_are_refused(self, tmp_path: Path, member: Member, why: str) -> None:
         with pytest.raises(RefusedArtifact, match=why):
             tree_of(tmp_path, ("config.json", b"{}"), member)
 
-    def test_damage(self, tmp_path: Path) -> None:
+    def test_a_damaged_archive_is_refused(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "cache", files=model_files(size=40_000))
         archive = pack(tmp_path / "cache", tmp_path / "a.tar")
         archive.write_bytes(archive.read_bytes()[:-30_000])
@@ -126,7 +128,7 @@ class TestRefused:
             read_tree(archive, FALCON)
 
 
-def test_a_file_with_holes_is_known_as_such(tmp_path: Path) -> None:
+def test_a_file_with_holes_is_sparse(tmp_path: Path) -> None:
     source = write_files(tmp_path / "m", {"config.json": b"{}"})
     with (source / "model.safetensors").open("wb") as file:
         file.truncate(3_000_000)

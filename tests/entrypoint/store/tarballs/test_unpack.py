@@ -1,4 +1,4 @@
-"""Unpacking: the wanted model comes out as it went in, and nothing gets out of the target."""
+"""The requested model is unpacked unchanged, and nothing outside the target folder."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class TestContent:
     @pytest.mark.parametrize("compression", COMPRESSIONS)
     @pytest.mark.parametrize("packer", [pack, pack_with_gnu_tar])
     @pytest.mark.parametrize("top", [".", "tiiuae--falcon-7b-instruct"])
-    def test_a_cache_comes_out_as_it_went_in(
+    def test_an_unpacked_cache_equals_the_original(
         self, tmp_path: Path, compression: str, packer: Callable[..., Path], top: str
     ) -> None:
         write_snapshot(tmp_path / "cache" / top, files=model_files(shards=2, size=3_000_000))
@@ -79,14 +79,16 @@ class TestContent:
         assert tree_of(into) == tree_of(tmp_path / "cache")
 
     @pytest.mark.parametrize("compression", COMPRESSIONS)
-    def test_a_plain_model_comes_out_as_it_went_in(self, tmp_path: Path, compression: str) -> None:
+    def test_an_unpacked_plain_model_equals_the_original(
+        self, tmp_path: Path, compression: str
+    ) -> None:
         write_files(tmp_path / "model", model_files() | {"original/params.json": b"{}"})
         archive = pack(tmp_path / "model", tmp_path / "a", compression)
         (tmp_path / "into").mkdir()
         unpack(archive, tmp_path / "into", FALCON, ignore_progress)
         assert tree_of(tmp_path / "into") == tree_of(tmp_path / "model")
 
-    def test_other_models_are_passed_over(self, tmp_path: Path) -> None:
+    def test_other_models_are_skipped(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "cache")
         expected = tree_of(tmp_path / "cache")
         write_snapshot(tmp_path / "cache", "a/b")
@@ -98,7 +100,7 @@ class TestContent:
         into = unpack_bytes(tar, tmp_path)
         assert (into / "d" / "b").samefile(into / "a")
 
-    def test_a_sparse_file_comes_out_as_it_went_in(self, tmp_path: Path) -> None:
+    def test_an_unpacked_sparse_file_equals_the_original(self, tmp_path: Path) -> None:
         (tmp_path / "source").mkdir()
         with (tmp_path / "source" / "a.bin").open("wb") as file:
             file.write(b"begin")
@@ -137,12 +139,12 @@ def packed(tmp_path: Path, compression: Compression) -> bytes:
 
 
 class TestHashes:
-    def test_a_blob_that_is_not_what_its_name_says(self, tmp_path: Path) -> None:
+    def test_a_blob_that_does_not_match_its_name_is_refused(self, tmp_path: Path) -> None:
         name = f"{REPOSITORY}/blobs/{hashlib.sha256(b'right').hexdigest()}"
         with pytest.raises(RefusedArtifact, match=f"the content of '{name}' does not match"):
             unpack_bytes(tar_of((name, b"wrong")), tmp_path)
 
-    def test_a_blob_that_git_named(self, tmp_path: Path) -> None:
+    def test_a_blob_named_by_git_is_compared_too(self, tmp_path: Path) -> None:
         blob = hashlib.sha1(b"blob 5\0right").hexdigest()
         into = unpack_bytes(tar_of((f"{REPOSITORY}/blobs/{blob}", b"right")), tmp_path)
         assert (into / REPOSITORY / "blobs" / blob).read_bytes() == b"right"
@@ -153,7 +155,7 @@ class TestHashes:
 
 class TestManifest:
     @pytest.mark.parametrize("compression", ["none", "zstd", "gzip"])
-    def test_what_pack_made_comes_out(self, tmp_path: Path, compression: Compression) -> None:
+    def test_a_packed_model_is_unpacked(self, tmp_path: Path, compression: Compression) -> None:
         into = unpack_bytes(packed(tmp_path, compression), tmp_path)
         there = tree_of(into)
         assert there.pop(f"{REPOSITORY}/manifest.json")
@@ -171,7 +173,7 @@ class TestManifest:
             (lambda m: m["files"][0].update(size=1 << 60), "bytes are needed"),
         ],
     )
-    def test_what_it_says_and_is_not_so(
+    def test_a_manifest_that_does_not_match_is_refused(
         self, tmp_path: Path, change: Callable[[dict[str, Any]], None], problem: str
     ) -> None:
         def changed(tar: bytes) -> bytes:
@@ -201,21 +203,21 @@ class TestBombs:
         header = member.tobuf(tarfile.GNU_FORMAT)
         return compress(header + b"\0" * 3_000_000, "gzip")
 
-    def test_more_than_any_model_shrinks_is_refused_before_it_is_written(
-        self, tmp_path: Path
-    ) -> None:
+    def test_an_impossible_ratio_is_refused_before_writing(self, tmp_path: Path) -> None:
         with pytest.raises(RefusedArtifact, match="more than 100 times its own size"):
             unpack_bytes(self.gigabytes(100 << 30), tmp_path)
         assert not list((tmp_path / "into").iterdir())
 
-    def test_so_are_many_members(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_many_members_with_an_impossible_ratio_are_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(unpack_module, "HARMLESS", 1_000_000)
         tar = tar_of(*((f"{number}", bytes(300_000)) for number in range(5)))
         with pytest.raises(RefusedArtifact, match="up to its member '3' it holds 1,200,000 bytes"):
             unpack_bytes(compress(tar, "zstd"), tmp_path)
         assert [path.name for path in sorted((tmp_path / "into").iterdir())] == ["0", "1", "2"]
 
-    def test_so_is_a_file_that_is_only_holes(self, tmp_path: Path) -> None:
+    def test_a_file_of_only_holes_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "model.bin").touch()
         os.truncate(tmp_path / "model.bin", 100 << 30)
         command = ["tar", "-S", "-cf", "a.tar", "model.bin"]
@@ -224,18 +226,18 @@ class TestBombs:
             unpack_bytes((tmp_path / "a.tar").read_bytes(), tmp_path)
 
     @pytest.mark.parametrize("compression", ["gzip", "zstd"])
-    def test_a_member_that_there_is_no_room_for_is_told_first(
+    def test_too_little_room_is_reported_before_a_member_is_written(
         self, tmp_path: Path, compression: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(room, "free_bytes", lambda folder: 999)
-        # the command's own frame tells its size before any member does
+        # a frame of the zstd command states its size before any member is read
         with pytest.raises(OSError, match=r"[\d,]+ bytes are needed and only 999 are free"):
             unpack_bytes(compress(tar_of(("a", b"x"), ("b", b"x" * 1000)), compression), tmp_path)
         assert not (tmp_path / "into" / "b").exists()
 
 
-def test_two_names_that_the_file_system_takes_for_one_are_refused(tmp_path: Path) -> None:
-    """As some take upper and lower case; here the other name is a file that is there already."""
+def test_two_names_that_the_file_system_treats_as_one_are_refused(tmp_path: Path) -> None:
+    """Some ignore upper and lower case. Here, an existing file stands for the other name."""
     (tmp_path / "into").mkdir()
     (tmp_path / "into" / "config.json").write_text("first")
     (tmp_path / "a.tar").write_bytes(tar_of(("config.json", b"second")))
@@ -257,7 +259,7 @@ ATTACKS: dict[str, tuple[list[Member], str]] = {
     ),
     "hard link to an absolute path": ([("a", of_type(HARD, "/etc/passwd"))], "leads out"),
     "hard link out": ([("a", of_type(HARD, "../x"))], "leads out"),
-    "hard link to what is not there": ([("a", of_type(HARD, "b"))], "not a file before it"),
+    "hard link to a missing file": ([("a", of_type(HARD, "b"))], "not a file before it"),
     "hard link to a link": (
         [("a", of_type(LINK, "b")), ("c", of_type(HARD, "a"))],
         "not a file before it",
@@ -284,14 +286,16 @@ ATTACKS: dict[str, tuple[list[Member], str]] = {
 class TestAttacks:
     @pytest.mark.parametrize("attack", ATTACKS)
     @pytest.mark.parametrize("compression", COMPRESSIONS)
-    def test_it_is_refused_by_name(self, tmp_path: Path, attack: str, compression: str) -> None:
+    def test_an_attack_is_refused_with_the_name_of_the_member(
+        self, tmp_path: Path, attack: str, compression: str
+    ) -> None:
         members, problem = ATTACKS[attack]
         with pytest.raises(RefusedArtifact, match="was refused") as caught:
             unpack_bytes(compress(tar_of(*members), compression), tmp_path)
         assert problem in caught.value.problem
         assert repr(members[-1][0]) in caught.value.problem or "/" in caught.value.problem
 
-    def test_a_link_inside_the_archive_is_no_attack(self, tmp_path: Path) -> None:
+    def test_a_link_inside_the_archive_is_unpacked(self, tmp_path: Path) -> None:
         members: list[Member] = [
             ("s/c/config.json", of_type(LINK, "../../blobs/1")),
             ("blobs/1", b"{}"),

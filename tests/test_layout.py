@@ -24,7 +24,7 @@ WITHOUT_TESTS: dict[str, str] = {
 TESTS_OF_SEVERAL: dict[str, str] = {
     "tests/entrypoint/diagnosis/test_corpus.py": "the diagnosis of the logs that shaped it",
     "tests/entrypoint/diagnosis/test_held_out.py": "the diagnosis of logs that it did not know",
-    "tests/entrypoint/store/tarballs/test_formats.py": "archives of other writers, read and unpacked",
+    "tests/entrypoint/store/tarballs/test_formats.py": "archives of other writers",
     "tests/entrypoint/store/tarballs/test_killed.py": "fetching and unpacking in killed processes",
 }
 """Test modules about more than one module, each with what they hold together."""

@@ -233,9 +233,7 @@ def _as_json(job: DownloadJob, downloaded: Downloaded, tarball: Path | None) -> 
 
 def _table(job: DownloadJob, downloaded: Downloaded, tarball: Path | None) -> str:
     """The list that a dry run prints."""
-    from shutil import disk_usage
-
-    from entrypoint.pod.scratch import nearest_existing
+    from entrypoint.store.writing.room import free_bytes
     from entrypoint.units import human_bytes
 
     width = max(len(file.name) for file in downloaded.files)
@@ -253,9 +251,8 @@ def _table(job: DownloadJob, downloaded: Downloaded, tarball: Path | None) -> st
         f"free: {enough}"
     )
     if tarball is not None:
-        free = disk_usage(nearest_existing(tarball.parent)).free
         lines.append(
             f"the tarball needs another {human_bytes(downloaded.size)}: {tarball}, with "
-            f"{human_bytes(free)} free now"
+            f"{human_bytes(free_bytes(tarball.parent))} free now"
         )
     return "\n".join(lines)

@@ -74,7 +74,6 @@ UNNAMED_YET: set[str] = {
     "tests/entrypoint/store/objects/test_parts.py",
     "tests/entrypoint/store/objects/test_pull.py",
     "tests/entrypoint/store/search/test_artifact.py",
-    "tests/entrypoint/store/test_threads.py",
     "tests/entrypoint/store/verification/test_contents.py",
     "tests/entrypoint/store/verification/test_enforce.py",
     "tests/entrypoint/store/verification/test_signature.py",

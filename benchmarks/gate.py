@@ -1,8 +1,8 @@
-"""What the gate costs: the runtime's server against vLLM's own, with the same options.
+"""Measures the cost of the gate: the runtime's server and vLLM's own with the same options.
 
-Run as ``python -m benchmarks.gate``. Both serve the demo model, and answer in turn in one run; the
-one whose turn it is not is stopped meanwhile. Prints tokens a second of streams, each token an
-event of its own, and short requests a second.
+Run as ``python -m benchmarks.gate``. Both serve the demo model and are measured in turn; the other
+one is stopped meanwhile. Prints the tokens per second of streams, with one event per token, and the
+short requests per second.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ AT_ONCE = 16
 
 
 class Side:
-    """A server, stopped except in its turn."""
+    """A server that is stopped except in its turn."""
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], port: int):
         self.name = name
@@ -49,7 +49,7 @@ class Side:
         self._url = f"http://127.0.0.1:{port}"
 
     def until_ready(self) -> None:
-        """Wait until it answers."""
+        """Wait until the server answers."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             with contextlib.suppress(httpx.HTTPError):
@@ -59,7 +59,7 @@ class Side:
         raise RuntimeError(f"{self.name} did not start")
 
     def measure(self) -> tuple[float, float]:
-        """Return tokens a second of streams, and short requests a second."""
+        """Return the tokens per second of streams, and the short requests per second."""
         self.signal(signal.SIGCONT)
         try:
             return asyncio.run(self._measure())
@@ -67,13 +67,13 @@ class Side:
             self.signal(signal.SIGSTOP)
 
     def signal(self, number: signal.Signals) -> None:
-        """Signal the server and everything below it."""
+        """Signal the server and all its child processes."""
         for pid in descendants(self._process.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
     def end(self) -> None:
-        """Stop it as a user does."""
+        """Stop the server like a user does."""
         self.signal(signal.SIGCONT)
         self._process.terminate()
         self._process.wait(60)
@@ -115,7 +115,7 @@ def _body(tokens: int, stream: bool = False) -> dict[str, object]:
 
 
 def _vllms_own(environ: Mapping[str, str], log: Path) -> Side:
-    """Start ``vllm serve`` with what the runtime would give it."""
+    """Start ``vllm serve`` with the options and variables of the runtime's plan."""
     port = free_port()
     environ = {**environ, "HOST": "127.0.0.1", "PORT": str(port)}
     words = [str(COMMAND), "plan", "--json"]
@@ -129,9 +129,9 @@ def _vllms_own(environ: Mapping[str, str], log: Path) -> Side:
 
 
 def main() -> None:
-    """Measure in turn, and print."""
+    """Measure both servers in turn, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gate", description=__doc__)
-    parser.add_argument("--runs", type=int, default=7, help="counted runs of each side")
+    parser.add_argument("--runs", type=int, default=7, help="number of measured runs of each side")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
         home = Path(directory)

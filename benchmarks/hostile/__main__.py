@@ -1,11 +1,12 @@
-"""Malformed and hostile requests against the served demo model: does it live, and stay flat?
+"""Attacks the served demo model with malformed and hostile requests, and checks that it survives.
 
-Run as ``python -m benchmarks.hostile --requests 100000``. Requests that schemathesis makes of the
-server's own OpenAPI document, right documents with parts of them changed, values that strain the
-engine, huge and deep JSON, broken HTTP, other protocols, and hundreds of connections that are held.
-Exit code 1 if an answer was a 5xx other than 501, a whole request got none, something was answered
-without the key, a good request between the rounds was not, a process died or grew by 3 % or more
-after the first tenth (judged from 20,000 requests on), or open files were left over.
+Run as ``python -m benchmarks.hostile --requests 100000``. The attacks are requests that
+schemathesis generates from the server's OpenAPI document, valid documents with changed parts,
+values that strain the engine, huge and deep JSON, broken HTTP, other protocols, and hundreds of
+held connections. The exit code is 1 if an answer was a 5xx other than 501, a complete request got
+no answer, a route answered without the key, a valid request between the rounds failed, a process
+died, a process grew by 3 % or more after the first tenth (from 20,000 requests on), or files stayed
+open.
 """
 
 from __future__ import annotations
@@ -23,25 +24,25 @@ from benchmarks.memory import growth_table
 from tests.support.launch import Launch
 
 
-def tell(words: str) -> None:
-    """Say how far it is."""
-    print(words, file=sys.stderr, flush=True)
+def print_progress(line: str) -> None:
+    """Print a line of progress."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def report_text(report: Report) -> str:
-    """Return the report in words and tables."""
+    """Return the report as text with tables."""
     findings = report.findings
     lines = [
         f"cores: {os.cpu_count()}, {findings.sent} hostile requests in {report.seconds:.0f} s, "
-        f"{report.good} good ones answered between the rounds",
-        "what came back (a status, or how the connection ended):",
+        f"{report.good} valid ones answered between the rounds",
+        "results (a status, or how the connection ended):",
     ]
     for kind, counts in sorted(findings.counts.items()):
         listed = ", ".join(f"{label} {count}" for label, count in counts.most_common())
         lines.append(f"  {kind}: {listed}")
     ends = ", ".join(f"{end} {count}" for end, count in sorted(report.held.ends.items()))
     lines += [
-        f"connections held: {ends}; {report.held.good} good requests answered meanwhile",
+        f"connections held: {ends}; {report.held.good} valid requests answered meanwhile",
         "",
         "memory held (anonymous and shared), MB:",
         growth_table(report.grown),
@@ -51,7 +52,7 @@ def report_text(report: Report) -> str:
         lines += [f"fault, {count} times: {what}", f"  {example}"]
     lines.append(f"verdict: {f'{len(findings.faults)} kinds of faults' * bool(findings.faults)}")
     if not findings.faults:
-        lines[-1] += "alive, and nothing wrong"
+        lines[-1] += "no faults"
     return "\n".join(lines)
 
 
@@ -75,7 +76,7 @@ def main() -> None:
     """Start the server, attack it, and report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hostile", description=__doc__)
     parser.add_argument("--requests", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=0, help="what the requests follow from")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random choices")
     parser.add_argument("--log", type=Path, help="keep the server's log in this file")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
@@ -83,9 +84,11 @@ def main() -> None:
         home = Path(directory)
         launch = Launch(hostile_environment(home), arguments.log or home / "log")
         try:
-            tell(f"starting; the log is {launch.log}")
+            print_progress(f"starting; the log is {launch.log}")
             launch.until_ready()
-            report = asyncio.run(run(launch, KEY, arguments.requests, arguments.seed, tell))
+            report = asyncio.run(
+                run(launch, KEY, arguments.requests, arguments.seed, print_progress)
+            )
         finally:
             code = launch.stop()
     if code != 0:

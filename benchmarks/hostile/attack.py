@@ -1,4 +1,4 @@
-"""One hostile request, the connection that it goes by, and what came back."""
+"""A hostile request, its connection, and the answer."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 ANSWER_SECONDS = 120.0
-"""A whole request that has neither an answer nor a closed connection by then is hung."""
+"""A complete request without an answer or a closed connection after this time has hung."""
 PARTIAL_SECONDS = 0.3
-"""How long the answer to what may be half a request is waited for, before the client leaves."""
+"""How long to wait for an answer to a possibly incomplete request before the client leaves."""
 ANSWER_BYTES = 1 << 20
-"""No more of an answer is read: the client leaves."""
+"""Bytes of an answer to read before the client leaves."""
 
 _STATUS = re.compile(rb"(?:^|\n)HTTP/1\.1 (\d{3}) ")
 
 
 class Attack(NamedTuple):
-    """What a hostile client sends."""
+    """A hostile request."""
 
     kind: str
     payload: bytes
-    whole: bool = True
-    """Whether it is a whole request, which must get an answer or a closed connection."""
+    complete: bool = True
+    """Whether the request is complete and must get an answer or a closed connection."""
     keyed: bool = True
-    """Whether it carries the right key."""
+    """Whether the request has the right key."""
     open_to_all: bool = False
-    """Whether it asks for what needs no key."""
+    """Whether its route needs no key."""
 
 
 class Outcome(NamedTuple):
-    """What came back."""
+    """The result of an attack."""
 
     statuses: tuple[int, ...]
     """The status of each answer on the connection."""
     end: str
-    """How the connection ended: ``closed`` by the server, ``reset`` by it, ``left`` by the client,
-    or ``hung``."""
+    """How the connection ended: ``closed`` or ``reset`` by the server, ``left`` by the client,
+    ``hung``, or ``refused``."""
     answer: bytes
 
     @property
     def label(self) -> str:
-        """What it is counted as."""
+        """The first status, or else the end of the connection."""
         if not self.statuses:
             return self.end
         return str(self.statuses[0])
@@ -56,7 +56,7 @@ def request_bytes(
     body: bytes | None = None,
     key: str | None = None,
 ) -> bytes:
-    """Return a request whose framing is right, whatever is in it."""
+    """Return a request with correct framing around any content."""
     lines = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in headers]
     if key is not None:
@@ -69,19 +69,19 @@ def request_bytes(
 def json_request(
     target: str, document: Mapping[str, object] | bytes, key: str | None = None
 ) -> bytes:
-    """Return a POST of a JSON document, or of bytes that say that they are one."""
+    """Return a POST of a JSON document, or of bytes labeled as JSON."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     return request_bytes("POST", target, [("Content-Type", "application/json")], body, key)
 
 
 async def send(port: int, attack: Attack) -> Outcome:
-    """Send an attack by a connection of its own, and read what comes back."""
+    """Send an attack on a new connection, and read the answer."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
         return Outcome((), "refused", b"")
     answer = b""
-    seconds = ANSWER_SECONDS if attack.whole else PARTIAL_SECONDS
+    seconds = ANSWER_SECONDS if attack.complete else PARTIAL_SECONDS
     try:
         writer.write(attack.payload)
         async with asyncio.timeout(seconds):
@@ -94,7 +94,7 @@ async def send(port: int, attack: Attack) -> Outcome:
             else:
                 end = "left"
     except TimeoutError:
-        end = "hung" if attack.whole and not answer else "left"
+        end = "hung" if attack.complete and not answer else "left"
     except OSError:
         end = "reset"
     finally:
@@ -103,18 +103,18 @@ async def send(port: int, attack: Attack) -> Outcome:
 
 
 async def get(port: int, target: str, key: str | None = None) -> Outcome:
-    """Ask for a path."""
+    """Send a GET request."""
     return await send(port, Attack("good", request_bytes("GET", target, key=key)))
 
 
 async def trickle(
     port: int, payload: bytes, between: float, seconds: float, at_once: bytes = b""
 ) -> str:
-    """Send bytes one by one, after some at once, and then nothing.
+    """Send some bytes at once, further bytes one by one, and then nothing.
 
     Returns:
-        How it ended: ``refused``, ``closed`` by the server, ``answered``, or ``held`` open for as
-        long as the client cared to.
+        How the connection ended: ``refused``, ``closed`` by the server, ``answered``, or ``held``
+        open until the time was up.
     """
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -129,8 +129,8 @@ async def trickle(
                 break
             writer.write(payload[position : position + 1])
             await asyncio.wait([reading], timeout=between)
-        left = deadline - asyncio.get_running_loop().time()
-        await asyncio.wait([reading], timeout=max(0.0, left))
+        remaining = deadline - asyncio.get_running_loop().time()
+        await asyncio.wait([reading], timeout=max(0.0, remaining))
         if not reading.done():
             return "held"
         return "answered" if reading.result() else "closed"
@@ -140,7 +140,7 @@ async def trickle(
 
 
 async def _first_bytes(reader: asyncio.StreamReader) -> bytes:
-    """Return what comes first, nothing if the connection is closed."""
+    """Return the first bytes of the answer; none if the connection is closed."""
     try:
         return await reader.read(1 << 16)
     except OSError:

@@ -1,4 +1,4 @@
-"""Hostile JSON: huge and deep, of wrong types, and what strains the engine behind it."""
+"""Hostile JSON: huge, deep, of wrong types, or a strain on the engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.launch import DEMO
 
 MESSAGES = [{"role": "user", "content": "What is this?"}]
 TOKENS = 2
-"""What a generation that is let in may answer: the answers are not what is tested."""
+"""Maximum tokens of an accepted generation: the answers themselves are not tested."""
 
 BASES: dict[str, dict[str, Any]] = {
     "/v1/completions": {"model": DEMO, "prompt": "What is this?", "max_tokens": TOKENS},
@@ -27,7 +27,7 @@ BASES: dict[str, dict[str, Any]] = {
     "/detokenize": {"model": DEMO, "tokens": [1, 2, 3]},
     "/generative_scoring": {"model": DEMO, "query": "a", "items": ["b"], "label_token_ids": [5]},
 }
-"""A right document for each path that takes one."""
+"""A valid document for each path that accepts one."""
 
 LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
@@ -161,7 +161,7 @@ ENGINE_VALUES: dict[str, list[Any]] = {
     "user": ["a" * 100_000, 7],
     "model": ["", "\x00", "../..", "a" * 100_000, None, 7, [DEMO]],
 }
-"""What reaches deep: values for the names that requests have, most of them out of bounds."""
+"""Values for the parameters of requests, most of them out of bounds."""
 
 VALUES: list[Any] = [
     None,
@@ -198,7 +198,7 @@ VALUES: list[Any] = [
 
 
 def _nodes(document: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return the paths of all values in a document, but the document itself."""
+    """Return the paths of all values inside a document."""
     inner: Sequence[tuple[Any, Any]] = []
     if isinstance(document, dict):
         inner = list(document.items())
@@ -217,9 +217,9 @@ def _put(document: Any, path: tuple[Any, ...], value: Any) -> None:
 
 
 def _limited(document: dict[str, Any], path: str) -> dict[str, Any]:
-    """Keep what is let in from working for long: a limit that asks for much becomes a small one.
+    """Replace a large token limit by a small one, so that accepted requests end soon.
 
-    One that is out of bounds stays.
+    A limit that is out of bounds stays.
     """
     if path in ("/tokenize", "/detokenize"):
         return document
@@ -237,7 +237,7 @@ def _limited(document: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def limited_body(body: bytes | None, path: str, rng: random.Random) -> bytes | None:
-    """Return a generated body, limited, and every other time with the name of the right model."""
+    """Return a generated body with a small token limit, half of the time with the right model."""
     if body is None:
         return None
     try:
@@ -254,13 +254,13 @@ def limited_body(body: bytes | None, path: str, rng: random.Random) -> bytes | N
 def mutated(
     rng: random.Random, path: str, document: Mapping[str, Any], names: Sequence[str]
 ) -> bytes:
-    """Return a document with one to three of its values changed, or further names added.
+    """Return a copy of a document with one to three values changed or added.
 
     Args:
-        rng: What chooses.
-        path: Where it goes.
-        document: What is changed; as it was afterwards.
-        names: The names that the path's requests can have.
+        rng: Makes the choices.
+        path: The path of the request.
+        document: The original document.
+        names: The parameters of the path's requests.
     """
     changed = copy.deepcopy(dict(document))
     for _ in range(rng.randint(1, 3)):
@@ -279,12 +279,12 @@ def mutated(
 
 
 def _one_of(rng: random.Random, values: Sequence[Any]) -> Any:
-    """Return a copy of a value: the next change may be one inside of it."""
+    """Return a copy of a random value: the next change may be inside it."""
     return copy.deepcopy(rng.choice(values))
 
 
 def engine_attacks(key: str) -> list[Attack]:
-    """Return each value of :data:`ENGINE_VALUES` on each path that may take it."""
+    """Return every value of :data:`ENGINE_VALUES` on every path."""
     attacks = []
     for path, base in BASES.items():
         for name, values in ENGINE_VALUES.items():
@@ -295,7 +295,7 @@ def engine_attacks(key: str) -> list[Attack]:
 
 
 def monsters(rng: random.Random, key: str) -> Attack:
-    """Return a document that is huge, deep, or not quite JSON."""
+    """Return a document that is huge, deep, or broken JSON."""
     path = rng.choice(list(BASES))
     depth = rng.choice([100, 1_000, 10_000, 100_000])
     good = json.dumps(BASES[path])[:-1].encode()

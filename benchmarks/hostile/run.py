@@ -1,4 +1,4 @@
-"""The run: rounds of attacks, with a good request and a look at the processes after each."""
+"""Rounds of attacks, each followed by a valid request and a check of the processes."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ REQUEST_BYTES = 1 << 20
 AT_ONCE = 24
 """Attacks in flight."""
 ROUND = 1_000
-"""Attacks between two good requests."""
+"""Attacks between two valid requests."""
 SHARES = (("wire", 25), ("monster", 3), ("mutated", 45), ("engine", 15), ("schema", 12))
-"""How often an attack is made by each of the makers."""
+"""Relative frequency of each source of attacks."""
 CASES = 0.03
-"""Distinct requests that schemathesis makes, to one request that is sent: they take long to make,
-and are sent with the key, without it, and mutated."""
+"""Share of distinct requests from schemathesis. Generating them is slow, so each is sent several
+times: with the key, without it, and mutated."""
 CASES_AT_ONCE = 20
 SETTLE_SECONDS = 10.0
-"""What the server gets to close what was left before its open files are counted."""
+"""How long the server gets to close connections before its open files are counted."""
 FILES = 8
-"""Open files that a process may have more of at the end than at the begin: one that was idle has
-opened what it keeps."""
+"""How many more open files a process may have at the end than at the start: an idle process opens
+some files that it keeps."""
 GROWTH = 0.03
 JUDGED = 20_000
-"""A run of fewer requests gives no verdict on growth: caches fill."""
+"""Minimum number of requests for a verdict on growth: in a short run, caches still fill."""
 EXAMPLE_BYTES = 600
 
 
 @dataclass
 class Findings:
-    """What came back, counted."""
+    """Counts of the results."""
 
     counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     """Answers by kind of attack and by status, or by how the connection ended."""
     faults: dict[str, tuple[int, str]] = field(default_factory=dict)
-    """What must not be: how often, and the first example."""
+    """Faults, each with its count and the first example."""
     sent: int = 0
 
     def add_fault(self, what: str, example: str) -> None:
@@ -64,18 +64,18 @@ class Findings:
 
 @dataclass(frozen=True)
 class Report:
-    """What a run came to."""
+    """The result of a run."""
 
     seconds: float
     findings: Findings
     held: Held
     grown: list[Growth]
     good: int
-    """Good requests that were answered after a round."""
+    """Valid requests that were answered after a round."""
 
 
 def hostile_environment(home: Path) -> dict[str, str]:
-    """Return the environment that the demo model is launched in to be attacked."""
+    """Return the environment for a launch of the demo model that is to be attacked."""
     return environment(
         home,
         MODEL_ID=DEMO,
@@ -89,13 +89,12 @@ VLLMS_ERROR = b'"type":"InternalServerError"'
 
 
 def judge(attack: Attack, outcome: Outcome) -> str | None:
-    """Return what is wrong with an answer, None if nothing is.
+    """Return what is wrong with an answer, None if it is right.
 
-    A 5xx is never right here: the engine is up, and whatever is wrong is the request. Two are let
-    pass, and stand in the table of answers: 501, which says that this model cannot do what the
-    route is for, and a 500 in the words of vLLM's errors, which is vLLM's own way to refuse what
-    its schema lets through. An answer without the key is not right either, nor none at all to a
-    whole request.
+    A 5xx is wrong: the engine is up, so the request is at fault. Two are accepted, and appear in
+    the table of answers: 501, if the model does not support the route, and a 500 in the format of
+    vLLM's errors, by which vLLM refuses values that its schema accepts. Also wrong are an answer
+    without the key, and no answer to a complete request.
     """
     if outcome.end == "hung":
         return "no answer"
@@ -104,13 +103,13 @@ def judge(attack: Attack, outcome: Outcome) -> str | None:
     bad = [status for status in outcome.statuses if status >= 500 and status != 501]
     if bad and not (bad == [500] and VLLMS_ERROR in outcome.answer):
         return str(bad[0])
-    if not attack.keyed and not attack.open_to_all and _let_in(outcome.answer):
+    if not attack.keyed and not attack.open_to_all and _shows_model(outcome.answer):
         return "answered without the key"
     return None
 
 
-def _let_in(answer: bytes) -> bool:
-    """Whether an answer shows what only the key may show: the model."""
+def _shows_model(answer: bytes) -> bool:
+    """Whether an answer shows the model, for which a key is needed."""
     return DEMO.encode() in answer and b" 200 OK\r\n" in answer
 
 
@@ -118,10 +117,10 @@ class Attacker:
     """Attacks one server.
 
     Args:
-        port: Where it is.
+        port: The server's port.
         key: Its API key.
         openapi: Its OpenAPI document.
-        rng: What chooses.
+        rng: Makes the choices.
     """
 
     def __init__(self, port: int, key: str, openapi: dict[str, Any], rng: random.Random):
@@ -136,12 +135,12 @@ class Attacker:
         self.findings = Findings()
 
     def add_cases(self, made: list[schema.Made]) -> None:
-        """Take requests that schemathesis has made."""
+        """Add requests from schemathesis."""
         self._cases += made
         self._unsent += made
 
     async def attack(self, count: int) -> None:
-        """Send so many attacks, some at a time."""
+        """Send ``count`` attacks, several at a time."""
         attacks = iter([self._next() for _ in range(count)])
 
         async def work(attacks: Iterator[Attack]) -> None:
@@ -163,11 +162,11 @@ class Attacker:
                 self._rng.shuffle(self._engine)
             return self._engine.pop()
         if maker == "schema" and self._cases:
-            return self._of_schema()
-        return self._mutated()
+            return self._schema_attack()
+        return self._mutated_attack()
 
-    def _of_schema(self) -> Attack:
-        """Return a case with the key, first those that were not sent yet, or without it."""
+    def _schema_attack(self) -> Attack:
+        """Return a request from schemathesis, preferably a new one, with or without the key."""
         case = self._unsent.pop() if self._unsent else self._rng.choice(self._cases)
         path = case.label.partition(" ")[2]
         keyed = self._rng.random() < 0.7
@@ -178,8 +177,8 @@ class Attacker:
         kind = f"schema, {'negative' if case.negative else 'positive'}"
         return Attack(kind if keyed else f"{kind}, no key", payload, keyed=keyed)
 
-    def _mutated(self) -> Attack:
-        """Return a right document, or one of schemathesis's, with parts of it changed."""
+    def _mutated_attack(self) -> Attack:
+        """Return a valid document, or one from schemathesis, with parts changed."""
         path = self._rng.choice(list(documents.BASES))
         base = documents.BASES[path]
         own = [case for case in self._cases if case.label == f"POST {path}" and case.body]
@@ -207,7 +206,7 @@ class Attacker:
 
 
 def _error_words(answer: bytes) -> str:
-    """Return what an answer's error says, shortened."""
+    """Return the shortened message of an answer's error."""
     body = answer.partition(b"\r\n\r\n")[2].decode("utf-8", "replace")
     with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
         body = str(json.loads(body)["error"]["message"])
@@ -227,7 +226,7 @@ _LOGGED = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR)\b")
 
 
 def unhandled(log: str) -> Counter[str]:
-    """Return the exceptions that the HTTP server caught, for nobody else had, from its log."""
+    """Return the exceptions in a log that no handler caught before the HTTP server did."""
     found: Counter[str] = Counter()
     raised, inside = None, False
     for line in [*log.splitlines(), "INFO"]:
@@ -246,7 +245,7 @@ def unhandled(log: str) -> Counter[str]:
 async def made_by_schemathesis(
     openapi: dict[str, Any], count: int, seed: int, take: Callable[[list[schema.Made]], None]
 ) -> AsyncIterator[None]:
-    """Have requests made in another process while the block runs, and taken as they come."""
+    """Generate requests in another process while the block runs; pass them on as they arrive."""
     labels = schema.operations(openapi)
     each = max(1, min(CASES_AT_ONCE, count // (2 * len(labels))))
     jobs = [(label, negative) for label in labels for negative in (False, True)]
@@ -281,7 +280,7 @@ async def made_by_schemathesis(
 
 
 async def good_answer(port: int, key: str) -> str | None:
-    """Ask the model something; return what is wrong with the answer, None if nothing is."""
+    """Send a valid request; return what is wrong with the answer, None if it is right."""
     payload = json_request("/v1/chat/completions", documents.BASES["/v1/chat/completions"], key)
     outcome = await send(port, Attack("good", payload))
     if outcome.statuses != (200,):
@@ -294,26 +293,26 @@ async def run(
     key: str,
     requests: int,
     seed: int,
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
     connections: int = 400,
     hold_seconds: float = 30.0,
 ) -> Report:
-    """Attack a server that is ready.
+    """Attack a running server.
 
     Args:
         launch: The server, with the environment of :func:`hostile_environment`.
         key: Its API key.
-        requests: How many attacks.
-        seed: What they follow from.
-        tell: Told how far it is.
-        connections: How many are held at once, in the middle of the run.
-        hold_seconds: For how long.
+        requests: Number of attacks.
+        seed: Seed of the random choices.
+        on_progress: Called with a line of progress.
+        connections: Number of connections to hold open, in the middle of the run.
+        hold_seconds: How long to hold them.
     """
     rng = random.Random(seed)
     openapi = json.loads(await _body(launch.port, "/openapi.json", key))
     attacker = Attacker(launch.port, key, openapi, rng)
     findings = attacker.findings
-    began = time.monotonic()
+    started = time.monotonic()
     log = MemoryLog(launch.process.pid)
     tree = set(descendants(launch.process.pid))
     log.read(0.0)
@@ -330,11 +329,11 @@ async def run(
             wrong = await good_answer(launch.port, key)
             good += wrong is None
             if wrong is not None:
-                findings.add_fault("a good request got no good answer", wrong)
-            log.read(time.monotonic() - began)
+                findings.add_fault("a valid request got no valid answer", wrong)
+            log.read(time.monotonic() - started)
             faults = sum(count for count, _ in findings.faults.values())
-            tell(
-                f"{findings.sent} of {requests} sent in {time.monotonic() - began:.0f} s, "
+            on_progress(
+                f"{findings.sent} of {requests} sent in {time.monotonic() - started:.0f} s, "
                 f"{faults} faults of {len(findings.faults)} kinds"
             )
             if launch.process.poll() is not None:
@@ -342,18 +341,18 @@ async def run(
                 break
     if launch.process.poll() is None:
         await asyncio.sleep(SETTLE_SECONDS)
-        log.read(time.monotonic() - began)
+        log.read(time.monotonic() - started)
         gone = tree - set(descendants(launch.process.pid))
         if gone:
             findings.add_fault("processes have ended", str(sorted(gone)))
     for what, times in unhandled(launch.log.read_text(errors="replace")).items():
         findings.faults[f"not handled: {what}"] = (times, f"see {launch.log}")
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - started
     return Report(seconds, findings, held, grown(log, seconds, findings), good)
 
 
 def grown(log: MemoryLog, seconds: float, findings: Findings) -> list[Growth]:
-    """Compare the memory after a tenth of the run with that at its end."""
+    """Compare the memory after a tenth of the run with that at the end."""
     found = growth(log.readings, (0.1 * seconds, 0.25 * seconds), (0.9 * seconds, seconds))
     for one in found:
         if findings.sent >= JUDGED and one.ratio >= GROWTH:

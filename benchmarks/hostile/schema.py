@@ -1,5 +1,6 @@
-"""Requests that schemathesis makes of the server's own OpenAPI document, in a process of their own:
-making one takes longer than answering it.
+"""Requests that schemathesis generates from the server's OpenAPI document.
+
+They are generated in a separate process: generating one takes longer than answering it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 
 class Made(NamedTuple):
-    """A request as schemathesis made it."""
+    """A request from schemathesis."""
 
     label: str
     """Method and path template."""
@@ -24,7 +25,7 @@ class Made(NamedTuple):
 
 
 def operations(document: Mapping[str, Any]) -> list[str]:
-    """Return method and path of each operation that takes something, as in ``POST /tokenize``."""
+    """Return each operation with parameters or a body, as in ``POST /tokenize``."""
     found = []
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -34,7 +35,7 @@ def operations(document: Mapping[str, Any]) -> list[str]:
 
 
 def property_names(document: Mapping[str, Any], path: str) -> list[str]:
-    """Return the names that a path's JSON bodies can have at their top."""
+    """Return the top-level names of a path's JSON bodies."""
     body = document["paths"].get(path, {}).get("post", {}).get("requestBody", {})
     schema = body.get("content", {}).get("application/json", {}).get("schema", {})
     names: dict[str, None] = {}
@@ -51,16 +52,16 @@ def property_names(document: Mapping[str, Any], path: str) -> list[str]:
 def make(
     document: Mapping[str, Any], label: str, negative: bool, count: int, seed: int
 ) -> list[Made]:
-    """Return up to so many requests to one operation; none where the schema cannot be broken.
+    """Return up to ``count`` requests to one operation; none if the schema cannot be broken.
 
     Args:
         document: The OpenAPI document.
         label: One of :func:`operations`.
-        negative: Whether they are to break the schema.
-        count: How many at most.
-        seed: What they follow from.
+        negative: Whether the requests break the schema.
+        count: Maximum number of requests.
+        seed: Seed of the random choices.
     """
-    # slow to import, and only this process needs it
+    # slow to import, and needed only in this process
     import requests
     import schemathesis
     from hypothesis import HealthCheck, Phase, given, settings
@@ -92,9 +93,9 @@ def make(
                 **{name: value for name, value in arguments.items() if name in known}
             ).prepare()
         except (requests.RequestException, UnicodeError):
-            return  # what requests refuses to send is sent by the wire attacks
+            return  # the wire attacks send what requests refuses to send
         body = prepared.body.encode() if isinstance(prepared.body, str) else prepared.body
-        assert body is None or isinstance(body, bytes)  # none of the operations takes a file
+        assert body is None or isinstance(body, bytes)  # no operation accepts a file
         headers = [
             (name, value if isinstance(value, str) else value.decode("latin-1"))
             for name, value in prepared.headers.items()
@@ -106,6 +107,6 @@ def make(
         collect()
     except Unsatisfiable:
         return []
-    except UnsupportedSchema as error:  # it tells only when it comes to that part of the schema
+    except UnsupportedSchema as error:  # raised only when it reaches the unsupported part
         print(f"{label}: made {len(made)} of {count}: {error}", file=sys.stderr)
     return made

@@ -1,4 +1,4 @@
-"""Clients that hold connections without asking much: slow loris, and idle connections."""
+"""Clients that hold connections open: slow loris and idle connections."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from benchmarks.hostile.attack import get, json_request, trickle
 from benchmarks.hostile.wire import GOOD_DOCUMENT
 
 BETWEEN_SECONDS = 0.5
-"""How long a slow client waits from one byte to the next."""
+"""How long a slow client waits between two bytes."""
 PROBE_SECONDS = 1.0
 
 
 class Held(NamedTuple):
-    """What came of connections that were held."""
+    """The result of holding connections."""
 
     ends: Counter[str]
-    """``idle, closed`` and so on: what they did, and how it ended."""
+    """How often each kind of connection ended in each way, as in ``idle, closed``."""
     good: int
-    """Good requests that were answered meanwhile."""
+    """Valid requests that were answered meanwhile."""
     bad: int
-    """Good requests that were not."""
+    """Valid requests that were not."""
 
 
 def payloads(key: str) -> dict[str, bytes]:
-    """Return what is sent byte by byte, by what it is called."""
+    """Return the bytes that each kind of connection sends slowly."""
     whole = json_request("/v1/completions", GOOD_DOCUMENT, key)
     head, _, _ = whole.partition(b"\r\n\r\n")
     return {
@@ -40,9 +40,9 @@ def payloads(key: str) -> dict[str, bytes]:
 
 
 async def hold(port: int, key: str, connections: int, seconds: float, rng: random.Random) -> Held:
-    """Hold so many connections, each in one of the ways, and ask good requests meanwhile.
+    """Hold connections open, each in a random way, and send valid requests meanwhile.
 
-    What begins with a whole head is sent at once up to its last byte: the server waits for a body.
+    A complete head is sent at once, so that the server waits for a body.
     """
     kinds = payloads(key)
     ends: Counter[str] = Counter()

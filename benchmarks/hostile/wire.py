@@ -68,7 +68,7 @@ def request_lines(rng: Choose, key: str) -> Attack:
         ]
     )
     payload = line + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    return Attack("request line", payload, whole=False, keyed=False)
+    return Attack("request line", payload, complete=False, keyed=False)
 
 
 def urls(rng: Choose, key: str) -> Attack:
@@ -87,7 +87,7 @@ def urls(rng: Choose, key: str) -> Attack:
     )
     payload = b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     payload += b"Authorization: Bearer " + key.encode() + b"\r\n\r\n"
-    return Attack("URL", payload, whole=False)
+    return Attack("URL", payload, complete=False)
 
 
 def headers(rng: Choose, key: str) -> Attack:
@@ -122,7 +122,7 @@ def headers(rng: Choose, key: str) -> Attack:
     )
     path = rng.choice(PATHS).encode()
     payload = b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-    return Attack("headers", payload + block + b"\r\n", whole=False, keyed=False)
+    return Attack("headers", payload + block + b"\r\n", complete=False, keyed=False)
 
 
 def lengths(rng: Choose, key: str) -> Attack:
@@ -147,7 +147,7 @@ def lengths(rng: Choose, key: str) -> Attack:
     head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     head += b"Content-Type: application/json\r\nAuthorization: Bearer " + key.encode()
     payload = head + b"\r\nContent-Length: " + length + b"\r\n\r\n" + body
-    return Attack("Content-Length", payload, whole=False)
+    return Attack("Content-Length", payload, complete=False)
 
 
 def chunks(rng: Choose, key: str) -> Attack:
@@ -174,11 +174,13 @@ def chunks(rng: Choose, key: str) -> Attack:
     )
     head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     head += b"Content-Type: application/json\r\nAuthorization: Bearer " + key.encode()
-    return Attack("chunks", head + b"\r\nTransfer-Encoding: chunked\r\n\r\n" + framed, whole=False)
+    return Attack(
+        "chunks", head + b"\r\nTransfer-Encoding: chunked\r\n\r\n" + framed, complete=False
+    )
 
 
 def smuggling(rng: Choose, key: str) -> Attack:
-    """Two lengths for one body, so that a second request hides in it. None carries the key."""
+    """Two lengths for one body, which hides a second request. Neither has the key."""
     hidden = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
     shapes = [
         (b"Content-Length: 6\r\nTransfer-Encoding: chunked", b"0\r\n\r\n" + hidden),
@@ -200,7 +202,7 @@ def smuggling(rng: Choose, key: str) -> Attack:
     framing, rest = rng.choice(shapes)
     path = rng.choice([b"/health", b"/v1/completions", b"/ping"])
     payload = b"POST " + path + b" HTTP/1.1\r\nHost: localhost\r\n" + framing + b"\r\n\r\n" + rest
-    return Attack("smuggling", payload, whole=False, keyed=False, open_to_all=path == b"/ping")
+    return Attack("smuggling", payload, complete=False, keyed=False, open_to_all=path == b"/ping")
 
 
 def pipelines(rng: Choose, key: str) -> Attack:
@@ -208,33 +210,33 @@ def pipelines(rng: Choose, key: str) -> Attack:
     two = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
     bad = b"\x00\x01\x02\r\n\r\n"
     parts = rng.choices([one, two, bad], [10, 5, 1], k=rng.choice([2, 20, 200]))
-    return Attack("pipeline", b"".join(parts), whole=False, keyed=False)
+    return Attack("pipeline", b"".join(parts), complete=False, keyed=False)
 
 
 def halves(rng: Choose, key: str) -> Attack:
-    """The client leaves in the middle of a request that begins well."""
+    """The client leaves in the middle of a valid request."""
     payload = json_request(rng.choice(PATHS), GOOD_DOCUMENT, key)
-    return Attack("half a request", payload[: rng.randrange(1, len(payload))], whole=False)
+    return Attack("half a request", payload[: rng.randrange(1, len(payload))], complete=False)
 
 
 def other_protocols(rng: Choose, key: str) -> Attack:
     payload = rng.choice(OTHER_PROTOCOLS)
-    return Attack("another protocol", payload, whole=False, keyed=False)
+    return Attack("another protocol", payload, complete=False, keyed=False)
 
 
 def upgrades(rng: Choose, key: str) -> Attack:
-    """WebSocket handshakes, right ones and broken ones."""
+    """Valid and broken WebSocket handshakes."""
     path = rng.choice(["/v1/realtime", "/", "/v1/chat/completions", "/ws"])
     token = rng.choice(["dGhlIHNhbXBsZSBub25jZQ==", "", "a" * 5_000])
-    wanted = [
+    fields = [
         ("Upgrade", "websocket"),
         ("Connection", "Upgrade"),
         ("Sec-WebSocket-Key", token),
         ("Sec-WebSocket-Version", rng.choice(["13", "0", "x"])),
     ]
-    lines = [f"GET {path} HTTP/1.1", "Host: localhost", *(f"{a}: {b}" for a, b in wanted)]
+    lines = [f"GET {path} HTTP/1.1", "Host: localhost", *(f"{a}: {b}" for a, b in fields)]
     payload = "\r\n".join(lines).encode() + b"\r\n\r\n" + rng.randbytes(rng.randint(0, 64))
-    return Attack("upgrade", payload, whole=False, keyed=False)
+    return Attack("upgrade", payload, complete=False, keyed=False)
 
 
 def flipped(rng: Choose, key: str) -> Attack:
@@ -252,7 +254,7 @@ def flipped(rng: Choose, key: str) -> Attack:
         else:
             payload[at:at] = rng.randbytes(rng.randint(1, 8))
         payload = payload or bytearray(b"\r\n")
-    return Attack("flipped bytes", bytes(payload), whole=False)
+    return Attack("flipped bytes", bytes(payload), complete=False)
 
 
 def bodies(rng: Choose, key: str) -> Attack:
@@ -304,5 +306,5 @@ KINDS: tuple[Callable[[Choose, str], Attack], ...] = (
 
 
 def wire_attack(rng: Choose, key: str) -> Attack:
-    """Return one of any kind."""
+    """Return an attack of a random kind."""
     return rng.choice(KINDS)(rng, key)

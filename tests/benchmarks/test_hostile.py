@@ -1,4 +1,4 @@
-"""Making hostile requests, and telling a right answer from a wrong one."""
+"""Making hostile requests, and judging their answers."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class TestJudge:
     NO_KEY = Attack("a", b"", keyed=False)
     MODELS = b'HTTP/1.1 200 OK\r\n\r\n{"id": "' + DEMO.encode() + b'"}'
 
-    def test_what_a_hostile_client_may_get(self) -> None:
+    def test_refusals_and_closed_connections_are_right(self) -> None:
         for right in (
             outcome(400),
             outcome(501),
@@ -86,7 +86,7 @@ class TestJudge:
         assert judge(self.ATTACK, outcome(200, answer=self.MODELS)) is None
         assert judge(self.NO_KEY, outcome(401)) is None
 
-    def test_what_it_may_not(self) -> None:
+    def test_server_errors_and_missing_answers_are_wrong(self) -> None:
         assert judge(self.ATTACK, outcome(400, 500)) == "500"
         vllms = b'{"error":{"message":"","type":"InternalServerError","param":null,"code":500}}'
         assert judge(self.ATTACK, outcome(500, answer=vllms)) is None
@@ -96,7 +96,7 @@ class TestJudge:
         assert judge(self.NO_KEY, outcome(200, answer=self.MODELS)) == "answered without the key"
 
 
-def test_exceptions_that_nobody_handled_are_found_in_the_log() -> None:
+def test_unhandled_exceptions_are_found_in_the_log() -> None:
     log = """\
 (APIServer pid=7) INFO 11-21 07:07:08 [gate.py:291] POST /a 500 in 0.026 s
 (APIServer pid=7) ERROR:    Exception in ASGI application
@@ -125,14 +125,14 @@ def test_wire_attacks_follow_from_the_seed(
     assert all(attack.payload for attack in made)
 
 
-def test_without_a_key_there_is_none_in_the_bytes() -> None:
+def test_an_attack_without_a_key_does_not_contain_it() -> None:
     rng = random.Random(0)
     for attack in (wire.wire_attack(rng, KEY) for _ in range(2_000)):
         if not attack.keyed:
             assert f"Bearer {KEY}\r\n".encode() not in attack.payload
 
 
-def test_a_request() -> None:
+def test_a_request_has_correct_framing() -> None:
     assert json_request("/tokenize", {"a": 1}, KEY) == (
         b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         b"Content-Type: application/json\r\nAuthorization: Bearer right\r\n"
@@ -141,7 +141,7 @@ def test_a_request() -> None:
 
 
 class TestDocuments:
-    def test_what_would_take_long_is_made_short(self) -> None:
+    def test_large_token_limits_are_reduced(self) -> None:
         rng = random.Random(0)
         for limit, kept in ((None, 2), (1_000, 2), (1, 1), (2**31, 2**31), (-1, -1)):
             body = json.dumps({"max_tokens": limit, "n": 100}).encode()
@@ -149,7 +149,7 @@ class TestDocuments:
             assert made["max_tokens"] == kept
             assert made["n"] == 4
 
-    def test_what_is_no_object_stays(self) -> None:
+    def test_bodies_that_are_not_objects_stay(self) -> None:
         rng = random.Random(0)
         for body in (None, b"{", b"[]", b"\xff", b"[" * 100_000):
             assert documents.limited_body(body, "/v1/completions", rng) == body
@@ -172,15 +172,15 @@ class TestDocuments:
 
 
 class TestSchema:
-    def test_operations_that_take_something(self) -> None:
+    def test_only_operations_with_input_are_listed(self) -> None:
         assert schema.operations(OPENAPI) == ["POST /tokenize"]
 
-    def test_names(self) -> None:
+    def test_property_names_include_all_alternatives(self) -> None:
         assert set(schema.property_names(OPENAPI, "/tokenize")) == {"text", "count"}
         assert schema.property_names(OPENAPI, "/health") == []
 
     @pytest.mark.parametrize("negative", [False, True])
-    def test_cases(self, negative: bool) -> None:
+    def test_requests_follow_or_break_the_schema(self, negative: bool) -> None:
         made = schema.make(OPENAPI, "POST /tokenize", negative, 20, seed=1)
         assert len(made) >= 10
         right = 0
@@ -200,9 +200,9 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def against(answer: Answer, ask: Callable[[int], Awaitable[Any]]) -> Any:
-    """Return what comes of asking a server that answers so, by its port."""
+    """Return the result of ``ask`` with the port of a server that runs ``answer``."""
 
-    async def scenario() -> Any:
+    async def serve_and_ask() -> Any:
         answered = asyncio.Event()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -217,7 +217,7 @@ def against(answer: Answer, ask: Callable[[int], Awaitable[Any]]) -> Any:
         await asyncio.sleep(0)  # the transports close in the loop's next turn
         return came
 
-    return asyncio.run(scenario())
+    return asyncio.run(serve_and_ask())
 
 
 class TestSend:
@@ -231,32 +231,32 @@ class TestSend:
         came = against(answer, lambda port: send(port, attack))
         assert (came.statuses, came.end, came.label) == ((200, 404), "closed", "200")
 
-    def test_half_a_request_is_left(self) -> None:
+    def test_the_client_leaves_half_a_request(self) -> None:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read()
             writer.close()
 
-        attack = Attack("a", b"GET /", whole=False)
+        attack = Attack("a", b"GET /", complete=False)
         came = against(answer, lambda port: send(port, attack))
         assert (came.statuses, came.label) == ((), "left")
 
 
 class TestTrickle:
-    def test_a_server_that_closes(self) -> None:
+    def test_a_connection_that_the_server_closes_is_closed(self) -> None:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readexactly(3)
             writer.close()
 
         assert against(answer, lambda port: trickle(port, b"abcdef", 0.01, 30)) == "closed"
 
-    def test_one_that_does_not(self) -> None:
+    def test_a_connection_that_stays_open_is_held(self) -> None:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read()
             writer.close()
 
         assert against(answer, lambda port: trickle(port, b"", 0.01, 0.1)) == "held"
 
-    def test_what_is_sent_at_once_can_be_answered(self) -> None:
+    def test_bytes_sent_at_once_can_be_answered(self) -> None:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readexactly(2)
             writer.write(b"HTTP/1.1 408 Request Timeout\r\n\r\n")

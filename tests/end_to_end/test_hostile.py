@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from benchmarks.hostile.__main__ import report_text, tell
+from benchmarks.hostile.__main__ import print_progress, report_text
 from benchmarks.hostile.run import run
 from tests.support.launch import KEY, Launch
 
@@ -14,7 +14,15 @@ from tests.support.launch import KEY, Launch
 @pytest.mark.alone
 def test_the_server_survives_hostile_requests_and_lets_none_pass(server: Launch) -> None:
     report = asyncio.run(
-        run(server, KEY, requests=1_500, seed=5, tell=tell, connections=100, hold_seconds=15)
+        run(
+            server,
+            KEY,
+            requests=1_500,
+            seed=5,
+            on_progress=print_progress,
+            connections=100,
+            hold_seconds=15,
+        )
     )
     assert not report.findings.faults, report_text(report)
     assert report.findings.sent == 1_500

@@ -46,7 +46,6 @@ WITHOUT_TESTS_YET: set[str] = {
 }
 REPEATED_YET = {"test_a_plain_model", "test_round_trip", "test_several_models"}
 UNNAMED_YET: set[str] = {
-    "tests/benchmarks/test_hostile.py",
     "tests/demo/test_artifact.py",
     "tests/deploy/test_aicore.py",
     "tests/deploy/test_compose.py",
@@ -87,9 +86,7 @@ UNNAMED_YET: set[str] = {
     "tests/images/test_environment.py",
     "tests/images/test_sbom.py",
 }
-NESTED_YET: set[str] = {
-    "tests/benchmarks/test_hostile.py",
-}
+NESTED_YET: set[str] = set()
 ALONE_YET: set[str] = {
     "tests/server/gate/test_limits.py",
 }

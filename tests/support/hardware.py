@@ -1,4 +1,4 @@
-"""Trees of /dev, /proc and /sys as machines with each accelerator show them, cut to what is read.
+"""The parts of /dev, /proc and /sys that are read, as machines with each accelerator have them.
 
 Device nodes are plain files here.
 """
@@ -29,7 +29,7 @@ CUDA_BUS = {
     "sys/bus/pci/devices/0000:1b:00.0/class": "0x030200\n",
     "sys/bus/pci/devices/0000:43:00.0/vendor": "0x10de\n",
     "sys/bus/pci/devices/0000:43:00.0/class": "0x030200\n",
-    # the sound function of a graphics card is no accelerator
+    # the audio function of a graphics card does not count
     "sys/bus/pci/devices/0000:43:00.1/vendor": "0x10de\n",
     "sys/bus/pci/devices/0000:43:00.1/class": "0x040300\n",
 }
@@ -70,7 +70,7 @@ HPU_BUS = {
 }
 HL_SMI = "0, 3, HL-225, 98304, 1.24.1-9a4f2c1\n1, 7, HL-225, 98304, 1.24.1-9a4f2c1\n"
 
-# a graphics card of Intel's beside a display controller of another maker
+# an Intel graphics card beside another vendor's display controller
 INTEL_NODES = {"dev/dri/renderD128": "", "dev/dri/renderD129": ""}
 INTEL_BUS = {
     "sys/class/drm/renderD128/device/vendor": "0x1a03\n",

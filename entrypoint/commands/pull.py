@@ -21,24 +21,25 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "pull",
         help="copy a tarball from an object store",
         description="Copy an object from S3 (s3://), Azure (az://, abfs://, "
-        "https://ACCOUNT.blob.core.windows.net/) or Google Cloud (gs://) to a file. The file has "
-        "its name only when it is whole and compared with the SHA-256 that push has left, else "
-        "with S3's ETag where that can be computed. A pull that was killed goes on where it was.",
+        "https://ACCOUNT.blob.core.windows.net/) or Google Cloud (gs://) to a file. The file "
+        "appears when it is complete and verified: by the SHA-256 that push stored, otherwise by "
+        "S3's ETag if possible. An interrupted pull resumes when you rerun the command.",
     )
-    parser.add_argument("uri", help="the object, as s3://bucket/key.tar")
+    parser.add_argument("uri", help="the object, such as s3://bucket/key.tar")
     parser.add_argument(
         "destination",
         nargs="?",
         default=".",
-        help="a file, or a folder, which exists or ends in '/'; without it, the current folder",
+        help="a file, an existing folder, or a new folder with '/' at the end (default: the "
+        "current folder)",
     )
-    add_max_workers(parser, "parts that are fetched at once")
+    add_max_workers(parser, "how many parts to fetch in parallel")
     add_json(parser)
     return parser
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Pull, and say where the file is."""
+    """Pull, and print where the file is."""
     from entrypoint.commands.bars import ProgressBar
     from entrypoint.settings import read_settings
     from entrypoint.store.objects.checksum import COMPARED
@@ -70,7 +71,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             )
         )
     elif not pulled.fetched and pulled.size:
-        print(f"{pulled.path} is {uri} already ({COMPARED[pulled.verified]})")
+        print(f"{pulled.path} is up to date ({COMPARED[pulled.verified]})")
     else:
         print(f"{pulled.path} ({human_bytes(pulled.size)}, {COMPARED[pulled.verified]})")
     return 0

@@ -20,27 +20,28 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         "push",
         help="copy a tarball to an object store",
-        description="Copy a tarball to S3 (s3://), to Azure (az://) or to Google Cloud (gs://), "
-        "with its SHA-256 as metadata, which pull compares. To S3, a push that was killed goes on "
-        "where it was. What is there already, with the same SHA-256, is not sent again.",
+        description="Copy a tarball to S3 (s3://), Azure (az://) or Google Cloud (gs://), with its "
+        "SHA-256 as metadata, which pull verifies. An interrupted push to S3 resumes when you "
+        "rerun the command. An object with the same SHA-256 is not sent again.",
     )
     parser.add_argument("tarball", type=Path, help="a .tar, .tar.gz or .tar.zst")
     parser.add_argument(
         "uri",
-        help="the object, as s3://bucket/key.tar; or a bucket, or a folder that ends in '/': then "
-        "the key is models/FAMILY/REVISION/ORG--NAME.tar in it, by what the tarball holds",
+        help="the object, such as s3://bucket/key.tar; or a bucket, or a folder with '/' at the "
+        "end: then the key in it is models/FAMILY/REVISION/ORG--NAME.tar, from the model in the "
+        "tarball",
     )
     parser.add_argument(
         "--family",
-        help="FAMILY in such a key, as falcon; without it, the model_type of its config.json",
+        help="FAMILY in this key, such as falcon (default: model_type in the model's config.json)",
     )
-    add_max_workers(parser, "parts that are sent at once")
+    add_max_workers(parser, "how many parts to send in parallel")
     add_json(parser)
     return parser
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Push, and say where the tarball is now."""
+    """Push, and print where the tarball is."""
     from dataclasses import asdict
 
     from entrypoint.commands.bars import ProgressBar
@@ -65,15 +66,15 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if arguments.json:
         print(json.dumps({"uri": str(uri), "sha256": sha256, **asdict(pushed)}))
     elif not pushed.sent_bytes:
-        print(f"{uri} is there already")
+        print(f"{uri} is up to date")
     else:
-        replaced = ", in place of another content" if pushed.replaced else ""
+        replaced = ", replacing other content" if pushed.replaced else ""
         print(f"{uri} ({human_bytes(pushed.bytes)}{replaced})")
     return 0
 
 
 def _target(source: Path, text: str, family: str | None) -> ObjectUri:
-    """The object: what the URI names, or in a folder what the convention says."""
+    """The object of the URI; in a folder, the object with the key by convention."""
     from entrypoint.commands.bars import ProgressBar
     from entrypoint.errors import UsageError
     from entrypoint.store.objects.convention import describe
@@ -83,8 +84,8 @@ def _target(source: Path, text: str, family: str | None) -> ObjectUri:
     if not uri.is_folder:
         if family:
             raise UsageError(
-                f"--family is for a folder, and {uri} names an object.",
-                hint="Leave --family out, or end the URI in '/'.",
+                f"--family is only for a folder, and {uri} is an object.",
+                hint="Remove --family, or add '/' to the URI.",
             )
         return uri
     with ProgressBar("read") as bar:

@@ -90,8 +90,8 @@ def list_files(job: DownloadJob) -> tuple[str, list[Transfer]]:
     selected = list(
         filter_repo_objects(
             files,
-            allow_patterns=None if patterns.take is None else list(patterns.take),
-            ignore_patterns=list(patterns.leave),
+            allow_patterns=None if patterns.allow is None else list(patterns.allow),
+            ignore_patterns=list(patterns.ignore),
         )
     )
     if not selected:
@@ -158,7 +158,7 @@ def download(job: DownloadJob, send: Send) -> Downloaded:
 def hub_lock(
     path: Path, name: str, send: Send, pause: Callable[[float], None] = time.sleep
 ) -> AbstractContextManager[int]:
-    """Hold a lock that the hub's own client also takes for the same work.
+    """Hold a lock that the hub's own client uses for the same work.
 
     Args:
         path: The lock file.

@@ -1,4 +1,4 @@
-"""Which files of a repository are wanted: by format, by patterns, else what the engine loads."""
+"""Select the files of a repository: by format, by patterns, otherwise what the engine loads."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ FORMATS: dict[Format, tuple[str, ...]] = {
     "pt": (".pt", ".pth"),
     "gguf": (".gguf",),
 }
-"""The suffixes of a format's files, the format that is loaded first before the others."""
-# vLLM loads none of these, whatever else there is.
+"""The suffixes of each format's files, in the order in which vLLM prefers the formats."""
+# vLLM never loads these.
 OTHER_FRAMEWORKS = ("*.msgpack", "*.h5", "*.ot", "*.onnx", "*.onnx_data", "*.tflite", "*.mlmodel")
 
 
 @dataclass(frozen=True, slots=True)
 class Patterns:
-    """What is taken and what is left out, as huggingface_hub's ``allow_patterns``, ``ignore_...``.
+    """Which files to download, as huggingface_hub's ``allow_patterns`` and ``ignore_patterns``.
 
     Attributes:
-        take: None for everything.
-        leave: Wins over ``take``.
+        allow: None for every file.
+        ignore: Overrides ``allow``.
     """
 
-    take: tuple[str, ...] | None
-    leave: tuple[str, ...]
+    allow: tuple[str, ...] | None
+    ignore: tuple[str, ...]
 
 
 def formats_of(names: Iterable[str]) -> tuple[Format, ...]:
-    """The formats that the weights among these files are in."""
+    """Return the formats of the weights among these files."""
     suffixes = {PurePosixPath(name).suffix for name in names if _may_be_weights(name)}
     return tuple(format for format, known in FORMATS.items() if suffixes.intersection(known))
 
@@ -46,26 +46,26 @@ def choose_patterns(
     exclude: tuple[str, ...] = (),
     format: Format | None = None,
 ) -> Patterns:
-    """Say which of a repository's files are wanted.
+    """Return the patterns that select files of a repository.
 
     Args:
         names: All of its files.
-        include: Only what matches; without it, and without ``format``, what the engine loads.
-        exclude: Not what matches.
-        format: Weights in this format only; what holds no weights stays.
+        include: Select only files that match; without it and ``format``, what the engine loads.
+        exclude: Skip files that match.
+        format: Select weights in this format only, and all files that hold no weights.
     """
     if format is not None:
         others = [s for other, suffixes in FORMATS.items() if other != format for s in suffixes]
-        leave = (*OTHER_FRAMEWORKS, *_beside_weights(), *(f"*{suffix}" for suffix in others))
+        ignore = (*OTHER_FRAMEWORKS, *_beside_weights(), *(f"*{suffix}" for suffix in others))
     elif include:
-        leave = ()
+        ignore = ()
     else:
-        leave = (*OTHER_FRAMEWORKS, *_beside_weights(), *_duplicates(names))
-    return Patterns(include or None, (*leave, *exclude))
+        ignore = (*OTHER_FRAMEWORKS, *_beside_weights(), *_duplicates(names))
+    return Patterns(include or None, (*ignore, *exclude))
 
 
 def _duplicates(names: Collection[str]) -> tuple[str, ...]:
-    """The same weights again, where there are safetensors."""
+    """Patterns of the same weights in other formats, if there are safetensors."""
     if not any(name.endswith(".safetensors") and "/" not in name for name in names):
         return ()
     others = (suffixes for format, suffixes in FORMATS.items() if format != "safetensors")
@@ -73,7 +73,7 @@ def _duplicates(names: Collection[str]) -> tuple[str, ...]:
 
 
 def _beside_weights() -> tuple[str, ...]:
-    """What a trainer leaves beside the weights."""
+    """Files that a trainer writes beside the weights."""
     return tuple(sorted(NOT_WEIGHTS))
 
 

@@ -1,7 +1,7 @@
-"""A snapshot as the hub's client keeps it: made at once when all its blobs are there, then named.
+"""A snapshot in the hub client's layout: it appears when its blobs are complete.
 
-The hub's own client writes the ref first and the snapshot's links as the files come, so that a
-download that was killed looks like a model. Here a snapshot that can be seen is whole.
+The hub's own client writes the ref first and each link when its file arrives, so a killed download
+looks like a model. Here a visible snapshot is complete.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from entrypoint.store.writing.publish import publish
 COMMIT = re.compile(r"[0-9a-f]{40}")
 BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EOPNOTSUPP})
-"""What a file system says that has no symbolic links."""
+"""Errors of a file system without symbolic links."""
 
 
 def check_name(name: str) -> str:
     """Return the name of a repository's file or revision, if it stays in its folder.
 
     Raises:
-        ValueError: It does not; whoever lists it is not to be trusted.
+        ValueError: It leads out of the folder, so its origin cannot be trusted.
     """
     parts = name.split("/")
     if "\0" in name or "\\" in name or any(part in ("", ".", "..") for part in parts):
@@ -37,12 +37,12 @@ def check_name(name: str) -> str:
 
 
 def is_placed(folder: Path, commit: str, name: str, size: int) -> bool:
-    """Whether a file is in the snapshot with its size in bytes, as a link or by itself."""
+    """Whether a file with this size in bytes is in the snapshot, as a link or a file."""
     return has_size(folder / "snapshots" / commit / name, size)
 
 
 def has_size(path: Path, size: int) -> bool:
-    """Whether a file is there and has so many bytes."""
+    """Whether a file exists and has this number of bytes."""
     try:
         return path.stat().st_size == size
     except (FileNotFoundError, NotADirectoryError):
@@ -50,21 +50,21 @@ def has_size(path: Path, size: int) -> bool:
 
 
 def place_files(folder: Path, commit: str, blobs: Mapping[str, str]) -> Path:
-    """Make the snapshot, or add to it, and return its path.
+    """Create the snapshot, or add files to it, and return its path.
 
-    A new one appears whole, by a rename. To one that is there the weights are added last, so that
-    it is not taken for a model before it is one. Only one process at a time may do this.
+    A new snapshot appears complete, by a rename. An existing one gets its weights last, so that no
+    search treats it as a model before it is one. Only one process at a time may do this.
 
     Args:
         folder: ``models--org--name``.
-        commit: Of the snapshot.
-        blobs: ``{file name: blob}`` of files whose blobs are there.
+        commit: The snapshot's commit.
+        blobs: ``{file name: blob}`` of files whose blobs are complete.
 
     Raises:
         OSError: The folder cannot be written.
     """
     snapshot = folder / "snapshots" / commit
-    # beside snapshots/, for whatever is in there is taken for one; as deep, for the links
+    # beside snapshots/, where every folder is a snapshot; equally deep, for the relative links
     partial = folder / "snapshots.partial" / commit
     shutil.rmtree(partial.parent, ignore_errors=True)
     target = snapshot if snapshot.is_dir() else partial
@@ -82,10 +82,10 @@ def place_files(folder: Path, commit: str, blobs: Mapping[str, str]) -> Path:
 
 
 def _place(blob: Path, path: Path, folder: Path, *, last: bool) -> None:
-    """Link a file to its blob; where there are no symbolic links, move the blob or a copy there."""
+    """Link a file to its blob. Without symbolic links, move the blob or a copy there."""
     if path.exists() and (not blob.exists() or path.samefile(blob)):
         return
-    blob.stat()  # a link to nothing is never made
+    blob.stat()  # fails for a missing blob, before a link to it exists
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     try:
@@ -101,11 +101,10 @@ def _place(blob: Path, path: Path, folder: Path, *, last: bool) -> None:
 
 
 def write_refs(folder: Path, revision: str, commit: str) -> None:
-    """Name the snapshot, once it is there. Only one process at a time may do this.
+    """Write the snapshot's refs, once it exists. Only one process at a time may do this.
 
-    ``refs/<revision>`` is written for a commit too: the hub's own tools take a snapshot without a
-    ref for one that may be deleted. ``refs/main`` is what both they and we choose by where no
-    revision is asked for, so it is written where there is none.
+    A commit gets ``refs/<revision>`` too: the hub's own tools delete snapshots without a ref.
+    ``refs/main``, the default revision for both those tools and us, is written if it is missing.
 
     Raises:
         OSError: The folder cannot be written.

@@ -1,8 +1,8 @@
-"""One file's way from the hub to the disk: resumed where it stopped, checked while it is written.
+"""Download one file from the hub: resumed where it stopped, checked while it is written.
 
-huggingface_hub itself begins a file anew after each interruption, whether by HTTP or by Xet: it
-writes to a file of a random name, for the sake of file systems without locks. Here the name is
-always the same, and two processes that write to it do no harm, because each byte has its place.
+huggingface_hub downloads a file from scratch after each interruption, by HTTP and by Xet: it
+writes to a file with a random name, because some file systems have no locks. Here the name is
+always the same. Two processes can write to the file at once, because each byte has its position.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from entrypoint.store.threads import Stop
 from entrypoint.store.writing.publish import publish
 
 SEGMENT = 16 * 1024**3
-"""Bytes that are asked for at once: the hub's servers send no more than 50 GB in one answer."""
+"""Bytes to request at once; the hub's servers send at most 50 GB in one answer."""
 TRIES = 5
-"""How often in a row a file may fail without a new byte."""
+"""How many times in a row a file may fail without a new byte."""
 LONGEST_WAIT = 60.0
-"""Seconds; who is told to wait longer gives up and says so."""
+"""Seconds. If the hub asks for a longer wait, the download fails."""
 READ_BYTES = 1 << 20
-PASSING = frozenset({408, 429, 500, 502, 503, 504})
-"""HTTP statuses that may be over at the next try."""
+RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
+"""HTTP statuses that may succeed at the next try."""
 
 
 class Damaged(Exception):
-    """What the hub sent is not what it lists."""
+    """The hub sent other content than it lists."""
 
 
 @dataclass(slots=True)
 class Transfer:
-    """A file that is being fetched.
+    """A file in transfer.
 
     Attributes:
-        name: In the repository.
+        name: The file's name in the repository.
         blob: SHA-256 of the content, or git's SHA-1 for a small file.
-        size: Bytes.
-        resumed: Bytes that were there before.
-        done: Bytes that are there.
+        size: Bytes of the file.
+        resumed: Bytes on the disk before this run.
+        done: Bytes on the disk.
         complete: Whether the blob is present under its name, and checked.
     """
 
@@ -55,12 +55,12 @@ class Transfer:
 
 
 def partial_path(blob: Path) -> Path:
-    """Where a blob is while it is not whole."""
+    """Return where a blob is while it is incomplete."""
     return blob.with_name(blob.name + PARTIAL)
 
 
 class _Content:
-    """A file that is written from its beginning on, and the hash of what is there."""
+    """A file written front to back, and the hash of its content so far."""
 
     def __init__(self, file: int, transfer: Transfer):
         self._file = file
@@ -68,7 +68,7 @@ class _Content:
         self._hash = self._new_hash()
 
     def resume(self) -> None:
-        """Go on behind what is there."""
+        """Hash the content on the disk, to continue after it."""
         if os.fstat(self._file).st_size > self._transfer.size:
             self.restart()
         position = 0
@@ -78,13 +78,13 @@ class _Content:
         self._transfer.done = self._transfer.resumed = position
 
     def restart(self) -> None:
-        """Begin anew."""
+        """Empty the file."""
         os.ftruncate(self._file, 0)
         self._transfer.done = self._transfer.resumed = 0
         self._hash = self._new_hash()
 
     def add(self, piece: bytes) -> None:
-        """Write what comes next."""
+        """Append a piece."""
         transfer = self._transfer
         if transfer.done + len(piece) > transfer.size:
             raise Damaged(f"{transfer.name} is longer than the {transfer.size} bytes listed")
@@ -95,8 +95,8 @@ class _Content:
             transfer.done += written
             view = view[written:]
 
-    def is_right(self) -> bool:
-        """Whether the content is what the blob's name says."""
+    def is_correct(self) -> bool:
+        """Whether the content has the blob's hash."""
         return bool(self._hash.hexdigest() == self._transfer.blob)
 
     def _new_hash(self) -> Any:
@@ -112,23 +112,23 @@ def fetch_blob(
     url: str,
     headers: Mapping[str, str],
     stop: Stop,
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> None:
-    """Fetch a blob, or what is missing of it. Call it with the blob's lock held.
+    """Download a blob, or the missing part of it. The caller holds the blob's lock.
 
     Args:
-        transfer: What to fetch; it is kept up to date.
-        path: Where to; nothing is there before the content is whole and right.
-        url: Of the file on the hub, which may redirect to another host.
-        headers: With the token, which only the hub's own host gets.
+        transfer: The file; its counts are kept up to date.
+        path: The blob's path. It does not exist before the content is complete and checked.
+        url: The file's URL on the hub, which may redirect to another host.
+        headers: HTTP headers with the token, which only the hub's host receives.
         stop: Stops the work.
-        tell: Called with each thing that went wrong and is tried again.
+        notify: Called with a line about each retry.
 
     Raises:
-        Damaged: What came is not what was listed.
+        Damaged: The hub sent other content than it lists.
         Stopped: The work was stopped.
-        OSError: The disk, or the hub (``HfHubHTTPError``), said no.
-        httpx2.TransportError: The connection was lost, again and again.
+        OSError: A write failed, or the hub refused (``HfHubHTTPError``).
+        httpx2.TransportError: The connection was lost too often.
     """
     partial = partial_path(path)
     file = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -136,20 +136,20 @@ def fetch_blob(
         content = _Content(file, transfer)
         content.resume()
         resumed = transfer.resumed > 0
-        _receive_all(transfer, content, url, headers, stop, tell)
-        if resumed and not content.is_right():
-            tell(f"{transfer.name}: what an earlier download left is damaged, beginning anew")
+        _receive_all(transfer, content, url, headers, stop, notify)
+        if resumed and not content.is_correct():
+            notify(f"{transfer.name}: the partial file is damaged, downloading it from scratch")
             content.restart()
-            _receive_all(transfer, content, url, headers, stop, tell)
-        if not content.is_right():
-            content.restart()  # or the next run would begin with what is wrong
-            raise Damaged(f"{transfer.name} came with another content than {transfer.blob}")
+            _receive_all(transfer, content, url, headers, stop, notify)
+        if not content.is_correct():
+            content.restart()  # so that the next run does not resume with wrong content
+            raise Damaged(f"{transfer.name} arrived with another content than {transfer.blob}")
     finally:
         os.close(file)
     try:
         publish(partial, path)
     except FileNotFoundError:
-        if not path.exists():  # else another process was faster, where there are no locks
+        if not path.exists():  # another process may be faster where there are no locks
             raise
     transfer.complete = True
 
@@ -160,9 +160,9 @@ def _receive_all(
     url: str,
     headers: Mapping[str, str],
     stop: Stop,
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> None:
-    """Receive what is missing, over as many connections as it takes."""
+    """Receive the missing bytes, with a new connection after each failure."""
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -178,9 +178,9 @@ def _receive_all(
             seconds = _wait_before(error, failures)
             if seconds is None:
                 raise
-            tell(
+            notify(
                 f"{transfer.name}: stopped at {transfer.done:,} of {transfer.size:,} bytes "
-                f"({_in_short(error)}), trying again in {seconds:.0f} s ({failures} of {TRIES})"
+                f"({_summary(error)}), trying again in {seconds:.0f} s ({failures} of {TRIES})"
             )
             stop.sleep(seconds)
 
@@ -194,33 +194,33 @@ def _receive(
 ) -> None:
     from huggingface_hub.utils import get_session, hf_raise_for_status
 
-    wanted = {**headers, "Accept-Encoding": "identity"}
+    fields = {**headers, "Accept-Encoding": "identity"}
     if transfer.done or transfer.size > SEGMENT:
         end = min(transfer.done + SEGMENT, transfer.size) - 1
-        wanted["Range"] = f"bytes={transfer.done}-{end}"
-    with get_session().stream("GET", url, headers=wanted) as response:
+        fields["Range"] = f"bytes={transfer.done}-{end}"
+    with get_session().stream("GET", url, headers=fields) as response:
         hf_raise_for_status(response)
         if transfer.done and response.status_code != 206:
-            content.restart()  # it does not do ranges
-        # as it comes: what is not written yet is lost when this process is killed
+            content.restart()  # the server does not support ranges
+        # each piece at once: a kill loses what is not written yet
         for piece in response.iter_raw():
             stop.check()
             content.add(piece)
 
 
 def _wait_before(error: Exception, failures: int) -> float | None:
-    """Seconds to wait before the next try, None where there is none."""
+    """Seconds to wait before the next try, None to give up."""
     response = getattr(error, "response", None)
-    if failures > TRIES or (response is not None and response.status_code not in PASSING):
+    if failures > TRIES or (response is not None and response.status_code not in RETRYABLE):
         return None
     seconds = min(2.0 ** (failures - 1), 8.0)
     if response is not None:
-        asked = _asked_to_wait(response.headers)
-        seconds = seconds if asked is None else asked
+        requested = _requested_wait(response.headers)
+        seconds = seconds if requested is None else requested
     return seconds if seconds <= LONGEST_WAIT else None
 
 
-def _asked_to_wait(headers: Mapping[str, str]) -> float | None:
+def _requested_wait(headers: Mapping[str, str]) -> float | None:
     """Seconds that the hub asks to wait."""
     from huggingface_hub.utils import parse_ratelimit_headers
 
@@ -231,7 +231,7 @@ def _asked_to_wait(headers: Mapping[str, str]) -> float | None:
     return float(after) if after.isdigit() else None
 
 
-def _in_short(error: Exception) -> str:
+def _summary(error: Exception) -> str:
     response = getattr(error, "response", None)
     if response is not None:
         return f"HTTP {response.status_code}"

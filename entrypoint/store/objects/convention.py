@@ -1,4 +1,4 @@
-"""What a tarball says of itself: the parts of its key by convention."""
+"""The model in a tarball: the parts of the tarball's key by convention."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from entrypoint.store.tarballs.compressed import GZIP, is_compressed
 
 MAX_CONFIG_BYTES = 1 << 20
 _FAMILY = re.compile(r"[a-z0-9][a-z0-9._-]*")
-WHOLE_KEY = "Name the whole key, as s3://bucket/models/falcon/cf4b3c4/tiiuae--falcon-7b.tar."
+FULL_KEY = "Give the full key, such as s3://bucket/models/falcon/cf4b3c4/tiiuae--falcon-7b.tar."
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Described:
     Attributes:
         repository: ``org/name``.
         revision: The commit.
-        model_type: What its ``config.json`` calls its family, where it does.
-        suffix: What a tarball packed like it is called, as ``.tar.gz``.
+        model_type: The family from its ``config.json``; None without one.
+        suffix: The suffix for its compression, such as ``.tar.gz``.
     """
 
     repository: str
@@ -40,37 +40,36 @@ class Described:
     model_type: str | None
     suffix: str
 
-    def family(self, asked: str | None) -> str:
-        """Return the family that was asked for, else the one that the model says.
+    def family(self, requested: str | None) -> str:
+        """Return the requested family, otherwise the model's.
 
         Raises:
-            UsageError: It says none, or it cannot be a part of a key.
+            UsageError: There is neither, or the family is not valid in a key.
         """
-        family = asked or (self.model_type or "").lower()
+        family = requested or (self.model_type or "").lower()
         if not family:
             raise UsageError(
-                f"{self.repository} does not say of which family it is: its config.json has no "
-                "model_type.",
-                hint="Say it, as: --family falcon",
+                f"The family of {self.repository} is unknown: its config.json has no model_type.",
+                hint="Name it: --family falcon",
             )
         if not _FAMILY.fullmatch(family):
             raise UsageError(
-                f"--family is {family!r}, which cannot be a part of the key.",
-                hint="Use small letters, digits, dots, hyphens and underscores, as: falcon",
+                f"--family is {family!r}, which is not valid in a key.",
+                hint="Use lowercase letters, digits, dots, hyphens and underscores: falcon",
             )
         return family
 
 
 def describe(archive: Path, on_progress: OnProgress = ignore_progress) -> Described:
-    """Read which model a tarball holds. A compressed one is read from beginning to end.
+    """Return the model in a tarball. A compressed tarball is read front to back.
 
     Args:
         archive: The tarball.
         on_progress: Called with each change of the archive's bytes read.
 
     Raises:
-        UsageError: It does not say which one it holds, or holds several.
-        RefusedArtifact: It is damaged, cut short, or no tarball.
+        UsageError: It holds no model of the cache's layout, or several.
+        RefusedArtifact: It is damaged, incomplete, or not a tarball.
         OSError: It cannot be read.
     """
     commits: dict[str, list[str]] = {}
@@ -98,14 +97,14 @@ def describe(archive: Path, on_progress: OnProgress = ignore_progress) -> Descri
                 if b'"model_type"' in content:
                     configs[parts] = content
     if len(commits) != 1:
-        held = f"holds {', '.join(sorted(commits))}" if commits else "does not say what it holds"
-        raise UsageError(f"{archive} {held}: its key cannot be derived.", hint=WHOLE_KEY)
+        problem = f"holds {', '.join(sorted(commits))}" if commits else "holds no models--org--name"
+        raise UsageError(f"{archive} {problem}, so its key cannot be derived.", hint=FULL_KEY)
     [(name, found)] = commits.items()
     named = {ref: commit.strip() for ref, commit in refs.get(name, {}).items()}
     try:
         chosen = choose_commit(Repository(name, archive, tuple(sorted(found)), named), None)
     except RevisionNotFound as error:
-        raise UsageError(f"{archive}: {error.message}", hint=WHOLE_KEY) from error
+        raise UsageError(f"{archive}: {error.message}", hint=FULL_KEY) from error
     model_types = [
         _model_type(configs.get(links.get(parts, parts)))
         for parts in (*links, *configs)

@@ -1,4 +1,4 @@
-"""Azure and Google Cloud, by fsspec's file systems for them."""
+"""Azure and Google Cloud, by their fsspec file systems."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from entrypoint.store.uri import ObjectUri
 
 CHUNK = 8 << 20
 EXTRAS = {"az": ("azure", "adlfs", "AzureBlobFileSystem"), "gs": ("gcs", "gcsfs", "GCSFileSystem")}
-"""The extra, the package and the class of each store."""
+"""The extra, the package and the class for each store."""
 
 SIGNATURE = re.compile(r"(\bsig=)[^&\s'\"]+")
-"""What is secret in an address that a client names in its error."""
+"""The secret in a URL that a client shows in its error."""
 UNREACHABLE = ("aiohttp.", "azure.core.exceptions.ServiceRe", "requests.exceptions.")
-"""How the names of the clients' errors begin that say that a store did not answer."""
+"""Prefixes of the names of the clients' errors for a store that did not answer."""
 WITHOUT_CREDENTIALS = (
     "google.auth.exceptions.",
     "azure.core.exceptions.ClientAuthenticationError",
@@ -32,10 +32,10 @@ WITHOUT_CREDENTIALS = (
 
 
 def open_filesystem_store(uri: ObjectUri, settings: Settings) -> FilesystemStore:
-    """Return the store of an object, by the file system that fsspec has for it.
+    """Return the store of an object, by its fsspec file system.
 
     Raises:
-        MachineError: Its package is not installed.
+        MachineError: The store's package is not installed.
         StoreError: There are no credentials to make a client with.
     """
     extra, package, name = EXTRAS[uri.store]
@@ -59,8 +59,8 @@ class FilesystemStore:
 
     Args:
         uri: The object.
-        filesystem: An fsspec file system whose paths are ``bucket/key``, and which keeps metadata
-            as ``adlfs`` and ``gcsfs`` do.
+        filesystem: An fsspec file system with paths ``bucket/key`` and the metadata of ``adlfs``
+            and ``gcsfs``.
     """
 
     def __init__(self, uri: ObjectUri, filesystem: Any):
@@ -74,7 +74,7 @@ class FilesystemStore:
         return self._uri
 
     def find(self) -> ObjectState | None:
-        """Return the object's state, None where it is not there."""
+        """Return the object's state, None if it does not exist."""
 
         def once() -> dict[str, Any] | None:
             with self._translated():
@@ -101,7 +101,7 @@ class FilesystemStore:
     def read(self, state: ObjectState, start: int, end: int) -> Iterator[bytes]:
         """Yield the bytes of ``[start, end)``.
 
-        No state can be asked for: one that changes meanwhile is found out at the end.
+        The stores cannot read a certain state. A change is detected after the transfer.
         """
         for begin in range(start, end, CHUNK):
             with self._translated():
@@ -109,14 +109,14 @@ class FilesystemStore:
                     self._path, start=begin, end=min(begin + CHUNK, end)
                 )
             if len(chunk) > end - begin:
-                raise problems.refused(self._uri, "it does not serve a range of bytes")
+                raise problems.refused(self._uri, "the store does not support ranges of bytes")
             yield chunk
 
     def keys(self, folder: str) -> list[tuple[str, int]]:
-        """Return the keys right in the folder that ``folder`` names, and their sizes in bytes."""
+        """Return the keys directly in ``folder``, and their sizes in bytes."""
         try:
             entries = self._filesystem.ls(f"{self._uri.bucket}/{folder}", detail=True)
-        except Exception:  # only an error wants them, and it is not about these
+        except Exception:  # the keys are for another error, which must not be hidden by this one
             return []
         return [
             (entry["name"].strip("/").partition("/")[2], int(entry["size"] or 0))
@@ -125,12 +125,12 @@ class FilesystemStore:
         ]
 
     def put(self, source: Path, sha256: str, scratch: Path, workers: int, advance: Advance) -> Sent:
-        """Upload a file by the file system's own way; one that was begun cannot be continued."""
+        """Upload a file with the file system's own method, which cannot resume an upload."""
         from fsspec.callbacks import Callback
 
         done = 0
 
-        class Told(Callback):  # type: ignore[misc]  # fsspec has no types
+        class Report(Callback):  # type: ignore[misc]  # fsspec has no types
             def absolute_update(self, value: int) -> None:
                 nonlocal done
                 advance(value - done)
@@ -149,11 +149,11 @@ class FilesystemStore:
             with self._translated():
                 if self._uri.store == "gs":
                     self._filesystem.put_file(
-                        str(source), self._path, callback=Told(), metadata=metadata
+                        str(source), self._path, callback=Report(), metadata=metadata
                     )
                 else:
-                    # adlfs takes none with the file; the one it sets itself must be kept
-                    self._filesystem.put_file(str(source), self._path, callback=Told())
+                    # adlfs accepts no metadata with the file, and its own entry must stay
+                    self._filesystem.put_file(str(source), self._path, callback=Report())
                     self._filesystem.setxattrs(self._path, is_directory="false", **metadata)
 
         retrying(f"put {self._uri}", once)
@@ -169,10 +169,10 @@ class FilesystemStore:
         except FileNotFoundError as error:
             raise problems.no_object(self._uri, self.keys) from error
         except Exception as error:
-            raise self._said(error) from error
+            raise self._error_of(error) from error
 
-    def _said(self, error: Exception) -> InferenceServerError | Transient:
-        """The error for what a client raised; the clients have no class in common."""
+    def _error_of(self, error: Exception) -> InferenceServerError | Transient:
+        """The error for a client's exception; the clients share no base class."""
         detail = " ".join(str(error).split()) or type(error).__name__
         detail = SIGNATURE.sub(r"\1***", detail)
         name = f"{type(error).__module__}.{type(error).__qualname__}"
@@ -182,8 +182,8 @@ class FilesystemStore:
         if name.startswith(WITHOUT_CREDENTIALS):
             return problems.no_credentials(self._uri, detail)
         if isinstance(error, ConnectionError | TimeoutError) or name.startswith(UNREACHABLE):
-            endpoint = "its service's address"
+            endpoint = "its service's endpoint"
             return Transient(problems.unreachable(self._uri, endpoint, detail), detail)
         answer = problems.refused(self._uri, detail)
-        passing = isinstance(status, int) and (status == 429 or status >= 500)
-        return Transient(answer, detail) if passing else answer
+        retryable = isinstance(status, int) and (status == 429 or status >= 500)
+        return Transient(answer, detail) if retryable else answer

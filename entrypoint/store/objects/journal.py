@@ -1,4 +1,4 @@
-"""Which parts of a file have arrived: a small file beside the partial one, for the next run."""
+"""The journal of a pull: which parts have arrived, in a small file for the next run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from entrypoint.store.writing.complete_file import write_text
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """What a partial file is of, and how far it is.
+    """The object of a partial file, and the parts that have arrived.
 
     Attributes:
-        path: The journal's own file.
+        path: The journal's file.
         uri: The object.
-        state: The state that the parts are of.
-        part_size: Bytes of each part but the last.
+        state: The object's state.
+        part_size: Bytes of each part except the last.
     """
 
     path: Path
@@ -28,23 +28,23 @@ class Journal:
     part_size: int
 
     def finished(self) -> set[int]:
-        """Return the numbers of the parts that have arrived; none if it is of something else."""
+        """Return the numbers of the arrived parts; none if the object or its state differs."""
         try:
             content = json.loads(self.path.read_bytes())
-            there = set(content.pop("finished"))
+            finished = set(content.pop("finished"))
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return set()
-        return there if content == self._of_what() else set()
+        return finished if content == self._identity() else set()
 
     def record(self, finished: Iterable[int]) -> None:
         """Write which parts have arrived.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: The write failed.
         """
-        write_text(self.path, json.dumps({**self._of_what(), "finished": sorted(finished)}))
+        write_text(self.path, json.dumps({**self._identity(), "finished": sorted(finished)}))
 
-    def _of_what(self) -> dict[str, object]:
+    def _identity(self) -> dict[str, object]:
         return {
             "uri": self.uri,
             "etag": self.state.etag,

@@ -1,4 +1,4 @@
-"""Uploading to S3 in parts, each with its SHA-256, and going on with an upload that was begun."""
+"""Upload to S3 in parts, each with its SHA-256, and resume an unfinished upload."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from entrypoint.errors import InferenceServerError, StoreError
 from entrypoint.store.objects import problems
-from entrypoint.store.objects.parts import Part, cut, upload_part_size
+from entrypoint.store.objects.parts import Part, split_into_parts, upload_part_size
 from entrypoint.store.objects.retry import Transient, retrying
 from entrypoint.store.objects.s3 import S3Object
 from entrypoint.store.objects.store import SHA256, Advance, Sent
@@ -33,15 +33,15 @@ class S3Store(S3Object):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A multipart upload that was begun, as it is remembered until it is complete.
+    """An unfinished multipart upload. A note keeps it until it is complete.
 
-    Its metadata cannot be asked for, so this says for which content it was begun.
+    The store does not return its metadata, so the note also has the content that it is for.
 
     Attributes:
-        id: What the store calls it.
-        sha256: Of the whole file.
-        size: Of the whole file, bytes.
-        part_size: Bytes of each part but the last.
+        id: The store's id of the upload.
+        sha256: The SHA-256 of the file.
+        size: The bytes of the file.
+        part_size: Bytes of each part except the last.
     """
 
     id: str
@@ -52,18 +52,18 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class SentPart:
-    """A part that the store has, compared with the file's.
+    """A part that the store has, compared with the file.
 
     Attributes:
-        etag: What the store calls it.
-        checksum: Its SHA-256 in base64, where the store has told it.
+        etag: The part's ETag.
+        checksum: Its SHA-256 in base64; None if the store reports none.
     """
 
     etag: str
     checksum: str | None
 
     def as_argument(self, number: int) -> dict[str, object]:
-        """What completes an upload says of it."""
+        """Return the part as an argument of ``complete_multipart_upload``."""
         named: dict[str, object] = {"PartNumber": number + 1, "ETag": self.etag}
         return named | ({"ChecksumSHA256": self.checksum} if self.checksum else {})
 
@@ -76,25 +76,26 @@ def upload(
     part_size = upload_part_size(size)
     with source.open("rb", buffering=0) as file:
         if size <= part_size:
-            _put_whole(store, os.pread(file.fileno(), size, 0), sha256)
+            _put_at_once(store, os.pread(file.fileno(), size, 0), sha256)
             advance(size)
             return Sent(size, 1)
-        note = _note_of(store, source, scratch)
-        begun, there = _remembered(note), None
-        if begun and (begun.sha256, begun.size, begun.part_size) != (sha256, size, part_size):
-            _abort(store, begun)
-        elif begun:
-            there = _listed(store, begun)
-        if begun is None or there is None:
-            begun, there = _begin(store, note, sha256, size, part_size), {}
-        sent = _send_parts(store, file.fileno(), begun, there, workers, advance)
+        note = _note_path(store, source, scratch)
+        pending, present = _read_note(note), None
+        content = (sha256, size, part_size)
+        if pending and (pending.sha256, pending.size, pending.part_size) != content:
+            _abort(store, pending)
+        elif pending:
+            present = _listed(store, pending)
+        if pending is None or present is None:
+            pending, present = _begin(store, note, sha256, size, part_size), {}
+        sent = _send_parts(store, file.fileno(), pending, present, workers, advance)
     note.unlink()
     return sent
 
 
-def _put_whole(store: S3Object, content: bytes, sha256: str) -> None:
+def _put_at_once(store: S3Object, content: bytes, sha256: str) -> None:
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise _changed_here(store)
+        raise _file_changed(store)
     store.ask(
         "put_object",
         **store.address,
@@ -105,7 +106,7 @@ def _put_whole(store: S3Object, content: bytes, sha256: str) -> None:
 
 
 def _checksum(store: S3Object, content: bytes) -> dict[str, str]:
-    """What has the store compare what arrives; MD5 for one that knows no other checksum."""
+    """The checksum that the store compares with the content; MD5 if it supports no other."""
     if store.knows_checksums:
         digest = hashlib.sha256(content).digest()
         return {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": _base64(digest)}
@@ -116,25 +117,25 @@ def _base64(digest: bytes) -> str:
     return base64.b64encode(digest).decode()
 
 
-def _note_of(store: S3Object, source: Path, scratch: Path) -> Path:
-    """Where the upload of this file to this object is remembered."""
+def _note_path(store: S3Object, source: Path, scratch: Path) -> Path:
+    """The note about an upload of this file to this object."""
     identity = f"{store.endpoint}\n{store.uri}\n{source.resolve()}"
     digest = hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()
     return scratch / "uploads" / f"{digest[:16]}.json"
 
 
-def _remembered(note: Path) -> Upload | None:
+def _read_note(note: Path) -> Upload | None:
     try:
         return Upload(**json.loads(note.read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def _abort(store: S3Object, begun: Upload) -> None:
-    """Have the store throw the parts away, which cost money until then."""
-    log.warning("the upload to %s that was begun is of another content: it is aborted", store.uri)
+def _abort(store: S3Object, pending: Upload) -> None:
+    """Have the store remove the parts, which cost money until then."""
+    log.warning("aborting the unfinished upload to %s: the file has changed", store.uri)
     try:
-        store.ask_if_there("abort_multipart_upload", **store.address, UploadId=begun.id)
+        store.ask_if_there("abort_multipart_upload", **store.address, UploadId=pending.id)
     except InferenceServerError as error:
         log.warning("%s", error.message)
 
@@ -146,19 +147,19 @@ def _begin(store: S3Object, note: Path, sha256: str, size: int, part_size: int) 
         **({"ChecksumAlgorithm": "SHA256"} if store.knows_checksums else {}),
         Metadata={SHA256: sha256},
     )
-    begun = Upload(str(answer["UploadId"]), sha256, size, part_size)
+    pending = Upload(str(answer["UploadId"]), sha256, size, part_size)
     note.parent.mkdir(parents=True, exist_ok=True)
-    write_text(note, json.dumps(asdict(begun)))
-    return begun
+    write_text(note, json.dumps(asdict(pending)))
+    return pending
 
 
-def _listed(store: S3Object, begun: Upload) -> dict[int, dict[str, Any]] | None:
-    """``{number from 0: what the store has of it}``, None if it has no such upload any more."""
+def _listed(store: S3Object, pending: Upload) -> dict[int, dict[str, Any]] | None:
+    """``{number from 0: the store's part}``, None if the upload no longer exists."""
     found: dict[int, dict[str, Any]] = {}
     marker = 0
     while True:
         answer = store.ask_if_there(
-            "list_parts", **store.address, UploadId=begun.id, PartNumberMarker=marker
+            "list_parts", **store.address, UploadId=pending.id, PartNumberMarker=marker
         )
         if answer is None:
             return None
@@ -169,7 +170,7 @@ def _listed(store: S3Object, begun: Upload) -> dict[int, dict[str, Any]] | None:
 
 
 def _is_same(part: dict[str, Any], content: bytes) -> bool:
-    """Whether a part that the store lists is the file's: by SHA-256, else by MD5."""
+    """Whether a listed part has this content: by SHA-256, otherwise by MD5."""
     if part["Size"] != len(content):
         return False
     if checksum := part.get("ChecksumSHA256"):
@@ -182,25 +183,27 @@ def _etag_is_md5(etag: str, content: bytes) -> bool:
 
 
 class _Sender:
-    """Sends what the store has not yet of a file, part by part."""
+    """Sends the missing parts of a file."""
 
-    def __init__(self, store: S3Object, file: int, begun: Upload, there: dict[int, dict[str, Any]]):
+    def __init__(
+        self, store: S3Object, file: int, pending: Upload, present: dict[int, dict[str, Any]]
+    ):
         self.store = store
         self.file = file
-        self.begun = begun
-        self.there = there
+        self.pending = pending
+        self.present = present
 
     def send(self, part: Part) -> tuple[SentPart, int]:
-        """Return the part that the store has now, and how many bytes were sent for it.
+        """Return the part that the store has now, and the number of bytes sent for it.
 
         Raises:
-            StoreError: The store did not answer, refused, or has something else now; or the file
-                is shorter than it was.
+            StoreError: The store did not answer, refused, or has another content; or the file
+                became shorter.
         """
         content = os.pread(self.file, part.size, part.start)
         if len(content) != part.size:
-            raise _changed_here(self.store)
-        listed = self.there.get(part.number)
+            raise _file_changed(self.store)
+        listed = self.present.get(part.number)
         if listed and _is_same(listed, content):
             return SentPart(str(listed["ETag"]), listed.get("ChecksumSHA256")), 0
         return self._sent(part, content), part.size
@@ -213,17 +216,17 @@ class _Sender:
                 answer = self.store.client.upload_part(
                     **self.store.address,
                     **checksum,
-                    UploadId=self.begun.id,
+                    UploadId=self.pending.id,
                     PartNumber=part.number + 1,
                     Body=content,
                 )
-            etag, told = str(answer["ETag"]), answer.get("ChecksumSHA256")
-            wanted = checksum.get("ChecksumSHA256")
-            # A store that tells none may have ignored the one that came with the part.
-            if wanted and not (told == wanted if told else _etag_is_md5(etag, content)):
-                detail = f"it has another checksum for part {part.number + 1}"
+            etag, stored = str(answer["ETag"]), answer.get("ChecksumSHA256")
+            expected = checksum.get("ChecksumSHA256")
+            # A store that reports no checksum may have ignored ours.
+            if expected and not (stored == expected if stored else _etag_is_md5(etag, content)):
+                detail = f"the store has another checksum for part {part.number + 1}"
                 raise Transient(problems.refused(self.store.uri, detail), detail)
-            return SentPart(etag, told)
+            return SentPart(etag, stored)
 
         return retrying(f"part {part.number + 1} of {self.store.uri}", once)
 
@@ -231,14 +234,14 @@ class _Sender:
 def _send_parts(
     store: S3Object,
     file: int,
-    begun: Upload,
-    there: dict[int, dict[str, Any]],
+    pending: Upload,
+    present: dict[int, dict[str, Any]],
     workers: int,
     advance: Advance,
 ) -> Sent:
-    """Send the parts, the missing ones, and have the store make the object of them."""
-    sender = _Sender(store, file, begun, there)
-    parts = list(cut(begun.size, begun.part_size))
+    """Send the missing parts, and have the store make the object of all parts."""
+    sender = _Sender(store, file, pending, present)
+    parts = list(split_into_parts(pending.size, pending.part_size))
     finished: dict[int, SentPart] = {}
     sent = 0
     with Threads(workers) as threads:
@@ -248,11 +251,11 @@ def _send_parts(
                 finished[part.number] = stored
                 sent += count
                 advance(part.size)
-    # Where the answer was lost and it is asked again, there is no such upload any more.
+    # If the answer is lost, the retry finds no such upload, because it is complete.
     store.ask_if_there(
         "complete_multipart_upload",
         **store.address,
-        UploadId=begun.id,
+        UploadId=pending.id,
         MultipartUpload={
             "Parts": [stored.as_argument(number) for number, stored in sorted(finished.items())]
         },
@@ -260,7 +263,7 @@ def _send_parts(
     return Sent(sent, len(parts))
 
 
-def _changed_here(store: S3Object) -> StoreError:
+def _file_changed(store: S3Object) -> StoreError:
     return StoreError(
         f"The file changed during the push to {store.uri}.",
         hint="Push it again when it is complete.",

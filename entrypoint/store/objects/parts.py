@@ -1,4 +1,4 @@
-"""The parts that an object is transferred in."""
+"""The parts of an object, which are transferred one by one."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 MIB = 1 << 20
 MOST_PARTS = 10_000
-"""S3's limit for an upload."""
+"""S3's limit on the parts of an upload."""
 SMALLEST_UPLOAD_PART = 8 * MIB
-"""S3 takes no less than 5 MiB, but for the last part."""
+"""S3 requires at least 5 MiB, except for the last part."""
 LARGEST_PULLED_PART = 64 * MIB
 PULLED_PARTS = 64
 
@@ -35,21 +35,21 @@ class Part:
 
 
 def upload_part_size(size: int) -> int:
-    """Return the bytes of a part of an upload: as few as the limit on their number allows."""
-    return max(SMALLEST_UPLOAD_PART, _whole_mib(size, MOST_PARTS))
+    """Return the bytes of a part of an upload: as few as the limit on the parts allows."""
+    return max(SMALLEST_UPLOAD_PART, _in_mib(size, MOST_PARTS))
 
 
 def pulled_part_size(size: int) -> int:
-    """Return the bytes of a part of a pull, which are done again if it is killed in the middle."""
-    return min(LARGEST_PULLED_PART, max(MIB, _whole_mib(size, PULLED_PARTS)))
+    """Return the bytes of a part of a pull. A kill in the middle of a part loses them."""
+    return min(LARGEST_PULLED_PART, max(MIB, _in_mib(size, PULLED_PARTS)))
 
 
-def _whole_mib(size: int, parts: int) -> int:
-    """The bytes of each of so many parts, rounded up to MiB."""
+def _in_mib(size: int, parts: int) -> int:
+    """The bytes of each of ``parts`` parts, rounded up to MiB."""
     return -(-size // (parts * MIB)) * MIB
 
 
-def cut(size: int, part_size: int) -> Iterator[Part]:
-    """Yield the parts of so many bytes; of none, one that is empty."""
+def split_into_parts(size: int, part_size: int) -> Iterator[Part]:
+    """Yield the parts of ``size`` bytes; for 0 bytes, one empty part."""
     for number, start in enumerate(range(0, max(size, 1), part_size)):
         yield Part(number, start, min(start + part_size, size))

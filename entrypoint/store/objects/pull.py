@@ -1,4 +1,4 @@
-"""Pulling an object to a file: in parts, at once, kept when killed, compared, then renamed."""
+"""Pull an object to a file: in parallel parts, resumed after a kill, compared, then renamed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from entrypoint.store.disk.folder import why_unreadable
 from entrypoint.store.objects import problems
 from entrypoint.store.objects.checksum import Checksum
 from entrypoint.store.objects.journal import Journal
-from entrypoint.store.objects.parts import MIB, Part, cut, pulled_part_size
+from entrypoint.store.objects.parts import MIB, Part, pulled_part_size, split_into_parts
 from entrypoint.store.objects.retry import Transient, retrying
 from entrypoint.store.objects.store import Advance, ObjectState, ObjectStore
 from entrypoint.store.progress import Counter, OnProgress
@@ -29,10 +29,10 @@ log = logging.getLogger("inference-server")
 
 
 def find_object(store: ObjectStore) -> ObjectState:
-    """Return the state of an object that must be there.
+    """Return the state of an object.
 
     Raises:
-        ModelNotFound: It is not, or its bucket is not.
+        ModelNotFound: The object or its bucket does not exist.
         StoreError: The store did not answer or refused.
     """
     state = None if store.uri.is_folder else store.find()
@@ -42,44 +42,42 @@ def find_object(store: ObjectStore) -> ObjectState:
 
 
 def journal_of(target: Path) -> Path:
-    """Where it is written which parts have arrived."""
+    """Return the journal of the partial file."""
     return partial_path(target).with_suffix(".partial.json")
 
 
 def pull(
     store: ObjectStore, state: ObjectState, target: Path, workers: int, on_progress: OnProgress
 ) -> Pulled:
-    """Make ``target`` the object; it appears, or changes, only when all is there and compared.
+    """Copy the object to ``target``, which appears, or changes, when it is complete and compared.
 
-    Parts that an earlier run has fetched are kept, if the object is still in the same state.
+    Parts from an earlier run are kept if the object still has the same state.
 
     Args:
         store: The object.
-        state: Its state now, of :func:`find_object`.
-        target: The file; its folder is made.
-        workers: Parts that are fetched at once.
+        state: Its state from :func:`find_object`.
+        target: The file; its folder is created.
+        workers: How many parts to fetch in parallel.
         on_progress: Called with each change of the bytes that have arrived.
 
     Raises:
-        RefusedArtifact: What arrived is not what was pushed. Nothing of it is kept.
-        StoreError: The store did not answer or refused; what has arrived is kept.
-        StorageError: It cannot be written, or there is no room for it.
+        RefusedArtifact: The content differs from what was pushed. Nothing of it is kept.
+        StoreError: The store did not answer or refused. What has arrived is kept.
+        StorageError: A write failed, or the disk has not enough space.
     """
     advance = Counter(state.size, on_progress).advance
     partial, journal = partial_path(target), journal_of(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with locked(partial, on_wait=lambda: _log_wait(partial)) as file:
-            there = _compare(target, state) if target.is_file() else None
-            if there is not None:
+            present = _compare(target, state) if target.is_file() else None
+            if present is not None:
                 partial.unlink()
                 journal.unlink(missing_ok=True)
                 advance(state.size)
-                return Pulled(target, state.size, 0, there.sha256, there.comparison)
-            gathered = _Gathered(store, state, file, Journal(
-                journal, str(store.uri), state, pulled_part_size(state.size)
-            ), advance)  # fmt: skip
-            fetched, checksum = gathered.gather(workers)
+                return Pulled(target, state.size, 0, present.sha256, present.comparison)
+            arrived = Journal(journal, str(store.uri), state, pulled_part_size(state.size))
+            fetched, checksum = _PartialFile(store, state, file, arrived, advance).fetch(workers)
             if store.find() != state:
                 raise problems.changed(store.uri)
             if (problem := checksum.problem()) is not None:
@@ -93,8 +91,8 @@ def pull(
     return Pulled(target, state.size, fetched, checksum.sha256, checksum.comparison)
 
 
-class _Gathered:
-    """A partial file, and the parts that are gathered in it."""
+class _PartialFile:
+    """A partial file, which the parts are written to."""
 
     def __init__(
         self, store: ObjectStore, state: ObjectState, file: int, journal: Journal, advance: Advance
@@ -105,16 +103,16 @@ class _Gathered:
         self._journal = journal
         self._advance = advance
 
-    def gather(self, workers: int) -> tuple[int, Checksum]:
-        """Fetch the parts that are missing, and read the file once from its beginning.
+    def fetch(self, workers: int) -> tuple[int, Checksum]:
+        """Fetch the missing parts, and read the file front to back.
 
-        It is read right behind the parts as they arrive, while they are still in memory.
+        Each part is read soon after it arrives, while it is still in the page cache.
 
         Returns:
-            The bytes that were fetched, and what the content is compared by.
+            The bytes that were fetched, and the checksum of the content.
         """
-        parts = list(cut(self._state.size, self._journal.part_size))
-        finished = self._begin(len(parts))
+        parts = list(split_into_parts(self._state.size, self._journal.part_size))
+        finished = self._prepare(len(parts))
         missing = [part for part in parts if part.number not in finished]
         self._advance(self._state.size - sum(part.size for part in missing))
         allocated = os.fstat(self._file).st_blocks * 512
@@ -124,7 +122,7 @@ class _Gathered:
         running: dict[Future[None], Part] = {}
         try:
             with Threads(workers) as threads:
-                running = {threads.start(self._fetch, p, threads.stop): p for p in missing}
+                running = {threads.start(self._fetch_part, p, threads.stop): p for p in missing}
                 while running or read < len(parts):
                     for part, _ in take_finished(running, block=read not in finished):
                         finished.add(part.number)
@@ -138,19 +136,19 @@ class _Gathered:
             raise
         return sum(part.size for part in missing), checksum
 
-    def _begin(self, count: int) -> set[int]:
-        """The parts that are there; the file is emptied if it is of something else."""
+    def _prepare(self, count: int) -> set[int]:
+        """The parts that have arrived; without any, the file is emptied and gets its size."""
         finished = self._journal.finished() & set(range(count))
         if not finished or os.fstat(self._file).st_size != self._state.size:
-            # In this order: the journal must never tell of parts that the file has lost.
+            # In this order: the journal must never list parts that the file has lost.
             self._journal.path.unlink(missing_ok=True)
             os.ftruncate(self._file, 0)
             os.ftruncate(self._file, self._state.size)
             return set()
-        log.info("%s: %d of %d parts are there already", self._store.uri, len(finished), count)
+        log.info("%s: %d of %d parts have already arrived", self._store.uri, len(finished), count)
         return finished
 
-    def _fetch(self, part: Part, stop: Stop) -> None:
+    def _fetch_part(self, part: Part, stop: Stop) -> None:
         position = part.start
 
         def once() -> None:
@@ -163,11 +161,11 @@ class _Gathered:
                 position += len(chunk)
                 self._advance(len(chunk))
             if position != part.end:
-                detail = f"it ended after {position - part.start} of {part.size} bytes"
+                detail = f"the answer ended after {position - part.start} of {part.size} bytes"
                 raise Transient(problems.refused(self._store.uri, detail), detail)
 
         retrying(f"part {part.number + 1} of {self._store.uri}", once)
-        os.fdatasync(self._file)  # before the journal says that it is there
+        os.fdatasync(self._file)  # before the journal lists the part
 
     def _read(self, part: Part, checksum: Checksum) -> None:
         for start in range(part.start, part.end, MIB):
@@ -182,7 +180,7 @@ def _write(file: int, content: bytes, position: int) -> None:
 
 
 def _compare(path: Path, state: ObjectState) -> Checksum | None:
-    """The checksum of a file that is the object already, None if it is not, or cannot be told."""
+    """The checksum of a file with the object's content, None if it differs or is unknown."""
     checksum = Checksum(state)
     if path.stat().st_size != state.size or checksum.comparison == "size":
         return None
@@ -199,8 +197,8 @@ def _log_wait(partial: Path) -> None:
 def _refused(store: ObjectStore, target: Path, problem: str) -> RefusedArtifact:
     return RefusedArtifact(
         target,
-        f"what arrived of {store.uri} is not what was pushed: {problem}; nothing of it was kept",
-        hint="Pull it again; if it is the same again, the object itself is damaged: push it anew.",
+        f"the content of {store.uri} differs from what was pushed: {problem}; the file was removed",
+        hint="Pull the object again. If that fails, the object is damaged: push it again.",
     )
 
 
@@ -209,5 +207,5 @@ def _failed(error: OSError, store: ObjectStore, target: Path, state: ObjectState
     return StorageError(
         f"Pulling {store.uri} to {target} failed: {error.filename or target.parent}: "
         f"{why_unreadable(error)}.{size}",
-        hint="Make room there, or pull to a folder with room that this user may write to.",
+        hint="Free space there, or pull to a writable folder with enough space.",
     )

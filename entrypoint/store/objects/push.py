@@ -1,4 +1,4 @@
-"""Pushing a file to a store: with its SHA-256, in parts, and looked at afterwards."""
+"""Push a file to a store with its SHA-256, and check the object afterwards."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Pushed:
 
     Attributes:
         bytes: The object's size.
-        sent_bytes: Bytes that this run sent; 0 where the object was there already.
-        replaced: Whether an object of another content was there.
+        sent_bytes: Bytes that this run sent; 0 if the object was already present.
+        replaced: Whether the object had another content before.
     """
 
     bytes: int
@@ -33,7 +33,7 @@ def hash_file(path: Path, on_progress: OnProgress) -> str:
     """Return the SHA-256 of a file, hexadecimal.
 
     Raises:
-        StorageError: It cannot be read.
+        StorageError: The file cannot be read.
     """
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(MIB))
@@ -56,19 +56,19 @@ def push(
     workers: int,
     on_progress: OnProgress,
 ) -> Pushed:
-    """Make the object what ``source`` is; it appears, or changes, only when it is whole.
+    """Upload a file. The object appears, or changes, only when the upload is complete.
 
     Args:
         store: The object.
         source: The file.
-        sha256: Its SHA-256, hexadecimal; becomes the object's metadata.
-        scratch: Where an upload that was begun is remembered.
-        workers: Parts that are sent at once.
+        sha256: Its SHA-256, hexadecimal, for the object's metadata.
+        scratch: Folder for the note about an unfinished upload.
+        workers: How many parts to send in parallel.
         on_progress: Called with each change of the bytes that the store has.
 
     Raises:
-        ModelNotFound: The bucket is not there.
-        StoreError: The store did not answer or refused, or has something else afterwards.
+        ModelNotFound: The bucket does not exist.
+        StoreError: The store did not answer or refused, or has another content afterwards.
         StorageError: The file cannot be read.
     """
     before = store.find()
@@ -83,12 +83,12 @@ def push(
         raise unreadable(source, error) from error
     after = store.find()
     if after is None or (after.sha256, after.size) != (sha256, size):
-        there = f"{after.size} bytes with SHA-256 {after.sha256}" if after else "no such object"
+        stored = f"{after.size} bytes with SHA-256 {after.sha256}" if after else "no such object"
         raise StoreError(
-            f"{store.uri} is not what was pushed: the store has {there}, the file has {size} "
-            f"bytes with SHA-256 {sha256}.",
-            hint="See whether something else writes to it, or changes the metadata, then push it "
-            "again.",
+            f"{store.uri} differs from the pushed file: the store has {stored}, the file has "
+            f"{size} bytes with SHA-256 {sha256}.",
+            hint="Check whether another program writes to the object or changes its metadata, then "
+            "push it again.",
         )
     return Pushed(size, sent.sent_bytes, before is not None)
 
@@ -97,5 +97,5 @@ def unreadable(path: Path, error: OSError) -> StorageError:
     """Return the error for a file that cannot be read, or a note that cannot be written."""
     return StorageError(
         f"{error.filename or path}: {why_unreadable(error)}.",
-        hint="Name a tarball that this user may read.",
+        hint="Name a tarball that this user can read.",
     )

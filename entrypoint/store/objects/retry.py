@@ -1,4 +1,4 @@
-"""Asking a store again after what may pass: a bounded number of times, each with a line."""
+"""Retries of requests to a store: a limited number, each with a log line."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Result = TypeVar("Result")
 
 
 class Transient(Exception):
-    """A store did not answer, and may answer if asked again.
+    """A request failed, and a retry may succeed.
 
     Args:
-        error: What to raise if it never does.
+        error: The error to raise if every retry fails.
         detail: What happened, in a few words.
     """
 
@@ -31,11 +31,11 @@ class Transient(Exception):
 
 
 def retrying(what: str, ask: Callable[[], Result]) -> Result:
-    """Return what ``ask`` returns, asking up to :data:`ATTEMPTS` times.
+    """Return the result of ``ask``, called up to :data:`ATTEMPTS` times.
 
     Args:
-        what: What is asked for, for the log, as ``"part 3 of s3://bucket/key"``.
-        ask: Asks; raises :class:`Transient` for what may pass.
+        what: What the request is for, for the log, such as ``"part 3 of s3://bucket/key"``.
+        ask: Makes the request. It raises :class:`Transient` if a retry may succeed.
 
     Raises:
         InferenceServerError: The error of the last :class:`Transient`.

@@ -1,4 +1,4 @@
-"""S3, and whatever speaks its protocol, by boto3. Imported only where such a store is asked."""
+"""S3 and compatible stores, by boto3. This module is imported only if one is used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from entrypoint.store.uri import ObjectUri
 
 CHUNK = 1 << 20
 SECONDS = 60
-"""Without a byte from the store for so long, a request has failed."""
+"""A request fails after this time without a byte from the store."""
 
 NO_BUCKET = frozenset({"NoSuchBucket"})
 NO_KEY = frozenset({"NoSuchKey", "404", "NotFound"})
@@ -38,10 +38,10 @@ DENIED = frozenset(
         "403",
     }
 )
-PASSING = frozenset(
+RETRYABLE = frozenset(
     {"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling"}
 )
-"""Codes that S3 asks to be tried again; so does any status from 500, and 429."""
+"""Codes to retry, besides the statuses 429 and 500 and above."""
 
 UNREACHABLE = (
     botocore.exceptions.ConnectionError,  # refused, no such host, TLS, proxy
@@ -61,11 +61,11 @@ WITHOUT_CREDENTIALS = (
 
 
 def make_client(uri: ObjectUri, settings: Settings, workers: int) -> Any:
-    """Return a client that asks once; :func:`retrying` asks again, and says so.
+    """Return a client without retries: :func:`retrying` retries, and logs that.
 
     Raises:
-        SettingError: The endpoint is no URL.
-        StoreError: The profile is not there.
+        SettingError: The endpoint is not a URL.
+        StoreError: The profile does not exist.
     """
     scheme = "https" if settings.s3_use_https else "http"
     endpoint = settings.s3_endpoint
@@ -91,14 +91,14 @@ def make_client(uri: ObjectUri, settings: Settings, workers: int) -> Any:
     except ValueError as error:
         variable = "S3_ENDPOINT" if settings.s3_endpoint else "AWS_ENDPOINT_URL"
         raise SettingError(
-            f"{variable} cannot be used: {_in_one_line(error)}.",
+            f"{variable} is not a valid URL: {_in_one_line(error)}.",
             variable=variable,
-            hint="Set it to a URL, as https://objects.example.com, or leave it empty for AWS.",
+            hint="Set it to a URL such as https://objects.example.com, or leave it empty for AWS.",
         ) from error
 
 
 class S3Object:
-    """One object in a bucket: finds and reads it."""
+    """One object in a bucket, to find and to read."""
 
     def __init__(self, uri: ObjectUri, settings: Settings, workers: int):
         self._uri = uri
@@ -111,14 +111,14 @@ class S3Object:
 
     @property
     def address(self) -> dict[str, str]:
-        """The arguments that name the object to each of the client's methods."""
+        """The object, as arguments of the client's methods."""
         return {"Bucket": self._uri.bucket, "Key": self._uri.key}
 
     def ask(self, method: str, **arguments: Any) -> dict[str, Any]:
-        """Call the client's method for the object, again if it may help.
+        """Call a method of the client, with retries.
 
         Raises:
-            ModelNotFound: The object or its bucket is not there.
+            ModelNotFound: The object or its bucket does not exist.
             StoreError: The store did not answer or refused.
         """
 
@@ -130,7 +130,7 @@ class S3Object:
         return retrying(f"{method} {self._uri}", once)
 
     def ask_if_there(self, method: str, **arguments: Any) -> dict[str, Any] | None:
-        """Call the client's method; None if the upload that it is about is not there any more."""
+        """Call a method for an upload, with retries; return None if the upload no longer exists."""
 
         def once() -> dict[str, Any] | None:
             with self.translated():
@@ -144,11 +144,11 @@ class S3Object:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Raise botocore's errors as ours, :class:`Transient` ones where asking again may help."""
+        """Raise botocore's errors as ours, as :class:`Transient` where a retry may succeed."""
         try:
             yield
         except botocore.exceptions.ClientError as error:
-            raise self._said(error) from error
+            raise self._error_of(error) from error
         except UNREACHABLE as error:
             detail = _in_one_line(error)
             raise Transient(problems.unreachable(self._uri, self.endpoint, detail), detail) from (
@@ -161,20 +161,20 @@ class S3Object:
 
     @property
     def endpoint(self) -> str:
-        """Where the store is asked."""
+        """The URL of the store."""
         return str(self.client.meta.endpoint_url)
 
     @property
     def knows_checksums(self) -> bool:
-        """Whether S3's newer checksums may be sent: AWS_REQUEST_CHECKSUM_CALCULATION."""
+        """Whether to send S3's newer checksums: AWS_REQUEST_CHECKSUM_CALCULATION."""
         return str(self.client.meta.config.request_checksum_calculation) != "when_required"
 
-    def _said(self, error: botocore.exceptions.ClientError) -> InferenceServerError | Transient:
-        """The error for an answer that says no."""
-        said = error.response.get("Error", {})
-        code = str(said.get("Code", ""))
+    def _error_of(self, error: botocore.exceptions.ClientError) -> InferenceServerError | Transient:
+        """The error for an answer with an error code."""
+        details = error.response.get("Error", {})
+        code = str(details.get("Code", ""))
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        detail = " ".join(f"{error.operation_name}: {code} {said.get('Message', '')}".split())
+        detail = " ".join(f"{error.operation_name}: {code} {details.get('Message', '')}".split())
         if code in NO_BUCKET:
             return problems.no_bucket(self._uri)
         if code in NO_KEY:
@@ -184,11 +184,11 @@ class S3Object:
         if code in DENIED or status in (401, 403):
             return problems.denied(self._uri, detail)
         answer = problems.refused(self._uri, detail)
-        passing = code in PASSING or status == 429 or status >= 500
-        return Transient(answer, detail) if passing else answer
+        retryable = code in RETRYABLE or status == 429 or status >= 500
+        return Transient(answer, detail) if retryable else answer
 
     def find(self) -> ObjectState | None:
-        """Return the object's state, None where it is not there."""
+        """Return the object's state, None if it does not exist."""
         head = self._head()
         if head is None:
             return None
@@ -211,7 +211,7 @@ class S3Object:
         )
 
     def _head(self) -> dict[str, Any] | None:
-        """What the store says of the object; None where it is not there, and its bucket is."""
+        """The object's headers; None if the object does not exist, but its bucket does."""
 
         def once() -> dict[str, Any] | None:
             with self.translated():
@@ -221,7 +221,7 @@ class S3Object:
                 except botocore.exceptions.ClientError as error:
                     if str(error.response.get("Error", {}).get("Code")) not in NO_KEY:
                         raise
-                # A HEAD has no body that would say which of the two is missing.
+                # The answer to HEAD has no body, so it does not show which of them is missing.
                 try:
                     self.client.head_bucket(Bucket=self._uri.bucket)
                 except botocore.exceptions.ClientError as error:
@@ -239,22 +239,22 @@ class S3Object:
             body = answer["Body"]
             try:
                 if answer["ContentLength"] != end - start:
-                    raise problems.refused(self._uri, "it does not serve a range of bytes")
+                    raise problems.refused(self._uri, "the store does not support ranges of bytes")
                 yield from body.iter_chunks(CHUNK)
             finally:
                 body.close()
 
     def keys(self, folder: str) -> list[tuple[str, int]]:
-        """Return some of the keys that begin with ``folder``; none where they are not shown."""
+        """Return some of the keys that start with ``folder``; none if listing is denied."""
         try:
             answer = self.client.list_objects_v2(Bucket=self._uri.bucket, Prefix=folder)
         except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError):
-            return []  # only an error wants them, and it is not about these
+            return []  # the keys are for another error, which must not be hidden by this one
         return [(item["Key"], int(item["Size"])) for item in answer.get("Contents", ())]
 
 
 def _md5_of(head: Mapping[str, Any]) -> str | None:
-    """The ETag, where it is an MD5: not of what the store has encrypted with a managed key."""
+    """The ETag if it is an MD5, which it is not for objects encrypted with a managed key."""
     etag = str(head["ETag"]).strip('"').lower()
     encrypted = str(head.get("ServerSideEncryption", "")).startswith("aws:kms")
     if encrypted or head.get("SSECustomerAlgorithm"):

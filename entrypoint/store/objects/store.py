@@ -1,4 +1,4 @@
-"""What an object store can do, and what is known of an object before it is fetched."""
+"""What an object store can do, and the state of an object before the transfer."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Protocol
 from entrypoint.store.uri import ObjectUri
 
 Advance = Callable[[int], None]
-"""Called with bytes that are done; negative where they have to be done again."""
+"""Called with the bytes done; with a negative number if they have to be done again."""
 
 SHA256 = "sha256"
-"""The metadata that holds the SHA-256 of a whole object, in hexadecimal."""
+"""The name of the metadata with the SHA-256 of an object, hexadecimal."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectState:
-    """One state of an object; another one is another content.
+    """One state of an object; another state has another content.
 
     Attributes:
         size: Bytes.
-        etag: The store's mark of this state.
-        version: The store's version or generation, where it keeps some.
-        sha256: What :data:`SHA256` says of the content, hexadecimal; None without it.
-        md5: The MD5 of the content, hexadecimal, or of the MD5s of its parts, with ``-`` and
-            their number, as S3 makes ETags; None where the store tells none.
-        md5_part_size: Bytes of each part that ``md5`` is made of; None for the whole.
+        etag: The store's identifier of this state.
+        version: The store's version or generation; None if it keeps none.
+        sha256: The SHA-256 from the metadata :data:`SHA256`, hexadecimal; None without it.
+        md5: The MD5 of the content, hexadecimal, or of the MD5s of its parts with ``-`` and their
+            number, like S3's ETags; None if it is unknown.
+        md5_part_size: Bytes of each of these parts; None for the MD5 of the content.
     """
 
     size: int
@@ -43,8 +43,8 @@ class Sent:
     """What an upload did.
 
     Attributes:
-        sent_bytes: Bytes that were sent, without those that an earlier upload had sent.
-        parts: The parts that the object is made of.
+        sent_bytes: Bytes that this run sent.
+        parts: Parts of the object.
     """
 
     sent_bytes: int
@@ -52,17 +52,17 @@ class Sent:
 
 
 class ObjectStore(Protocol):
-    """One object in one store. Every method may be called from any thread."""
+    """One object in one store. Any thread may call any method."""
 
     @property
     def uri(self) -> ObjectUri:
         """The object."""
 
     def find(self) -> ObjectState | None:
-        """Return the object's state, None where it is not there.
+        """Return the object's state, None if the object does not exist.
 
         Raises:
-            ModelNotFound: The bucket is not there.
+            ModelNotFound: The bucket does not exist.
             StoreError: The store did not answer or refused.
         """
 
@@ -70,25 +70,25 @@ class ObjectStore(Protocol):
         """Yield the bytes of ``[start, end)``, of this state and no other.
 
         Raises:
-            Transient: The store did not answer, or not to the end; it may answer again.
-            StoreError: The store refused, or the object is in another state now.
+            Transient: The store did not answer, or the answer was cut; a retry may succeed.
+            StoreError: The store refused, or the object has another state now.
         """
 
     def keys(self, folder: str) -> list[tuple[str, int]]:
-        """Return some of the keys that begin with ``folder``, and their sizes in bytes.
+        """Return some of the keys that start with ``folder``, and their sizes in bytes.
 
-        An empty list where the store does not show them to this user.
+        The list is empty if this user may not list them.
         """
 
     def put(self, source: Path, sha256: str, scratch: Path, workers: int, advance: Advance) -> Sent:
-        """Upload a file; the object appears, or changes, only when it is whole.
+        """Upload a file; the object appears, or changes, only when the upload is complete.
 
         Args:
             source: The file.
-            sha256: Its SHA-256, which becomes the object's metadata.
-            scratch: Where an upload that was begun is remembered.
-            workers: Parts that are sent at once.
-            advance: Told of the bytes that are there.
+            sha256: Its SHA-256, for the object's metadata.
+            scratch: Folder for the note about an unfinished upload.
+            workers: How many parts to send in parallel.
+            advance: Called with the bytes that the store has.
 
         Raises:
             StoreError: The store did not answer or refused.

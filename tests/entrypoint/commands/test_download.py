@@ -64,7 +64,9 @@ class TestDownload:
         assert model.path == snapshot(tmp_path / "cache")
         assert model.bytes == TOTAL
 
-    def test_json(self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_json_describes_the_download(
+        self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         words = ["download", FALCON, "--json", "--cache-dir", str(tmp_path / "other")]
         assert (
             main(
@@ -83,7 +85,7 @@ class TestDownload:
         assert printed["bytes"] == sum(file["bytes"] for file in printed["files"])
         assert printed["fetched_bytes"] == printed["missing_bytes"] == printed["bytes"]
 
-    def test_the_variables_say_which(
+    def test_the_variables_name_the_model(
         self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
     ) -> None:
         environ = environment(tmp_path, hub, MODEL_ID=FALCON, REVISION="v9", HF_TOKEN="hf_a")
@@ -91,13 +93,13 @@ class TestDownload:
         assert "REVISION is 'v9'" in capsys.readouterr().err
         assert hub.tokens == {"Bearer hf_a"}
 
-    def test_the_variables_revision_is_not_another_models(self, tmp_path: Path, hub: Hub) -> None:
+    def test_the_variables_revision_is_only_for_its_model(self, tmp_path: Path, hub: Hub) -> None:
         assert (
             main(["download", FALCON], environment(tmp_path, hub, MODEL_ID="a/b", REVISION="v"))
             == 0
         )
 
-    def test_a_part_is_said_to_be_one(
+    def test_an_incomplete_selection_is_reported(
         self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
     ) -> None:
         words = ["download", FALCON, "--include", "*.json", "--include", "*.bin"]
@@ -108,7 +110,7 @@ class TestDownload:
 
 
 class TestDemoModel:
-    def test_it_comes_as_it_is_in_its_cache(
+    def test_the_layout_is_the_hub_clients(
         self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """The demo model's cache was made by the hub's rules: names, links, refs."""
@@ -134,7 +136,7 @@ def listing(folder: Path) -> dict[str, str | bytes]:
 
 
 class TestTarball:
-    def test_it_is_packed(
+    def test_the_tarball_can_be_served(
         self,
         tmp_path: Path,
         hub: Hub,
@@ -150,7 +152,7 @@ class TestTarball:
         assert (found.repository, found.revision) == (FALCON, COMMIT)
 
     @pytest.mark.parametrize("name", ["folder/falcon", "folder/falcon.tar"])
-    def test_it_is_called_as_is_said(
+    def test_the_option_names_the_tarball(
         self, tmp_path: Path, hub: Hub, name: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (tmp_path / "folder").mkdir()
@@ -161,13 +163,17 @@ class TestTarball:
         assert printed["tarball"] == str(tmp_path / "folder" / "falcon.tar")
         assert find_model(a_request(tmp_path, tarball=tmp_path / "folder" / "falcon.tar"))
 
-    def test_a_name_for_nothing(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_name_without_a_tarball_is_an_error(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         assert main(["download", FALCON, "--tarfile-name", "a"], environment(tmp_path)) == 64
         assert "--save-as-tarfile" in capsys.readouterr().err
 
 
 class TestDryRun:
-    def test_table(self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_the_table_lists_files_and_disk_space(
+        self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         words = ["download", FALCON, "--dry-run", "--save-as-tarfile"]
         assert main(words, environment(tmp_path, hub)) == 0
         printed = capsys.readouterr().out
@@ -177,7 +183,9 @@ class TestDryRun:
         assert "the tarball needs another 39.4 KiB" in printed
         assert not (tmp_path / "cache").exists()
 
-    def test_json(self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_json_of_a_dry_run_lists_the_missing_bytes(
+        self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         assert main(["download", FALCON, "--dry-run", "--json"], environment(tmp_path, hub)) == 0
         printed = json.loads(capsys.readouterr().out)
         assert (printed["dry_run"], printed["bytes"], printed["missing_bytes"]) == (
@@ -201,7 +209,7 @@ class TestRefusals:
             ([FALCON, "--include", "*.md"], 66, "--include '*.md'"),
         ],
     )
-    def test_what_the_hub_does_not_give(
+    def test_each_refusal_of_the_hub_has_its_exit_code(
         self,
         tmp_path: Path,
         hub: Hub,
@@ -216,7 +224,7 @@ class TestRefusals:
         assert named in printed.err
 
     @pytest.mark.parametrize("more", [[], ["--dry-run"]])
-    def test_a_cache_that_cannot_be_written_to(
+    def test_a_cache_that_is_not_writable_is_an_error(
         self, tmp_path: Path, more: list[str], capsys: pytest.CaptureFixture[str]
     ) -> None:
         (tmp_path / "cache").touch()
@@ -226,7 +234,7 @@ class TestRefusals:
         assert "Set --cache-dir, HF_HUB_CACHE" in printed
 
     @pytest.mark.parametrize("value", ["1", "true"])
-    def test_a_network_that_is_forbidden(
+    def test_the_offline_setting_disables_the_command(
         self, tmp_path: Path, value: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         environ = environment(tmp_path, HF_HUB_OFFLINE=value)
@@ -244,10 +252,12 @@ class TestRefusals:
             (["not a name"], 78),
         ],
     )
-    def test_a_command_that_is_wrong(self, words: list[str], code: int, tmp_path: Path) -> None:
+    def test_a_wrong_command_line_is_an_error(
+        self, words: list[str], code: int, tmp_path: Path
+    ) -> None:
         assert main(["download", *words], environment(tmp_path)) == code
 
-    def test_a_repository_that_is_not_whole(
+    def test_an_incomplete_repository_has_its_exit_code(
         self, tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
     ) -> None:
         hub.files = {"model.safetensors": safetensors()}
@@ -280,10 +290,10 @@ class Lane:
     random: random.Random
     kills: int
     caches: int = 0
-    told: list[str] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
 
     def run(self) -> None:
-        """Kill so many downloads."""
+        """Kill this number of downloads."""
         while self.kills:
             self.caches += 1
             self.fill(self.folder / str(self.caches))
@@ -293,14 +303,14 @@ class Lane:
         self.hub.forget()
         while self.kills and self.kill_one(root):
             self.kills -= 1
-            self.look(root, whole=False)
+            self.check_model(root, complete=False)
         with self.start(root) as process:
             output = process.communicate()[0]
         assert process.returncode == 0, output
-        self.look(root, whole=True)
+        self.check_model(root, complete=True)
 
     def start(self, root: Path) -> subprocess.Popen[str]:
-        """Start the command, in a process group of its own."""
+        """Start the command in its own process group."""
         environ = {
             **os.environ,
             "HF_ENDPOINT": self.hub.address,
@@ -320,12 +330,12 @@ class Lane:
         )
 
     def kill_one(self, root: Path) -> bool:
-        """Kill a download at some moment; whether there was one left to kill."""
+        """Kill a download at some moment, and return whether it was still running."""
         sent = self.hub.all_sent()
         # moments of the work rather than of the clock: this machine may be slow
         more = self.random.choice((0, 1, self.random.randrange(400_000), 1_200_500))
         seconds = self.random.uniform(0, 0.3) if more == 0 else self.random.uniform(0, 0.02)
-        if more > 1_000_000:  # when the last file is there, or nearly
+        if more > 1_000_000:  # when the last file is complete, or nearly
             more -= sent
         group = self.random.random() < 0.7
         with self.start(root) as process:
@@ -334,17 +344,17 @@ class Lane:
             time.sleep(seconds)
             if process.poll() is not None:
                 return False
-            self.told.append(f"{root.name}: after {more} bytes and {seconds:.3f} s, {group=}")
+            self.log.append(f"{root.name}: after {more} bytes and {seconds:.3f} s, {group=}")
             if group:
                 os.killpg(process.pid, signal.SIGKILL)
-            else:  # the downloader then ends by itself
+            else:  # the downloader then ends too
                 process.kill()
-            process.communicate()  # ended when both have
+            process.communicate()  # returns when both have ended
         return True
 
-    def look(self, root: Path, *, whole: bool) -> None:
-        """The model is not there, or it is right, to the byte."""
-        if not whole and not snapshot(root).exists():
+    def check_model(self, root: Path, *, complete: bool) -> None:
+        """Check that the model is missing, or correct to the byte."""
+        if not complete and not snapshot(root).exists():
             with pytest.raises(ModelNotFound):
                 find_model(a_request(self.folder, root))
             return
@@ -358,12 +368,12 @@ class Lane:
 
 
 @pytest.mark.slow
-def test_killed_at_fifty_moments(tmp_path: Path) -> None:
+def test_a_download_killed_at_fifty_moments_loses_little(tmp_path: Path) -> None:
     """
-    1. Downloads are killed with SIGKILL at random moments, the whole group or only the command.
-    2. After each, the model is looked for: it is not there, or it is right.
-    3. Each next download goes on where the last one stopped.
-    Result: the model is right, and no request asked for more than one read of what had been sent.
+    1. Downloads are killed with SIGKILL at random moments, the complete group or only the command.
+    2. A search after each kill finds no model, or the correct one.
+    3. Each download resumes the last one.
+    Result: the model is correct, and no request repeats more than one read of what had been sent.
     """
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")  # pytest shows it with a failure
@@ -375,7 +385,7 @@ def test_killed_at_fifty_moments(tmp_path: Path) -> None:
         with ThreadPoolExecutor(LANES) as pool:
             futures = [pool.submit(lane.run) for lane in lanes]
         for lane in lanes:
-            print(*lane.told, sep="\n")
+            print(*lane.log, sep="\n")
         for future in futures:
             future.result()
-    assert sum(len(lane.told) for lane in lanes) == KILLS
+    assert sum(len(lane.log) for lane in lanes) == KILLS

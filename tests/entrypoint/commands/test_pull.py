@@ -1,4 +1,4 @@
-"""``pull``: where a file comes to, what is said of it, and that killing it does no harm."""
+"""``pull``: where the file is, what is printed, and that a kill does no harm."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TestDestination:
             (["b.tar"], "b.tar"),
         ],
     )
-    def test_a_file_or_a_folder(
+    def test_the_destination_is_a_file_or_a_folder(
         self,
         tmp_path: Path,
         content: bytes,
@@ -72,7 +72,9 @@ class TestDestination:
 
 
 class TestAnswer:
-    def test_json(self, tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_json_names_the_file_and_its_checksum(
+        self, tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         capsys.readouterr()
         assert main(["pull", URI, str(tmp_path / "b.tar"), "--json"]) == 0
         assert json.loads(capsys.readouterr().out) == {
@@ -84,20 +86,20 @@ class TestAnswer:
             "verified": "sha256",
         }
 
-    def test_what_is_there_already(
+    def test_a_file_that_is_up_to_date_is_reported(
         self, tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert main(["pull", URI, str(tmp_path / "source.tar")]) == 0
         assert "already" in capsys.readouterr().out
 
-    def test_where_nothing_says_what_it_should_be(
+    def test_an_object_without_a_checksum_is_reported(
         self, tmp_path: Path, s3: S3StandIn, capsys: pytest.CaptureFixture[str]
     ) -> None:
         open_s3().client.put_object(Bucket=BUCKET, Key=KEY, Body=b"by others")
         assert main(["pull", URI, str(tmp_path / "b.tar")]) == 0
         assert "ETag verified: the object has no SHA-256" in capsys.readouterr().out
 
-    def test_a_missing_key_as_json(
+    def test_a_missing_key_is_an_error_in_json(
         self, tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
     ) -> None:
         capsys.readouterr()
@@ -108,11 +110,11 @@ class TestAnswer:
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments(tmp_path: Path, s3: S3StandIn) -> None:
-    """A file that has its name is the object, whenever the process that pulls it is killed.
+def test_a_pull_killed_at_random_moments_loses_little(tmp_path: Path, s3: S3StandIn) -> None:
+    """A file under its final name is the object, whenever the process is killed.
 
-    Each run goes on with what the killed one before it has left; when the file is whole, it is
-    removed, and the next run begins anew.
+    Each run resumes the killed one before it. Once the file is complete, it is removed, and the
+    next run starts from scratch.
     """
     source = random_file(tmp_path / "source.tar", 8 * MIB)
     assert main(["push", str(source), URI]) == 0
@@ -134,7 +136,7 @@ def test_killed_at_random_moments(tmp_path: Path, s3: S3StandIn) -> None:
     for number in range(KILLS):
         asked = len(s3.gets())
         process = run()
-        # a few are killed before they have begun, and the others somewhere in the transfer
+        # a few are killed before the transfer starts, the others during the transfer
         until = time.monotonic() + (chance.uniform(0, 0.5) if number % 10 == 0 else 30)
         while len(s3.gets()) == asked and process.poll() is None and time.monotonic() < until:
             time.sleep(0.005)

@@ -1,4 +1,4 @@
-"""``push``: where a tarball goes, and what is said of it."""
+"""``push``: where the tarball is, and what is printed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class TestKey:
             ("/b", "b"),
         ],
     )
-    def test_by_convention_or_as_it_is(
+    def test_the_key_is_given_or_follows_the_convention(
         self,
         tarball: Path,
         s3: S3StandIn,
@@ -70,7 +70,7 @@ class TestKey:
         assert printed.err == ""
 
     @pytest.mark.parametrize(("compression", "suffix"), COMPRESSIONS.items())
-    def test_it_tells_how_it_is_packed(
+    def test_the_suffix_of_the_key_names_the_compression(
         self, tmp_path: Path, s3: S3StandIn, compression: str, suffix: str
     ) -> None:
         write_snapshot(tmp_path / "source", files=FILES)
@@ -78,29 +78,31 @@ class TestKey:
         assert main(["push", str(archive), f"s3://{BUCKET}"]) == 0
         assert keys() == [f"models/falcon/cf4b3c4/tiiuae--falcon-7b-instruct{suffix}"]
 
-    def test_the_family_can_be_said(self, tarball: Path, s3: S3StandIn) -> None:
+    def test_the_option_sets_the_family(self, tarball: Path, s3: S3StandIn) -> None:
         assert main(["push", str(tarball), f"s3://{BUCKET}/", "--family", "birds"]) == 0
         assert keys() == ["models/birds/cf4b3c4/tiiuae--falcon-7b-instruct.tar"]
 
-    def test_the_family_of_a_whole_key_is_an_error(
+    def test_the_family_of_a_full_key_is_an_error(
         self, tarball: Path, s3: S3StandIn, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert main(["push", str(tarball), URI, "--family", "birds"]) == 64
         assert "--family" in capsys.readouterr().err
         assert keys() == []
 
-    def test_a_plain_model_needs_a_whole_key(
+    def test_a_plain_model_needs_a_full_key(
         self, tmp_path: Path, s3: S3StandIn, capsys: pytest.CaptureFixture[str]
     ) -> None:
         write_files(tmp_path / "source", FILES)
         archive = str(pack(tmp_path / "source", tmp_path / "a.tar"))
         assert main(["push", archive, f"s3://{BUCKET}/"]) == 64
-        assert "whole key" in capsys.readouterr().err
+        assert "full key" in capsys.readouterr().err
         assert main(["push", archive, URI]) == 0
 
 
 class TestAnswer:
-    def test_json(self, tarball: Path, s3: S3StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_json_names_the_object_and_its_checksum(
+        self, tarball: Path, s3: S3StandIn, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         assert main(["push", str(tarball), f"s3://{BUCKET}", "--json"]) == 0
         size = tarball.stat().st_size
         assert json.loads(capsys.readouterr().out) == {
@@ -111,24 +113,24 @@ class TestAnswer:
             "replaced": False,
         }
 
-    def test_what_is_there_already(
+    def test_an_object_that_is_up_to_date_is_reported(
         self, tarball: Path, s3: S3StandIn, capsys: pytest.CaptureFixture[str]
     ) -> None:
         main(["push", str(tarball), URI])
         capsys.readouterr()
         assert main(["push", str(tarball), URI]) == 0
-        assert capsys.readouterr().out == f"{URI} is there already\n"
+        assert capsys.readouterr().out == f"{URI} is up to date\n"
 
-    def test_another_content_in_its_place(
+    def test_replacing_other_content_is_reported(
         self, tmp_path: Path, tarball: Path, s3: S3StandIn, capsys: pytest.CaptureFixture[str]
     ) -> None:
         main(["push", str(random_file(tmp_path / "other.tar", 9)), URI])
         assert main(["push", str(tarball), URI]) == 0
-        assert "in place of another content" in capsys.readouterr().out
+        assert "replacing other content" in capsys.readouterr().out
 
 
-def test_a_push_that_was_killed_goes_on(tmp_path: Path, s3: S3StandIn) -> None:
-    """Killed when its last part arrives, before the store has it: only that one is sent again."""
+def test_a_killed_push_resumes(tmp_path: Path, s3: S3StandIn) -> None:
+    """A push is killed before the store has its last part: only that part is sent again."""
     source = random_file(tmp_path / "a.tar", 24 * MIB + 1)
     command = [sys.executable, "-m", "entrypoint", "push", str(source), URI, "--max-workers=1"]
     environ = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "scratch")}
@@ -155,7 +157,7 @@ def test_a_push_that_was_killed_goes_on(tmp_path: Path, s3: S3StandIn) -> None:
 
 class TestErrors:
     @pytest.mark.parametrize(
-        ("words", "code", "said"),
+        ("words", "code", "shown"),
         [
             (["no-such.tar", URI], 74, "no-such.tar"),
             (["a.tar", "no-uri"], 64, "'no-uri'"),
@@ -163,7 +165,7 @@ class TestErrors:
             (["a.tar", "s3://no-such-bucket/a.tar"], 66, "no-such-bucket"),
         ],
     )
-    def test_exit_code(
+    def test_each_error_has_its_exit_code(
         self,
         tmp_path: Path,
         s3: S3StandIn,
@@ -171,14 +173,14 @@ class TestErrors:
         capsys: pytest.CaptureFixture[str],
         words: list[str],
         code: int,
-        said: str,
+        shown: str,
     ) -> None:
         monkeypatch.chdir(tmp_path)
         random_file(tmp_path / "a.tar", 1)
         assert main(["push", *words]) == code
-        assert said in capsys.readouterr().err
+        assert shown in capsys.readouterr().err
 
-    def test_no_secret_is_told(
+    def test_no_secret_is_printed(
         self, tarball: Path, s3: S3StandIn, capsys: pytest.CaptureFixture[str]
     ) -> None:
         secret = os.environ["AWS_SECRET_ACCESS_KEY"]

@@ -1,4 +1,4 @@
-"""The plan for people."""
+"""The tables: a plan, and the available models."""
 
 from dataclasses import replace
 
@@ -7,16 +7,7 @@ import pytest
 from entrypoint.commands.table import models_table, plan_table
 from entrypoint.hardware.hardware import Device, Hardware
 from entrypoint.planning.listen import Listen
-from entrypoint.units import human_bytes
 from tests.support.samples import a_plan
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (6_000_000, "5.7 MiB"), (5 << 40, "5.0 TiB")],
-)
-def test_bytes(count: int, text: str) -> None:
-    assert human_bytes(count) == text
 
 
 @pytest.mark.parametrize(
@@ -34,12 +25,12 @@ def test_bytes(count: int, text: str) -> None:
         ),
     ],
 )
-def test_accelerators(hardware: Hardware, text: str) -> None:
+def test_the_accelerator_shows_its_memory(hardware: Hardware, text: str) -> None:
     made = replace(a_plan(Listen("h", 1)), accelerator=hardware)
     assert f"accelerator  {text}\n" in plan_table(made.as_dict())
 
 
-def test_every_fact_is_there() -> None:
+def test_a_plan_shows_every_fact() -> None:
     plan = a_plan(Listen("h", 1)).as_dict()
     plan["options"] = [
         {
@@ -57,7 +48,7 @@ def test_every_fact_is_there() -> None:
     assert not any(line.endswith(" ") for line in table.splitlines())
 
 
-def test_models() -> None:
+def test_each_model_has_a_row() -> None:
     known = {
         "model": "a/b", "revision": "1" * 40, "refs": ["main", "v1"], "bytes": 2048,
         "formats": ["bin", "gguf"], "path": "/mnt/a.tar", "problem": None,

@@ -123,7 +123,7 @@ def failure(
 
 
 def interrupt(job: DownloadJob, after: int) -> None:
-    """Kill the download when so many bytes of it are reported."""
+    """Kill the download when this number of bytes is reported."""
 
     def stop(progress: Progress) -> None:
         if progress.done >= after:
@@ -253,7 +253,7 @@ class TestToken:
         fetch(a_job(tmp_path, token="hf_a"))
         assert hub.storage_tokens == {None}
 
-    def test_nobody_sees_it_among_the_processes(self, tmp_path: Path, hub: Hub) -> None:
+    def test_no_process_shows_the_token(self, tmp_path: Path, hub: Hub) -> None:
         hub.pause = 0.02
         seen: list[str] = []
 
@@ -270,7 +270,7 @@ class TestToken:
 
 @pytest.mark.usefixtures("at_once")
 class TestSelection:
-    def test_patterns(self, tmp_path: Path, hub: Hub) -> None:
+    def test_patterns_select_the_files(self, tmp_path: Path, hub: Hub) -> None:
         job = a_job(tmp_path, include=("*.json", "*.bin"), exclude=("tok*",))
         fetched = fetch(job)
         assert content(fetched.path).keys() == {
@@ -281,24 +281,24 @@ class TestSelection:
         }
         assert {file.name for file in fetched.files} == content(fetched.path).keys()
 
-    def test_a_format(self, tmp_path: Path, hub: Hub) -> None:
+    def test_a_format_selects_the_weights(self, tmp_path: Path, hub: Hub) -> None:
         names = content(fetch(a_job(tmp_path, format="bin")).path).keys()
         assert "pytorch_model.bin" in names
         assert "tokenizer.json" in names
         assert not [name for name in names if name.endswith((".safetensors", ".h5", ".onnx"))]
         assert "training_args.bin" not in names
 
-    def test_a_format_that_there_is_not(self, tmp_path: Path, hub: Hub) -> None:
+    def test_a_missing_format_is_an_error(self, tmp_path: Path, hub: Hub) -> None:
         error = failure(ModelNotFound, a_job(tmp_path, format="gguf"))
         assert "no weights in the format gguf; it has safetensors, bin" in error.message
         assert "--format safetensors" in (error.hint or "")
         assert not (tmp_path / "cache").exists()
 
-    def test_nothing_left(self, tmp_path: Path, hub: Hub) -> None:
+    def test_patterns_without_a_match_are_an_error(self, tmp_path: Path, hub: Hub) -> None:
         error = failure(ModelNotFound, a_job(tmp_path, include=("*.md",)))
         assert "--include '*.md'" in error.message
 
-    def test_what_was_left_out_is_added_later(self, tmp_path: Path, hub: Hub) -> None:
+    def test_a_later_download_adds_the_skipped_files(self, tmp_path: Path, hub: Hub) -> None:
         first = fetch(a_job(tmp_path, include=("*.json",)))
         second = fetch(a_job(tmp_path))
         assert second.path == first.path
@@ -308,7 +308,7 @@ class TestSelection:
 
 @pytest.mark.usefixtures("at_once")
 class TestDryRun:
-    def test_it_says_what_is_missing_and_writes_nothing(self, tmp_path: Path, hub: Hub) -> None:
+    def test_it_lists_what_is_missing_and_writes_nothing(self, tmp_path: Path, hub: Hub) -> None:
         listed = fetch(a_job(tmp_path, dry_run=True))
         assert {file.name: file.size for file in listed.files} == {
             name: len(content) for name, content in FILES.items()
@@ -318,7 +318,7 @@ class TestDryRun:
         assert list(tmp_path.iterdir()) == []
         assert hub.downloaded == set()
 
-    def test_what_is_there_counts_half_files_too(self, tmp_path: Path, hub: Hub) -> None:
+    def test_partial_files_count_as_present(self, tmp_path: Path, hub: Hub) -> None:
         fetched = fetch(a_job(tmp_path))
         blob = (fetched.path / SHARD).resolve()
         blob.with_name(blob.name + PARTIAL).write_bytes(FILES[SHARD][:1000])
@@ -330,7 +330,7 @@ class TestDryRun:
 
 class TestResume:
     @pytest.mark.usefixtures("at_once")
-    def test_a_connection_that_is_cut(
+    def test_a_cut_connection_is_resumed(
         self, tmp_path: Path, hub: Hub, capfd: pytest.CaptureFixture[str]
     ) -> None:
         hub.faults[SHARD] = Fault(cut=40_000)
@@ -340,7 +340,7 @@ class TestResume:
         assert f"{SHARD}: stopped at 40,000 of {len(FILES[SHARD]):,}" in capfd.readouterr().err
 
     @pytest.mark.usefixtures("at_once")
-    def test_a_hub_that_is_busy_for_a_moment(
+    def test_a_busy_hub_is_retried(
         self, tmp_path: Path, hub: Hub, capfd: pytest.CaptureFixture[str]
     ) -> None:
         hub.faults[SHARD] = Fault(status=429, headers={"Retry_After": "0"}, times=2)
@@ -352,7 +352,7 @@ class TestResume:
         assert "HTTP 503" in told
 
     @pytest.mark.usefixtures("at_once")
-    def test_a_host_without_ranges(self, tmp_path: Path, hub: Hub) -> None:
+    def test_a_host_without_ranges_sends_the_file_again(self, tmp_path: Path, hub: Hub) -> None:
         hub.ranges = False
         hub.faults[SHARD] = Fault(cut=40_000)
         fetched = fetch(a_job(tmp_path))
@@ -360,10 +360,10 @@ class TestResume:
         assert fetched.fetched == TOTAL
         assert hub.sent[SHARD] == 40_000 + len(FILES[SHARD])
 
-    def test_a_download_that_was_killed(self, tmp_path: Path, hub: Hub) -> None:
+    def test_a_killed_download_is_resumed(self, tmp_path: Path, hub: Hub) -> None:
         """
         1. A download is killed in the middle of its large files.
-        2. The model is looked for: it is not there, and a download is said to be unfinished.
+        2. The search finds no model, and reports an incomplete download.
         3. The download is started again.
         Result: only what was missing is fetched.
         """
@@ -378,7 +378,7 @@ class TestResume:
         assert find_model(request).on_disk
 
     @pytest.mark.usefixtures("at_once")
-    def test_what_was_left_and_is_damaged_is_fetched_again(
+    def test_a_damaged_partial_file_is_fetched_again(
         self, tmp_path: Path, hub: Hub, capfd: pytest.CaptureFixture[str]
     ) -> None:
         blob = tmp_path / "cache" / f"models--{FALCON.replace('/', '--')}" / "blobs"
@@ -389,17 +389,13 @@ class TestResume:
         assert [asked for asked in hub.asked if asked[0] == SHARD] == [(SHARD, 1000), (SHARD, 0)]
         assert "is damaged" in capfd.readouterr().err
 
-    def test_an_update_that_was_killed_leaves_the_model_as_it_was(
-        self, tmp_path: Path, hub: Hub
-    ) -> None:
+    def test_a_killed_update_leaves_the_model_as_it_was(self, tmp_path: Path, hub: Hub) -> None:
         write_snapshot(tmp_path / "cache", commit=OTHER_COMMIT)
         hub.pause = 0.2
         interrupt(a_job(tmp_path), after=20_000)
         assert find_model(a_request(tmp_path, tmp_path / "cache")).revision == OTHER_COMMIT
 
-    def test_an_interrupted_download_takes_its_process_along(
-        self, tmp_path: Path, hub: Hub
-    ) -> None:
+    def test_an_interrupted_download_ends_its_process(self, tmp_path: Path, hub: Hub) -> None:
         before = descendants(os.getpid()).keys()
         interrupt(a_job(tmp_path), after=0)
         assert not descendants(os.getpid()).keys() - before
@@ -419,7 +415,7 @@ class TestRefs:
         assert self.refs(fetch(a_job(tmp_path))) == {"main": COMMIT}
 
     @pytest.mark.parametrize("revision", [COMMIT, COMMIT[:7], "refs/pr/1"])
-    def test_what_was_asked_for_is_named_and_is_the_default(
+    def test_the_requested_revision_gets_a_ref_and_is_the_default(
         self, tmp_path: Path, hub: Hub, revision: str
     ) -> None:
         hub.refs = {revision: COMMIT}
@@ -467,7 +463,7 @@ class TestHubsOwnClient:
         assert hub.downloaded == set()
 
     @pytest.mark.usefixtures("at_once")
-    def test_it_takes_the_cache_for_whole(self, tmp_path: Path, hub: Hub) -> None:
+    def test_it_finds_the_cache_complete(self, tmp_path: Path, hub: Hub) -> None:
         fetch(a_job(tmp_path, revision=COMMIT))
         script = (
             "scan = hf.scan_cache_dir(cache); assert not scan.warnings, scan.warnings\n"
@@ -486,7 +482,7 @@ class TestHubsOwnClient:
 
 @pytest.mark.usefixtures("at_once")
 class TestRefusals:
-    def test_a_gated_model(self, tmp_path: Path, hub: Hub) -> None:
+    def test_a_gated_model_needs_a_token(self, tmp_path: Path, hub: Hub) -> None:
         request = a_request(tmp_path, tmp_path / "c", model_id="meta/gated", offline=False)
         error = failure(HubError, request)
         assert error.variable == "HF_TOKEN"
@@ -495,7 +491,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("token", "words"), [("hf_a", "with this token"), (None, "without a token")]
     )
-    def test_a_model_that_lists_its_files_and_does_not_give_them(
+    def test_a_model_that_lists_its_files_and_denies_them_is_gated(
         self, tmp_path: Path, hub: Hub, token: str | None, words: str
     ) -> None:
         hub.gated = True
@@ -504,43 +500,47 @@ class TestRefusals:
         assert words in error.message
 
     @pytest.mark.parametrize("name", ["meta/missing", "meta/private"])
-    def test_a_model_that_the_hub_does_not_show(self, tmp_path: Path, hub: Hub, name: str) -> None:
+    def test_a_model_that_the_hub_does_not_show_is_not_found(
+        self, tmp_path: Path, hub: Hub, name: str
+    ) -> None:
         request = a_request(tmp_path, tmp_path / "c", model_id=name, offline=False)
         error = failure(ModelNotFound, request)
         assert repr(name) in error.message
         assert f"{tmp_path / 'c'}: does not exist" in error.message
         assert "HF_TOKEN" in (error.hint or "")
 
-    def test_a_revision_that_the_hub_does_not_have(self, tmp_path: Path, hub: Hub) -> None:
+    def test_a_revision_that_the_hub_does_not_have_is_not_found(
+        self, tmp_path: Path, hub: Hub
+    ) -> None:
         request = a_request(tmp_path, tmp_path / "c", revision="1", offline=False)
         error = failure(RevisionNotFound, request)
         assert "REVISION is '1'" in error.message
         assert error.variable == "REVISION"
 
-    def test_a_wrong_token(self, tmp_path: Path, hub: Hub) -> None:
+    def test_a_wrong_token_is_not_accepted(self, tmp_path: Path, hub: Hub) -> None:
         request = a_request(tmp_path, tmp_path / "c", token="hf_wrong", offline=False)
         error = failure(HubError, request)
         assert error.variable == "HF_TOKEN"
         assert "does not accept the token" in error.message
         assert "hf_wrong" not in f"{error.message} {error.hint}"
 
-    def test_an_outage(self, tmp_path: Path, hub: Hub) -> None:
+    def test_an_outage_names_the_hub(self, tmp_path: Path, hub: Hub) -> None:
         error = failure(HubError, a_job(tmp_path, repository="meta/down"))
         assert "500" in error.message
         assert f"HF_ENDPOINT={hub.address}" in error.message
 
-    def test_too_many_requests(self, tmp_path: Path, hub: Hub) -> None:
+    def test_too_many_requests_are_a_rate_limit(self, tmp_path: Path, hub: Hub) -> None:
         error = failure(HubError, a_job(tmp_path, repository="meta/limited"))
         assert "429" in error.message
         assert "later" in (error.hint or "")
 
-    def test_a_wait_that_is_too_long_is_left_to_the_user(self, tmp_path: Path, hub: Hub) -> None:
+    def test_a_wait_that_is_too_long_is_an_error(self, tmp_path: Path, hub: Hub) -> None:
         hub.faults[SHARD] = Fault(status=429, headers={"Retry_After": "3600"})
         error = failure(HubError, a_job(tmp_path))
         assert "limits the requests" in error.message
         assert "secret-signature" not in error.message
 
-    def test_no_answer(
+    def test_a_hub_that_is_down_did_not_answer(
         self, tmp_path: Path, environment: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -551,7 +551,7 @@ class TestRefusals:
         assert "Connection refused" in error.message
         assert error.variable == "HF_HUB_OFFLINE"
 
-    def test_a_hub_that_says_nothing(
+    def test_a_hub_that_sends_nothing_did_not_answer(
         self, tmp_path: Path, environment: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 1)
@@ -561,11 +561,11 @@ class TestRefusals:
         assert "did not answer" in error.message
         assert "timed out" in error.message
 
-    def test_content_that_is_not_what_was_listed(self, tmp_path: Path, hub: Hub) -> None:
+    def test_content_that_differs_from_the_list_is_refused(self, tmp_path: Path, hub: Hub) -> None:
         hub.listed[SHARD] = {"lfs": {"oid": "0" * 64, "size": len(FILES[SHARD]), "pointerSize": 1}}
-        for _ in range(2):  # what came is not gone on with
+        for _ in range(2):  # wrong content is not resumed
             error = failure(HubError, a_job(tmp_path))
-            assert f"{SHARD} came with another content" in error.message
+            assert f"{SHARD} arrived with another content" in error.message
         with pytest.raises(ModelNotFound):
             find_model(a_request(tmp_path, tmp_path / "cache"))
 
@@ -577,14 +577,14 @@ class TestRefusals:
             ({"oid": "../../../outside"}, "with the hash"),
         ],
     )
-    def test_a_listing_that_leads_out_of_the_cache(
+    def test_a_list_that_leads_out_of_the_cache_is_refused(
         self, tmp_path: Path, hub: Hub, listed: dict[str, object], words: str
     ) -> None:
         hub.listed["config.json"] = listed
         assert words in failure(HubError, a_job(tmp_path)).message
         assert list(tmp_path.iterdir()) == []
 
-    def test_an_answer_that_is_not_a_hubs(
+    def test_an_answer_of_something_else_is_not_a_hubs(
         self, tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(HubHandler, "info", lambda self, _: self.answer(200, b"<html>login"))
@@ -592,7 +592,7 @@ class TestRefusals:
         assert "not a valid answer of a hub" in error.message
         assert error.variable == "HF_ENDPOINT"
 
-    def test_a_repository_that_is_not_whole_itself(
+    def test_an_incomplete_repository_is_an_error(
         self, tmp_path: Path, environment: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with serve_hub(Hub({"model.safetensors": safetensors()})) as hub:
@@ -602,7 +602,9 @@ class TestRefusals:
 
 
 class TestMachine:
-    def test_no_root_that_can_be_written_to(self, tmp_path: Path, environment: None) -> None:
+    def test_without_a_writable_root_there_is_no_download(
+        self, tmp_path: Path, environment: None
+    ) -> None:
         (tmp_path / "file").touch()
         request = a_request(tmp_path, tmp_path / "file" / "cache", offline=False)
         error = failure(MachineError, request)
@@ -610,11 +612,11 @@ class TestMachine:
         assert error.variable == "HF_HUB_CACHE"
         assert "HF_HOME" in (error.hint or "")
 
-    def test_no_root_at_all(self, tmp_path: Path, environment: None) -> None:
+    def test_without_any_root_there_is_no_download(self, tmp_path: Path, environment: None) -> None:
         assert "none is set" in failure(MachineError, a_request(tmp_path, offline=False)).message
 
     @pytest.mark.usefixtures("at_once")
-    def test_a_disk_that_cannot_be_written(self, tmp_path: Path, hub: Hub) -> None:
+    def test_a_failed_write_is_a_storage_error(self, tmp_path: Path, hub: Hub) -> None:
         folder = write_snapshot(tmp_path / "c", files={}).parents[1]
         (folder / "blobs").rmdir()
         (folder / "blobs").touch()
@@ -622,7 +624,7 @@ class TestMachine:
         assert error.variable == "HF_HUB_CACHE"
 
     @pytest.mark.usefixtures("at_once")
-    def test_too_little_room_is_told_before_anything_is_fetched(
+    def test_too_little_space_is_found_before_anything_is_fetched(
         self, tmp_path: Path, hub: Hub
     ) -> None:
         free = shutil.disk_usage(tmp_path).free
@@ -634,7 +636,7 @@ class TestMachine:
         assert hub.downloaded == set()
 
     @pytest.mark.parametrize("reads", ["sys.stdin.readline()", "pass"])
-    def test_a_downloader_that_ends_without_a_word(
+    def test_a_crashed_downloader_is_an_error(
         self, tmp_path: Path, environment: None, monkeypatch: pytest.MonkeyPatch, reads: str
     ) -> None:
         (tmp_path / "crash.py").write_text(f"import sys; {reads}; sys.exit(3)")

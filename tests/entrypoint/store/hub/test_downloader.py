@@ -50,7 +50,7 @@ def test_the_detail_has_no_signature() -> None:
 
 
 @pytest.mark.parametrize("pause", [0.05, 5.0])
-def test_it_ends_when_its_parent_is_gone(
+def test_the_downloader_ends_with_its_parent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pause: float
 ) -> None:
     """

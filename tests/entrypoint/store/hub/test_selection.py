@@ -1,4 +1,4 @@
-"""Which files of a repository are wanted."""
+"""Which files of a repository are selected."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def wanted(
     format: Format | None = None,
 ) -> set[str]:
     patterns = choose_patterns(names, include=include, exclude=exclude, format=format)
-    take = None if patterns.take is None else list(patterns.take)
+    allow = None if patterns.allow is None else list(patterns.allow)
     return set(
-        filter_repo_objects(names, allow_patterns=take, ignore_patterns=list(patterns.leave))
+        filter_repo_objects(names, allow_patterns=allow, ignore_patterns=list(patterns.ignore))
     )
 
 
 class TestDefault:
-    def test_one_format_where_there_are_safetensors(self) -> None:
+    def test_safetensors_exclude_the_other_formats(self) -> None:
         assert wanted(BOTH) == {"config.json", "model.safetensors", "modeling_x.py"}
 
     @pytest.mark.parametrize("name", ["pytorch_model.bin", "unet/model.safetensors", "q4.gguf"])
-    def test_else_all_but_other_frameworks(self, name: str) -> None:
+    def test_without_safetensors_all_weights_of_vllm_are_selected(self, name: str) -> None:
         assert wanted((name, "tf_model.h5", "optimizer.pt", "more.bin")) == {name, "more.bin"}
 
 
@@ -52,24 +52,24 @@ class TestFormat:
             ("gguf", "q4.gguf"),
         ],
     )
-    def test_of_the_weights_only_these(self, format: Format, weights: str) -> None:
+    def test_a_format_selects_only_its_weights(self, format: Format, weights: str) -> None:
         assert wanted(BOTH, format=format) == {"config.json", "modeling_x.py", weights}
 
-    def test_with_patterns_both_count(self) -> None:
+    def test_format_and_patterns_both_count(self) -> None:
         names = wanted(BOTH, include=("*.json", "*.gguf", "*.bin"), format="gguf")
         assert names == {"config.json", "q4.gguf"}
 
 
 class TestPatterns:
-    def test_what_is_named_is_taken_whatever_it_is(self) -> None:
+    def test_a_named_file_of_any_kind_is_selected(self) -> None:
         assert wanted(BOTH, include=("*.h5", "t*")) == {"tf_model.h5", "training_args.bin"}
         assert wanted(BOTH, include=("*",)) == set(BOTH)
 
-    def test_what_is_excluded_is_left_out_in_any_case(self) -> None:
+    def test_an_excluded_file_is_always_skipped(self) -> None:
         assert wanted(BOTH, exclude=("*.py",)) == {"config.json", "model.safetensors"}
         assert wanted(BOTH, include=("*.json", "*.py"), exclude=("*.py",)) == {"config.json"}
 
 
-def test_the_formats_that_there_are() -> None:
+def test_the_formats_of_the_weights_are_found() -> None:
     assert formats_of(BOTH) == ("safetensors", "bin", "pt", "gguf")
     assert formats_of(("training_args.bin", "config.json")) == ()

@@ -53,7 +53,7 @@ class TestPlace:
         place_files(folder, COMMIT, FILES)
         assert not left.parent.exists()
 
-    def test_to_one_that_is_there_the_weights_are_added_last(
+    def test_an_existing_snapshot_gets_its_weights_last(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         place_files(folder, COMMIT, {"config.json": "a" * 40})
@@ -69,13 +69,13 @@ class TestPlace:
         assert made == ["z.json", "model.safetensors", "copy.safetensors"]
         assert content(snapshot) == {**FILES, "z.json": "a" * 40}
 
-    def test_a_link_to_something_else_is_put_right(self, folder: Path) -> None:
+    def test_a_link_to_something_else_is_replaced(self, folder: Path) -> None:
         snapshot = place_files(folder, COMMIT, FILES)
         (snapshot / "config.json").unlink()
         (snapshot / "config.json").symlink_to("../../blobs/gone")
         assert content(place_files(folder, COMMIT, FILES)) == FILES
 
-    def test_a_file_system_without_links(
+    def test_a_file_system_without_links_gets_copies(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def refuse(path: Path, target: str) -> None:
@@ -99,7 +99,7 @@ class TestPlace:
 
 
 class TestRefs:
-    def test_a_default_that_is_there_stays(self, folder: Path) -> None:
+    def test_an_existing_default_stays(self, folder: Path) -> None:
         write_refs(folder, "v1", COMMIT)
         write_refs(folder, "pr/main", OTHER_COMMIT)
         refs = content(folder / "refs")
@@ -112,17 +112,17 @@ class TestRefs:
 
 
 @pytest.mark.parametrize("name", ["a", "a/b.json", "..a", "é b"])
-def test_a_name(name: str) -> None:
+def test_a_name_inside_the_folder_is_returned(name: str) -> None:
     assert check_name(name) == name
 
 
 @pytest.mark.parametrize("name", ["", "/a", "a/", "a//b", "../a", "a/../b", ".", "a\\b", "a\0"])
-def test_a_name_that_leads_elsewhere(name: str) -> None:
+def test_a_name_that_leads_elsewhere_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="cannot be the name"):
         check_name(name)
 
 
-def test_a_size(tmp_path: Path) -> None:
+def test_only_a_file_with_the_size_counts(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("abc")
     assert has_size(tmp_path / "a", 3)
     assert not has_size(tmp_path / "a", 2)

@@ -45,11 +45,11 @@ class Waits(Stop):
 
 
 def fetch(hub: Hub, path: Path, transfer: Transfer, stopped: Stop | None = None) -> list[str]:
-    """Fetch a file; what was told."""
-    told: list[str] = []
+    """Fetch a file, and return the notices."""
+    notices: list[str] = []
     url = f"{hub.address}/{hub.name}/resolve/{COMMIT}/{transfer.name}"
-    fetch_blob(transfer, path, url, {}, stopped or Waits(), told.append)
-    return told
+    fetch_blob(transfer, path, url, {}, stopped or Waits(), notices.append)
+    return notices
 
 
 def large() -> Transfer:
@@ -61,20 +61,22 @@ class TestFetch:
         ("name", "blob", "content"),
         [("a.bin", sha256(LARGE), LARGE), ("b.json", git_blob(SMALL), SMALL)],
     )
-    def test_a_file(self, tmp_path: Path, hub: Hub, name: str, blob: str, content: bytes) -> None:
+    def test_a_file_arrives_with_its_content(
+        self, tmp_path: Path, hub: Hub, name: str, blob: str, content: bytes
+    ) -> None:
         transfer = Transfer(name, blob, len(content))
         assert fetch(hub, tmp_path / blob, transfer) == []
         assert (tmp_path / blob).read_bytes() == content
         assert not partial_path(tmp_path / blob).exists()
         assert (transfer.done, transfer.resumed, transfer.complete) == (len(content), 0, True)
 
-    def test_an_empty_file_is_not_asked_for(self, tmp_path: Path, hub: Hub) -> None:
+    def test_an_empty_file_needs_no_request(self, tmp_path: Path, hub: Hub) -> None:
         fetch(hub, tmp_path / "blob", Transfer("none", git_blob(b""), 0))
         assert (tmp_path / "blob").read_bytes() == b""
         assert hub.asked == []
 
     @pytest.mark.parametrize("there", [1, 1000, len(LARGE)])
-    def test_what_is_there_is_gone_on_with(self, tmp_path: Path, hub: Hub, there: int) -> None:
+    def test_a_partial_file_is_resumed(self, tmp_path: Path, hub: Hub, there: int) -> None:
         partial_path(tmp_path / "blob").write_bytes(LARGE[:there])
         transfer = large()
         fetch(hub, tmp_path / "blob", transfer)
@@ -82,7 +84,7 @@ class TestFetch:
         assert transfer.resumed == there
         assert hub.sent["a.bin"] == len(LARGE) - there
 
-    def test_more_than_there_can_be_is_begun_anew(self, tmp_path: Path, hub: Hub) -> None:
+    def test_a_partial_file_that_is_too_long_is_discarded(self, tmp_path: Path, hub: Hub) -> None:
         partial_path(tmp_path / "blob").write_bytes(LARGE + b"more")
         fetch(hub, tmp_path / "blob", large())
         assert (tmp_path / "blob").read_bytes() == LARGE
@@ -108,7 +110,7 @@ class TestFetch:
 
 
 class TestTries:
-    def test_waits_get_longer_and_then_it_is_given_up(self, tmp_path: Path, hub: Hub) -> None:
+    def test_waits_get_longer_until_the_last_try(self, tmp_path: Path, hub: Hub) -> None:
         hub.faults["a.bin"] = Fault(status=503, times=100)
         waits = Waits()
         with pytest.raises(HfHubHTTPError, match="503"):
@@ -117,15 +119,15 @@ class TestTries:
         assert len(hub.asked) == TRIES + 1
         assert not (tmp_path / "blob").exists()
 
-    def test_a_try_that_brought_something_does_not_count(self, tmp_path: Path, hub: Hub) -> None:
+    def test_a_try_with_new_bytes_does_not_count(self, tmp_path: Path, hub: Hub) -> None:
         hub.faults["a.bin"] = Fault(cut=5000, times=9)
         waits = Waits()
-        told = fetch(hub, tmp_path / "blob", large(), waits)
+        notices = fetch(hub, tmp_path / "blob", large(), waits)
         assert waits.seconds == [1] * 9
-        assert told[0].startswith("a.bin: stopped at 5,000 of 51,200 bytes (")
+        assert notices[0].startswith("a.bin: stopped at 5,000 of 51,200 bytes (")
         assert hub.sent["a.bin"] == len(LARGE)
 
-    def test_the_hub_says_how_long_to_wait(self, tmp_path: Path, hub: Hub) -> None:
+    def test_the_hub_sets_the_wait(self, tmp_path: Path, hub: Hub) -> None:
         limit = {"RateLimit": '"resolvers";r=0;t=7'}
         hub.faults["a.bin"] = Fault(status=429, headers=limit)
         waits = Waits()
@@ -135,7 +137,7 @@ class TestTries:
     @pytest.mark.parametrize(
         ("status", "headers"), [(403, {}), (404, {}), (429, {"Retry_After": "3600"})]
     )
-    def test_what_will_not_pass_is_given_up_at_once(
+    def test_a_permanent_error_is_not_retried(
         self, tmp_path: Path, hub: Hub, status: int, headers: dict[str, str]
     ) -> None:
         hub.faults["a.bin"] = Fault(status=status, headers=headers)
@@ -144,7 +146,7 @@ class TestTries:
             fetch(hub, tmp_path / "blob", large(), waits)
         assert waits.seconds == []
 
-    def test_nobody_there(self, tmp_path: Path, hub: Hub) -> None:
+    def test_a_hub_that_is_unreachable_is_an_error(self, tmp_path: Path, hub: Hub) -> None:
         waits = Waits()
         hub.storage = "http://127.0.0.1:1"
         with pytest.raises(httpx2.ConnectError):
@@ -154,22 +156,20 @@ class TestTries:
 
 class TestRefused:
     @pytest.mark.parametrize(("size", "words"), [(100, "is longer"), (60_000, "HTTP 416|416")])
-    def test_another_size_than_listed(
+    def test_another_size_than_listed_is_refused(
         self, tmp_path: Path, hub: Hub, size: int, words: str
     ) -> None:
         with pytest.raises((Damaged, HfHubHTTPError), match=words):
             fetch(hub, tmp_path / "blob", Transfer("a.bin", sha256(LARGE), size))
         assert not (tmp_path / "blob").exists()
 
-    def test_another_content_than_listed_is_not_gone_on_with(
-        self, tmp_path: Path, hub: Hub
-    ) -> None:
+    def test_another_content_than_listed_is_not_resumed(self, tmp_path: Path, hub: Hub) -> None:
         with pytest.raises(Damaged, match="another content"):
             fetch(hub, tmp_path / "blob", Transfer("a.bin", "0" * 64, len(LARGE)))
         assert not (tmp_path / "blob").exists()
         assert partial_path(tmp_path / "blob").stat().st_size == 0
 
-    def test_another_file_failed(self, tmp_path: Path, hub: Hub) -> None:
+    def test_a_failure_of_another_file_stops_the_transfer(self, tmp_path: Path, hub: Hub) -> None:
         stopped = Stop()
         stopped.set()
         with pytest.raises(Stopped):

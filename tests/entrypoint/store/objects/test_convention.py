@@ -1,4 +1,4 @@
-"""What a tarball says of itself, for its key."""
+"""The model in a tarball, and the parts of its key."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OTHER = FILES | {"config.json": b'{"model_type": "other"}'}
 @pytest.mark.parametrize("packer", [pack, pack_with_gnu_tar])
 @pytest.mark.parametrize(("compression", "suffix"), COMPRESSIONS.items())
 @pytest.mark.parametrize("top", [".", "folder"])
-def test_describe(
+def test_a_packed_model_is_described_by_its_tarball(
     tmp_path: Path, packer: Callable[..., Path], compression: str, suffix: str, top: str
 ) -> None:
     write_snapshot(tmp_path / "source" / top, commit=OTHER_COMMIT, files=OTHER, ref="v2")
@@ -43,7 +43,7 @@ def test_describe(
     assert max(report.done for report in reports) == size
 
 
-def test_a_configuration_that_is_no_link(tmp_path: Path) -> None:
+def test_the_family_is_read_from_a_config_that_is_a_file(tmp_path: Path) -> None:
     folder = tmp_path / "source" / "models--a--b" / "snapshots" / COMMIT
     write_files(folder, FILES)
     described = describe(pack(tmp_path / "source", tmp_path / "a.tar"))
@@ -51,7 +51,7 @@ def test_a_configuration_that_is_no_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("config", [b"{}", b"[]", b"{", b'{"model_type": 1}'])
-def test_no_family(tmp_path: Path, config: bytes) -> None:
+def test_a_model_without_a_family_needs_the_option(tmp_path: Path, config: bytes) -> None:
     write_snapshot(tmp_path / "source", files=FILES | {"config.json": config})
     described = describe(pack(tmp_path / "source", tmp_path / "a.tar"))
     assert described.family("falcon") == "falcon"
@@ -60,32 +60,32 @@ def test_no_family(tmp_path: Path, config: bytes) -> None:
     assert "--family" in (caught.value.hint or "")
 
 
-def test_a_family_that_cannot_be_in_a_key() -> None:
+def test_an_invalid_family_is_refused() -> None:
     with pytest.raises(UsageError, match="--family"):
         Described(FALCON, COMMIT, "falcon", ".tar").family("a/b")
     assert Described(FALCON, COMMIT, "RefinedWeb", ".tar").family(None) == "refinedweb"
 
 
 class TestRefused:
-    def test_several_models(self, tmp_path: Path) -> None:
+    def test_a_tarball_of_several_models_has_no_key(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "source", files=FILES)
         write_snapshot(tmp_path / "source", "a/b", files=FILES)
         with pytest.raises(UsageError, match=f"holds a/b, {FALCON}"):
             describe(pack(tmp_path / "source", tmp_path / "a.tar"))
 
-    def test_several_revisions(self, tmp_path: Path) -> None:
+    def test_a_tarball_of_several_revisions_has_no_key(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "source", files=FILES, ref=None)
         write_snapshot(tmp_path / "source", commit=OTHER_COMMIT, files=FILES, ref=None)
         with pytest.raises(UsageError, match=COMMIT) as caught:
             describe(pack(tmp_path / "source", tmp_path / "a.tar"))
-        assert "whole key" in (caught.value.hint or "")
+        assert "full key" in (caught.value.hint or "")
 
-    def test_a_plain_model(self, tmp_path: Path) -> None:
+    def test_a_plain_models_tarball_has_no_key(self, tmp_path: Path) -> None:
         write_files(tmp_path / "source", FILES)
-        with pytest.raises(UsageError, match="does not say what it holds"):
+        with pytest.raises(UsageError, match="holds no models--org--name"):
             describe(pack(tmp_path / "source", tmp_path / "a.tar"))
 
-    def test_no_tarball(self, tmp_path: Path) -> None:
+    def test_a_file_that_is_not_a_tarball_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "a.tar").write_bytes(b"no tarball" * 100)
         with pytest.raises(RefusedArtifact):
             describe(tmp_path / "a.tar")

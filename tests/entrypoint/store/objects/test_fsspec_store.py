@@ -92,13 +92,15 @@ def pull_to(blobs: InMemory, target: Path, uri: str = URI) -> str:
 
 
 class TestTransfer:
-    def test_round_trip(self, tmp_path: Path, blobs: InMemory) -> None:
+    def test_a_pushed_object_is_pulled_unchanged(self, tmp_path: Path, blobs: InMemory) -> None:
         content = pushed(blobs, tmp_path)
         assert pull_to(blobs, tmp_path / "a.tar") == "sha256"
         assert (tmp_path / "a.tar").read_bytes() == content
         assert blobs.metadata["bucket/models/a.tar"]["is_directory"] == "false"  # adlfs's own
 
-    def test_what_is_there_is_not_sent_again(self, tmp_path: Path, blobs: InMemory) -> None:
+    def test_an_object_that_is_up_to_date_is_not_sent(
+        self, tmp_path: Path, blobs: InMemory
+    ) -> None:
         pushed(blobs, tmp_path)
         store = FilesystemStore(parse_uri(URI), blobs)
         source = tmp_path / "source.tar"
@@ -109,15 +111,15 @@ class TestTransfer:
             == 0
         )
 
-    def test_a_pull_is_continued(self, tmp_path: Path, blobs: InMemory) -> None:
+    def test_an_interrupted_pull_resumes(self, tmp_path: Path, blobs: InMemory) -> None:
         content = pushed(blobs, tmp_path)
 
         def deny(start: int) -> None:
             if start >= 2 * MIB:
-                raise PermissionError("as told")
+                raise PermissionError("of the test")
 
         blobs.fault = deny
-        with pytest.raises(StoreError, match="as told"):
+        with pytest.raises(StoreError, match="of the test"):
             pull_to(blobs, tmp_path / "a.tar")
         blobs.fault = lambda start: None
         blobs.reads.clear()
@@ -126,7 +128,7 @@ class TestTransfer:
         assert {2 * MIB, 3 * MIB} <= set(blobs.reads)
         assert len(blobs.reads) <= 3  # one more may have been in flight
 
-    def test_a_connection_that_is_lost_is_made_again(
+    def test_a_lost_connection_is_retried(
         self, tmp_path: Path, blobs: InMemory, caplog: pytest.LogCaptureFixture
     ) -> None:
         content = pushed(blobs, tmp_path)
@@ -148,7 +150,9 @@ class TestTransfer:
             pull_to(blobs, tmp_path / "a.tar")
         assert not (tmp_path / "a.tar").exists()
 
-    def test_a_blob_that_changes_meanwhile(self, tmp_path: Path, blobs: InMemory) -> None:
+    def test_a_blob_that_changes_during_the_pull_is_refused(
+        self, tmp_path: Path, blobs: InMemory
+    ) -> None:
         pushed(blobs, tmp_path)
 
         def replace(start: int) -> None:
@@ -174,7 +178,7 @@ class TestErrors:
             pull_to(blobs, tmp_path / "a.tar", "az://bucket/models/b.tar")
         assert caught.value.nearest == URI
 
-    def test_a_folder(self, tmp_path: Path, blobs: InMemory) -> None:
+    def test_a_folder_names_its_objects(self, tmp_path: Path, blobs: InMemory) -> None:
         pushed(blobs, tmp_path)
         with pytest.raises(ModelNotFound, match="is a folder") as caught:
             pull_to(blobs, tmp_path / "a.tar", "az://bucket/models")
@@ -185,15 +189,15 @@ class TestErrors:
             pull_to(blobs, tmp_path / "a.tar", "az://other/a.tar")
 
     @pytest.mark.parametrize(
-        ("raised", "said"),
+        ("raised", "shown"),
         [
-            (PermissionError("as told"), "denies these credentials access"),
-            (ConnectionRefusedError("as told"), "did not answer"),
-            (RuntimeError("as told: https://a/b?se=1&sig=abcd"), "refused the request"),
+            (PermissionError("of the test"), "denies these credentials access"),
+            (ConnectionRefusedError("of the test"), "did not answer"),
+            (RuntimeError("of the test: https://a/b?se=1&sig=abcd"), "refused the request"),
         ],
     )
-    def test_what_a_client_raises(
-        self, tmp_path: Path, blobs: InMemory, raised: Exception, said: str
+    def test_each_exception_of_a_client_is_one_of_our_errors(
+        self, tmp_path: Path, blobs: InMemory, raised: Exception, shown: str
     ) -> None:
         pushed(blobs, tmp_path)
 
@@ -201,12 +205,14 @@ class TestErrors:
             raise raised
 
         blobs.fault = fail
-        with pytest.raises(StoreError, match=said) as caught:
+        with pytest.raises(StoreError, match=shown) as caught:
             pull_to(blobs, tmp_path / "a.tar")
-        assert "as told" in caught.value.message
+        assert "of the test" in caught.value.message
         assert "abcd" not in caught.value.message
 
-    def test_azure_without_an_account(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_azure_without_an_account_has_no_credentials(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         for name in ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_CONNECTION_STRING"):
             monkeypatch.delenv(name, raising=False)
         with pytest.raises(InferenceServerError, match="No credentials") as caught:

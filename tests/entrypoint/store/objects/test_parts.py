@@ -8,8 +8,8 @@ from entrypoint.store.objects.parts import (
     MIB,
     MOST_PARTS,
     Part,
-    cut,
     pulled_part_size,
+    split_into_parts,
     upload_part_size,
 )
 
@@ -32,7 +32,7 @@ def test_a_killed_pull_loses_little(size: int, part_size: int) -> None:
     assert pulled_part_size(size) == part_size
 
 
-def test_cut() -> None:
-    assert list(cut(5, 2)) == [Part(0, 0, 2), Part(1, 2, 4), Part(2, 4, 5)]
-    assert list(cut(0, 2)) == [Part(0, 0, 0)]
-    assert sum(part.size for part in cut(12345, 7)) == 12345
+def test_parts_cover_every_byte() -> None:
+    assert list(split_into_parts(5, 2)) == [Part(0, 0, 2), Part(1, 2, 4), Part(2, 4, 5)]
+    assert list(split_into_parts(0, 2)) == [Part(0, 0, 0)]
+    assert sum(part.size for part in split_into_parts(12345, 7)) == 12345

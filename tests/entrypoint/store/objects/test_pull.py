@@ -77,14 +77,16 @@ def names(folder: Path) -> set[str]:
 
 
 def fail_parts(*starts: int, code: str = "AccessDenied") -> Callable[[Asked], str | None]:
-    """A fault of the parts that begin at so many MiB."""
+    """A fault of the parts that start at these MiB."""
     ranges = tuple(f"bytes={start * MIB}-" for start in starts)
     return lambda asked: code if (asked.range or "").startswith(ranges) else None
 
 
 class TestWhole:
     @pytest.mark.parametrize("size", [0, 1, MIB, SIZE])
-    def test_round_trip(self, tmp_path: Path, s3: S3StandIn, size: int) -> None:
+    def test_a_pulled_object_has_the_pushed_content(
+        self, tmp_path: Path, s3: S3StandIn, size: int
+    ) -> None:
         content, seen = pushed(tmp_path, size), LastProgress()
         pulled = pull_to(tmp_path / "new" / "a.tar", seen=seen)
         assert pulled.path.read_bytes() == content
@@ -97,7 +99,7 @@ class TestWhole:
         pull_to(tmp_path / "a.tar")
         assert len(s3.gets()) == PARTS
 
-    def test_what_is_there_is_not_fetched_again(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_a_file_that_is_up_to_date_is_not_fetched(self, tmp_path: Path, s3: S3StandIn) -> None:
         pushed(tmp_path)
         pull_to(tmp_path / "new" / "a.tar")
         s3.requests.clear()
@@ -129,7 +131,7 @@ class TestContinued:
         assert pulled.fetched <= 2 * MIB + 123
         assert names(tmp_path / "new") == {"a.tar"}
 
-    def test_an_object_that_has_changed_starts_anew(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_a_changed_object_is_pulled_from_scratch(self, tmp_path: Path, s3: S3StandIn) -> None:
         pushed(tmp_path)
         s3.fault = fail_parts(5)
         failure(StoreError, tmp_path / "a.tar")
@@ -139,7 +141,7 @@ class TestContinued:
         assert (tmp_path / "a.tar").read_bytes() == content
 
     @pytest.mark.parametrize("lost", [partial_path, journal_of])
-    def test_one_of_its_two_files_alone_is_nothing(
+    def test_one_of_its_two_files_alone_does_not_count(
         self, tmp_path: Path, s3: S3StandIn, lost: Callable[[Path], Path]
     ) -> None:
         content = pushed(tmp_path)
@@ -152,7 +154,7 @@ class TestContinued:
         assert target.read_bytes() == content
 
     @pytest.mark.parametrize("damage", [b"", b"[]", b"{", b'{"finished": 3}', b"\xff"])
-    def test_a_damaged_journal_is_nothing(
+    def test_a_damaged_journal_does_not_count(
         self, tmp_path: Path, s3: S3StandIn, damage: bytes
     ) -> None:
         content = pushed(tmp_path, 3 * MIB)
@@ -162,7 +164,7 @@ class TestContinued:
         pull_to(target)
         assert target.read_bytes() == content
 
-    def test_a_cut_connection_goes_on_within_the_part(
+    def test_a_cut_connection_resumes_within_the_part(
         self, tmp_path: Path, s3: S3StandIn, caplog: pytest.LogCaptureFixture
     ) -> None:
         content = pushed(tmp_path)
@@ -184,7 +186,7 @@ class TestContinued:
         assert all("attempt 2 of 5" in line for line in lines)
         assert {line.partition(" of s3")[0] for line in lines} == {"part 1", "part 5"}
 
-    def test_a_second_process_waits_and_finds_it_there(
+    def test_a_second_process_waits_and_finds_the_file(
         self, tmp_path: Path, s3: S3StandIn, caplog: pytest.LogCaptureFixture
     ) -> None:
         pushed(tmp_path)
@@ -231,9 +233,7 @@ class TestCompared:
         assert error.exit_code == 65
         assert names(tmp_path / "new") == set()
 
-    def test_a_part_that_was_changed_on_disk_is_found_out(
-        self, tmp_path: Path, s3: S3StandIn
-    ) -> None:
+    def test_a_part_that_changed_on_disk_is_detected(self, tmp_path: Path, s3: S3StandIn) -> None:
         content = pushed(tmp_path)
         target = tmp_path / "a.tar"
         s3.fault = fail_parts(5)
@@ -247,7 +247,7 @@ class TestCompared:
         assert target.read_bytes() == content
 
     @pytest.mark.parametrize("size", [MIB, 9 * MIB])
-    def test_by_the_etag_of_what_others_have_pushed(
+    def test_an_object_that_others_pushed_is_compared_by_its_etag(
         self, tmp_path: Path, s3: S3StandIn, size: int
     ) -> None:
         source = random_file(tmp_path / "source.tar", size)
@@ -257,7 +257,7 @@ class TestCompared:
         assert pulled.path.read_bytes() == source.read_bytes()
         assert pull_to(tmp_path / "a.tar").fetched == 0
 
-    def test_another_content_than_the_etag_is_of_is_refused(
+    def test_content_that_differs_from_the_etag_is_refused(
         self, tmp_path: Path, s3: S3StandIn
     ) -> None:
         source = random_file(tmp_path / "source.tar", 9 * MIB)
@@ -270,15 +270,19 @@ class TestCompared:
             file.write(b"other")
         assert "ETag" in failure(RefusedArtifact, target).message
 
-    def test_by_its_size_where_the_etag_says_nothing(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_an_object_whose_etag_is_not_an_md5_is_compared_by_size(
+        self, tmp_path: Path, s3: S3StandIn
+    ) -> None:
         source = random_file(tmp_path / "source.tar", MIB)
         open_s3().client.upload_file(
             str(source), BUCKET, KEY, ExtraArgs={"ServerSideEncryption": "aws:kms"}
         )
         assert pull_to(tmp_path / "a.tar").verified == "size"
-        assert pull_to(tmp_path / "a.tar").fetched == MIB  # nothing says that it is the same
+        assert pull_to(tmp_path / "a.tar").fetched == MIB  # the size is not enough
 
-    def test_an_object_that_changes_meanwhile(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_an_object_that_changes_during_the_pull_is_refused(
+        self, tmp_path: Path, s3: S3StandIn
+    ) -> None:
         pushed(tmp_path)
         other = random_file(tmp_path / "other.tar", SIZE, seed=2)
         replaced = threading.Lock()
@@ -313,11 +317,11 @@ class TestErrors:
         assert "is a folder" in error.message
         assert URI in error.message
 
-    def test_a_missing_bucket(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_a_missing_bucket_is_named(self, tmp_path: Path, s3: S3StandIn) -> None:
         error = failure(ModelNotFound, tmp_path / "a.tar", "s3://no-such-bucket/a.tar")
         assert "no bucket 'no-such-bucket'" in error.message
 
-    def test_access_denied(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_denied_access_is_not_retried(self, tmp_path: Path, s3: S3StandIn) -> None:
         s3.fault = lambda asked: "AccessDenied"
         error = failure(StoreError, tmp_path / "a.tar")
         assert error.exit_code == 69
@@ -325,7 +329,7 @@ class TestErrors:
         assert "AccessDenied" in error.message or "403" in error.message
         assert len(s3.requests) == 1  # asking again would not help
 
-    def test_no_credentials(
+    def test_missing_credentials_are_reported(
         self, tmp_path: Path, s3: S3StandIn, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -346,7 +350,7 @@ class TestErrors:
         pull(store, find_object(store), tmp_path / "a.tar", 1, ignore_progress)
         assert (tmp_path / "a.tar").stat().st_size == 1
 
-    def test_a_dead_endpoint_is_asked_a_few_times(
+    def test_a_dead_endpoint_is_retried_a_few_times(
         self,
         tmp_path: Path,
         s3: S3StandIn,
@@ -358,7 +362,7 @@ class TestErrors:
         assert "127.0.0.1:1" in error.message
         assert len(caplog.records) == retry.ATTEMPTS - 1
 
-    def test_a_store_that_is_overloaded(
+    def test_an_overloaded_store_is_retried_a_few_times(
         self, tmp_path: Path, s3: S3StandIn, caplog: pytest.LogCaptureFixture
     ) -> None:
         pushed(tmp_path, 1)
@@ -368,7 +372,7 @@ class TestErrors:
         assert len(s3.gets()) == retry.ATTEMPTS
         assert len(caplog.records) == retry.ATTEMPTS - 1
 
-    def test_no_room_is_said_before_anything_is_fetched(
+    def test_too_little_space_is_reported_before_anything_is_fetched(
         self, tmp_path: Path, s3: S3StandIn, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         pushed(tmp_path)
@@ -378,7 +382,7 @@ class TestErrors:
         assert f"{SIZE:,} bytes are needed and only 4,096 are free" in error.message
         assert s3.gets() == []
 
-    def test_a_folder_that_cannot_be_written_to(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_a_folder_that_is_not_writable_is_an_error(self, tmp_path: Path, s3: S3StandIn) -> None:
         pushed(tmp_path, 1)
         (tmp_path / "file").touch()
         error = failure(StorageError, tmp_path / "file" / "a.tar")

@@ -60,7 +60,7 @@ def fail_part(number: int, code: str = "AccessDenied") -> Any:
 
 
 class TestWhole:
-    def test_round_trip(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_the_object_has_the_content_and_its_sha256(self, tmp_path: Path, s3: S3StandIn) -> None:
         source, seen = random_file(tmp_path / "a.tar", SIZE), LastProgress()
         assert push_from(source, tmp_path, seen) == Pushed(SIZE, SIZE, replaced=False)
         assert seen.bytes == SIZE
@@ -74,14 +74,16 @@ class TestWhole:
         assert pulled.path.read_bytes() == source.read_bytes()
 
     @pytest.mark.parametrize("size", [0, 1, PART])
-    def test_a_small_one_goes_at_once(self, tmp_path: Path, s3: S3StandIn, size: int) -> None:
+    def test_a_small_file_is_sent_at_once(self, tmp_path: Path, s3: S3StandIn, size: int) -> None:
         source = random_file(tmp_path / "a.tar", size)
         assert push_from(source, tmp_path).sent_bytes == size
         assert s3.sent_parts() == []
         assert head()["ContentLength"] == size
         assert head()["Metadata"]["sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
 
-    def test_what_is_there_is_not_sent_again(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_an_object_with_the_same_sha256_is_not_sent_again(
+        self, tmp_path: Path, s3: S3StandIn
+    ) -> None:
         source = random_file(tmp_path / "a.tar", SIZE)
         push_from(source, tmp_path)
         s3.requests.clear()
@@ -94,14 +96,14 @@ class TestWhole:
         push_from(random_file(tmp_path / "a.tar", SIZE), tmp_path)
         assert push_from(random_file(tmp_path / "a.tar", SIZE, seed=2), tmp_path).replaced
 
-    def test_a_store_without_the_newer_checksums(
+    def test_a_store_without_the_newer_checksums_is_supported(
         self, tmp_path: Path, s3: S3StandIn, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
         source = random_file(tmp_path / "a.tar", SIZE)
         assert push_from(source, tmp_path).sent_bytes == SIZE
 
-    def test_kserves_names_for_the_endpoint(
+    def test_kserves_variables_set_the_endpoint(
         self, tmp_path: Path, s3: S3StandIn, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
@@ -133,9 +135,7 @@ class TestContinued:
         pulled = pull(store, find_object(store), tmp_path / "b.tar", 4, ignore_progress)
         assert pulled.path.read_bytes() == source.read_bytes()
 
-    def test_a_part_that_is_of_another_content_is_sent_again(
-        self, tmp_path: Path, s3: S3StandIn
-    ) -> None:
+    def test_a_part_with_other_content_is_sent_again(self, tmp_path: Path, s3: S3StandIn) -> None:
         source = random_file(tmp_path / "a.tar", SIZE)
         self.stop_at_part(s3, source, tmp_path, 4)
         open_s3().client.upload_part(
@@ -145,18 +145,18 @@ class TestContinued:
         push_from(source, tmp_path)
         assert 1 in s3.sent_parts()
 
-    def test_a_file_that_has_changed_begins_anew(
+    def test_a_changed_file_is_sent_from_scratch(
         self, tmp_path: Path, s3: S3StandIn, caplog: pytest.LogCaptureFixture
     ) -> None:
         self.stop_at_part(s3, random_file(tmp_path / "a.tar", SIZE), tmp_path, 4)
         source = random_file(tmp_path / "a.tar", SIZE, seed=2)
         assert push_from(source, tmp_path).sent_bytes == SIZE
-        assert "aborted" in caplog.text
+        assert "aborting" in caplog.text
         assert uploads() == []
         digest = hashlib.sha256(source.read_bytes()).hexdigest()
         assert head()["Metadata"]["sha256"] == digest
 
-    def test_an_upload_that_the_store_has_thrown_away_begins_anew(
+    def test_an_upload_that_the_store_removed_starts_again(
         self, tmp_path: Path, s3: S3StandIn
     ) -> None:
         source = random_file(tmp_path / "a.tar", SIZE)
@@ -164,7 +164,7 @@ class TestContinued:
         open_s3().client.abort_multipart_upload(Bucket=BUCKET, Key=KEY, UploadId=uploads()[0])
         assert push_from(source, tmp_path).sent_bytes == SIZE
 
-    def test_a_part_is_sent_again_where_the_store_was_busy(
+    def test_a_part_is_sent_again_after_the_store_was_busy(
         self, tmp_path: Path, s3: S3StandIn, caplog: pytest.LogCaptureFixture
     ) -> None:
         source = random_file(tmp_path / "a.tar", SIZE)
@@ -180,7 +180,7 @@ class TestContinued:
         assert "part 2 of s3://" in line
         assert "SlowDown" in line
 
-    def test_a_store_that_stays_busy_ends_it(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_a_store_that_stays_busy_is_an_error(self, tmp_path: Path, s3: S3StandIn) -> None:
         source = random_file(tmp_path / "a.tar", SIZE)
         s3.fault = fail_part(1, "SlowDown")
         with pytest.raises(StoreError, match="SlowDown"):
@@ -189,12 +189,14 @@ class TestContinued:
 
 
 class TestErrors:
-    def test_a_missing_bucket(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_a_missing_bucket_is_an_error_of_the_push(self, tmp_path: Path, s3: S3StandIn) -> None:
         source = random_file(tmp_path / "a.tar", 1)
         with pytest.raises(ModelNotFound, match="no bucket 'no-such-bucket'"):
             push_from(source, tmp_path, uri="s3://no-such-bucket/a.tar")
 
-    def test_a_file_that_changes_meanwhile(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_a_file_that_changes_during_the_push_is_refused(
+        self, tmp_path: Path, s3: S3StandIn
+    ) -> None:
         source = random_file(tmp_path / "a.tar", SIZE)
         digest = hash_file(source, ignore_progress)
         cut = threading.Lock()
@@ -207,7 +209,9 @@ class TestErrors:
         with pytest.raises(StoreError, match="changed during the push"):
             push(open_s3(), source, digest, tmp_path, 1, ignore_progress)
 
-    def test_an_object_that_is_another_one_afterwards(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_an_object_with_other_content_afterwards_is_an_error(
+        self, tmp_path: Path, s3: S3StandIn
+    ) -> None:
         source = random_file(tmp_path / "a.tar", 1)
 
         def fault(asked: Asked) -> None:
@@ -216,9 +220,9 @@ class TestErrors:
                 open_s3().client.put_object(Bucket=BUCKET, Key=KEY, Body=b"other")
 
         s3.fault = fault
-        with pytest.raises(StoreError, match="is not what was pushed"):
+        with pytest.raises(StoreError, match="differs from the pushed file"):
             push_from(source, tmp_path)
 
-    def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
+    def test_a_missing_file_cannot_be_hashed(self, tmp_path: Path) -> None:
         with pytest.raises(StorageError, match="does not exist"):
             hash_file(tmp_path / "a.tar", ignore_progress)

@@ -173,6 +173,7 @@ class TestLarge:
         assert re.search(rf" {size} .* model\.bin\n.* 2 .* config\.json\n", listed.stdout)
 
 
+@pytest.mark.slow
 class TestMany:
     @pytest.mark.parametrize("writer", ["gnu", "python"])
     def test_all_of_2000_files_are_read(self, tmp_path: Path, writer: str) -> None:
@@ -414,6 +415,7 @@ def shortened(names: list[str], what: tuple[Kind, Value]) -> Entry:
     return [name[:5] for name in names[:2]], (kind, value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writer", WRITERS)
 @settings(max_examples=25, deadline=None)
 @given(entries=ENTRIES)
@@ -486,6 +488,7 @@ def mutate(content: bytes, data: st.DataObject) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 @pytest.mark.parametrize("form", ["python pax", "python gnu", "gnu posix", "gnu gnu"])
 @settings(max_examples=100, deadline=None)
@@ -519,6 +522,7 @@ def test_whatever_is_changed_is_refused_or_no_blob_is_another(
                 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["python pax", "python gnu", "gnu posix", "gnu gnu"])
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())

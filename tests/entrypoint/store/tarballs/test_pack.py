@@ -278,6 +278,7 @@ def test_two_equal_files_that_differ_later_are_an_error(
     assert os.listdir(tmp_path) == ["m"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_a_process_killed_at_any_moment_leaves_no_incomplete_tarball(
     tmp_path: Path, compression: Compression

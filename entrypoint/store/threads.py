@@ -9,15 +9,13 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from threading import Event
-from types import TracebackType
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Arguments = ParamSpec("Arguments")
 
 
 def processors() -> int:
@@ -70,24 +68,13 @@ class Threads:
     def __enter__(self) -> Threads:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop.set()
         self._pool.shutdown(cancel_futures=True)
 
-    def start(
-        self,
-        do: Callable[Arguments, Result],
-        /,
-        *arguments: Arguments.args,
-        **named: Arguments.kwargs,
-    ) -> Future[Result]:
+    def start(self, do: Callable[..., Result], *arguments: Any) -> Future[Result]:
         """Call a function in a thread, once one is free."""
-        return self._pool.submit(do, *arguments, **named)
+        return self._pool.submit(do, *arguments)
 
 
 def in_threads(

@@ -7,43 +7,32 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from entrypoint.errors import RefusedArtifact
 from entrypoint.store.disk.digest import BLOCK, Digests, Hasher, hash_type
-from entrypoint.store.threads import Threads, processors
+from entrypoint.store.threads import Threads
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
 
 class Hashing:
-    """Compares the content of blobs with their names. Leaving the context stops its threads.
+    """Compares the content of blobs with their names.
 
     Args:
         archive: The tarball that the blobs come from, for the error.
+        threads: The threads that hash.
 
     Attributes:
         found: ``{path: hashes}`` of the compared blobs.
     """
 
-    def __init__(self, archive: Path):
+    def __init__(self, archive: Path, threads: Threads):
         self.found: dict[Path, Digests] = {}
         self._archive = archive
-        self._threads = Threads(processors())
+        self._threads = threads
         self._waiting: dict[Future[Digests], tuple[Path, str]] = {}
-
-    def __enter__(self) -> Hashing:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._threads.__exit__(kind, error, trace)
 
     def add(self, path: Path, name: str) -> None:
         """Start hashing a blob.

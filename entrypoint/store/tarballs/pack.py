@@ -91,14 +91,6 @@ class _Job:
     on_progress: OnProgress
 
 
-@dataclass(frozen=True, slots=True)
-class _Copy:
-    """The destination of contents: a descriptor, and ``{blob: offset in bytes}``."""
-
-    descriptor: int
-    offsets: Mapping[str, int]
-
-
 def _write_plain(job: _Job) -> Manifest:
     """Write the contents at their offsets, in parallel, and then the headers with their hashes."""
     digests: dict[str, Digests] = {}
@@ -109,10 +101,9 @@ def _write_plain(job: _Job) -> Manifest:
         os.truncate(job.descriptor, 0)
         os.truncate(job.descriptor, total_size(members))  # gaps read as zeros
         offsets = {member.blob: member.content_offset for member in members if member.blob}
-        copy = _Copy(job.descriptor, offsets)
         contents = _contents(job.source, draft)
         counter = Counter(sum(file.size for file in contents.values()), job.on_progress)
-        hashed = _hash_all(contents, job.threads, counter, copy)
+        hashed = _hash_all(job, contents, counter, offsets)
         known, digests = digests, {file.name: hashed[file.blob] for file in draft.files}
         for file in job.source.files:
             if known and known[file.name].sha256 != digests[file.name].sha256:
@@ -139,7 +130,7 @@ def _write_compressed(job: _Job) -> Manifest:
     total = sum(file.size for file in (*contents.values(), *unknown.values()))
     counter = Counter(total, job.on_progress)
     hashed = {blob: Digests(blob) for blob in contents}
-    hashed |= _hash_all(unknown, job.threads, counter)
+    hashed |= _hash_all(job, unknown, counter)
     manifest = make_manifest(source, {f.name: hashed[f.blob] for f in draft.files})
     expected = {file.blob: file.sha256 for file in manifest.files}
     pieces = _stream(lay_out(manifest, source.refs), _contents(source, manifest), expected, counter)
@@ -176,36 +167,36 @@ def _contents(source: Source, manifest: Manifest) -> dict[str, SourceFile]:
 
 
 def _hash_all(
+    job: _Job,
     contents: Mapping[str, SourceFile],
-    threads: int,
     counter: Counter,
-    copy: _Copy | None = None,
+    offsets: Mapping[str, int] | None = None,
 ) -> dict[str, Digests]:
-    """Return the hashes of contents, and copy the contents if requested.
+    """Return the hashes of contents, and copy the contents into the tarball if requested.
 
     Args:
+        job: The model and the tarball.
         contents: ``{blob: file}``.
-        threads: How many to hash in parallel.
         counter: Counts the bytes.
-        copy: The destination of the copies, None for none.
+        offsets: ``{blob: offset in the tarball}`` of the copies, None for no copies.
     """
 
     def hash_one(blob: str, stop: Stop) -> Digests:
         file = contents[blob]
-        offset = copy.offsets[blob] if copy else 0
+        offset = offsets[blob] if offsets else 0
         hasher = Hasher(file.size, git=hash_type(file.blob or "") == "git-sha1")
         with counter.file(file.name, file.size) as advance:
             for block in _read(file):
                 stop.check()
                 hasher.update(block)
-                if copy:
-                    offset += _write(copy.descriptor, block, offset)
+                if offsets:
+                    offset += _write(job.descriptor, block, offset)
                 advance(len(block))
         digests = hasher.digests()
         _check_blob(file, digests)
         return digests
 
-    return dict(zip(contents, in_threads(hash_one, contents, threads), strict=True))
+    return dict(zip(contents, in_threads(hash_one, contents, job.threads), strict=True))
 
 
 def _stream(

@@ -29,6 +29,7 @@ from entrypoint.store.tarballs.archive import (
 )
 from entrypoint.store.tarballs.hashing import Hashing
 from entrypoint.store.tarballs.member import MemberKind, check_member
+from entrypoint.store.threads import Threads, processors
 from entrypoint.store.writing.room import check_room
 
 SMALL = 64 << 20
@@ -61,7 +62,8 @@ def unpack(archive: Path, into: Path, model_id: str, on_progress: OnProgress) ->
     made: dict[Parts, MemberKind] = {}
     manifests: dict[Path, Manifest] = {}
     unpacked = 0
-    with open_archive(archive, on_progress) as opened, Hashing(archive) as hashing:
+    with open_archive(archive, on_progress) as opened, Threads(processors()) as threads:
+        hashing = Hashing(archive, threads)
         if opened.compressed:
             check_room(into, opened.min_content)
         for parts, member in opened.members():

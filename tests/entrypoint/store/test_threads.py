@@ -125,3 +125,16 @@ def test_leaving_wakes_a_sleeping_thread() -> None:
         sleeping = threads.start(sleep, threads.stop)
         assert asleep.wait(10)
     assert isinstance(sleeping.exception(), Stopped)
+
+
+def test_after_an_error_no_thread_is_left() -> None:
+    def fail() -> None:
+        with Threads(4) as threads:
+            for item in range(20):
+                threads.start(divmod, 7, item)
+            raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert threading.active_count() == before

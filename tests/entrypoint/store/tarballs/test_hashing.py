@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import random
-import threading
 from pathlib import Path
 
 import pytest
 
 from entrypoint.errors import RefusedArtifact
 from entrypoint.store.tarballs.hashing import Hashing
+from entrypoint.store.threads import Threads
 
 CONTENT = random.Random(1).randbytes(5_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -25,7 +25,8 @@ def write(path: Path, content: bytes) -> Path:
 @pytest.mark.parametrize("blob", [SHA256, GIT])
 def test_written_blobs_are_hashed(tmp_path: Path, blob: str) -> None:
     path = write(tmp_path / blob, CONTENT)
-    with Hashing(tmp_path / "a.tar") as hashing:
+    with Threads(2) as threads:
+        hashing = Hashing(tmp_path / "a.tar", threads)
         hashing.add(path, blob)
         hashing.check(wait=True)
     assert hashing.found[path].of(blob) == blob
@@ -33,7 +34,8 @@ def test_written_blobs_are_hashed(tmp_path: Path, blob: str) -> None:
 
 
 def test_more_files_than_threads_are_hashed(tmp_path: Path) -> None:
-    with Hashing(tmp_path / "a.tar") as hashing:
+    with Threads(2) as threads:
+        hashing = Hashing(tmp_path / "a.tar", threads)
         for number in range(50):
             content = b"%d" % number
             hashing.add(write(tmp_path / hashlib.sha256(content).hexdigest(), content), "b")
@@ -46,20 +48,8 @@ def test_more_files_than_threads_are_hashed(tmp_path: Path) -> None:
 def test_a_changed_bit_is_reported_with_the_name(tmp_path: Path, blob: str) -> None:
     changed = bytearray(CONTENT)
     changed[3_000_000] ^= 1
-    with Hashing(tmp_path / "a.tar") as hashing:
+    with Threads(2) as threads:
+        hashing = Hashing(tmp_path / "a.tar", threads)
         hashing.add(write(tmp_path / blob, bytes(changed)), f"blobs/{blob}")
         with pytest.raises(RefusedArtifact, match=rf"a\.tar was refused.*'blobs/{blob}'"):
             hashing.check(wait=True)
-
-
-def test_after_an_error_no_thread_is_left(tmp_path: Path) -> None:
-    def fail() -> None:
-        with Hashing(tmp_path / "a.tar") as hashing:
-            for number in range(20):
-                hashing.add(write(tmp_path / f"{number:064}", CONTENT), "b")
-            raise KeyboardInterrupt
-
-    before = threading.active_count()
-    with pytest.raises(KeyboardInterrupt):
-        fail()
-    assert threading.active_count() == before

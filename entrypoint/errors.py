@@ -12,7 +12,7 @@ InferenceServerError
 │   └── RevisionNotFound        the model was found, but not the requested revision
 ├── HubError                69  the hub did not answer, or refused
 ├── StoreError              69  an object store did not answer, or refused
-├── EngineFailed            70  the engine ended by itself; known causes have their own codes:
+├── EngineFailed            70  the engine ended unexpectedly; known causes have their own codes:
 │                               entrypoint/diagnosis/catalogue
 ├── StartTimeout            70  startup exceeded START_TIMEOUT
 ├── MachineError            71  this machine or pod cannot run the launch
@@ -406,7 +406,7 @@ class StoreError(InferenceServerError):
 
 
 class EngineFailed(InferenceServerError):
-    """The engine ended by itself.
+    """The engine ended unexpectedly.
 
     Args:
         message: What happened, in one paragraph.

@@ -61,7 +61,6 @@ UNNAMED_YET: set[str] = {
     "tests/entrypoint/planning/defaults/test_hpu.py",
     "tests/entrypoint/planning/defaults/test_openvino.py",
     "tests/entrypoint/planning/test_sizing.py",
-    "tests/entrypoint/store/search/test_artifact.py",
     "tests/entrypoint/store/verification/test_contents.py",
     "tests/entrypoint/store/verification/test_enforce.py",
     "tests/entrypoint/store/verification/test_signature.py",

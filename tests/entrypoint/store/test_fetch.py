@@ -1,4 +1,4 @@
-"""Fetching: a tarball is unpacked once, and half of one is never taken for a model."""
+"""Bringing a model onto the disk: a tarball is unpacked once, and completely or not at all."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def find_and_fetch(request: Request) -> Model:
 
 
 def leftovers(request: Request) -> list[str]:
-    """What is in the scratch folder and is not a whole model."""
+    """Return the files in the scratch folder that are not part of a complete model."""
     return [path.name for path in request.scratch.rglob("*.partial")]
 
 
@@ -59,7 +59,7 @@ class TestLayouts:
     @pytest.mark.parametrize(("compression", "suffix"), COMPRESSIONS.items())
     @pytest.mark.parametrize("packer", [pack, pack_with_gnu_tar])
     @pytest.mark.parametrize("top", [".", "tiiuae--falcon-7b-instruct"])
-    def test_a_cache_with_its_version_file(
+    def test_a_cache_with_its_version_file_is_unpacked(
         self,
         tmp_path: Path,
         compression: str,
@@ -89,7 +89,7 @@ class TestLayouts:
     @pytest.mark.parametrize(("compression", "suffix"), COMPRESSIONS.items())
     @pytest.mark.parametrize("packer", [pack, pack_with_gnu_tar])
     @pytest.mark.parametrize("top", [".", "falcon-7b-instruct"])
-    def test_a_plain_model(
+    def test_a_plain_model_is_unpacked(
         self,
         tmp_path: Path,
         compression: str,
@@ -107,7 +107,7 @@ class TestLayouts:
 
     @pytest.mark.parametrize("revision", [None, "main", COMMIT, COMMIT[:7]])
     @pytest.mark.parametrize("compression", COMPRESSIONS)
-    def test_the_revision_is_chosen_as_in_the_cache(
+    def test_the_revision_is_chosen_as_in_a_cache(
         self, tmp_path: Path, compression: str, revision: str | None
     ) -> None:
         write_snapshot(tmp_path / "source")
@@ -118,7 +118,7 @@ class TestLayouts:
         assert model.requested_revision == revision
 
     @pytest.mark.parametrize("compression", ["gzip", "zstd"])
-    def test_a_revision_that_a_compressed_one_does_not_have_is_an_error(
+    def test_a_missing_revision_in_a_compressed_tarball_is_an_error(
         self, tmp_path: Path, compression: str
     ) -> None:
         write_snapshot(tmp_path / "source")
@@ -132,13 +132,13 @@ class TestLayouts:
 
 
 class TestOnce:
-    def test_what_is_on_the_disk_is_left_as_it_is(self, tmp_path: Path) -> None:
+    def test_a_model_on_the_disk_is_returned_as_it_is(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path)
         request = a_request(tmp_path, tmp_path)
         model = find_model(request)
         assert fetch_model(model, request, unreachable) is model
 
-    def test_a_later_run_finds_what_was_unpacked(self, tmp_path: Path) -> None:
+    def test_a_later_run_finds_the_unpacked_model(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "source")
         archive = pack(tmp_path / "source", tmp_path / "a.tar.gz", "gzip")
         request = a_request(tmp_path, tarball=archive)
@@ -164,8 +164,8 @@ class TestOnce:
         """
         1. The first run holds the lock and is in the middle of the archive.
         2. The second run comes to the lock.
-        3. The first run goes on.
-        Result: both have the model, the second has unpacked nothing.
+        3. The first run continues.
+        Result: both have the model; the second unpacked nothing.
         """
         write_snapshot(tmp_path / "source")
         archive = pack(tmp_path / "source", tmp_path / "a.tar")
@@ -196,12 +196,12 @@ class TestOnce:
 
 
 class TestKilled:
-    def test_half_a_model_is_not_taken_for_one(self, tmp_path: Path) -> None:
+    def test_a_partly_unpacked_model_is_not_found(self, tmp_path: Path) -> None:
         """
         1. A run is killed in the middle of the archive.
-        2. The model is looked for: it is still packed.
+        2. A search finds the model still packed.
         3. A run unpacks it.
-        Result: the model is whole, and what the first run left is gone.
+        Result: the model is complete, and the leftovers of the first run are removed.
         """
         write_snapshot(tmp_path / "source", files=model_files(size=8_000_000))
         archive = pack(tmp_path / "source", tmp_path / "a.tar")
@@ -235,7 +235,7 @@ class TestKilled:
         assert fetched.bytes == sum(map(len, model_files(size=8_000_000).values()))
         assert leftovers(request) == []
 
-    def test_an_interrupted_run_leaves_nothing(self, tmp_path: Path) -> None:
+    def test_an_interrupted_run_leaves_no_files(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "source")
         request = a_request(tmp_path, tarball=pack(tmp_path / "source", tmp_path / "a.tar"))
 
@@ -250,7 +250,7 @@ class TestKilled:
 
 class TestRefused:
     @pytest.mark.parametrize("compression", COMPRESSIONS)
-    def test_an_unsafe_tarball_leaves_nothing(self, tmp_path: Path, compression: str) -> None:
+    def test_an_unsafe_tarball_leaves_no_files(self, tmp_path: Path, compression: str) -> None:
         link = of_type(b"2", "../../../../../outside")
         snapshot = ("models--tiiuae--falcon-7b-instruct/snapshots/1/config.json", b"{}")
         tar = tar_of(snapshot, ("a", link))
@@ -261,9 +261,7 @@ class TestRefused:
         assert leftovers(request) == []
 
     @pytest.mark.parametrize("compression", ["gzip", "zstd"])
-    def test_a_tarball_that_is_cut_short_leaves_nothing(
-        self, tmp_path: Path, compression: str
-    ) -> None:
+    def test_a_truncated_tarball_leaves_no_files(self, tmp_path: Path, compression: str) -> None:
         write_snapshot(tmp_path / "source")
         archive = pack(tmp_path / "source", tmp_path / "a", compression)
         archive.write_bytes(archive.read_bytes()[:-200])
@@ -272,7 +270,9 @@ class TestRefused:
             find_and_fetch(request)
         assert leftovers(request) == []
 
-    def test_half_a_model_in_a_whole_tarball_is_an_error_each_time(self, tmp_path: Path) -> None:
+    def test_an_incomplete_model_in_a_complete_tarball_is_an_error_each_time(
+        self, tmp_path: Path
+    ) -> None:
         snapshot = write_snapshot(tmp_path / "source")
         (snapshot / "model.safetensors").resolve().unlink()
         request = a_request(tmp_path, tarball=pack(tmp_path / "source", tmp_path / "a.tar"))
@@ -295,7 +295,7 @@ class TestStorage:
         write_snapshot(tmp_path / "source")
         return a_request(tmp_path, tarball=pack(tmp_path / "source", tmp_path / "a.tar"))
 
-    def test_too_little_room_is_told_before_anything_is_written(
+    def test_too_little_room_is_an_error_before_any_write(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         request = self.request(tmp_path)
@@ -307,7 +307,7 @@ class TestStorage:
         assert caught.value.variable == "XDG_CACHE_HOME"
         assert "TMPDIR" in (caught.value.hint or "")
 
-    def test_a_write_that_fails_leaves_nothing(self, tmp_path: Path) -> None:
+    def test_a_failed_write_leaves_no_files(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "source", files=model_files(size=2_000_000))
         archive = pack(tmp_path / "source", tmp_path / "a.tar.gz", "gzip")
         request = a_request(tmp_path, tarball=archive)
@@ -320,7 +320,7 @@ class TestStorage:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert leftovers(request) == []
 
-    def test_a_scratch_folder_that_cannot_be_made_is_told(self, tmp_path: Path) -> None:
+    def test_a_scratch_folder_that_cannot_be_created_is_an_error(self, tmp_path: Path) -> None:
         request = self.request(tmp_path)
         request.scratch.write_text("in the way")
         with pytest.raises(StorageError, match=str(request.scratch)):
@@ -328,7 +328,7 @@ class TestStorage:
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_little_memory_is_used_however_large_the_tarball(tmp_path: Path, compression: str) -> None:
+def test_memory_does_not_grow_with_the_tarball(tmp_path: Path, compression: str) -> None:
     write_snapshot(tmp_path / "source", files=model_files(size=100_000_000))
     archive = pack_with_gnu_tar(tmp_path / "source", tmp_path / "a", compression)
     script = (

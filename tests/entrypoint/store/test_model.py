@@ -1,4 +1,4 @@
-"""What a request and a model say of themselves."""
+"""A request, and the model that was found."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ def test_a_model_is_on_disk_once_it_has_a_path_and_nothing_to_unpack(
     assert model.on_disk is on_disk
 
 
-def test_the_token_is_not_shown(tmp_path: Path) -> None:
+def test_the_token_of_a_request_is_not_shown(tmp_path: Path) -> None:
     request = a_request(tmp_path, token="hf_secret")
     assert "hf_secret" not in f"{request} {request!r}"

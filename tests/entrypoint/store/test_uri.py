@@ -1,4 +1,4 @@
-"""The addresses of objects, and the key by convention."""
+"""URIs of objects, and the conventional key."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SAS = "se=2030&sp=r&sig=c2VjcmV0"
         ),
     ],
 )
-def test_parse_uri(text: str, uri: ObjectUri) -> None:
+def test_each_form_of_uri_is_parsed(text: str, uri: ObjectUri) -> None:
     assert is_object_uri(text)
     assert parse_uri(text) == uri
 
@@ -42,13 +42,13 @@ def test_parse_uri(text: str, uri: ObjectUri) -> None:
 @pytest.mark.parametrize(
     "text", ["a.tar", "/s3/a.tar", "https://example.com/a.tar", "hf://a/b", "file:///a.tar"]
 )
-def test_what_is_none(text: str) -> None:
+def test_other_text_is_not_an_object_uri(text: str) -> None:
     assert not is_object_uri(text)
     with pytest.raises(UsageError, match="not the URI of an object"):
         parse_uri(text)
 
 
-def test_a_bucket_must_be_named() -> None:
+def test_a_bucket_is_required() -> None:
     with pytest.raises(UsageError, match="has no bucket"):
         parse_uri("s3:///a.tar")
 
@@ -66,7 +66,7 @@ def test_the_signature_is_never_shown() -> None:
     ("key", "name", "folder", "is_folder"),
     [("", "", "", True), ("a/", "", "a/", True), ("a", "a", "", False), ("a/b", "b", "a/", False)],
 )
-def test_what_a_key_names(key: str, name: str, folder: str, is_folder: bool) -> None:
+def test_a_key_has_a_name_and_a_folder(key: str, name: str, folder: str, is_folder: bool) -> None:
     uri = ObjectUri("s3", "b", key)
     assert (uri.name, uri.folder, uri.is_folder) == (name, folder, is_folder)
 
@@ -80,7 +80,7 @@ def test_what_a_key_names(key: str, name: str, folder: str, is_folder: bool) -> 
         ("a/models/", "a/models/falcon/cf4b3c4/tiiuae--falcon-7b-instruct.tar"),
     ],
 )
-def test_conventional_key(folder: str, key: str) -> None:
+def test_the_conventional_key_is_below_one_folder_of_models(folder: str, key: str) -> None:
     commit = "cf4b3c42ce2fdfe24f753f0f0d179202fea59c99"
     assert conventional_key(folder, "falcon", commit, "tiiuae/falcon-7b-instruct") == key
 
@@ -95,5 +95,5 @@ def test_conventional_key(folder: str, key: str) -> None:
         ("falcon-7b", "falcon-7b"),
     ],
 )
-def test_repository_in_name(name: str, repository: str) -> None:
+def test_a_tarball_s_name_gives_the_repository(name: str, repository: str) -> None:
     assert repository_in_name(parse_uri(f"s3://b/models/{name}")) == repository

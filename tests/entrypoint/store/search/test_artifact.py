@@ -1,4 +1,4 @@
-"""A model that is named by a URI: found without the network, and fetched once."""
+"""A model with a URI: found without the network, and downloaded once."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ def failure(kind: type[InferenceServerError], request: Request) -> InferenceServ
 
 
 class TestFound:
-    def test_without_asking_the_store(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_a_uri_is_found_without_asking_the_store(self, tmp_path: Path, s3: S3StandIn) -> None:
         model = find_model(a_request(tmp_path, model_id=URI))
         assert (model.source, model.path, model.on_disk) == ("object-store", None, False)
-        assert model.repository == FALCON  # as its name says
+        assert model.repository == FALCON  # from its name
         assert model.searched[-1].place == URI
         assert s3.requests == []
 
@@ -87,12 +87,12 @@ class TestFound:
         assert error.variable == "MODEL_ID"
 
     @pytest.mark.parametrize("uri", ["hdfs://b/a.tar", "https://example.com/a.tar", "s3:///a.tar"])
-    def test_what_cannot_be_fetched_is_refused(self, tmp_path: Path, uri: str) -> None:
+    def test_a_uri_that_cannot_be_downloaded_is_refused(self, tmp_path: Path, uri: str) -> None:
         error = failure(SettingError, a_request(tmp_path, model_id=uri))
         assert uri in error.message
         assert "s3://bucket/key" in (error.hint or "")
 
-    def test_the_hubs_uri_is_told_the_repository(self, tmp_path: Path) -> None:
+    def test_the_error_for_a_hub_uri_suggests_the_repository(self, tmp_path: Path) -> None:
         error = failure(SettingError, a_request(tmp_path, model_id="hf://a/b"))
         assert error.hint == "Set MODEL_ID=a/b."
 
@@ -109,7 +109,7 @@ class TestFound:
 class TestFetched:
     @pytest.mark.parametrize("compression", COMPRESSIONS)
     @pytest.mark.parametrize("in_place", [False, True])
-    def test_what_the_tarball_holds_is_served(
+    def test_the_model_in_the_tarball_is_downloaded_and_unpacked(
         self, tmp_path: Path, s3: S3StandIn, compression: str, in_place: bool
     ) -> None:
         stored(tmp_path, compression)
@@ -129,19 +129,23 @@ class TestFetched:
         assert (later.source, later.path, later.on_disk) == ("object-store", model.path, True)
         assert s3.requests == []
 
-    def test_the_revision_is_chosen_in_it(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_the_revision_is_chosen_in_the_tarball(self, tmp_path: Path, s3: S3StandIn) -> None:
         write_snapshot(tmp_path / "source", commit=OTHER_COMMIT, ref="v2")
         stored(tmp_path)
         model = find_and_fetch(a_request(tmp_path, model_id=URI, revision="v2"))
         assert model.revision == OTHER_COMMIT
 
-    def test_a_plain_model(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_a_plain_model_in_the_tarball_has_no_repository(
+        self, tmp_path: Path, s3: S3StandIn
+    ) -> None:
         put(pack(write_files(tmp_path / "source", model_files()), tmp_path / "a.tar"))
         model = find_and_fetch(a_request(tmp_path, model_id=URI))
         assert model.on_disk
         assert (model.source, model.repository) == ("object-store", None)
 
-    def test_several_models_ask_for_one(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_a_tarball_of_several_models_is_an_error_that_lists_them(
+        self, tmp_path: Path, s3: S3StandIn
+    ) -> None:
         write_snapshot(tmp_path / "source", "a/b")
         stored(tmp_path)
         error = failure(ModelNotFound, a_request(tmp_path, model_id=URI))
@@ -149,7 +153,7 @@ class TestFetched:
         assert set(error.available) == {"a/b", FALCON}
         assert "MODEL_TARBALL=" in (error.hint or "")
 
-    def test_it_is_continued(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_an_interrupted_download_resumes(self, tmp_path: Path, s3: S3StandIn) -> None:
         stored(tmp_path, size=4 * MIB)
         request = a_request(tmp_path, model_id=URI)
         journal = journal_of(target_of(request.scratch, parse_uri(URI)))
@@ -173,7 +177,7 @@ class TestFetched:
         assert find_and_fetch(request).on_disk
         assert len(s3.gets()) == 1
 
-    def test_two_at_once_fetch_it_once(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_two_at_once_download_it_once(self, tmp_path: Path, s3: S3StandIn) -> None:
         stored(tmp_path)
         request = a_request(tmp_path, model_id=URI)
         models: list[Model] = []
@@ -209,17 +213,21 @@ class TestFetched:
 
 
 class TestErrors:
-    def test_a_missing_key(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_a_missing_key_is_an_error_with_a_suggestion(
+        self, tmp_path: Path, s3: S3StandIn
+    ) -> None:
         stored(tmp_path, key=KEY.replace("7b", "40b"))
         error = failure(ModelNotFound, a_request(tmp_path, model_id=URI))
         assert (error.exit_code, error.variable) == (66, "MODEL_ID")
         assert "Did you mean" in error.message
 
-    def test_no_tarball(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_an_object_that_is_no_tarball_is_refused(self, tmp_path: Path, s3: S3StandIn) -> None:
         open_s3().client.put_object(Bucket=BUCKET, Key=KEY, Body=b"no tarball" * 100)
         failure(RefusedArtifact, a_request(tmp_path, model_id=URI))
 
-    def test_another_content(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_an_object_with_another_checksum_is_refused(
+        self, tmp_path: Path, s3: S3StandIn
+    ) -> None:
         open_s3().client.put_object(
             Bucket=BUCKET, Key=KEY, Body=b"other", Metadata={"sha256": "ab" * 32}
         )
@@ -227,7 +235,9 @@ class TestErrors:
         assert "abab" in error.message
         assert error.variable == "MODEL_ID"
 
-    def test_a_scratch_that_cannot_be_written_to(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_an_unwritable_scratch_directory_is_a_storage_error(
+        self, tmp_path: Path, s3: S3StandIn
+    ) -> None:
         stored(tmp_path)
         (tmp_path / "scratch").touch()
         error = failure(StorageError, a_request(tmp_path, model_id=URI))
@@ -235,9 +245,7 @@ class TestErrors:
 
 
 class TestStorageUri:
-    def test_what_kserve_has_fetched_is_not_fetched_again(
-        self, tmp_path: Path, s3: S3StandIn
-    ) -> None:
+    def test_a_download_of_kserve_is_not_repeated(self, tmp_path: Path, s3: S3StandIn) -> None:
         mount = tmp_path / "mnt" / "models"
         path = write_snapshot(mount)
         request = a_request(tmp_path, model_id=URI, storage_uri=URI, mount=mount)
@@ -247,7 +255,7 @@ class TestStorageUri:
         assert find_model(by_name).path == path
         assert s3.requests == []
 
-    def test_without_kserve_it_is_fetched(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_without_kserve_the_tarball_is_downloaded(self, tmp_path: Path, s3: S3StandIn) -> None:
         stored(tmp_path)
         mount = tmp_path / "mnt" / "models"
         request = a_request(tmp_path, mount, storage_uri=URI, mount=mount)
@@ -256,48 +264,50 @@ class TestStorageUri:
         assert (model.source, model.repository, model.revision) == ("object-store", FALCON, COMMIT)
         assert find_model(request).path == model.path
 
-    def test_it_holds_another_model(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_a_tarball_with_another_model_is_an_error(self, tmp_path: Path, s3: S3StandIn) -> None:
         stored(tmp_path)
         error = failure(ModelNotFound, a_request(tmp_path, model_id="a/b", storage_uri=URI))
         assert FALCON in error.message
 
     @pytest.mark.parametrize("uri", ["s3://b/folder", "s3://b/folder/", "pvc://claim/a"])
-    def test_what_only_kserve_can_fetch_is_left_to_it(self, tmp_path: Path, uri: str) -> None:
+    def test_folders_and_volumes_are_left_to_kserve(self, tmp_path: Path, uri: str) -> None:
         error = failure(ModelNotFound, a_request(tmp_path, storage_uri=uri))
         assert isinstance(error, ModelNotFound)
         assert [attempt.way for attempt in error.searched] == ["hub"]
 
-    def test_what_kserve_has_fetched_counts_even_if_it_is_wrong(self, tmp_path: Path) -> None:
+    def test_a_download_of_kserve_is_used_even_with_another_model(self, tmp_path: Path) -> None:
         mount = tmp_path / "mnt" / "models"
         write_snapshot(mount, "a/b")
         request = a_request(tmp_path, mount, storage_uri=URI, mount=mount)
         error = failure(ModelNotFound, request)
         assert "a/b" in error.message
 
-    def test_a_cache_that_lacks_the_revision_is_the_error(self, tmp_path: Path) -> None:
+    def test_a_cache_without_the_revision_comes_before_the_store(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "cache")
         request = a_request(tmp_path, tmp_path / "cache", storage_uri=URI, revision="v2")
         assert failure(RevisionNotFound, request).variable == "REVISION"
 
-    def test_its_error_names_it(self, tmp_path: Path, s3: S3StandIn) -> None:
+    def test_an_error_about_storage_uri_names_it(self, tmp_path: Path, s3: S3StandIn) -> None:
         error = failure(ModelNotFound, a_request(tmp_path, model_id=URI, storage_uri=URI))
         assert error.variable == "STORAGE_URI"
 
 
 class TestMounted:
-    def test_a_directory(self, tmp_path: Path) -> None:
+    def test_a_file_uri_of_a_directory_is_found(self, tmp_path: Path) -> None:
         path = write_files(tmp_path / "a model", model_files())
         model = find_model(a_request(tmp_path, model_id=f"file://{tmp_path}/a%20model"))
         assert (model.source, model.path, model.repository) == ("directory", path, None)
         assert "for MODEL_ID=file://" in model.searched[-1].outcome
 
-    def test_a_cache(self, tmp_path: Path) -> None:
+    def test_a_file_uri_of_a_cache_is_found(self, tmp_path: Path) -> None:
         path = write_snapshot(tmp_path / "cache")
         model = find_model(a_request(tmp_path, model_id=f"file://{tmp_path}/cache"))
         assert (model.path, model.repository, model.revision) == (path, FALCON, COMMIT)
 
     @pytest.mark.parametrize("place", ["", "/any.tar"])
-    def test_a_tarball_or_the_folder_that_it_is_in(self, tmp_path: Path, place: str) -> None:
+    def test_a_file_uri_of_a_tarball_or_its_folder_is_found(
+        self, tmp_path: Path, place: str
+    ) -> None:
         write_snapshot(tmp_path / "source")
         pack(tmp_path / "source", tmp_path / "packed" / "any.tar")
         request = a_request(tmp_path, model_id=f"file://{tmp_path}/packed{place}")
@@ -305,13 +315,15 @@ class TestMounted:
         assert (model.source, model.repository, model.on_disk) == ("tarball", FALCON, True)
 
     @pytest.mark.parametrize("uri", ["pvc://claim/falcon/7b", "oci://registry/models/falcon:7b"])
-    def test_where_kserve_has_mounted_it(self, tmp_path: Path, uri: str) -> None:
+    def test_a_volume_is_found_where_kserve_mounts_it(self, tmp_path: Path, uri: str) -> None:
         mount = tmp_path / "mnt" / "models"
         write_files(mount, model_files())
         model = find_model(a_request(tmp_path, model_id=uri, mount=mount))
         assert (model.source, model.path) == ("directory", mount)
 
-    def test_where_an_older_kserve_has_mounted_the_volume(self, tmp_path: Path) -> None:
+    def test_a_volume_is_found_where_older_releases_of_kserve_mount_it(
+        self, tmp_path: Path
+    ) -> None:
         path = write_files(tmp_path / "mnt" / "pvc" / "falcon" / "7b", model_files())
         mount = tmp_path / "mnt" / "models"
         model = find_model(a_request(tmp_path, model_id="pvc://claim/falcon/7b", mount=mount))
@@ -319,7 +331,9 @@ class TestMounted:
 
     @pytest.mark.parametrize("uri", ["pvc://claim/falcon", "oci://registry/falcon:7b"])
     @pytest.mark.parametrize("there", [False, True])
-    def test_where_it_is_not_mounted(self, tmp_path: Path, uri: str, there: bool) -> None:
+    def test_a_volume_that_is_not_mounted_is_an_error(
+        self, tmp_path: Path, uri: str, there: bool
+    ) -> None:
         mount = tmp_path / "mnt" / "models"
         if there:
             mount.mkdir(parents=True)
@@ -327,11 +341,11 @@ class TestMounted:
         assert str(mount) in error.message
         assert "KServe" in (error.hint or "")
 
-    def test_a_path_that_is_not_there(self, tmp_path: Path) -> None:
+    def test_a_file_uri_of_a_missing_path_is_an_error(self, tmp_path: Path) -> None:
         error = failure(ModelNotFound, a_request(tmp_path, model_id=f"file://{tmp_path}/none"))
         assert "does not exist" in error.message
 
-    def test_several_tarballs(self, tmp_path: Path) -> None:
+    def test_a_folder_of_several_tarballs_is_an_error(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "source")
         for name in ("a.tar", "b.tar"):
             pack(tmp_path / "source", tmp_path / "packed" / name)
@@ -339,7 +353,7 @@ class TestMounted:
         assert "a.tar, b.tar" in error.message
 
 
-def test_target_of() -> None:
+def test_the_target_has_the_object_s_name_and_no_secret() -> None:
     scratch = Path("/scratch")
     target = target_of(scratch, parse_uri(URI))
     assert target.name == "tiiuae--falcon-7b-instruct.tar"

@@ -1,4 +1,4 @@
-"""Finding a model in a directory or in the caches, and the error if it is not there."""
+"""Finding a model in a directory or in the caches, and the error if it is missing."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TestDirectory:
         monkeypatch.chdir(tmp_path)
         assert find_model(a_request(tmp_path, tmp_path / "cache")).source == "directory"
 
-    def test_a_path_that_is_not_there_is_not_looked_for_on_the_hub(self, tmp_path: Path) -> None:
+    def test_a_missing_path_is_not_searched_on_the_hub(self, tmp_path: Path) -> None:
         write_files(tmp_path / "falcon-7b", model_files())
         wrong = tmp_path / "falcon7b"
         error = miss(ModelNotFound, tmp_path, model_id=str(wrong), offline=False)
@@ -68,16 +68,16 @@ class TestDirectory:
         assert error.nearest == str(tmp_path / "falcon-7b")
         assert error.variable == "MODEL_ID"
 
-    def test_the_folder_that_is_missing_on_the_way_is_named(self, tmp_path: Path) -> None:
+    def test_the_first_missing_folder_of_a_path_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "there").mkdir()
         error = miss(ModelNotFound, tmp_path, model_id=str(tmp_path / "not" / "m"))
         assert str(tmp_path / "not") in [attempt.place for attempt in error.searched]
         assert "holds: there" in error.message
 
-    def test_a_home_that_nobody_has_is_a_path_that_is_not_there(self, tmp_path: Path) -> None:
+    def test_the_home_of_an_unknown_user_does_not_exist(self, tmp_path: Path) -> None:
         assert "does not exist" in miss(ModelNotFound, tmp_path, model_id="~no-such-user/m").message
 
-    def test_a_path_that_this_user_may_not_reach_is_said_so(self, public_path: Path) -> None:
+    def test_an_unreachable_path_is_an_unreadable_model(self, public_path: Path) -> None:
         (public_path / "private" / "a").mkdir(parents=True)
         (public_path / "private").chmod(0)
         path = public_path / "private" / "a" / "m"
@@ -87,37 +87,41 @@ class TestDirectory:
         )
         assert f"UnreadableModel: {path} cannot be read by uid {UNPRIVILEGED}, " in done.stderr
 
-    def test_a_tarball_for_a_path_is_told_what_to_set(self, tmp_path: Path) -> None:
+    def test_the_error_for_a_tarball_as_path_names_model_tarball(self, tmp_path: Path) -> None:
         (tmp_path / "m.tar").touch()
         error = miss(ModelNotFound, tmp_path, model_id=str(tmp_path / "m.tar"))
         assert "is not a folder" in error.message
         assert f"MODEL_TARBALL={tmp_path / 'm.tar'}" in (error.hint or "")
 
-    def test_a_directory_of_tarballs_is_told_what_to_set(self, tmp_path: Path) -> None:
+    def test_the_error_for_a_directory_of_tarballs_names_model_tarball(
+        self, tmp_path: Path
+    ) -> None:
         write_snapshot(tmp_path / "cache")
         pack(tmp_path / "cache", tmp_path / "m" / "falcon.tar.zst", "zstd")
         with pytest.raises(IncompleteModel, match=r"config\.json") as caught:
             find_model(a_request(tmp_path, model_id=str(tmp_path / "m")))
         assert f"MODEL_TARBALL={tmp_path / 'm' / 'falcon.tar.zst'}" in (caught.value.hint or "")
 
-    def test_a_directory_that_is_not_whole_is_an_error(self, tmp_path: Path) -> None:
+    def test_an_incomplete_directory_is_an_error(self, tmp_path: Path) -> None:
         write_files(tmp_path / "m", model_files(shards=2))
         (tmp_path / "m" / "model-00002-of-00002.safetensors").unlink()
         with pytest.raises(IncompleteModel, match=r"model-00002-of-00002\.safetensors"):
             find_model(a_request(tmp_path, model_id=str(tmp_path / "m")))
 
-    def test_the_folder_of_a_cache_gives_its_snapshot(self, tmp_path: Path) -> None:
+    def test_the_folder_of_a_repository_gives_its_snapshot(self, tmp_path: Path) -> None:
         path = write_snapshot(tmp_path)
         model = find_model(a_request(tmp_path, model_id=str(path.parents[1]), revision=COMMIT[:7]))
         assert (model.source, model.path, model.revision) == ("directory", path, COMMIT)
 
-    def test_the_folder_of_a_cache_without_the_revision_is_an_error(self, tmp_path: Path) -> None:
+    def test_the_folder_of_a_repository_without_the_revision_is_an_error(
+        self, tmp_path: Path
+    ) -> None:
         path = write_snapshot(tmp_path)
         model_id = str(path.parents[1])
         error = miss(RevisionNotFound, tmp_path, model_id=model_id, revision="v2")
         assert error.variable == "REVISION"
 
-    def test_a_cache_of_several_models_asks_for_one(self, tmp_path: Path) -> None:
+    def test_a_cache_of_several_models_is_an_error_that_lists_them(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "cache")
         write_snapshot(tmp_path / "cache", "a/b")
         error = miss(SeveralModels, tmp_path, model_id=str(tmp_path / "cache"))
@@ -126,18 +130,18 @@ class TestDirectory:
 
 class TestSettings:
     @pytest.mark.parametrize("model_id", ["a/b/c", "a b", "-a", "a/b.git", "a..b", "é/b", "a/"])
-    def test_what_cannot_be_a_repository_is_refused(self, tmp_path: Path, model_id: str) -> None:
+    def test_an_invalid_repository_id_is_refused(self, tmp_path: Path, model_id: str) -> None:
         with pytest.raises(SettingError) as caught:
             find_model(a_request(tmp_path, model_id=model_id))
         assert repr(model_id) in caught.value.message
         assert caught.value.variable == "MODEL_ID"
 
-    def test_a_served_name_for_a_repository_is_told_the_repository(self, tmp_path: Path) -> None:
+    def test_the_error_for_a_served_name_suggests_the_repository(self, tmp_path: Path) -> None:
         with pytest.raises(SettingError) as caught:
             find_model(a_request(tmp_path, model_id="tiiuae--falcon-7b-instruct"))
         assert f"MODEL_ID={FALCON}" in (caught.value.hint or "")
 
-    def test_a_tarball_that_is_not_there_is_refused(self, tmp_path: Path) -> None:
+    def test_a_missing_tarball_is_refused(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path)
         with pytest.raises(SettingError, match=r"falcon\.tar") as caught:
             find_model(a_request(tmp_path, tmp_path, tarball=tmp_path / "falcon.tar"))
@@ -154,7 +158,7 @@ class TestCache:
         assert (model.bytes, model.on_disk) == (SIZE, True)
         assert model.config == {"architectures": ["FalconForCausalLM"]}
 
-    def test_the_first_root_that_has_it_wins(self, tmp_path: Path) -> None:
+    def test_the_first_root_with_the_model_is_used(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "b")
         write_snapshot(tmp_path / "c")
         roots = [tmp_path / name for name in "abc"]
@@ -163,29 +167,25 @@ class TestCache:
         assert model.path.is_relative_to(tmp_path / "b")
         assert [attempt.place for attempt in model.searched] == [str(root) for root in roots[:2]]
 
-    def test_a_cache_in_one_folder_of_the_root_is_found(self, tmp_path: Path) -> None:
+    def test_a_cache_in_a_folder_of_the_root_is_found(self, tmp_path: Path) -> None:
         path = write_snapshot(tmp_path / "tiiuae--falcon-7b-instruct")
         assert find_model(a_request(tmp_path, tmp_path)).path == path
 
-    def test_a_root_without_the_revision_is_passed_by_for_one_that_has_it(
-        self, tmp_path: Path
-    ) -> None:
+    def test_a_later_root_with_the_revision_is_used(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "a", commit=OTHER_COMMIT)
         path = write_snapshot(tmp_path / "b")
         model = find_model(a_request(tmp_path, tmp_path / "a", tmp_path / "b", revision=COMMIT))
         assert model.path == path
         assert model.searched[0].outcome == f"has the model, but not the revision {COMMIT!r}"
 
-    def test_a_root_with_half_the_model_is_passed_by_for_one_that_has_it(
-        self, tmp_path: Path
-    ) -> None:
+    def test_a_later_root_with_the_complete_model_is_used(self, tmp_path: Path) -> None:
         (write_snapshot(tmp_path / "a") / "model.safetensors").unlink()
         path = write_snapshot(tmp_path / "b")
         model = find_model(a_request(tmp_path, tmp_path / "a", tmp_path / "b"))
         assert model.path == path
         assert model.searched[0].outcome == "incomplete: *.safetensors"
 
-    def test_half_a_model_is_an_error_that_names_the_file(self, tmp_path: Path) -> None:
+    def test_an_incomplete_model_is_an_error_that_names_the_file(self, tmp_path: Path) -> None:
         path = write_snapshot(tmp_path)
         (path / "model.safetensors").resolve().unlink()
         with pytest.raises(IncompleteModel, match=r"model\.safetensors \(dangling link"):
@@ -200,13 +200,13 @@ class TestCache:
         assert "ServingTemplate" in (error.hint or "")
 
     @pytest.mark.parametrize("model_id", [FALCON.upper(), "tiiuae/falcon-7b-instuct"])
-    def test_a_miss_names_the_nearest(self, tmp_path: Path, model_id: str) -> None:
+    def test_the_error_suggests_the_most_similar_name(self, tmp_path: Path, model_id: str) -> None:
         write_snapshot(tmp_path)
         error = miss(ModelNotFound, tmp_path, tmp_path, model_id=model_id)
         assert error.nearest == FALCON
         assert f"Set MODEL_ID={FALCON}" in (error.hint or "")
 
-    def test_a_miss_says_how_each_root_is(self, tmp_path: Path) -> None:
+    def test_the_error_lists_the_outcome_for_each_root(self, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()
         write_files(tmp_path / "other", {"notes.txt": b"x"})
         write_snapshot(tmp_path / "full", "a/b")
@@ -225,8 +225,10 @@ class TestCache:
         assert error.available == {"a/b": ("main", COMMIT)}
 
     @pytest.mark.parametrize("made", [True, False])
-    def test_a_mount_beside_the_root_is_suggested(self, tmp_path: Path, made: bool) -> None:
-        # the published examples mount /mnt/model and read /mnt/models
+    def test_a_sibling_of_the_root_with_a_similar_name_is_suggested(
+        self, tmp_path: Path, made: bool
+    ) -> None:
+        # The published examples mount /mnt/model and read /mnt/models
         write_snapshot(tmp_path / "model")
         if made:
             (tmp_path / "models").mkdir()
@@ -234,12 +236,12 @@ class TestCache:
         assert f"{tmp_path / 'model'} holds {FALCON}" in error.message
         assert (error.hint or "").startswith(f"Set HF_HUB_CACHE={tmp_path / 'model'}. Or download")
 
-    def test_a_mount_that_was_searched_is_not_suggested(self, tmp_path: Path) -> None:
+    def test_a_sibling_that_was_searched_is_not_suggested(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "model", "a/b")
         error = miss(ModelNotFound, tmp_path, tmp_path / "models", tmp_path / "model")
         assert (error.hint or "").startswith("Download it")
 
-    def test_a_root_that_this_user_may_not_read_is_said_so(self, public_path: Path) -> None:
+    def test_an_unreadable_root_is_an_unreadable_model(self, public_path: Path) -> None:
         (public_path / "cache").mkdir(mode=0)
         done = run_unprivileged(
             "root = Path(sys.argv[1])\nfind_model(a_request(root, root / 'cache'))",
@@ -250,7 +252,9 @@ class TestCache:
         assert f"{cache}: permission denied for uid {UNPRIVILEGED}" in done.stderr
 
     @pytest.mark.parametrize("name", ["falcon-7b-instruct.tar", "other.tar"])
-    def test_a_tarball_that_this_user_may_not_read(self, public_path: Path, name: str) -> None:
+    def test_an_unreadable_tarball_is_an_unreadable_model(
+        self, public_path: Path, name: str
+    ) -> None:
         (public_path / "cache").mkdir()
         (public_path / "cache" / name).touch(mode=0)
         done = run_unprivileged(
@@ -260,7 +264,7 @@ class TestCache:
         archive = public_path / "cache" / name
         assert f"UnreadableModel: {archive} cannot be read by uid {UNPRIVILEGED}" in done.stderr
 
-    def test_files_that_this_user_may_not_read_are_named(self, public_path: Path) -> None:
+    def test_unreadable_files_are_named(self, public_path: Path) -> None:
         snapshot = write_snapshot(public_path / "cache")
         (snapshot / "tokenizer.json").resolve().chmod(0)
         done = run_unprivileged(
@@ -287,7 +291,7 @@ class TestUnpackedByKServe:
             tmp_path / "models" / "falcon-7b-instruct",
         )
 
-    def test_a_plain_model_beside_a_cache_is_not_taken(self, tmp_path: Path) -> None:
+    def test_a_plain_model_beside_a_cache_is_not_used(self, tmp_path: Path) -> None:
         write_files(tmp_path / "models", model_files())
         write_snapshot(tmp_path / "models", "a/b")
         miss(ModelNotFound, tmp_path, tmp_path / "models")

@@ -18,19 +18,19 @@ SIZE = sum(map(len, model_files().values()))
 
 
 class TestHub:
-    def test_it_is_the_last_way(self, tmp_path: Path) -> None:
+    def test_the_hub_is_searched_last(self, tmp_path: Path) -> None:
         model = find_model(a_request(tmp_path, tmp_path / "gone", offline=False, revision="v1"))
         assert (model.source, model.path, model.on_disk) == ("hub", None, False)
         assert (model.repository, model.requested_revision) == (FALCON, "v1")
         assert [attempt.way for attempt in model.searched] == ["cache", "tarball", "hub"]
 
-    def test_it_is_asked_where_the_cache_has_half_a_model(self, tmp_path: Path) -> None:
+    def test_the_hub_is_used_if_the_cache_has_an_incomplete_model(self, tmp_path: Path) -> None:
         (write_snapshot(tmp_path) / "model.safetensors").unlink()
         model = find_model(a_request(tmp_path, tmp_path, offline=False))
         assert model.source == "hub"
         assert "incomplete" in model.searched[0].outcome
 
-    def test_it_is_not_asked_where_the_cache_has_the_model(self, tmp_path: Path) -> None:
+    def test_the_hub_is_not_used_if_the_cache_has_the_model(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path)
         assert find_model(a_request(tmp_path, tmp_path, offline=False)).source == "cache"
 

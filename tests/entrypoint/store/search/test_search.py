@@ -1,4 +1,4 @@
-"""What a search tells when it ends."""
+"""The results of a search: a model, or the error with the searched places."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def not_found(search: Search) -> ModelNotFound:
     return error
 
 
-def test_what_is_found_comes_with_each_way_that_was_tried(tmp_path: Path) -> None:
+def test_the_model_has_each_place_that_was_searched(tmp_path: Path) -> None:
     search = Search(a_request(tmp_path))
     search.add("cache", "/mnt/models", "is empty")
     model = search.found("tarball", "/a.tar", Snapshot(Path("/m"), FALCON, COMMIT, 7), ", unpacked")
@@ -36,14 +36,14 @@ def test_what_is_found_comes_with_each_way_that_was_tried(tmp_path: Path) -> Non
     assert (model.repository, model.revision, model.bytes) == (FALCON, COMMIT, 7)
 
 
-def test_a_revision_that_a_plain_directory_cannot_have_is_said_so(tmp_path: Path) -> None:
+def test_a_revision_does_not_apply_to_a_plain_directory(tmp_path: Path) -> None:
     search = Search(a_request(tmp_path, revision="1"))
     model = search.found("directory", "/m", Snapshot(Path("/m"), None, None, 7))
     assert model.searched[-1].outcome == "found; REVISION '1' does not apply to it"
     assert model.requested_revision == "1"
 
 
-def test_the_error_says_where_it_was_searched_and_what_is_there(tmp_path: Path) -> None:
+def test_the_error_lists_the_searched_places_and_available_models(tmp_path: Path) -> None:
     folder = write_snapshot(tmp_path, "tiiuae/Falcon-7B-instruct").parents[1]
     search = Search(a_request(tmp_path, tmp_path, revision="v1"))
     search.available["tiiuae/Falcon-7B-instruct"] = folder
@@ -59,7 +59,7 @@ def test_the_error_says_where_it_was_searched_and_what_is_there(tmp_path: Path) 
     )
 
 
-def test_without_a_near_name_the_hint_begins_with_the_download(tmp_path: Path) -> None:
+def test_without_a_similar_name_the_hint_starts_with_the_download(tmp_path: Path) -> None:
     error = not_found(Search(a_request(tmp_path)))
     assert error.nearest is None
     assert (error.hint or "").startswith(
@@ -67,7 +67,7 @@ def test_without_a_near_name_the_hint_begins_with_the_download(tmp_path: Path) -
     )
 
 
-def test_the_first_failure_is_the_error(tmp_path: Path) -> None:
+def test_the_first_error_is_the_result(tmp_path: Path) -> None:
     search = Search(a_request(tmp_path))
     wrong_revision = RevisionNotFound(FALCON, None, MISSING, hint="Leave it empty.")
     search.add_error("cache", "/a", wrong_revision)
@@ -83,7 +83,7 @@ def test_the_first_failure_is_the_error(tmp_path: Path) -> None:
     ]
 
 
-def test_an_incomplete_model_is_raised_as_it_is(tmp_path: Path) -> None:
+def test_an_incomplete_model_is_the_result_as_it_is(tmp_path: Path) -> None:
     search = Search(a_request(tmp_path))
     failure = IncompleteModel(Path("/b"), {"config.json": MISSING})
     search.add_error("cache", "/b", failure)

@@ -69,7 +69,6 @@ UNNAMED_YET: set[str] = {
     "tests/entrypoint/test_secrets.py",
     "tests/entrypoint/test_settings.py",
     "tests/entrypoint/test_spelling.py",
-    "tests/faults/test_scripted.py",
     "tests/images/test_build.py",
     "tests/images/test_environment.py",
     "tests/images/test_sbom.py",

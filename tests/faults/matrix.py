@@ -1,7 +1,7 @@
-"""The fault matrix: what is done to a launch, and how it must end.
+"""The fault matrix: what happens to a launch, and how it must end.
 
-A row is one fault in one phase. The launch is the real command in a process of its own; the engine
-is the scripted one (tests/support/scripted_engine.py).
+A row is one fault in one phase. The launch is the real command in a separate process; the engine is
+the scripted one (tests/support/scripted_engine.py).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from tests.faults.stage import Inject
 from tests.support.hub_stand_in import Fault as Answer
 
 LOADING = (Phase.IMPORT, Phase.WEIGHTS, Phase.COMPILE, Phase.WARM_UP)
-"""What the engine does before it serves."""
+"""The phases of an engine that does not serve yet."""
 LOGS = Path(__file__).parents[1] / "entrypoint" / "diagnosis" / "logs" / "produced"
 CODES = {failure.kind: int(failure.exit_code) for failure in FAILURES}
 SERVES = "weights compile warm-up serve hang"
-"""The script of an engine with nothing wrong."""
+"""The script of an engine without a fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +32,16 @@ class Fault:
     """One row.
 
     Attributes:
-        fault: What goes wrong, in words; no two rows have the same fault and phase.
-        phase: Where the launch is by then.
-        code: The exit code.
-        kind: Code of the error that the termination message names, empty where there is none.
-        words: What the cause is called on standard error.
+        fault: What goes wrong, in words. No two rows have the same fault and phase.
+        phase: The launch's phase at that time.
+        code: The expected exit code.
+        kind: The expected error code in the termination message; empty if there is no message.
+        words: Words expected on standard error.
         inject: What is wrong before the start.
-        act: What happens once the phase is reached; without it nothing need happen.
+        act: What happens once the phase is reached, if anything has to.
         script: What the scripted engine's main process plays; its core and worker play ``core``
             and ``worker``.
-        variables: What the environment says beside the usual; ``{place}`` is the fault's own
-            directory.
+        variables: Variables added to the environment; ``{place}`` is the row's directory.
     """
 
     fault: str
@@ -59,18 +58,18 @@ class Fault:
 
     @property
     def name(self) -> str:
-        """The row, for a test's name."""
+        """The row's name, for a test's id."""
         return f"{self.fault} ({self.phase})"
 
 
 def _up_to(phase: Phase) -> str:
-    """A script that comes to a phase and stays there."""
+    """Return a script that reaches a phase and stays in it."""
     passed = [str(each) for each in LOADING[1:] if each.rank <= phase.rank]
     return " ".join([*passed, "serve" if phase is Phase.READY else "", "hang"])
 
 
 def _tree(phase: Phase) -> dict[str, str]:
-    """Scripts of a main process, a core and a worker that depend on one another, in a phase."""
+    """Return the scripts of a main process, a core and a worker that follow each other."""
     return {
         "script": f"spawn=core follow=core {_up_to(phase)}",
         "core": "spawn=worker follow=worker hang",
@@ -137,7 +136,7 @@ ENDED = tuple(
     )
 ) + tuple(
     Fault(
-        f"the engine ends with exit code {code}, unasked",
+        f"the engine exits with code {code} without a stop",
         phase,
         70,
         "engine-failed",
@@ -238,31 +237,31 @@ STOPPED = (
 DAMAGED = tuple(
     Fault(fault, Phase.RESOLVE, 65, kind, words, (inject,))
     for fault, kind, words, inject in (
-        ("weights that are cut short", "incomplete-model", ("model.safetensors", "cut short"),
+        ("weights that are truncated", "incomplete-model", ("model.safetensors", "cut short"),
          models.cut("model.safetensors")),
         ("weights with a corrupted header", "incomplete-model", ("model.safetensors", "header"),
          models.holds("model.safetensors", b"\x40" + bytes(7) + b"x" * 64)),
-        ("a shard that is missing", "incomplete-model",
+        ("a missing shard", "incomplete-model",
          ("model-00002-of-00002.safetensors", "missing"), models.lacks_a_shard),
         ("an empty file", "incomplete-model", ("tokenizer.json", "empty"),
          models.holds("tokenizer.json", b"")),
         ("a dangling link", "incomplete-model", ("model.safetensors", "dangling link"),
          models.dangles("model.safetensors")),
-        ("a config.json that is garbage", "incomplete-model", ("config.json", "not valid JSON"),
+        ("a config.json with garbage", "incomplete-model", ("config.json", "not valid JSON"),
          models.holds("config.json", b"\xff\x00{")),
-        ("a config.json that is missing", "incomplete-model", ("config.json", "missing"),
+        ("a missing config.json", "incomplete-model", ("config.json", "missing"),
          models.is_missing("config.json")),
-        ("no weights at all", "incomplete-model", ("no weight file",),
+        ("a model without weights", "incomplete-model", ("no weight file",),
          models.is_missing("model.safetensors")),
         ("a Git LFS pointer in place of the weights", "incomplete-model", ("git lfs pull",),
          models.holds("model.safetensors", b"version https://git-lfs.github.com/spec/v1\n")),
-        ("a plain tarball that is cut in half", "refused-artifact", ("model.tar",),
+        ("half of a plain tarball", "refused-artifact", ("model.tar",),
          models.tarball("plain", models.half)),
-        ("a gzip tarball that is cut in half", "refused-artifact", ("model.tar.gz",),
+        ("half of a gzip tarball", "refused-artifact", ("model.tar.gz",),
          models.tarball("gzip", models.half, size=1 << 20)),
-        ("a zstd tarball that is cut in half", "refused-artifact", ("model.tar.zst",),
+        ("half of a zstd tarball", "refused-artifact", ("model.tar.zst",),
          models.tarball("zstd", models.half)),
-        ("a tarball that is garbage", "refused-artifact", ("model.tar.gz",),
+        ("a tarball of garbage", "refused-artifact", ("model.tar.gz",),
          models.tarball("gzip", models.garbage)),
     )
 )  # fmt: skip
@@ -274,11 +273,11 @@ NOT_SERVED = (
     Fault("code of another repository", Phase.RESOLVE, 65, "refused-code",
           ("someone/else--configuration.Config",), (models.names_code_of_another_repository,),
           variables={"TRUST_REMOTE_CODE": "1"}),
-    Fault("a model of another name", Phase.RESOLVE, 66, "model-not-found", ("Did you mean",),
+    Fault("a misspelled model", Phase.RESOLVE, 66, "model-not-found", ("Did you mean",),
           variables={"MODEL_ID": "tiiuae/falcon-7b-instrukt"}),
-    Fault("a revision that is not there", Phase.RESOLVE, 66, "revision-not-found",
+    Fault("a missing revision", Phase.RESOLVE, 66, "revision-not-found",
           ("REVISION", "v9"), variables={"REVISION": "v9"}),
-    Fault("a cache that is not there", Phase.RESOLVE, 66, "model-not-found", ("/nowhere",),
+    Fault("a missing cache", Phase.RESOLVE, 66, "model-not-found", ("/nowhere",),
           variables={"HF_HUB_CACHE": "/nowhere"}),
 )  # fmt: skip
 
@@ -286,32 +285,32 @@ SETTINGS = tuple(
     Fault(fault, Phase.RESOLVE, 78, kind, words, inject, variables=variables)
     for fault, kind, words, inject, variables in (
         ("no MODEL_ID", "setting", ("MODEL_ID is not set",), (), {"MODEL_ID": ""}),
-        ("a port that is no number", "setting", ("PORT", "tcp://10.0.0.1:80"), (),
+        ("a port that is not a number", "setting", ("PORT", "tcp://10.0.0.1:80"), (),
          {"PORT": "tcp://10.0.0.1:80"}),
-        ("a boolean that is none", "setting", ("TRUST_REMOTE_CODE", "maybe"), (),
+        ("a boolean that is neither true nor false", "setting", ("TRUST_REMOTE_CODE", "maybe"), (),
          {"TRUST_REMOTE_CODE": "maybe"}),
         ("an option that vLLM does not have", "unknown-option", ("--max-model-length",), (),
          {"ARG": "--max-model-length 100"}),
         ("ARG with an open quote", "setting", ("ARG", "quot"), (), {"ARG": "--dtype 'auto"}),
-        ("a file of keys that is not there", "setting", ("API_KEY_FILE", "No such file"), (),
+        ("a missing file of keys", "setting", ("API_KEY_FILE", "No such file"), (),
          {"API_KEY_FILE": "{place}/keys"}),
-        ("a file of keys that is a folder", "setting", ("API_KEY_FILE", "directory"),
+        ("a folder instead of a file of keys", "setting", ("API_KEY_FILE", "directory"),
          (machine.is_a_folder("API_KEY_FILE"),), {}),
-        ("a file of keys without one", "setting", ("API_KEY_FILE", "no key"),
+        ("a file of keys without a key", "setting", ("API_KEY_FILE", "no key"),
          (models.a_file("keys", b"\n \n", "API_KEY_FILE"),), {}),
         ("a file of keys that is not text", "setting", ("API_KEY_FILE", "cannot be read"),
          (models.a_file("keys", b"\xff\xfe", "API_KEY_FILE"),), {}),
-        ("a tarball that is not there", "setting", ("MODEL_TARBALL", "none.tar"), (),
+        ("a missing tarball", "setting", ("MODEL_TARBALL", "none.tar"), (),
          {"MODEL_TARBALL": "{place}/none.tar"}),
-        ("a public key that is not there", "setting", ("MODEL_SIGNATURE_KEY",), (),
+        ("a missing public key", "setting", ("MODEL_SIGNATURE_KEY",), (),
          {"MODEL_SIGNATURE_KEY": "{place}/none.pem"}),
-        ("a timeout that is negative", "setting", ("START_TIMEOUT",), (),
+        ("a negative timeout", "setting", ("START_TIMEOUT",), (),
          {"START_TIMEOUT": "-1"}),
     )
 )  # fmt: skip
 
 MACHINE = (
-    Fault("the port is taken", Phase.RESOLVE, 71, "machine",
+    Fault("the port is in use", Phase.RESOLVE, 71, "machine",
           ("Another process already listens", "PORT"),
           (machine.taken_port,)),
     Fault("/dev/shm is too small", Phase.RESOLVE, 71, "machine", ("/dev/shm", "--shm-size"),
@@ -324,25 +323,25 @@ MACHINE = (
           (machine.mounted("scratch", "noexec"),)),
     Fault("the scratch directory is full", Phase.RESOLVE, 71, "machine", ("scratch", "free"),
           (machine.filled("scratch", 1 << 20),)),
-    Fault("neither scratch nor TMPDIR can be written to", Phase.RESOLVE, 71, "machine",
+    Fault("neither scratch nor TMPDIR is writable", Phase.RESOLVE, 71, "machine",
           ("No scratch directory",),
           (machine.read_only("scratch"), machine.read_only("tmp"))),
     Fault("TMPDIR is read-only", Phase.READY, 0, "", ("stopped as asked",),
           (machine.read_only("tmp"),), acts.serves),
     Fault("TMPDIR is full", Phase.READY, 0, "", ("stopped as asked",),
           (machine.mounted("tmp", "size=1m,nr_inodes=1"),), acts.serves),
-    Fault("TMPDIR is not there", Phase.READY, 0, "", ("stopped as asked",),
+    Fault("TMPDIR is missing", Phase.READY, 0, "", ("stopped as asked",),
           (machine.without("tmp"),), acts.serves),
     Fault("TMPDIR is too long for a socket", Phase.RESOLVE, 71, "machine", ("TMPDIR", "too long"),
           (machine.deep_tmpdir,)),
-    Fault("a cache's variable names what cannot be written to", Phase.RESOLVE, 71, "machine",
+    Fault("a cache's variable names a read-only folder", Phase.RESOLVE, 71, "machine",
           ("VLLM_CACHE_ROOT",), (machine.read_only("compiled"),),
           variables={"VLLM_CACHE_ROOT": "{place}/compiled"}),
-    Fault("nobody reads standard output", Phase.READY, 0, "", ("stopped as asked",),
+    Fault("standard output has no reader", Phase.READY, 0, "", ("stopped as asked",),
           (machine.nobody_reads("stdout"),), acts.serves),
-    Fault("nobody reads standard error", Phase.READY, 0, "", (),
+    Fault("standard error has no reader", Phase.READY, 0, "", (),
           (machine.nobody_reads("stderr"),), acts.serves),
-    Fault("nobody reads either stream", Phase.READY, 0, "", (),
+    Fault("neither stream has a reader", Phase.READY, 0, "", (),
           (machine.nobody_reads("stdout", "stderr"),), acts.serves,
           script="garbage=100000 serve hang"),
     Fault("the termination message cannot be written", Phase.WEIGHTS, 70, "",
@@ -352,11 +351,11 @@ MACHINE = (
           ("exit code 3",), (machine.is_a_folder("TERMINATION_LOG"),), script="weights exit=3"),
     Fault("the engine writes garbage, and dies", Phase.WEIGHTS, 70, "engine-failed",
           ("exit code 4",), script="weights garbage=3000000 exit=4"),
-    Fault("files may not grow beyond 1 MiB", Phase.UNPACK, 74, "storage", ("too large",),
+    Fault("files are limited to 1 MiB", Phase.UNPACK, 74, "storage", ("too large",),
           (models.large_tarball(64 << 20), machine.limited(f"--fsize={1 << 20}"))),
-    Fault("an accelerator that is not there", Phase.RESOLVE, 71, "machine", ("ACCELERATOR=cuda",),
+    Fault("a missing accelerator", Phase.RESOLVE, 71, "machine", ("ACCELERATOR=cuda",),
           variables={"ACCELERATOR": "cuda"}),
-    Fault("too little room to unpack a tarball", Phase.UNPACK, 74, "storage",
+    Fault("too little space to unpack a tarball", Phase.UNPACK, 74, "storage",
           ("bytes are free", "needed"),
           (models.large_tarball(300 << 20), machine.mounted("scratch", "size=260m"))),
     *(
@@ -370,7 +369,7 @@ MACHINE = (
               ("Cannot open another file", "ulimit -n"), (machine.limited(f"--nofile={count}"),))
         for count in (8, 10, 12)
     ),
-    Fault("a memory limit that the model does not fit", Phase.RESOLVE, 71, "machine",
+    Fault("a memory limit below the model's size", Phase.RESOLVE, 71, "machine",
           ("take", "of memory"),
           (models.large_weights(2 << 30),
            machine.in_cgroup("memory", memory__limit_in_bytes="1G", memory__max="1G"))),
@@ -385,7 +384,7 @@ MACHINE = (
           act=acts.sets_the_clock, script="weights sleep=1 serve hang"),
     Fault("the monotonic clock is far ahead", Phase.READY, 0, "", ("stopped as asked",),
           (machine.time_namespace(10**7),), acts.serves),
-    Fault("clients ask while it loads", Phase.WEIGHTS, 0, "", ("stopped as asked",),
+    Fault("clients send requests while it loads", Phase.WEIGHTS, 0, "", ("stopped as asked",),
           act=acts.asks_often, script="weights sleep=1 serve hang"),
 )  # fmt: skip
 
@@ -409,7 +408,7 @@ REMOTE = tuple(
 )  # fmt: skip
 
 DOWNLOADED = (
-    Fault("the hub hangs up half-way, once", Phase.READY, 0, "",
+    Fault("the hub closes a download once", Phase.READY, 0, "",
           ("trying again", "stopped as asked"), (servers.hub(fault=Answer(cut=1000)),),
           acts.serves),
     Fault("the hub refuses one file", Phase.DOWNLOAD, 69, "hub", ("model.safetensors", "403"),
@@ -463,7 +462,7 @@ LOGGED = tuple(
         ("tokenizer-cut-off", "tokenizer-unusable"),
     )
 )
-"""More of them, cause by cause, in tests/entrypoint/diagnosis."""
+"""tests/entrypoint/diagnosis has more, cause by cause."""
 
 SCRIPTED = (
     *(*KILLED, *ENDED, *HANGS, *TOO_SLOW, *LOGGED, *STOPPED),

@@ -1,6 +1,4 @@
-"""``inference-server serve`` for the matrix, with the scripted engine; and with a clock, for the
-rows that want one, that can be set.
-"""
+"""``inference-server serve`` with the scripted engine, and with a clock that a row can set."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ YEAR = 365 * 86400.0
 
 
 def jumping_clock(flag: Path) -> float:
-    """The time of day of a clock that is set a year ahead once a file is there."""
+    """Return the time of day, a year ahead once a file exists."""
     return time.clock_gettime(time.CLOCK_REALTIME) + (YEAR if flag.exists() else 0)
 
 

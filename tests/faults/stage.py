@@ -1,5 +1,4 @@
-"""Where one fault happens: a model, directories of its own, an environment, and what surrounds the
-command."""
+"""The surroundings of one launch: a model, its own directories, its environment and its command."""
 
 from __future__ import annotations
 
@@ -17,14 +16,15 @@ from tests.support.ports import free_port
 
 @dataclass
 class Stage:
-    """One launch's surroundings; a fault's injections change them before the start.
+    """One launch's surroundings, which a fault's injections change before the start.
 
     Attributes:
-        place: A directory of the fault's own, by a short path.
-        environ: The command's whole environment.
-        prefix: What the command is run by: ``unshare``, ``prlimit``.
-        cleanup: What is undone afterwards.
-        closed: Streams of the command that nobody reads: ``stdout``, ``stderr``.
+        place: The launch's own directory, with a short path.
+        port: The port to listen on.
+        environ: The command's complete environment.
+        prefix: What runs the command: ``unshare``, ``prlimit``.
+        cleanup: What to undo at the end.
+        closed: Streams of the command without a reader: ``stdout``, ``stderr``.
     """
 
     place: Path
@@ -36,7 +36,7 @@ class Stage:
 
     @property
     def cache(self) -> Path:
-        """The hub's cache, with the model in it."""
+        """The hub's cache with the model."""
         return self.place / "cache"
 
     @property
@@ -46,17 +46,17 @@ class Stage:
 
     @property
     def scratch(self) -> Path:
-        """Where the launch keeps what it unpacks."""
+        """The launch's scratch directory."""
         return self.place / "scratch"
 
     @property
     def temporary(self) -> Path:
-        """``TMPDIR``: only the launch writes there."""
+        """``TMPDIR`` of the launch alone."""
         return self.place / "tmp"
 
     @property
     def termination(self) -> Path:
-        """Where the cause is written for Kubernetes."""
+        """The termination message's file."""
         return self.place / "termination-log"
 
     def blob(self, name: str) -> Path:
@@ -64,21 +64,21 @@ class Stage:
         return (self.snapshot / name).resolve()
 
     def within(self, *words: str) -> None:
-        """Run the command by another one."""
+        """Run the command with another one."""
         self.prefix += words
 
     def mounting(self, script: str) -> None:
-        """Run a script as root of a mount namespace of the launch's own, then the command."""
+        """Run a script as root of a new mount namespace, then the command."""
         self.within("unshare", "--mount", "sh", "-ec", f'{script}\nexec "$@"', "sh")
 
 
 Inject = Callable[[Stage], None]
-"""Makes something wrong before the start."""
+"""Injects a fault before the start."""
 
 
 @contextmanager
 def a_stage() -> Iterator[Stage]:
-    """Make a place for one launch, with nothing wrong yet."""
+    """Prepare one launch without a fault; undo everything at the end."""
     place = Path(tempfile.mkdtemp(prefix="fault-"))
     stage = Stage(place, free_port(), {})
     stage.temporary.mkdir()
@@ -108,4 +108,4 @@ def a_stage() -> Iterator[Stage]:
             yield stage
         finally:
             stage.cleanup.close()
-            shutil.rmtree(place, ignore_errors=True)  # a process may be taking its own away
+            shutil.rmtree(place, ignore_errors=True)  # a process may still be removing its files

@@ -1,4 +1,4 @@
-"""The matrix itself."""
+"""The matrix covers every phase, and its rows are complete."""
 
 from collections import Counter
 
@@ -6,7 +6,7 @@ from entrypoint.shared.handover import Phase
 from tests.faults.matrix import SCRIPTED
 
 
-def test_it_is_large_enough_and_says_nothing_twice() -> None:
+def test_it_has_many_rows_and_no_row_twice() -> None:
     assert len(SCRIPTED) >= 60
     assert [name for name, count in Counter(f.name for f in SCRIPTED).items() if count > 1] == []
 

@@ -1,4 +1,4 @@
-"""Each fault ends as the matrix says: exit code, kind and words; nothing hangs, nothing is left."""
+"""Each row ends with its exit code, error code and words; nothing hangs, no process is left."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.faults.trial import BOUND_SECONDS, Trial
 
 
 def play(fault: Fault, seconds: float = BOUND_SECONDS) -> None:
-    """Do to a launch what a row says, and hold its end against it."""
+    """Run a row's launch with its fault, and compare its end with the row."""
     with a_stage() as stage:
         stage.environ |= {
             "SCRIPT": fault.script, "SCRIPT_CORE": fault.core, "SCRIPT_WORKER": fault.worker
@@ -22,16 +22,16 @@ def play(fault: Fault, seconds: float = BOUND_SECONDS) -> None:
         trial = Trial(stage, seconds)
         try:
             if fault.act is not None:
-                trial.until(fault.phase)
+                trial.wait_for_phase(fault.phase)
                 fault.act(trial)
             code = trial.end()
-            trial.until_nothing_is_left()
-            said = trial.said()
-            assert (code, trial.kind()) == (fault.code, fault.kind), said
+            trial.wait_until_all_ended()
+            output = trial.output()
+            assert (code, trial.kind()) == (fault.code, fault.kind), output
             for word in fault.words:
-                assert word in trial.errors(), said
-            if "error-log" not in fault.script:  # then it is the engine's
-                assert "Traceback" not in said
+                assert word in trial.errors(), output
+            if "error-log" not in fault.script:  # which is the engine's traceback
+                assert "Traceback" not in output
             if fault.kind:
                 head = f"{fault.kind} (exit code {fault.code}): "
                 assert stage.termination.read_text().startswith(head)
@@ -42,5 +42,5 @@ def play(fault: Fault, seconds: float = BOUND_SECONDS) -> None:
 
 
 @pytest.mark.parametrize("fault", SCRIPTED, ids=lambda fault: fault.name)
-def test_fault(fault: Fault) -> None:
+def test_the_launch_ends_as_the_row_expects(fault: Fault) -> None:
     play(fault)

@@ -1,4 +1,4 @@
-"""One launch as the matrix makes it: the command in a process of its own, seen from outside."""
+"""One launch of the matrix: the command in a separate process, observed from outside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.faults.stage import Stage
 
 BOUND_SECONDS = 40.0
-"""The longest that a scripted launch, and anything that is waited for in it, may take."""
+"""How long a scripted launch may take, including everything that a row waits for."""
 
 
 class Trial:
@@ -23,7 +23,7 @@ class Trial:
 
     Args:
         stage: Its surroundings.
-        seconds: The longest that it may take, all in all.
+        seconds: How long it may take in total.
     """
 
     def __init__(self, stage: Stage, seconds: float = BOUND_SECONDS):
@@ -52,30 +52,29 @@ class Trial:
 
     @staticmethod
     def _unread() -> int:
-        """The writing end of a pipe whose reader has gone."""
+        """Return the writing end of a pipe without a reader."""
         reading, writing = os.pipe()
         os.close(reading)
         return writing
 
-    def said(self) -> str:
-        """All that the launch has written so far."""
+    def output(self) -> str:
+        """Return all that the launch has written so far."""
         return "".join(
             log.read_text(errors="replace") for log in self._logs.values() if log.exists()
         )
 
     def errors(self) -> str:
-        """What it has written to standard error."""
+        """Return what it has written to standard error."""
         log = self._logs["stderr"]
         return log.read_text(errors="replace") if log.exists() else ""
 
     def kind(self) -> str:
-        """The code of the error that ended it, as its termination message says first; empty where
-        there is none."""
-        told = self.stage.termination
-        return told.read_text().partition(" (exit code ")[0] if told.exists() else ""
+        """Return the error code that starts its termination message; empty without a message."""
+        path = self.stage.termination
+        return path.read_text().partition(" (exit code ")[0] if path.exists() else ""
 
     def ask(self, path: str) -> tuple[int, bytes]:
-        """Ask the launch's own port."""
+        """Return the status and the body of an answer on the launch's port."""
         connection = http.client.HTTPConnection("127.0.0.1", self.stage.port, timeout=10)
         try:
             connection.request("GET", path)
@@ -85,54 +84,54 @@ class Trial:
             connection.close()
 
     def phase(self) -> str:
-        """The phase that the status names; empty while nothing answers."""
+        """Return the phase that the status shows; empty if nothing answers."""
         try:
             answer = self.ask("/v1/status")[1]
         except (OSError, http.client.HTTPException):
             return ""
-        if answer == b"engine":  # the scripted one answers everything so
+        if answer == b"engine":  # the scripted engine's answer to every request
             return "ready"
         with contextlib.suppress(ValueError):
             return str(json.loads(answer)["phase"])
         return ""
 
-    def until(self, phase: str) -> None:
+    def wait_for_phase(self, phase: str) -> None:
         """Wait until the launch is in a phase."""
         while self.phase() != phase:
             self.wait_a_little(f"phase {phase}")
 
     def pid(self, role: str) -> int:
-        """The process id of one of the scripted engine's processes; waits for it."""
-        told = self.stage.place / "pids" / role
-        while not told.exists():
+        """Wait for one of the scripted engine's processes and return its id."""
+        path = self.stage.place / "pids" / role
+        while not path.exists():
             self.wait_a_little(f"the process {role}")
-        return int(told.read_text())
+        return int(path.read_text())
 
     def wait_a_little(self, what: str) -> None:
-        """Let time pass while something is waited for, and fail where it cannot come any more."""
-        assert self.process.poll() is None, f"ended before {what}:\n{self.said()}"
-        assert time.monotonic() < self._deadline, f"never came to {what}:\n{self.said()}"
+        """Sleep for a moment; fail if the launch has ended or takes too long."""
+        assert self.process.poll() is None, f"ended before {what}:\n{self.output()}"
+        assert time.monotonic() < self._deadline, f"did not reach {what}:\n{self.output()}"
         time.sleep(0.01)
 
     def send(self, number: signal.Signals) -> None:
         """Signal the command."""
         pid = self.process.pid
-        if "--fork" in self.stage.prefix:  # then `unshare` waits for it, and passes nothing on
+        if "--fork" in self.stage.prefix:  # then `unshare` waits for it, and forwards no signal
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
             pid = int(children[0])
         os.kill(pid, number)
 
     def end(self) -> int:
-        """Wait for the end, and return the exit code."""
+        """Wait for the end and return the exit code."""
         try:
             return self.process.wait(max(0.1, self._deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"it hangs:\n{self.said()}") from None
+            raise AssertionError(f"hangs:\n{self.output()}") from None
 
-    def left(self) -> dict[int, str]:
-        """Return ``{process id: command line}`` of what is left of the launch, zombies included.
+    def remaining(self) -> dict[int, str]:
+        """Return ``{process id: command line}`` of the launch's processes, including zombies.
 
-        Its processes are known by a variable of theirs, wherever they are in the tree.
+        A variable in their environment identifies them, wherever they are in the tree.
         """
         mark = f"FAULT_PLACE={self.stage.place}".encode()
         found: dict[int, str] = {}
@@ -145,16 +144,15 @@ class Trial:
                     found[int(entry)] = line.decode(errors="replace")
         return found
 
-    def until_nothing_is_left(self) -> None:
-        """Wait until every process of the launch is gone: one whose parent was killed needs to
-        notice."""
-        while left := self.left():
-            assert time.monotonic() < self._deadline, f"left over: {left}\n{self.said()}"
+    def wait_until_all_ended(self) -> None:
+        """Wait for the end of all processes: one whose parent was killed has to notice first."""
+        while remaining := self.remaining():
+            assert time.monotonic() < self._deadline, f"still running: {remaining}\n{self.output()}"
             time.sleep(0.02)
 
     def close(self) -> None:
-        """Kill whatever is left."""
-        for pid in self.left():
+        """Kill the remaining processes."""
+        for pid in self.remaining():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):

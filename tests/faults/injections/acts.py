@@ -1,4 +1,4 @@
-"""What is done to a launch that runs, once it is in the fault's phase."""
+"""What happens to a running launch, once it is in the fault's phase."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Act = Callable[[Trial], None]
 
 
 def sends(*numbers: signal.Signals) -> Act:
-    """The command is sent signals, the next one once it has said that it stops."""
+    """The command receives signals, the second one once it has logged that it stops."""
 
     def act(trial: Trial) -> None:
         for count, number in enumerate(numbers):
             if count:
-                while "stopping" not in trial.said():
+                while "stopping" not in trial.output():
                     trial.wait_a_little("the stop")
             trial.send(number)
 
@@ -35,7 +35,7 @@ def kills(role: str, number: signal.Signals = signal.SIGKILL) -> Act:
 
 
 def kills_the_entrypoint(trial: Trial) -> None:
-    """The command is killed once all of the engine's processes run, with no chance to end them."""
+    """The command is killed once all of the engine's processes run, and cannot end them."""
     for role in ("main", "core", "worker"):
         trial.pid(role)
     trial.send(signal.SIGKILL)
@@ -47,11 +47,11 @@ def stops(role: str) -> Act:
 
 
 def kills_while_it_stops(role: str) -> Act:
-    """SIGTERM, and one of the engine's processes is killed while it drains."""
+    """After SIGTERM, one of the engine's processes is killed while it drains."""
 
     def act(trial: Trial) -> None:
         sends(signal.SIGTERM)(trial)
-        while "stopping" not in trial.said():
+        while "stopping" not in trial.output():
             trial.wait_a_little("the stop")
         kills(role)(trial)
 
@@ -59,19 +59,19 @@ def kills_while_it_stops(role: str) -> Act:
 
 
 def sets_the_clock(trial: Trial) -> None:
-    """The time of day jumps a year ahead; then the launch is to stop as ever."""
+    """The time of day jumps a year ahead; then the launch serves and stops."""
     (trial.stage.place / "clock").touch()
     serves(trial)
 
 
 def serves(trial: Trial) -> None:
-    """Nothing more happens: it serves, and stops when it is told."""
-    trial.until("ready")
+    """Nothing: it serves, and stops after SIGTERM."""
+    trial.wait_for_phase("ready")
     trial.send(signal.SIGTERM)
 
 
 def asks_often(trial: Trial) -> None:
-    """Clients ask while it loads."""
+    """Clients send requests while it loads."""
     for _ in range(50):
         with urllib.request.urlopen(f"http://127.0.0.1:{trial.stage.port}/health/live") as answer:
             assert answer.status == 200

@@ -1,4 +1,4 @@
-"""What a machine, a pod or another process does to a launch: mounts, limits, ports, clocks."""
+"""Faults of the machine, the pod or another process: mounts, limits, ports, clocks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def mounted(folder: str, options: str) -> Inject:
-    """One of the launch's folders is a file system of its own, in a mount namespace.
+    """One of the launch's folders is a separate file system.
 
     Args:
-        folder: Below the fault's place, or an absolute path.
-        options: Of the tmpfs.
+        folder: Relative to the row's directory, or an absolute path.
+        options: Mount options of the tmpfs.
     """
 
     def inject(stage: Stage) -> None:
@@ -28,7 +28,7 @@ def mounted(folder: str, options: str) -> Inject:
 
 
 def read_only(folder: str) -> Inject:
-    """One of the launch's folders, with what it holds, is on a file system that is read-only."""
+    """One of the launch's folders, with its content, is on a read-only file system."""
 
     def inject(stage: Stage) -> None:
         path = stage.place / folder
@@ -39,7 +39,7 @@ def read_only(folder: str) -> Inject:
 
 
 def filled(folder: str, left: int) -> Inject:
-    """One of the launch's folders is on a disk with so many bytes left, of many."""
+    """One of the launch's folders is on a disk with ``left`` free bytes."""
 
     def inject(stage: Stage) -> None:
         path = stage.place / folder
@@ -60,7 +60,7 @@ def taken_port(stage: Stage) -> None:
 
 
 def limited(*words: str) -> Inject:
-    """The kernel's limits for the process, as ``prlimit`` has them."""
+    """The process has limits, given as options of ``prlimit``."""
 
     def inject(stage: Stage) -> None:
         stage.within("prlimit", *words)
@@ -69,16 +69,16 @@ def limited(*words: str) -> Inject:
 
 
 def in_cgroup(controller: str, **limits: str) -> Inject:
-    """The launch is in a cgroup of its own with limits.
+    """The launch is in its own cgroup with limits.
 
     Args:
         controller: ``memory``, ``pids`` or ``blkio``.
-        limits: By the files' names in either version of cgroups, ``__`` for the dot; the version
-            that is there has some of them.
+        limits: Files of both versions of cgroups, with ``__`` for the dot, and their values. The
+            files that exist are written.
 
     Raises:
-        OSError: No cgroup can be made here: these faults need root, and a cgroup file system that
-            can be written to.
+        OSError: The cgroup cannot be created: these faults require root and a writable cgroup file
+            system.
     """
 
     def inject(stage: Stage) -> None:
@@ -87,9 +87,9 @@ def in_cgroup(controller: str, **limits: str) -> Inject:
         group.mkdir()
         stage.cleanup.callback(group.rmdir)
         files = {group / name.replace("__", "."): value for name, value in limits.items()}
-        there = [path for path in files if path.exists()]
-        assert there, f"{group} has none of {', '.join(limits)}"
-        for path in there:
+        existing = [path for path in files if path.exists()]
+        assert existing, f"{group} has none of {', '.join(limits)}"
+        for path in existing:
             path.write_text(files[path])
         stage.within("sh", "-ec", f'echo $$ > {group}/cgroup.procs\nexec "$@"', "sh")
 
@@ -97,7 +97,7 @@ def in_cgroup(controller: str, **limits: str) -> Inject:
 
 
 def slow_disk(rate: int) -> Inject:
-    """The disk that the launch's folders are on gives so many bytes a second."""
+    """The disk of the launch's folders reads ``rate`` bytes per second."""
 
     def inject(stage: Stage) -> None:
         device = os.stat(stage.place).st_dev
@@ -112,7 +112,7 @@ def slow_disk(rate: int) -> Inject:
 
 
 def time_namespace(seconds: int) -> Inject:
-    """The monotonic clock began long before this launch's first look at it."""
+    """The monotonic clock started long before the launch."""
 
     def inject(stage: Stage) -> None:
         stage.within("unshare", "--time", "--fork", "--kill-child", f"--monotonic={seconds}")
@@ -121,7 +121,7 @@ def time_namespace(seconds: int) -> Inject:
 
 
 def nobody_reads(*streams: str) -> Inject:
-    """The readers of the command's streams have gone."""
+    """The command's streams have no reader."""
 
     def inject(stage: Stage) -> None:
         stage.closed |= set(streams)
@@ -130,7 +130,7 @@ def nobody_reads(*streams: str) -> Inject:
 
 
 def is_a_folder(variable: str) -> Inject:
-    """A variable names a folder where a file is wanted."""
+    """A variable that requires a file names a folder."""
 
     def inject(stage: Stage) -> None:
         path = stage.place / "folder"
@@ -141,14 +141,14 @@ def is_a_folder(variable: str) -> Inject:
 
 
 def deep_tmpdir(stage: Stage) -> None:
-    """The path of TMPDIR leaves no room for the name of a socket."""
+    """The path of TMPDIR is too long for a socket in it."""
     path = stage.temporary / ("x" * 100)
     path.mkdir()
     stage.environ["TMPDIR"] = str(path)
 
 
 def without(folder: str) -> Inject:
-    """A folder is not there."""
+    """A folder is missing."""
 
     def inject(stage: Stage) -> None:
         os.rmdir(stage.place / folder)

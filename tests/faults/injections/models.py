@@ -1,4 +1,4 @@
-"""Models that are damaged, and archives of them."""
+"""Damaged models and archives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WEIGHTS = "model.safetensors"
 
 
 def cut(name: str, by: int = 8) -> Inject:
-    """The file lacks its last bytes."""
+    """The file's last bytes are missing."""
 
     def inject(stage: Stage) -> None:
         os.truncate(stage.blob(name), stage.blob(name).stat().st_size - by)
@@ -27,7 +27,7 @@ def cut(name: str, by: int = 8) -> Inject:
 
 
 def holds(name: str, content: bytes) -> Inject:
-    """The file has another content."""
+    """The file has other content."""
 
     def inject(stage: Stage) -> None:
         stage.blob(name).write_bytes(content)
@@ -36,7 +36,7 @@ def holds(name: str, content: bytes) -> Inject:
 
 
 def dangles(name: str) -> Inject:
-    """The snapshot's link leads nowhere: its blob was deleted."""
+    """The snapshot's link is dangling: its blob was deleted."""
 
     def inject(stage: Stage) -> None:
         stage.blob(name).unlink()
@@ -45,7 +45,7 @@ def dangles(name: str) -> Inject:
 
 
 def is_missing(name: str) -> Inject:
-    """The file is not there."""
+    """The file is missing."""
 
     def inject(stage: Stage) -> None:
         (stage.snapshot / name).unlink()
@@ -54,13 +54,13 @@ def is_missing(name: str) -> Inject:
 
 
 def lacks_a_shard(stage: Stage) -> None:
-    """An index names a shard that is not there."""
+    """An index names a missing shard."""
     index = {"weight_map": {"a": WEIGHTS, "b": "model-00002-of-00002.safetensors"}}
     (stage.snapshot / f"{WEIGHTS}.index.json").write_text(json.dumps(index))
 
 
 def changed(name: str) -> Inject:
-    """One bit of the file is not what it was; its length is."""
+    """One bit of the file has changed, but not its length."""
 
     def inject(stage: Stage) -> None:
         content = bytearray(stage.blob(name).read_bytes())
@@ -71,21 +71,21 @@ def changed(name: str) -> Inject:
 
 
 def names_code_of_another_repository(stage: Stage) -> None:
-    """``auto_map`` leads to a repository that somebody else may change."""
+    """``auto_map`` names another repository, which others can change."""
     config = json.loads(stage.blob("config.json").read_bytes())
     config["auto_map"] = {"AutoConfig": "someone/else--configuration.Config"}
     stage.blob("config.json").write_text(json.dumps(config))
 
 
 def _head(size: int) -> bytes:
-    """Return what comes before so many bytes of weights in their file."""
+    """Return the header of a file with ``size`` bytes of weights."""
     tensor = {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}
     header = json.dumps({"weight": tensor}).encode()
     return len(header).to_bytes(8, "little") + header
 
 
 def _zeros(weights: Path, size: int) -> None:
-    """Write a file of weights that are zeros: a hole, which takes no room on the disk."""
+    """Write a sparse file of weights, which takes no space on the disk."""
     head = _head(size)
     weights.write_bytes(head)
     os.truncate(weights, len(head) + size)
@@ -105,7 +105,7 @@ def large_weights(size: int) -> Inject:
 
 
 def unread_weights(size: int) -> Inject:
-    """Weights that have to be read from the disk: they are not in memory.
+    """Weights that have to be read from the disk because they are not cached in memory.
 
     Args:
         size: In bytes.
@@ -127,7 +127,7 @@ def unread_weights(size: int) -> Inject:
 
 
 def tarball(compression: str, damage: Callable[[bytes], bytes] = bytes, size: int = 16) -> Inject:
-    """The model is in a tarball instead of the cache."""
+    """The model is in a tarball and not in the cache."""
 
     def inject(stage: Stage) -> None:
         folder = write_files(stage.place / "packed" / "model", model_files(size=size))
@@ -140,12 +140,12 @@ def tarball(compression: str, damage: Callable[[bytes], bytes] = bytes, size: in
 
 
 def half(content: bytes) -> bytes:
-    """The first half."""
+    """Return the first half."""
     return content[: len(content) // 2]
 
 
 def garbage(content: bytes) -> bytes:
-    """As many bytes that mean nothing."""
+    """Return bytes of the same length that mean nothing."""
     return bytes(251 for _ in content)
 
 
@@ -161,10 +161,10 @@ def a_file(name: str, content: bytes, variable: str) -> Inject:
 
 
 def large_tarball(size: int) -> Inject:
-    """A tarball that unpacks to much: weights of zeros, so that it is small itself.
+    """A small tarball with large weights, which are zeros.
 
     Args:
-        size: Of the weights, in bytes.
+        size: The weights' size, in bytes.
     """
 
     def inject(stage: Stage) -> None:

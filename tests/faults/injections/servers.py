@@ -1,4 +1,4 @@
-"""Hubs and stores that do not answer, or answer what helps nobody."""
+"""Hubs and stores that do not answer, or answer with an error."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.support.models import model_files
 from tests.support.ports import free_port
 
 LARGE = 1 << 20
-"""Bytes of the weights that a hub gives out."""
+"""Size of a hub's weights, in bytes."""
 
 
-def _asks(stage: Stage, address: str, model_id: str = "") -> None:
-    """The launch downloads its model, and waits no longer than a second for each answer."""
+def _use_hub(stage: Stage, address: str, model_id: str = "") -> None:
+    """Let the launch download its model, and wait up to a second for each answer."""
     stage.environ |= {
         "HF_HUB_OFFLINE": "0",
         "HF_ENDPOINT": address,
@@ -32,7 +32,7 @@ def _asks(stage: Stage, address: str, model_id: str = "") -> None:
 
 
 def hub(model_id: str = "", fault: Fault | None = None, **changes: object) -> Inject:
-    """A hub that answers, each model in its own way; ``meta/...`` have faults of their own."""
+    """A hub that answers; each of the models ``meta/...`` has its own fault."""
 
     def inject(stage: Stage) -> None:
         served = Hub(files=model_files(size=LARGE), **changes)  # type: ignore[arg-type]
@@ -40,19 +40,19 @@ def hub(model_id: str = "", fault: Fault | None = None, **changes: object) -> In
             served.faults["model.safetensors"] = Fault(
                 fault.status, fault.headers, fault.cut, fault.times
             )
-        _asks(stage, stage.cleanup.enter_context(serve_hub(served)).address, model_id)
+        _use_hub(stage, stage.cleanup.enter_context(serve_hub(served)).address, model_id)
 
     return inject
 
 
 def refused(stage: Stage) -> None:
-    """Nobody listens where the hub should be."""
-    _asks(stage, f"http://127.0.0.1:{free_port()}")
+    """No server listens on the hub's address."""
+    _use_hub(stage, f"http://127.0.0.1:{free_port()}")
 
 
 @contextmanager
-def _deaf(reset: bool) -> Iterator[int]:
-    """A server that takes every connection, and never answers or hangs up at once."""
+def _silent_server(reset: bool) -> Iterator[int]:
+    """Run a server that accepts connections and never answers, or resets them; yield its port."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -82,20 +82,20 @@ def _deaf(reset: bool) -> Iterator[int]:
 
 
 def never_answers(stage: Stage) -> None:
-    """The hub takes connections, and says nothing."""
-    _asks(stage, f"http://127.0.0.1:{stage.cleanup.enter_context(_deaf(reset=False))}")
+    """The hub accepts connections and never answers."""
+    _use_hub(stage, f"http://127.0.0.1:{stage.cleanup.enter_context(_silent_server(reset=False))}")
 
 
 def hangs_up(stage: Stage) -> None:
     """The hub resets every connection."""
-    _asks(stage, f"http://127.0.0.1:{stage.cleanup.enter_context(_deaf(reset=True))}")
+    _use_hub(stage, f"http://127.0.0.1:{stage.cleanup.enter_context(_silent_server(reset=True))}")
 
 
 def store(listens: bool) -> Inject:
-    """The object store is not there, or hangs up."""
+    """The object store refuses connections, or resets them."""
 
     def inject(stage: Stage) -> None:
-        port = stage.cleanup.enter_context(_deaf(reset=True)) if listens else free_port()
+        port = stage.cleanup.enter_context(_silent_server(reset=True)) if listens else free_port()
         stage.environ |= {
             "MODEL_ID": "s3://bucket/models/model.tar",
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",

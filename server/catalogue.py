@@ -22,6 +22,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from server import generated
+
 OUTPUT = Path(__file__).resolve().parent.parent / "entrypoint" / "options" / "catalogue.json"
 
 CHOICES_ANYWHERE = {"--mm-processor-device": ["auto", "cpu", "cuda", "xpu"]}
@@ -239,21 +241,9 @@ def _lines(catalogue: dict[str, Any]) -> Iterator[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write or check the catalogue; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m server.catalogue", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare only; write nothing")
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="default: %(default)s")
-    args = parser.parse_args(argv)
-    text = render(make_catalogue())
-    if not args.check:
-        args.output.write_text(text, encoding="utf-8")
-        return 0
-    if args.output.exists() and args.output.read_text(encoding="utf-8") == text:
-        return 0
-    print(
-        f"{args.output} does not match the installed vLLM. Run: python -m server.catalogue",
-        file=sys.stderr,
+    return generated.run(
+        "python -m server.catalogue", __doc__, OUTPUT, lambda: render(make_catalogue()), argv
     )
-    return 1
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ TESTS_OF_SEVERAL: dict[str, str] = {
     "tests/entrypoint/diagnosis/test_held_out.py": "the diagnosis of logs that it did not know",
     "tests/entrypoint/store/tarballs/test_formats.py": "archives of other writers",
     "tests/entrypoint/store/tarballs/test_killed.py": "fetching and unpacking in killed processes",
+    "tests/server/gate/test_limits.py": "the limits through HTTP, uvicorn, and the gate",
 }
 """Test modules about more than one module, each with what they hold together."""
 
@@ -74,9 +75,7 @@ UNNAMED_YET: set[str] = {
     "tests/images/test_sbom.py",
 }
 NESTED_YET: set[str] = set()
-ALONE_YET: set[str] = {
-    "tests/server/gate/test_limits.py",
-}
+ALONE_YET: set[str] = set()
 
 
 def relative(path: Path) -> str:

@@ -82,6 +82,10 @@ class Admission:
         tokens_per_minute: Token budget of each key. Running requests may overdraw it; the key's
             next request starts only once the overdraft has been refilled.
         clock: Returns monotonic seconds.
+
+    Attributes:
+        running: Number of running requests.
+        waiting: Number of waiting requests.
     """
 
     def __init__(
@@ -101,23 +105,13 @@ class Admission:
         self._keys: dict[str | None, _Key] = {}
         self._turns: OrderedDict[str | None, None] = OrderedDict()
         """Waiting keys, the next one first."""
-        self._running = 0
-        self._waiting = 0
+        self.running = 0
+        self.waiting = 0
         self._duration: float | None = None
         """Average duration of recent requests, in seconds."""
         self._last_change = clock()
         """When a request last finished, or the first one started."""
         self._swept = self._last_change
-
-    @property
-    def running(self) -> int:
-        """Number of running requests."""
-        return self._running
-
-    @property
-    def waiting(self) -> int:
-        """Number of waiting requests."""
-        return self._waiting
 
     @property
     def keys(self) -> int:
@@ -141,7 +135,7 @@ class Admission:
         state = self._state(key)
         try:
             self._check(state)
-            if self._running < self._concurrent:
+            if self.running < self._concurrent:
                 self._start(state)
             else:
                 self._make_room(state)
@@ -181,7 +175,7 @@ class Admission:
             if state.running:
                 wait = self._estimate(1, state.running)
             else:
-                wait = self._estimate(self._waiting + 1, self._running)
+                wait = self._estimate(self.waiting + 1, self.running)
             raise LimitReached(
                 Reason.KEY_CONCURRENCY,
                 f"The key has MAX_CONCURRENT_REQUESTS_PER_KEY={self._per_key} requests running or "
@@ -195,7 +189,7 @@ class Admission:
         Raises:
             LimitReached: The queue is full.
         """
-        if self._waiting < self._queued:
+        if self.waiting < self._queued:
             return
         full = self._full()
         if not self._turns:
@@ -210,7 +204,7 @@ class Admission:
             newest.set_result(full)
 
     def _full(self) -> LimitReached:
-        wait = self._estimate(self._waiting + 1, self._running)
+        wait = self._estimate(self.waiting + 1, self.running)
         return LimitReached(
             Reason.QUEUE_FULL,
             f"MAX_CONCURRENT_REQUESTS={self._concurrent} requests are running and "
@@ -232,7 +226,7 @@ class Admission:
         waiter: _Waiter = asyncio.get_running_loop().create_future()
         state.waiters[waiter] = None
         self._turns.setdefault(key)
-        self._waiting += 1
+        self.waiting += 1
         try:
             limit = await waiter
         except asyncio.CancelledError:
@@ -247,14 +241,14 @@ class Admission:
 
     def _leave(self, key: str | None, state: _Key, waiter: _Waiter) -> None:
         del state.waiters[waiter]
-        self._waiting -= 1
+        self.waiting -= 1
         if not state.waiters:
             del self._turns[key]
 
     def _start(self, state: _Key) -> None:
-        if not self._running:
+        if not self.running:
             self._last_change = self._clock()
-        self._running += 1
+        self.running += 1
         state.running += 1
 
     def _finish(self, ticket: Ticket) -> None:
@@ -266,9 +260,9 @@ class Admission:
 
     def _release(self, key: str | None) -> None:
         """Give back a place, and grant it to the next key in turn."""
-        self._running -= 1
+        self.running -= 1
         self._keys[key].running -= 1
-        while self._turns and self._running < self._concurrent:
+        while self._turns and self.running < self._concurrent:
             name = next(iter(self._turns))
             self._turns.move_to_end(name)
             chosen = self._keys[name]

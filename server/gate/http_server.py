@@ -155,7 +155,7 @@ async def serve(
     report_drained()
     watch.cancel()
     stop.cancel()
-    return _nothing()
+    return asyncio.sleep(0)
 
 
 async def _drain(gate: Gate, seconds: float) -> None:
@@ -174,7 +174,3 @@ async def _watch(gate: Gate, certificate: Certificate | None) -> None:
         gate.keys.reload()
         if certificate is not None:
             certificate.reload()
-
-
-async def _nothing() -> None:
-    pass

@@ -9,7 +9,6 @@ abilities; it loads no model. The page shows a route without a decision as close
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from argparse import Namespace
@@ -17,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from server import generated
 from server.gate.routes import LIVE, READY, WEBSOCKET, Access, Decision, decide
 
 OUTPUT = Path(__file__).resolve().parents[2] / "docs" / "routes.md"
@@ -125,17 +125,9 @@ def render(routes: set[str]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write or check the page; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m server.gate.page", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare only; write nothing")
-    args = parser.parse_args(argv)
-    text = render(every_route())
-    if not args.check:
-        OUTPUT.write_text(text)
-        return 0
-    if OUTPUT.exists() and OUTPUT.read_text() == text:
-        return 0
-    print(f"{OUTPUT} does not match the installed vLLM. Run: make routes", file=sys.stderr)
-    return 1
+    return generated.run(
+        "python -m server.gate.page", __doc__, OUTPUT, lambda: render(every_route()), argv
+    )
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def test_folder_is_named_as_the_hub_names_it() -> None:
 class TestWriteRepository:
     """The whole folder."""
 
-    def test_layout(self, tmp_path: Path) -> None:
+    def test_it_writes_blobs_refs_and_links(self, tmp_path: Path) -> None:
         """1. Blobs, refs without a newline, and relative links that lead to the blobs."""
         snapshot = write_repository(tmp_path, "org/name", FILES, refs=("main", "v1"))
         folder = tmp_path / "models--org--name"

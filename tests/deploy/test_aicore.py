@@ -105,7 +105,9 @@ class TestTemplate:
         ) == 1
 
     @pytest.mark.parametrize("bound", ["defaults", "ours", "the guides'"])
-    def test_rendered(self, name: str, bound: str, tmp_path: Path) -> None:
+    def test_a_rendered_template_follows_the_platforms_rules(
+        self, name: str, bound: str, tmp_path: Path
+    ) -> None:
         rendered = Rendered(
             name,
             {"defaults": {}, "ours": bindings(name), "the guides'": OF_THE_GUIDES}[bound],

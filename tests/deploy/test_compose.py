@@ -199,7 +199,7 @@ class TestConfig:
     def test_a_smoke_profile_brings_its_engine(self, smoke: str) -> None:
         assert set(config(smoke)["services"]) == {smoke, smoke.removesuffix("-smoke")}
 
-    def test_monitoring(self) -> None:
+    def test_the_monitoring_profile_starts_prometheus_and_grafana(self) -> None:
         assert set(config("monitoring")["services"]) == {"prometheus", "grafana"}
 
     def test_what_is_set_reaches_it(self) -> None:
@@ -212,7 +212,7 @@ class TestConfig:
         assert (cpu["ports"][0]["host_ip"], cpu["ports"][0]["published"]) == ("0.0.0.0", "9000")
         assert cpu["restart"] == "no"
 
-    def test_devices(self) -> None:
+    def test_only_its_own_profile_asks_for_an_accelerators_devices(self) -> None:
         """No profile but its own asks for an accelerator's devices."""
         nvidia = config("cuda")["services"]["cuda"]["deploy"]["resources"]["reservations"]
         assert nvidia["devices"] == [{"capabilities": ["gpu"], "driver": "nvidia", "count": -1}]

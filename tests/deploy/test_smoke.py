@@ -83,7 +83,7 @@ def test_an_ill_server(status: int, document: Any, word: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_an_answer() -> None:
+def test_it_prints_the_answer_of_the_model() -> None:
     with answering(200, {**MODELS, "choices": [{"message": {"content": "Yes.\n"}}]}) as url:
         done = smoke(url)
     assert (done.returncode, done.stdout, done.stderr) == (0, "m: Yes.\n", "")

@@ -46,7 +46,7 @@ def test_a_mirror_from_pips_configuration(monkeypatch: pytest.MonkeyPatch) -> No
     assert "UV_DEFAULT_INDEX=http://127.0.0.1/uv" in words
 
 
-def test_labels() -> None:
+def test_the_labels_are_build_arguments() -> None:
     found = dict(label.split("=", 1) for label in labels(datetime(2026, 1, 2, tzinfo=UTC)))
     assert found["CREATED"] == "2026-01-02T00:00:00+00:00"
     assert found["VERSION"]

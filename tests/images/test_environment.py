@@ -68,7 +68,7 @@ def test_modules_are_compiled_and_templates_passed_over(
     assert printed.out + printed.err == ""
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_and_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "lock.txt").write_text(LOCK)
     assert main("missing", str(tmp_path / "lock.txt")) == 0
     assert capsys.readouterr().out == missing(LOCK)

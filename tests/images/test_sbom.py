@@ -9,7 +9,7 @@ NEW = {"name": "transformers", "bom-ref": "transformers@5.19"}
 BILL = {"bomFormat": "CycloneDX", "components": [ENGINE, NEW], "dependencies": [{"ref": "a"}]}
 
 
-def test_the_distribution() -> None:
+def test_the_distribution_has_a_name_and_a_version() -> None:
     assert distribution(OS_RELEASE) == ("debian", "12")
 
 

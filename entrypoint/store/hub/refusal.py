@@ -44,6 +44,53 @@ class Refusal(StrEnum):
 NOT_FOUND = frozenset({Refusal.REPOSITORY, Refusal.REVISION, Refusal.FORMAT, Refusal.NO_MATCH})
 
 
+_REFUSED = {
+    Refusal.CRASHED: (
+        "MODEL_ID",
+        "The process that downloads {name} ended unexpectedly: {detail}.",
+        "See its output above; it may have run out of memory.",
+    ),
+    Refusal.GATED: (
+        "HF_TOKEN",
+        "The hub denies access to {name} (MODEL_ID) {with_token}: the model is gated.",
+        "Accept its conditions at https://huggingface.co/{name} and set HF_TOKEN to a token of "
+        "that account.",
+    ),
+    Refusal.TOKEN: (
+        "HF_TOKEN",
+        "The hub does not accept the token{at}: {detail}.",
+        "Set HF_TOKEN to a valid token, or leave it empty for a public model.",
+    ),
+    Refusal.RATE_LIMIT: (
+        "HF_TOKEN",
+        "The hub limits the requests for {name}{at}: {detail}.",
+        f"Try again later; {KEPT}. With HF_TOKEN the limit is higher.",
+    ),
+    Refusal.REFUSED: (
+        "MODEL_ID",
+        "The hub refused to send {name}{at}: {detail}.",
+        f"If it is an outage, try again later; {KEPT}.",
+    ),
+    Refusal.DAMAGED: (
+        "HF_ENDPOINT",
+        "The hub sent other content for {name} than it lists{at}: {detail}.",
+        "Try again. If the error comes back, a mirror or a proxy changes the content.",
+    ),
+    Refusal.NOT_A_HUB: (
+        "HF_ENDPOINT",
+        "The answer for {name} is not a valid answer of a hub{at}: {detail}.",
+        "Check HF_ENDPOINT and the proxy. A network that requires a login also answers like this.",
+    ),
+    Refusal.UNREACHABLE: (
+        "HF_HUB_OFFLINE",
+        "The hub did not answer{at}: {detail}.",
+        f"Check the network, the proxy and HF_ENDPOINT, then try again; {KEPT}. Without network "
+        "access, mount the model and set HF_HUB_OFFLINE=1.",
+    ),
+}
+"""The variable, the message and the hint for each refusal of a hub that has the model."""
+
+
 def explain(
     failure: Failure, job: DownloadJob, searched: Sequence[SearchedPlace] = ()
 ) -> InferenceServerError:
@@ -65,8 +112,10 @@ def explain(
             hint="Free space there, or set HF_HUB_CACHE to a writable folder with enough space; "
             f"{KEPT}.",
         )
-    variable, message, hint = _refused(kind, failure.detail, job)
-    return HubError(message, variable=variable, hint=hint)
+    variable, message, hint = _REFUSED[kind]
+    with_token = "with this token" if job.token else "without a token"
+    words = {"name": name, "at": _at(job), "detail": failure.detail, "with_token": with_token}
+    return HubError(message.format(**words), variable=variable, hint=hint.format(**words))
 
 
 def _not_found(
@@ -108,63 +157,6 @@ def _not_found(
         message = f"No file of {name} matches {' '.join(patterns)}: {failure.detail}."
         hint = "List the files with: --dry-run --include '*'"
     return ModelNotFound(name, attempts, {}, None, message=message, variable=variable, hint=hint)
-
-
-def _refused(kind: Refusal, detail: str, job: DownloadJob) -> tuple[str, str, str]:
-    """The variable, the message and the hint for a hub that gives no model."""
-    name, at = job.repository, _at(job)
-    match kind:
-        case Refusal.CRASHED:
-            return (
-                "MODEL_ID",
-                f"The process that downloads {name} ended unexpectedly: {detail}.",
-                "See its output above; it may have run out of memory.",
-            )
-        case Refusal.GATED:
-            return (
-                "HF_TOKEN",
-                f"The hub denies access to {name} (MODEL_ID) "
-                f"{'with this token' if job.token else 'without a token'}: the model is gated.",
-                f"Accept its conditions at https://huggingface.co/{name} and set HF_TOKEN to a "
-                "token of that account.",
-            )
-        case Refusal.TOKEN:
-            return (
-                "HF_TOKEN",
-                f"The hub does not accept the token{at}: {detail}.",
-                "Set HF_TOKEN to a valid token, or leave it empty for a public model.",
-            )
-        case Refusal.RATE_LIMIT:
-            return (
-                "HF_TOKEN",
-                f"The hub limits the requests for {name}{at}: {detail}.",
-                f"Try again later; {KEPT}. With HF_TOKEN the limit is higher.",
-            )
-        case Refusal.REFUSED:
-            return (
-                "MODEL_ID",
-                f"The hub refused to send {name}{at}: {detail}.",
-                f"If it is an outage, try again later; {KEPT}.",
-            )
-        case Refusal.DAMAGED:
-            return (
-                "HF_ENDPOINT",
-                f"The hub sent other content for {name} than it lists{at}: {detail}.",
-                "Try again. If the error comes back, a mirror or a proxy changes the content.",
-            )
-        case Refusal.NOT_A_HUB:
-            return (
-                "HF_ENDPOINT",
-                f"The answer for {name} is not a valid answer of a hub{at}: {detail}.",
-                "Check HF_ENDPOINT and the proxy. A network that requires a login also answers "
-                "like this.",
-            )
-    return (
-        "HF_HUB_OFFLINE",
-        f"The hub did not answer{at}: {detail}.",
-        f"Check the network, the proxy and HF_ENDPOINT, then try again; {KEPT}. Without network "
-        "access, mount the model and set HF_HUB_OFFLINE=1.",
-    )
 
 
 def _at(job: DownloadJob) -> str:

@@ -28,7 +28,25 @@ class S3Store(S3Object):
 
     def put(self, source: Path, sha256: str, scratch: Path, workers: int, advance: Advance) -> Sent:
         """Upload a file in parts; an unfinished upload is resumed."""
-        return upload(self, source, sha256, scratch, workers, advance)
+        size = source.stat().st_size
+        part_size = upload_part_size(size)
+        with source.open("rb", buffering=0) as file:
+            if size <= part_size:
+                _put_at_once(self, os.pread(file.fileno(), size, 0), sha256)
+                advance(size)
+                return Sent(size, 1)
+            note = _note_path(self, source, scratch)
+            pending, present = _read_note(note), None
+            content = (sha256, size, part_size)
+            if pending and (pending.sha256, pending.size, pending.part_size) != content:
+                _abort(self, pending)
+            elif pending:
+                present = _listed(self, pending)
+            if pending is None or present is None:
+                pending, present = _begin(self, note, sha256, size, part_size), {}
+            sent = _send_parts(self, file.fileno(), pending, present, workers, advance)
+        note.unlink()
+        return sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,31 +84,6 @@ class SentPart:
         """Return the part as an argument of ``complete_multipart_upload``."""
         named: dict[str, object] = {"PartNumber": number + 1, "ETag": self.etag}
         return named | ({"ChecksumSHA256": self.checksum} if self.checksum else {})
-
-
-def upload(
-    store: S3Object, source: Path, sha256: str, scratch: Path, workers: int, advance: Advance
-) -> Sent:
-    """Upload a file; see :meth:`~entrypoint.store.objects.store.ObjectStore.put`."""
-    size = source.stat().st_size
-    part_size = upload_part_size(size)
-    with source.open("rb", buffering=0) as file:
-        if size <= part_size:
-            _put_at_once(store, os.pread(file.fileno(), size, 0), sha256)
-            advance(size)
-            return Sent(size, 1)
-        note = _note_path(store, source, scratch)
-        pending, present = _read_note(note), None
-        content = (sha256, size, part_size)
-        if pending and (pending.sha256, pending.size, pending.part_size) != content:
-            _abort(store, pending)
-        elif pending:
-            present = _listed(store, pending)
-        if pending is None or present is None:
-            pending, present = _begin(store, note, sha256, size, part_size), {}
-        sent = _send_parts(store, file.fileno(), pending, present, workers, advance)
-    note.unlink()
-    return sent
 
 
 def _put_at_once(store: S3Object, content: bytes, sha256: str) -> None:
@@ -182,16 +175,14 @@ def _etag_is_md5(etag: str, content: bytes) -> bool:
     return etag.strip('"').lower() == hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
 class _Sender:
     """Sends the missing parts of a file."""
 
-    def __init__(
-        self, store: S3Object, file: int, pending: Upload, present: dict[int, dict[str, Any]]
-    ):
-        self.store = store
-        self.file = file
-        self.pending = pending
-        self.present = present
+    store: S3Object
+    file: int
+    pending: Upload
+    present: dict[int, dict[str, Any]]
 
     def send(self, part: Part) -> tuple[SentPart, int]:
         """Return the part that the store has now, and the number of bytes sent for it.

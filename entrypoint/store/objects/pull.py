@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,17 +92,15 @@ def pull(
     return Pulled(target, state.size, fetched, checksum.sha256, checksum.comparison)
 
 
+@dataclass(frozen=True, slots=True)
 class _PartialFile:
     """A partial file, which the parts are written to."""
 
-    def __init__(
-        self, store: ObjectStore, state: ObjectState, file: int, journal: Journal, advance: Advance
-    ):
-        self._store = store
-        self._state = state
-        self._file = file
-        self._journal = journal
-        self._advance = advance
+    store: ObjectStore
+    state: ObjectState
+    file: int
+    journal: Journal
+    advance: Advance
 
     def fetch(self, workers: int) -> tuple[int, Checksum]:
         """Fetch the missing parts, and read the file front to back.
@@ -111,13 +110,13 @@ class _PartialFile:
         Returns:
             The bytes that were fetched, and the checksum of the content.
         """
-        parts = list(split_into_parts(self._state.size, self._journal.part_size))
+        parts = list(split_into_parts(self.state.size, self.journal.part_size))
         finished = self._prepare(len(parts))
         missing = [part for part in parts if part.number not in finished]
-        self._advance(self._state.size - sum(part.size for part in missing))
-        allocated = os.fstat(self._file).st_blocks * 512
-        check_room(self._journal.path.parent, self._state.size - allocated)
-        checksum = Checksum(self._state)
+        self.advance(self.state.size - sum(part.size for part in missing))
+        allocated = os.fstat(self.file).st_blocks * 512
+        check_room(self.journal.path.parent, self.state.size - allocated)
+        checksum = Checksum(self.state)
         read = 0
         running: dict[Future[None], Part] = {}
         try:
@@ -126,26 +125,26 @@ class _PartialFile:
                 while running or read < len(parts):
                     for part, _ in take_finished(running, block=read not in finished):
                         finished.add(part.number)
-                        self._journal.record(finished)
+                        self.journal.record(finished)
                     if read in finished:
                         self._read(parts[read], checksum)
                         read += 1
         except BaseException:
             if arrived := finished_items(running):
-                self._journal.record(finished | {part.number for part in arrived})
+                self.journal.record(finished | {part.number for part in arrived})
             raise
         return sum(part.size for part in missing), checksum
 
     def _prepare(self, count: int) -> set[int]:
         """The parts that have arrived; without any, the file is emptied and gets its size."""
-        finished = self._journal.finished() & set(range(count))
-        if not finished or os.fstat(self._file).st_size != self._state.size:
+        finished = self.journal.finished() & set(range(count))
+        if not finished or os.fstat(self.file).st_size != self.state.size:
             # In this order: the journal must never list parts that the file has lost.
-            self._journal.path.unlink(missing_ok=True)
-            os.ftruncate(self._file, 0)
-            os.ftruncate(self._file, self._state.size)
+            self.journal.path.unlink(missing_ok=True)
+            os.ftruncate(self.file, 0)
+            os.ftruncate(self.file, self.state.size)
             return set()
-        log.info("%s: %d of %d parts have already arrived", self._store.uri, len(finished), count)
+        log.info("%s: %d of %d parts have already arrived", self.store.uri, len(finished), count)
         return finished
 
     def _fetch_part(self, part: Part, stop: Stop) -> None:
@@ -155,21 +154,21 @@ class _PartialFile:
             nonlocal position
             if position == part.end:
                 return
-            for chunk in self._store.read(self._state, position, part.end):
+            for chunk in self.store.read(self.state, position, part.end):
                 stop.check()
-                _write(self._file, chunk, position)
+                _write(self.file, chunk, position)
                 position += len(chunk)
-                self._advance(len(chunk))
+                self.advance(len(chunk))
             if position != part.end:
                 detail = f"the answer ended after {position - part.start} of {part.size} bytes"
-                raise Transient(problems.refused(self._store.uri, detail), detail)
+                raise Transient(problems.refused(self.store.uri, detail), detail)
 
-        retrying(f"part {part.number + 1} of {self._store.uri}", once)
-        os.fdatasync(self._file)  # before the journal lists the part
+        retrying(f"part {part.number + 1} of {self.store.uri}", once)
+        os.fdatasync(self.file)  # before the journal lists the part
 
     def _read(self, part: Part, checksum: Checksum) -> None:
         for start in range(part.start, part.end, MIB):
-            checksum.update(os.pread(self._file, min(MIB, part.end - start), start))
+            checksum.update(os.pread(self.file, min(MIB, part.end - start), start))
 
 
 def _write(file: int, content: bytes, position: int) -> None:

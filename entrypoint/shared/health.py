@@ -11,8 +11,9 @@ class HealthState(StrEnum):
     """Whether a server can answer requests, and if not, why."""
 
     STARTING = "starting"
-    READY = "ready"
+    HEALTHY = "healthy"
     STALLED = "stalled"
+    NO_TOKEN = "no-token"
     STOPPING = "stopping"
     DEAD = "dead"
 
@@ -21,4 +22,4 @@ class HealthState(StrEnum):
         """Return the health of a launch in a phase, as far as the phase shows it."""
         if phase is Phase.STOPPING:
             return cls.STOPPING
-        return cls.READY if phase is Phase.READY else cls.STARTING
+        return cls.HEALTHY if phase is Phase.READY else cls.STARTING

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Any
 
+from entrypoint.shared.health import HealthState
 from server.gate.activity import EngineActivity
 
 DEEP_SECONDS = 30.0
@@ -16,17 +16,6 @@ DEEP_SECONDS = 30.0
 RESTART_AFTER = 2
 """Liveness fails after this many times STALL_TIMEOUT. Readiness fails first: keeping new requests
 away may be enough."""
-
-
-class State(Enum):
-    """The server's state, as a probe sees it."""
-
-    HEALTHY = auto()
-    STARTING = auto()
-    STOPPING = auto()
-    DEAD = auto()
-    STALLED = auto()
-    NO_TOKEN = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +27,19 @@ class Verdict:
         text: The state in words.
     """
 
-    state: State
+    state: HealthState
     text: str
 
 
-READY = Verdict(State.HEALTHY, "ready")
-ALIVE = Verdict(State.HEALTHY, "alive")
-STARTING = Verdict(State.STARTING, "the engine has not started yet")
-STOPPING = Verdict(State.STOPPING, "the server is stopping")
-DEAD = Verdict(State.DEAD, "the engine is dead")
+READY = Verdict(HealthState.HEALTHY, "ready")
+ALIVE = Verdict(HealthState.HEALTHY, "alive")
+STARTING = Verdict(HealthState.STARTING, "the engine has not started yet")
+STOPPING = Verdict(HealthState.STOPPING, "the server is stopping")
+DEAD = Verdict(HealthState.DEAD, "the engine is dead")
 
 
 def _no_token(why: str) -> Verdict:
-    return Verdict(State.NO_TOKEN, f"the engine generated no token{why}")
+    return Verdict(HealthState.NO_TOKEN, f"the engine generated no token{why}")
 
 
 class Health:
@@ -108,7 +97,7 @@ class Health:
         if stalled < patience:
             return None
         text = f"the engine has generated no token for {stalled:.0f} s while several requests wait"
-        return Verdict(State.STALLED, text)
+        return Verdict(HealthState.STALLED, text)
 
     async def _generate_one_token(self) -> Verdict:
         from vllm import SamplingParams

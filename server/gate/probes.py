@@ -5,8 +5,9 @@ from __future__ import annotations
 from starlette.datastructures import QueryParams
 from starlette.responses import JSONResponse
 
+from entrypoint.shared.health import HealthState
 from server.gate.exchange import RETRY_AFTER_SECONDS, Exchange
-from server.gate.health import Health, State
+from server.gate.health import Health
 from server.gate.refusal import ErrorType, Refusal
 from server.gate.routes import LIVE, decide
 
@@ -28,9 +29,9 @@ async def probe_response(exchange: Exchange, path: str, health: Health) -> JSONR
     else:
         verdict = health.readiness()
         deep = QueryParams(exchange.scope.get("query_string", b"")).get("deep")
-        if verdict.state is State.HEALTHY and deep in ("1", "true"):
+        if verdict.state is HealthState.HEALTHY and deep in ("1", "true"):
             verdict = await health.deep_readiness()
-    healthy = verdict.state is State.HEALTHY
+    healthy = verdict.state is HealthState.HEALTHY
     headers = {} if healthy else {"retry-after": str(RETRY_AFTER_SECONDS)}
     if health.stopping:
         headers["connection"] = "close"

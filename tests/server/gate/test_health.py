@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from entrypoint.shared.health import HealthState
 from server.gate import health as health_module
-from server.gate.health import ALIVE, DEAD, READY, STARTING, STOPPING, Health, State
+from server.gate.health import ALIVE, DEAD, READY, STARTING, STOPPING, Health
 from tests.support.event_loop import in_event_loop
 
 
@@ -78,8 +79,8 @@ def test_a_stall_ends_readiness_first_and_liveness_later(
     stalled: float, ready: bool, alive: bool
 ) -> None:
     health = a_health(Client(), stalled)
-    assert health.readiness().state is (State.HEALTHY if ready else State.STALLED)
-    assert health.liveness().state is (State.HEALTHY if alive else State.STALLED)
+    assert health.readiness().state is (HealthState.HEALTHY if ready else HealthState.STALLED)
+    assert health.liveness().state is (HealthState.HEALTHY if alive else HealthState.STALLED)
 
 
 def test_the_text_of_a_stall_contains_its_seconds() -> None:
@@ -116,13 +117,13 @@ class TestDeepReadiness:
     async def test_an_engine_that_hangs_is_not_ready(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(health_module, "DEEP_SECONDS", 0.02)
         verdict = await a_health(Client("hang")).deep_readiness()
-        assert verdict.state is State.NO_TOKEN
+        assert verdict.state is HealthState.NO_TOKEN
         assert "no token within" in verdict.text
 
     @in_event_loop
     async def test_an_engine_that_fails_is_not_ready(self) -> None:
         verdict = await a_health(Client("fail")).deep_readiness()
-        assert verdict.state is State.NO_TOKEN
+        assert verdict.state is HealthState.NO_TOKEN
         assert verdict.text == "the engine generated no token: no memory"
 
     @in_event_loop

@@ -9,9 +9,10 @@ import pytest
 from starlette.responses import JSONResponse
 from starlette.types import Message
 
+from entrypoint.shared.health import HealthState
 from server.gate.activity import EngineActivity
 from server.gate.exchange import Exchange
-from server.gate.health import Health, State, Verdict
+from server.gate.health import Health, Verdict
 from server.gate.probes import probe_response
 from tests.support.event_loop import in_event_loop
 
@@ -26,7 +27,7 @@ class DeepHealth(Health):
 
     async def deep_readiness(self) -> Verdict:
         self.deep_checks += 1
-        return Verdict(State.NO_TOKEN, "no token")
+        return Verdict(HealthState.NO_TOKEN, "no token")
 
 
 async def _receive() -> Message:

@@ -84,7 +84,7 @@ class TestServing:
     def test_a_variable_that_kubernetes_injected_is_kept_from_the_engine(
         self, server: Launch
     ) -> None:
-        assert "VLLM_PORT: set by Kubernetes for a Service" in server.log.read_text()
+        assert "The engine does not get VLLM_PORT: Kubernetes sets" in server.log.read_text()
         for pid in descendants(server.process.pid).keys() - {server.process.pid}:
             assert b"VLLM_PORT=" not in Path(f"/proc/{pid}/environ").read_bytes()
 

@@ -356,7 +356,7 @@ MACHINE = (
     Fault("a missing accelerator", Phase.RESOLVE, 71, "machine", ("ACCELERATOR=cuda",),
           variables={"ACCELERATOR": "cuda"}),
     Fault("too little space to unpack a tarball", Phase.UNPACK, 74, "storage",
-          ("bytes are free", "needed"),
+          ("are free", "are needed"),
           (models.large_tarball(300 << 20), machine.mounted("scratch", "size=260m"))),
     *(
         Fault(f"no more than {count} threads and processes", Phase.RESOLVE, 71, "machine",
@@ -370,7 +370,7 @@ MACHINE = (
         for count in (8, 10, 12)
     ),
     Fault("a memory limit below the model's size", Phase.RESOLVE, 71, "machine",
-          ("take", "of memory"),
+          ("need", "of memory"),
           (models.large_weights(2 << 30),
            machine.in_cgroup("memory", memory__limit_in_bytes="1G", memory__max="1G"))),
     Fault("the memory limit is reached by the entrypoint", Phase.RESOLVE, -9, "", (),

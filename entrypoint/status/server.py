@@ -12,8 +12,8 @@ import contextlib
 import json
 import math
 import socket
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
@@ -75,15 +75,22 @@ UNGUARDED = Guard(Keys(()))
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class Answer:
+    """A response.
+
+    Attributes:
+        status: The HTTP status.
+        body: The body.
+        headers: The headers, except those that every response has.
+    """
+
     status: int
     body: str
-    content_type: str = "application/json"
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
 
 
-def loading_error(status: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    """Return the seconds for ``Retry-After`` and the body of a 503.
+def unavailable(status: dict[str, Any]) -> Answer:
+    """Return the 503 of a server that is loading or stopping.
 
     Args:
         status: The document of ``/v1/status``.
@@ -101,15 +108,17 @@ def loading_error(status: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         )
     else:
         message = "The server is stopping. Use another server, or retry after it has restarted."
-    return wait, {
-        "error": {
-            "message": message,
-            "type": "service_unavailable",
-            "param": None,
-            "code": 503,
-            "phase": status["phase"],
-        }
-    }
+    return _error(
+        503, "service_unavailable", message, {"retry-after": str(wait)}, phase=status["phase"]
+    )
+
+
+def _error(
+    code: int, kind: str, message: str, headers: Mapping[str, str], **details: str
+) -> Answer:
+    error = {"message": message, "type": kind, "param": None, "code": code, **details}
+    body = json.dumps({"error": error})
+    return Answer(code, body, {"content-type": "application/json", **headers})
 
 
 async def _drain(receive: Receive) -> None:
@@ -141,10 +150,9 @@ def status_app(status: Callable[[], dict[str, Any]], guard: Guard = UNGUARDED) -
         payload = answer.body.encode()
         # one request per connection: the next one must reach the engine
         headers = {
-            "content-type": answer.content_type,
             "content-length": str(len(payload)),
             "connection": "close",
-            **dict(answer.headers),
+            **answer.headers,
         }
         await send(
             {
@@ -161,26 +169,20 @@ def status_app(status: Callable[[], dict[str, Any]], guard: Guard = UNGUARDED) -
 
 def _answer(
     method: str, path: str, authorization: str, status: dict[str, Any], guard: Guard
-) -> _Answer:
+) -> Answer:
     if path not in (*LIVENESS_PATHS, *STATUS_PATHS):
-        wait, error = loading_error(status)
-        return _Answer(503, json.dumps(error), headers=(("retry-after", str(wait)),))
+        return unavailable(status)
     if method not in ("GET", "HEAD"):
         message = f"{path} does not support {method}. Use GET."
-        return _refusal(405, "invalid_request_error", message, ("allow", "GET, HEAD"))
+        return _error(405, "invalid_request_error", message, {"allow": "GET, HEAD"})
     if path in LIVENESS_PATHS:
-        return _Answer(200, json.dumps({"status": "alive"}))
+        return Answer(200, json.dumps({"status": "alive"}))
     if not guard.allows(path, authorization):
         message = "The API key is missing or wrong. Send it as: Authorization: Bearer KEY."
-        return _refusal(401, "authentication_error", message, ("www-authenticate", "Bearer"))
+        return _error(401, "authentication_error", message, {"www-authenticate": "Bearer"})
     if path == "/metrics":
-        return _Answer(200, metrics_text(status), CONTENT_TYPE)
-    return _Answer(200, json.dumps(status))
-
-
-def _refusal(code: int, kind: str, message: str, header: tuple[str, str]) -> _Answer:
-    error = {"message": message, "type": kind, "param": None, "code": code}
-    return _Answer(code, json.dumps({"error": error}), headers=(header,))
+        return Answer(200, metrics_text(status), {"content-type": CONTENT_TYPE})
+    return Answer(200, json.dumps(status))
 
 
 class _Protocol(H11Protocol):

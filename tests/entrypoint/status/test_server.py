@@ -16,7 +16,7 @@ import pytest
 from entrypoint.planning.listen import Listen
 from entrypoint.shared.keys import Keys
 from entrypoint.status.listener import open_listener
-from entrypoint.status.server import UNGUARDED, Guard, StatusServer, loading_error
+from entrypoint.status.server import UNGUARDED, Guard, StatusServer, unavailable
 from tests.support.ports import free_port
 
 STATUS = {
@@ -241,17 +241,18 @@ class TestRetryAfter:
         ("remaining", "seconds"), [(None, 5), (0.2, 1), (7.5, 8), (4000.0, 30)]
     )
     def test_it_is_the_estimate_within_limits(self, remaining: float | None, seconds: int) -> None:
-        assert loading_error({**STATUS, "remaining_seconds": remaining})[0] == seconds
+        answer = unavailable({**STATUS, "remaining_seconds": remaining})
+        assert answer.headers["retry-after"] == str(seconds)
 
     def test_the_message_states_the_estimate(self) -> None:
-        _, body = loading_error({**STATUS, "remaining_seconds": 7.5})
-        assert "about 8 s left" in body["error"]["message"]
+        answer = unavailable({**STATUS, "remaining_seconds": 7.5})
+        assert "about 8 s left" in json.loads(answer.body)["error"]["message"]
 
     @pytest.mark.parametrize("phase", ["ready", "stopping"])
     def test_after_ready_the_server_is_stopping(self, phase: str) -> None:
-        seconds, body = loading_error({**STATUS, "phase": phase})
-        assert seconds == 5
-        assert body["error"]["message"].startswith("The server is stopping.")
+        answer = unavailable({**STATUS, "phase": phase})
+        assert answer.headers["retry-after"] == "5"
+        assert json.loads(answer.body)["error"]["message"].startswith("The server is stopping.")
 
 
 class TestHandOver:

@@ -156,14 +156,7 @@ class IncompleteModel(ArtifactError):
     code = "incomplete-model"
     shown: ClassVar[int] = 8
 
-    def __init__(
-        self,
-        place: Path,
-        problems: Mapping[str, Problem],
-        *,
-        variable: str | None = "MODEL_ID",
-        hint: str | None = None,
-    ):
+    def __init__(self, place: Path, problems: Mapping[str, Problem], *, hint: str | None = None):
         self.place = place
         self.problems = dict(problems)
         names = [f"{name} ({problem})" for name, problem in self.problems.items()]
@@ -171,7 +164,7 @@ class IncompleteModel(ArtifactError):
         super().__init__(
             f"The model at {place} is incomplete: {count} cannot be used: "
             f"{_sample(names, self.shown)}.",
-            variable=variable,
+            variable="MODEL_ID",
             hint=hint or "Download the model again, or copy these files from a complete copy.",
         )
 

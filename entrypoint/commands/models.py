@@ -44,6 +44,10 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Print the list."""
+    from contextlib import ExitStack
+    from dataclasses import asdict
+
+    from entrypoint.commands.bars import ProgressBar
     from entrypoint.commands.table import models_table
     from entrypoint.pod.scratch import make_scratch, scratch_directory
     from entrypoint.settings import cache_roots, read_settings
@@ -57,26 +61,23 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     make_scratch(scratch)
     catalogue = Catalogue(scratch)
     roots = cache_roots(settings, environ)
-    with _Reading() as reading:
+    with ExitStack() as stack:
+        bars: dict[Path, ProgressBar] = {}
+
+        def on_read(path: Path, progress: Progress) -> None:
+            if path not in bars:
+                stack.close()
+                bars[path] = stack.enter_context(ProgressBar(f"read {path.name}"))
+            bars[path](progress)
+
         try:
             items = take_inventory(
-                roots, settings.model_tarball, catalogue, arguments.full, reading.show
+                roots, settings.model_tarball, catalogue, arguments.full, on_read
             )
         finally:
             catalogue.save()
     models = [
-        {
-            "model": item.model,
-            "revision": item.revision,
-            "refs": list(item.refs),
-            "bytes": item.bytes,
-            "formats": list(item.formats),
-            "source": item.source,
-            "path": str(item.path),
-            "problem": item.problem,
-            "settings": item.settings(),
-        }
-        for item in items
+        {**asdict(item), "path": str(item.path), "settings": item.settings()} for item in items
     ]
     if arguments.json:
         print(json.dumps({"models": models}, indent=2))
@@ -86,29 +87,3 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         searched = ", ".join(map(str, filter(None, (settings.model_tarball, *roots))))
         print(f"no models in {searched}")
     return 0
-
-
-class _Reading:
-    """Shows the progress of reading each tarball."""
-
-    def __init__(self) -> None:
-        from contextlib import ExitStack
-
-        self._stack = ExitStack()
-        self._path: Path | None = None
-
-    def __enter__(self) -> _Reading:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def show(self, path: Path, progress: Progress) -> None:
-        """Show the progress of reading a tarball."""
-        from entrypoint.commands.bars import ProgressBar
-
-        if path != self._path:
-            self._stack.close()
-            self._bar = self._stack.enter_context(ProgressBar(f"read {path.name}"))
-            self._path = path
-        self._bar(progress)

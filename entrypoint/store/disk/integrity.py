@@ -111,12 +111,12 @@ def examine_model(files: ModelFiles) -> tuple[int, Problems]:
     problems |= missing
     problems |= _missing_numbers([name for name in weights if name not in indexed])
     if not weights and not missing:
-        problems["*.safetensors"] = Problem(
-            ProblemKind.MISSING, "no weight file (safetensors, bin, pt, gguf)"
-        )
+        problems["*.safetensors"] = _missing("no weight file (safetensors, bin, pt, gguf)")
     for name in sorted({*weights, *indexed} & sizes.keys() - problems.keys()):
-        if problem := _examine_weight(files, name):
-            problems[name] = problem
+        try:
+            _check_weight(files, name)
+        except (InvalidFile, OSError) as error:
+            problems[name] = _problem(error)
     return sum(sizes.values()), problems
 
 
@@ -128,6 +128,14 @@ def _unusable(files: ModelFiles) -> Problems:
         if size == 0 and (file.endswith(NEVER_EMPTY) or file in NEVER_EMPTY_NAMES):
             problems.setdefault(name, Problem(ProblemKind.EMPTY, "empty"))
     return problems
+
+
+def _problem(error: InvalidFile | OSError) -> Problem:
+    return error.problem if isinstance(error, InvalidFile) else access_problem(error)
+
+
+def _missing(text: str) -> Problem:
+    return Problem(ProblemKind.MISSING, text)
 
 
 def _load_object(files: ModelFiles, name: str) -> dict[str, object]:
@@ -150,15 +158,13 @@ def _examine_config(files: ModelFiles) -> Problems:
     sizes = files.sizes
     name = next((name for name in ("config.json", "params.json") if name in sizes), None)
     if name is None:
-        return {"config.json": Problem(ProblemKind.MISSING, "missing")}
+        return {"config.json": _missing("missing")}
     if sizes[name] == 0:
         return {}  # already reported as empty or dangling
     try:
         _load_object(files, name)
-    except InvalidFile as error:
-        return {name: error.problem}
-    except OSError as error:
-        return {name: access_problem(error)}
+    except (InvalidFile, OSError) as error:
+        return {name: _problem(error)}
     return {}
 
 
@@ -179,15 +185,13 @@ def _examine_indexes(files: ModelFiles, weights: list[str]) -> tuple[set[str], P
             if not isinstance(weight_map, dict):
                 raise InvalidFile("weight_map is not an object")
             shards_of[index] = {str(shard) for shard in weight_map.values()}
-        except InvalidFile as error:
-            problems[index] = error.problem
-        except OSError as error:
-            problems[index] = access_problem(error)
+        except (InvalidFile, OSError) as error:
+            problems[index] = _problem(error)
     indexed = set().union(*shards_of.values())
     for index, shards in shards_of.items():
         if shards & sizes.keys() or not weights:
             for shard in sorted(shards - sizes.keys()):
-                problems[shard] = Problem(ProblemKind.MISSING, f"missing, listed in {index}")
+                problems[shard] = _missing(f"missing, listed in {index}")
     return indexed, problems
 
 
@@ -200,9 +204,7 @@ def _missing_numbers(weights: list[str]) -> Problems:
             for number in range(1, int(count) + 1):
                 shard = f"{stem}-{number:05d}-of-{count}{suffix}"
                 if shard not in weights:
-                    problems[shard] = Problem(
-                        ProblemKind.MISSING, f"missing, {name} is one of {int(count)}"
-                    )
+                    problems[shard] = _missing(f"missing, {name} is one of {int(count)}")
     return problems
 
 
@@ -232,18 +234,8 @@ def safetensors_header(files: ModelFiles, name: str) -> tuple[dict[str, Any], in
     return header, length
 
 
-def _examine_weight(files: ModelFiles, name: str) -> Problem | None:
-    """Return the problem of a weight file, judged by its first bytes and its size."""
-    try:
-        _check_weight(files, name)
-    except InvalidFile as error:
-        return error.problem
-    except OSError as error:
-        return access_problem(error)
-    return None
-
-
 def _check_weight(files: ModelFiles, name: str) -> None:
+    """Raise the problem of a weight file, judged by its first bytes and its size."""
     size = files.sizes[name]
     if files.read(name, len(LFS_POINTER)) == LFS_POINTER:
         raise InvalidFile("a Git LFS pointer instead of the file, run: git lfs pull")

@@ -65,23 +65,23 @@ def find_artifact(request: Request) -> Model:
     target = target_of(request.scratch, uri)
     if target.is_file():
         return replace(_on_disk(request, target), source="object-store")
-    return _to_be_downloaded(request, uri, (), repository_in_name(uri))
+    return _to_be_downloaded(Search(request), uri, repository_in_name(uri))
 
 
-def find_stored(request: Request, searched: tuple[SearchedPlace, ...]) -> Model | None:
+def find_stored(search: Search) -> Model | None:
     """Return the repository of MODEL_ID in the tarball of STORAGE_URI.
 
     KServe downloads it before the start. If KServe did not start this process, it is downloaded
     here.
 
     Args:
-        request: The request; no other place has the model.
-        searched: The places that were searched.
+        search: The search; no other place has the model.
 
     Returns:
         The model; without a ``path`` if it must be downloaded. None if STORAGE_URI is not a
         tarball in a store, or if KServe has downloaded it.
     """
+    request = search.request
     if request.storage_uri is None or not is_object_uri(request.storage_uri):
         return None
     uri = parse_uri(request.storage_uri)
@@ -89,7 +89,7 @@ def find_stored(request: Request, searched: tuple[SearchedPlace, ...]) -> Model 
         return None  # a folder, which only KServe downloads; or KServe has downloaded it
     target = target_of(request.scratch, uri)
     if not target.is_file():
-        return _to_be_downloaded(request, uri, searched, request.model_id)
+        return _to_be_downloaded(search, uri, request.model_id)
     return replace(_find_on_disk(request_in(request, target)), source="object-store")
 
 
@@ -158,20 +158,10 @@ def _object_of(text: str, variable: str) -> ObjectUri:
     return uri
 
 
-def _to_be_downloaded(
-    request: Request, uri: ObjectUri, searched: tuple[SearchedPlace, ...], repository: str
-) -> Model:
-    target = target_of(request.scratch, uri)
-    place = SearchedPlace("object-store", str(uri), f"to be downloaded to {target}")
-    return Model(
-        source="object-store",
-        path=None,
-        repository=repository,
-        revision=None,
-        requested_revision=request.revision,
-        bytes=0,
-        searched=(*searched, place),
-    )
+def _to_be_downloaded(search: Search, uri: ObjectUri, repository: str) -> Model:
+    target = target_of(search.request.scratch, uri)
+    model = search.model("object-store", str(uri), f"to be downloaded to {target}")
+    return replace(model, repository=repository)
 
 
 def _on_disk(request: Request, place: Path) -> Model:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from entrypoint.errors import SearchedPlace
+from dataclasses import replace
+
 from entrypoint.store.model import Model, Request
 from entrypoint.store.search.artifact import find_artifact, find_stored
 from entrypoint.store.search.by_name import find_by_name
@@ -34,18 +35,11 @@ def find_model(request: Request) -> Model:
     search = Search(request)
     model = find_by_name(search)
     if model is None and not search.has_error:
-        model = find_stored(request, tuple(search.places))
+        model = find_stored(search)
     if model is not None:
         return model
     if request.offline:
         search.add("hub", request.model_id, "not searched, HF_HUB_OFFLINE is on")
         raise search.failure()
-    return Model(
-        source="hub",
-        path=None,
-        repository=request.model_id,
-        revision=None,
-        requested_revision=request.revision,
-        bytes=0,
-        searched=(*search.places, SearchedPlace("hub", request.model_id, "to be downloaded")),
-    )
+    model = search.model("hub", request.model_id, "to be downloaded")
+    return replace(model, repository=request.model_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +25,7 @@ UNREAD = "compressed: run with --full to read all of it"
 NO_SNAPSHOT = "has no snapshot"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """A model in one place, or a place that cannot be used.
 
@@ -40,14 +40,14 @@ class Item:
         problem: Why it cannot be served, or what is not known about it; None if it can be served.
     """
 
-    model: str | None
-    revision: str | None
-    refs: tuple[str, ...]
-    bytes: int | None
-    formats: tuple[str, ...]
+    model: str | None = None
+    revision: str | None = None
+    refs: tuple[str, ...] = ()
+    bytes: int | None = None
+    formats: tuple[str, ...] = ()
     source: Source
     path: Path
-    problem: str | None
+    problem: str | None = None
 
     def settings(self) -> dict[str, str]:
         """Return the variables that serve the model; empty if there is no model."""
@@ -84,7 +84,8 @@ def take_inventory(
                 archives += find_tarballs(folder)
             except OSError as error:
                 if folder == tarball:
-                    items.append(_unusable(folder, "tarball", why_unreadable(error)))
+                    problem = why_unreadable(error)
+                    items.append(Item(source="tarball", path=folder, problem=problem))
     for archive in dict.fromkeys(archives):
         items += _in_tarball(archive, catalogue, full, on_read)
     return sorted(items, key=lambda item: (item.model or "", str(item.path), item.revision or ""))
@@ -97,23 +98,31 @@ def _in_cache(root: Path) -> Iterator[Item]:
     except FileNotFoundError:
         return  # most roots are only places where a cache may exist
     except OSError as error:
-        yield _unusable(root, "cache", why_unreadable(error))
+        yield Item(source="cache", path=root, problem=why_unreadable(error))
         return
     for name, folder in repositories.items():
         try:
             repository = read_repository(folder)
         except OSError as error:
-            yield _unchecked(name, None, "cache", folder, why_unreadable(error))
+            problem = why_unreadable(error)
+            yield Item(model=name, source="cache", path=folder, problem=problem)
             continue
         if not repository.commits:
-            yield _unchecked(name, None, "cache", folder, NO_SNAPSHOT)
+            yield Item(model=name, source="cache", path=folder, problem=NO_SNAPSHOT)
         for commit in repository.commits:
             path = folder / "snapshots" / commit
-            files = directory_files(path)
-            yield _checked(files, name, commit, _refs(repository, commit), "cache", path)
+            item = Item(
+                model=name,
+                revision=commit,
+                refs=_refs(repository, commit),
+                source="cache",
+                path=path,
+            )
+            yield _checked(item, directory_files(path))
     for path in (root, *(root / name for name in names)):
         if is_plain_model(path):
-            yield _checked(directory_files(path), str(path), None, (), "directory", path)
+            item = Item(model=str(path), source="directory", path=path)
+            yield _checked(item, directory_files(path))
 
 
 def _in_tarball(archive: Path, catalogue: Catalogue, full: bool, on_read: OnRead) -> Iterator[Item]:
@@ -123,9 +132,9 @@ def _in_tarball(archive: Path, catalogue: Catalogue, full: bool, on_read: OnRead
         )
         yield from _models_in(archive, contents)
     except RefusedArtifact as error:
-        yield _unusable(archive, "tarball", error.problem)
+        yield Item(source="tarball", path=archive, problem=error.problem)
     except OSError as error:
-        yield _unusable(archive, "tarball", why_unreadable(error))
+        yield Item(source="tarball", path=archive, problem=why_unreadable(error))
 
 
 def _models_in(archive: Path, contents: Contents) -> Iterator[Item]:
@@ -133,70 +142,50 @@ def _models_in(archive: Path, contents: Contents) -> Iterator[Item]:
     plain = {stem(archive).replace("--", "/", 1): None} if contents.plain else {}
     models: Mapping[str, Repository | None] = {**plain, **contents.repositories}
     if not models:
-        yield _unusable(archive, "tarball", "holds no model")
+        yield Item(source="tarball", path=archive, problem="holds no model")
     for name, repository in models.items():
+        item = Item(model=name, source="tarball", path=archive)
         commits: Sequence[str | None] = repository.commits if repository else (None,)
         if not contents.listed:
-            yield _unchecked(name, None, "tarball", archive, UNREAD)
+            yield replace(item, problem=UNREAD)
             continue
         if not commits:
-            yield _unchecked(name, None, "tarball", archive, NO_SNAPSHOT)
+            yield replace(item, problem=NO_SNAPSHOT)
         for commit in commits:
             refs = _refs(repository, commit) if repository and commit else ()
-            if not contents.compressed:
-                yield _in_plain_tarball(archive, name, commit, refs)
-                continue
-            key = name if repository else ""
-            size, formats = contents.sizes.get(key), contents.formats.get(key, ())
-            yield Item(name, commit, refs, size, formats, "tarball", archive, None)
+            item = replace(item, revision=commit, refs=refs)
+            if contents.compressed:
+                key = name if repository else ""
+                size, formats = contents.sizes.get(key), contents.formats.get(key, ())
+                yield replace(item, bytes=size, formats=formats)
+            else:
+                yield _in_plain_tarball(item, name)
 
 
-def _in_plain_tarball(archive: Path, name: str, commit: str | None, refs: tuple[str, ...]) -> Item:
+def _in_plain_tarball(item: Item, name: str) -> Item:
     """Return a model in an uncompressed tarball, checked there."""
     from entrypoint.store.tarballs.tree import model_folder, read_tree
 
-    tree = read_tree(archive, name)
-    folder = model_folder(tree, commit)
+    tree = read_tree(item.path, name)
+    folder = model_folder(tree, item.revision)
     if folder is None:
-        return _unchecked(name, commit, "tarball", archive, "holds several models", refs)
+        return replace(item, problem="holds several models")
     files = tree.files(folder)
     if any(entry.sparse for entry in files.entries.values()):
         # sparse files can only be read after unpacking
-        size = sum(files.sizes.values())
-        return Item(name, commit, refs, size, _formats(files), "tarball", archive, None)
-    return _checked(files, name, commit, refs, "tarball", archive)
+        return replace(item, bytes=sum(files.sizes.values()), formats=_formats(files))
+    return _checked(item, files)
 
 
-def _checked(
-    files: ModelFiles,
-    name: str,
-    commit: str | None,
-    refs: tuple[str, ...],
-    source: Source,
-    path: Path,
-) -> Item:
+def _checked(item: Item, files: ModelFiles) -> Item:
+    """Return the item with the size, the formats and the problems of its files."""
     size, problems = examine_model(files)
     text = None
     if problems:
         file, problem = next(iter(problems.items()))
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
         text = f"incomplete: {file} ({problem}){more}"
-    return Item(name, commit, refs, size, _formats(files), source, path, text)
-
-
-def _unchecked(
-    name: str,
-    commit: str | None,
-    source: Source,
-    path: Path,
-    problem: str,
-    refs: tuple[str, ...] = (),
-) -> Item:
-    return Item(name, commit, refs, None, (), source, path, problem)
-
-
-def _unusable(path: Path, source: Source, problem: str) -> Item:
-    return Item(None, None, (), None, (), source, path, problem)
+    return replace(item, bytes=size, formats=_formats(files), problem=text)
 
 
 def _formats(files: ModelFiles) -> tuple[str, ...]:

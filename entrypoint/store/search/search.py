@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from entrypoint.errors import (
@@ -66,20 +67,22 @@ class Search:
         """Whether a place has the model but cannot provide it as requested."""
         return self._error is not None
 
+    def model(self, way: Source, place: object, outcome: str) -> Model:
+        """Return a model of which only the place is known, after recording the place."""
+        self.add(way, place, outcome)
+        return Model(way, None, None, None, self.request.revision, 0, tuple(self.places))
+
     def found(self, way: Source, place: object, snapshot: Snapshot, detail: str = "") -> Model:
         """Return the model of a snapshot, after recording the place."""
         if self.request.revision and snapshot.commit is None:
             detail += f"; REVISION {self.request.revision!r} does not apply to it"
-        self.add(way, place, f"found{detail}")
         files = directory_files(snapshot.path)
-        return Model(
-            source=way,
+        return replace(
+            self.model(way, place, f"found{detail}"),
             path=snapshot.path.absolute(),
             repository=snapshot.repository,
             revision=snapshot.commit,
-            requested_revision=self.request.revision,
             bytes=snapshot.bytes,
-            searched=tuple(self.places),
             config=read_config(files),
             weight_bytes=weight_bytes(files),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from entrypoint.errors import (
@@ -172,15 +173,12 @@ def _in_packed_tarball(
         model = _loadable_in_place(search, archive, repository, commit)
         if model is not None:
             return model
-    search.add("tarball", archive, f"found, to be unpacked to {target}")
-    return Model(
-        source="tarball",
+    return replace(
+        search.model("tarball", archive, f"found, to be unpacked to {target}"),
         path=target,
         repository=repository.name if repository else None,
         revision=commit,
-        requested_revision=request.revision,
         bytes=contents.sizes.get(repository.name if repository else "", 0),
-        searched=tuple(search.places),
         archive=archive,
     )
 
@@ -217,17 +215,13 @@ def _loadable_in_place(
         return None
     name = folder[-1] if folder else stem(archive)
     target = unpack_target(request.scratch, archive, request.model_id, "/".join(folder) or ".")
-    unpacked = target.is_dir()
-    search.add("tarball", archive, "found, the engine loads its weights from it")
-    return Model(
-        source="tarball",
+    return replace(
+        search.model("tarball", archive, "found, the engine loads its weights from it"),
         path=target / name,
         repository=repository.name if repository else None,
         revision=commit,
-        requested_revision=request.revision,
         bytes=size,
-        searched=tuple(search.places),
-        archive=None if unpacked else archive,
+        archive=None if target.is_dir() else archive,
         config=config,
         weight_bytes=weight_bytes(files),
         packed=packed,

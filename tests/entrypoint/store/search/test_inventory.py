@@ -37,7 +37,15 @@ def test_each_snapshot_of_a_cache_is_listed_with_its_variables(tmp_path: Path) -
     first = write_snapshot(tmp_path, files=model_files())
     second = write_snapshot(tmp_path, commit=OTHER_COMMIT, ref="refs/pr/1")
     main, other = inventory(tmp_path, tmp_path)
-    assert main == Item(FALCON, COMMIT, ("main",), BYTES, ("safetensors",), "cache", first, None)
+    assert main == Item(
+        model=FALCON,
+        revision=COMMIT,
+        refs=("main",),
+        bytes=BYTES,
+        formats=("safetensors",),
+        source="cache",
+        path=first,
+    )
     assert (other.revision, other.refs, other.path) == (OTHER_COMMIT, ("refs/pr/1",), second)
     assert main.settings() == {"MODEL_ID": FALCON}
     assert other.settings() == {"MODEL_ID": FALCON, "REVISION": OTHER_COMMIT}
@@ -46,7 +54,9 @@ def test_each_snapshot_of_a_cache_is_listed_with_its_variables(tmp_path: Path) -
 def test_a_plain_directory_is_listed_with_its_path(tmp_path: Path) -> None:
     path = write_files(tmp_path / "falcon", {"config.json": b"{}", "a.bin": b"x", "b.pt": b"x"})
     (item,) = inventory(tmp_path, tmp_path)
-    assert item == Item(str(path), None, (), 4, ("bin", "pt"), "directory", path, None)
+    assert item == Item(
+        model=str(path), bytes=4, formats=("bin", "pt"), source="directory", path=path
+    )
     assert item.settings() == {"MODEL_ID": str(path)}
 
 

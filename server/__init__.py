@@ -1,1 +1,1 @@
-"""The heavy half of the runtime: what runs inside the engine's processes."""
+"""Code that runs in the engine's processes."""

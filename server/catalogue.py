@@ -229,7 +229,7 @@ def make_catalogue() -> dict[str, Any]:
 
 
 def render(catalogue: dict[str, Any]) -> str:
-    """Return a catalogue as JSON text with one option a line, for readable differences."""
+    """Return a catalogue as JSON text with one option per line, for readable differences."""
     return "".join(_lines(catalogue))
 
 

@@ -61,7 +61,7 @@ def tensors(file: BinaryIO, offset: int, size: int) -> Iterator[tuple[str, torch
         size: Its length in bytes.
 
     Raises:
-        ValueError: A tensor is of a type that torch does not have.
+        ValueError: torch has no type for a tensor.
     """
     start = offset - offset % mmap.ALLOCATIONGRANULARITY
     # queues many reads at once, unlike page faults; this matters on network file systems

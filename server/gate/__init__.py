@@ -1,1 +1,1 @@
-"""Who may ask the server what, how much at once, and how every answer ends."""
+"""Authenticates requests, limits them, and ends every answer properly."""

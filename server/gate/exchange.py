@@ -16,8 +16,8 @@ from server.gate.routes import WEBSOCKET
 
 DONE = b"data: [DONE]\n\n"
 CUT_SHORT = (
-    "The server is stopping and this answer was not finished in time. Retry on another server, or "
-    "on this one after it restarts."
+    "The server is stopping and this answer was not finished in time. Use another server, or retry "
+    "after it has restarted."
 )
 RETRY_AFTER_SECONDS = 5
 

@@ -138,8 +138,7 @@ class Gate:
             raise Refusal(
                 503,
                 ErrorType.UNAVAILABLE,
-                "The server is stopping. Retry on another server, or on this one after it "
-                "restarts.",
+                "The server is stopping. Use another server, or retry after it has restarted.",
                 reason=Reason.STOPPING,
                 retry_after=RETRY_AFTER_SECONDS,
                 close=True,

@@ -23,7 +23,7 @@ from entrypoint.status.listener import check_certificate
 from entrypoint.store.model import Model, Request
 from entrypoint.store.progress import OnProgress
 from entrypoint.store.search.find import find_model
-from entrypoint.store.verification.demand import Demand, check_demand
+from entrypoint.store.verification.policy import VerificationPolicy, check_policy
 
 LOADER_OPTIONS = (
     "--load-format",
@@ -61,10 +61,12 @@ class LaunchInputs:
         return make_plan(self.asked, model, self.hardware, self.pod, code, weights)
 
     @property
-    def demand(self) -> Demand:
+    def policy(self) -> VerificationPolicy:
         """The checks that the model must pass."""
         settings = self.asked.settings
-        return Demand(settings.model_verify, settings.model_signature_key, settings.model_signature)
+        return VerificationPolicy(
+            settings.model_verify, settings.model_signature_key, settings.model_signature
+        )
 
     @property
     def tokenizer_directory(self) -> Path | None:
@@ -114,7 +116,7 @@ def read_inputs(environ: Mapping[str, str]) -> LaunchInputs:
         environ=environ,
     )
     inputs = LaunchInputs(asked, request, hardware, read_pod(environ, scratch))
-    check_demand(inputs.demand)
+    check_policy(inputs.policy)
     return inputs
 
 
@@ -188,13 +190,13 @@ def prepare_launch(
         enter(Phase.DOWNLOAD if model.path is None else Phase.UNPACK)
         model = fetch_model(model, inputs.request, on_progress)
         plan = inputs.plan(model)
-    if inputs.demand.anything:
+    if inputs.policy.active:
         from entrypoint.store.threads import processors
         from entrypoint.store.verification.enforce import verify_model
 
-        if inputs.demand.hashes:
+        if inputs.policy.hashes:
             enter(Phase.VERIFY)
-        verify_model(model, inputs.demand, processors(), on_progress)
+        verify_model(model, inputs.policy, processors(), on_progress)
     weights = inputs.openvino_weights(model)
     if weights is not None and not weights.complete:
         from entrypoint.openvino.convert import convert, converter_environment, find_converter

@@ -1,4 +1,4 @@
-"""``inference-server sign``: an OpenSSF model signature."""
+"""``inference-server sign``: signs a model."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
-    """Describe the command."""
+    """Add the command to the parser."""
     parser = commands.add_parser(
         "sign",
         help="sign a model",
-        description="Make an OpenSSF model signature of the names and SHA-256 of a model's files. "
-        "It holds wherever the same files are: in a cache, in a directory, in a tarball. What is "
-        "signed is verified first.",
+        description="Verify a model, then create an OpenSSF model signature of the names and "
+        "SHA-256 of its files. The signature is valid wherever the same files are: in a cache, a "
+        "directory or a tarball.",
     )
     parser.add_argument(
         "path",
@@ -29,25 +29,30 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         help="a models--org--name folder, a snapshot, a plain directory, or a tarball",
     )
     parser.add_argument(
-        "--private-key", metavar="FILE", required=True, help="key on an elliptic curve (PEM)"
+        "--private-key",
+        metavar="FILE",
+        required=True,
+        help="private key on an elliptic curve (PEM)",
     )
     parser.add_argument(
-        "--signing-certificate", metavar="FILE", help="certificate of the key, to sign with it"
+        "--signing-certificate", metavar="FILE", help="certificate of the key (PEM)"
     )
     parser.add_argument(
         "--certificate-chain",
         metavar="FILE",
         nargs="+",
-        help="certificates that vouch for the signing certificate",
+        help="certificates that issued the signing certificate (PEM)",
     )
-    parser.add_argument("-o", "--output", metavar="FILE", help="the signature (PATH.sig)")
-    add_threads(parser, "files that are hashed at once")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="file for the signature (default: PATH.sig)"
+    )
+    add_threads(parser, "files to hash in parallel")
     add_json(parser)
     return parser
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Sign, and print where the signature is."""
+    """Sign, and print the path of the signature."""
     from entrypoint.commands.bars import ProgressBar
     from entrypoint.errors import StorageError, UsageError
     from entrypoint.store.threads import processors
@@ -58,8 +63,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     certificate = arguments.signing_certificate
     if arguments.certificate_chain and not certificate:
         raise UsageError(
-            "--certificate-chain vouches for a signing certificate, and none is named.",
-            hint="Add --signing-certificate FILE, or leave out --certificate-chain.",
+            "--certificate-chain needs --signing-certificate.",
+            hint="Add --signing-certificate FILE, or remove --certificate-chain.",
         )
     signer = Signer(
         Path(arguments.private_key),
@@ -76,7 +81,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     except OSError as error:
         raise StorageError(
             f"The signature {target} cannot be written: {error.strerror}.",
-            hint="Write it elsewhere, with: -o",
+            hint="Choose another file with -o FILE.",
         ) from error
     if arguments.json:
         print(json.dumps({"signature": str(target), "files": count}, indent=2))

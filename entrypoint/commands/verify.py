@@ -1,4 +1,4 @@
-"""``inference-server verify``: whether a model is what it is said to be."""
+"""``inference-server verify``: checks a model's hashes, manifest and signature."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from entrypoint.commands.arguments import add_json, add_threads
 if TYPE_CHECKING:
     from entrypoint.commands.arguments import Commands
     from entrypoint.store.disk.manifest import Manifest
-    from entrypoint.store.verification.judge import Finding
+    from entrypoint.store.verification.compare import Finding
     from entrypoint.store.verification.signature import Trust
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
-    """Describe the command."""
+    """Add the command to the parser."""
     parser = commands.add_parser(
         "verify",
         help="check a model's hashes, manifest and signature",
-        description="Check that every blob has the content that it is called by, that every link "
-        "leads to one, that all files are there that the model's indexes and its manifest name, "
-        "and, with --signature, that the files are those that were signed. A tarball is read where "
-        "it is and not unpacked. Exits with 65 and names each file that is not as it should be.",
+        description="Check each blob against the hash in its name, each link, the files that the "
+        "model's indexes and its manifest list, and, with a key or a chain, the signature. Reads a "
+        "tarball without unpacking it. Exits with 65 and lists each file with a problem.",
     )
     parser.add_argument(
         "path",
@@ -36,33 +35,33 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     parser.add_argument(
         "--manifest",
         metavar="FILE",
-        help="compare with this manifest, as pack puts it into a tarball (the one in PATH)",
+        help="manifest to compare with, as written by pack (default: the one in PATH)",
     )
     add_trust(parser)
-    add_threads(parser, "files that are hashed at once")
+    add_threads(parser, "files to hash in parallel")
     add_json(parser)
     return parser
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say whose signature counts."""
+    """Add the options that select the signature and the trusted signer."""
     parser.add_argument(
         "--signature",
         metavar="FILE",
-        help="the signature, an OpenSSF model signature (PATH.sig, if there is a key or a chain)",
+        help="OpenSSF model signature (default: PATH.sig, with a key or a chain)",
     )
     keys = parser.add_mutually_exclusive_group()
-    keys.add_argument("--public-key", metavar="FILE", help="who has signed, by their public key")
+    keys.add_argument("--public-key", metavar="FILE", help="public key of the trusted signer (PEM)")
     keys.add_argument(
         "--certificate-chain",
         metavar="FILE",
         nargs="+",
-        help="who has signed, by certificates that vouch for them",
+        help="certificates of the trusted signer (PEM)",
     )
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Verify, and print what was found."""
+    """Verify, and print the result."""
     from entrypoint.commands.bars import ProgressBar
     from entrypoint.store.threads import processors
     from entrypoint.store.verification.verify import verify
@@ -104,7 +103,7 @@ def _trust(arguments: argparse.Namespace) -> Trust | None:
         return Trust(Path(arguments.public_key) if arguments.public_key else None, chain)
     if arguments.signature:
         raise UsageError(
-            f"--signature {arguments.signature} is by somebody, and it is not said by whom.",
+            f"--signature {arguments.signature} needs the signer's key or certificates.",
             hint="Add --public-key FILE or --certificate-chain FILE.",
         )
     return None
@@ -120,8 +119,8 @@ def _manifest(path: str | None) -> Manifest | None:
         return load_manifest(Path(path).read_bytes())
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"--manifest {path} cannot be used: {error}.",
-            hint="Name a manifest.json, as pack puts it into a tarball.",
+            f"--manifest {path} is unusable: {error}.",
+            hint="Name a manifest.json, as written by inference-server pack.",
         ) from error
 
 
@@ -131,7 +130,7 @@ def _line(finding: Finding, signature: Path | None) -> str:
     what = finding.repository or "a plain model"
     compared = f"{human_bytes(finding.bytes)} hashed" if finding.bytes else "structure only"
     signed = f", signed by {signature}" if signature else ""
-    return f"{finding.place}: whole, {what}, {finding.files} files, {compared}{signed}"
+    return f"{finding.place}: complete, {what}, {finding.files} files, {compared}{signed}"
 
 
 def _document(path: Path, findings: Sequence[Finding], signature: Path | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where the bytes of a model's files lie: on disk, in a tarball, or gone by in a compressed one."""
+"""Where the bytes of a model's files are: on disk, or in a tarball."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from entrypoint.store.tarballs.tree import Tree
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A piece of a file on disk that is the content of a file of the model.
+    """The content of a model's file, as part of a file on disk.
 
     Attributes:
         path: The file on disk, links followed, or the tarball.
-        offset: Where in it the content begins, in bytes; in a compressed tarball, where it would
-            begin were that not compressed.
+        offset: Where the content starts, in bytes; in a compressed tarball, its uncompressed
+            offset.
         size: Its length in bytes.
     """
 
@@ -31,10 +31,10 @@ class Content:
     size: int
 
     def blocks(self) -> Iterator[memoryview]:
-        """The content in blocks; the next one is written over the last.
+        """Yield the content in blocks. Each block reuses the buffer of the previous one.
 
         Raises:
-            OSError: It cannot be read, or has become shorter.
+            OSError: It cannot be read, or was truncated.
         """
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -43,17 +43,17 @@ class Content:
             while done < self.size:
                 count = os.preadv(descriptor, [buffer[: self.size - done]], self.offset + done)
                 if count == 0:
-                    raise OSError(errno.EIO, "it became shorter", os.fspath(self.path))
+                    raise OSError(errno.EIO, "it was truncated", os.fspath(self.path))
                 done += count
                 yield buffer[:count]
         finally:
             os.close(descriptor)
 
     def sha256(self) -> str:
-        """The SHA-256 of the content.
+        """Return the SHA-256 of the content.
 
         Raises:
-            OSError: It cannot be read, or has become shorter.
+            OSError: It cannot be read, or was truncated.
         """
         hasher = Hasher(self.size)
         for block in self.blocks():
@@ -63,15 +63,15 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A ``models--org--name`` folder, or a plain model's, wherever it is.
+    """A ``models--org--name`` folder or a plain model's folder, on disk or in a tarball.
 
     Attributes:
-        place: Where it is, for messages.
+        place: Its path, for messages.
         repository: ``org/name``, None for a plain model.
-        contents: ``{name relative to the folder: its content, links followed}``.
-        blobs: ``{name: the blob that holds its content}``, of names that lead to one.
-        problems: ``{name: what is wrong}`` of what cannot be read.
-        kept: The beginnings of contents that have gone by.
+        contents: ``{name relative to the folder: content}``, links followed.
+        blobs: ``{name: blob}`` of the names that link to a blob.
+        problems: ``{name: problem}`` of the files that cannot be read.
+        kept: The first bytes of contents in a compressed tarball.
     """
 
     place: Path
@@ -82,10 +82,10 @@ class Folder:
     kept: Mapping[Content, bytes] = field(default_factory=dict)
 
     def read(self, name: str, count: int = -1, offset: int = 0) -> bytes:
-        """``count`` bytes (-1 for all that follow) of a file from ``offset``.
+        """Return ``count`` bytes of a file from ``offset``, all of them if ``count`` is -1.
 
         Raises:
-            OSError: It cannot be read, or has gone by.
+            OSError: It cannot be read, or was not kept.
         """
         content = self.contents[name]
         left = max(content.size - offset, 0)
@@ -93,7 +93,7 @@ class Folder:
         if content in self.kept:
             piece = self.kept[content][offset : offset + wanted]
             if len(piece) < wanted:
-                raise OSError(errno.EFBIG, "too large to look into in a compressed tarball")
+                raise OSError(errno.EFBIG, "too large to read in a compressed tarball")
             return piece
         descriptor = os.open(content.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -104,19 +104,19 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class FilesBelow:
-    """The files of one model: those below a folder of a :class:`Folder`."""
+    """The files of one model, below a subfolder of a :class:`Folder`."""
 
     folder: Folder
     below: str
 
     @property
     def place(self) -> Path:
-        """Where the model is, for messages."""
+        """The model's path, for messages."""
         return self.folder.place / self.below
 
     @property
     def contents(self) -> dict[str, Content]:
-        """``{name: content}`` of the files that can be read."""
+        """``{name: content}`` of the readable files."""
         start = self._start
         return {
             name.removeprefix(start): content
@@ -126,7 +126,7 @@ class FilesBelow:
 
     @property
     def blobs(self) -> dict[str, str]:
-        """``{name: blob}`` of the files whose content is in one."""
+        """``{name: blob}`` of the files that link to a blob."""
         start = self._start
         return {
             name.removeprefix(start): blob
@@ -142,7 +142,7 @@ class FilesBelow:
 
     @property
     def problems(self) -> dict[str, Problem]:
-        """``{name: problem}`` of those that cannot be read."""
+        """``{name: problem}`` of the unreadable files."""
         start = self._start
         return {
             name.removeprefix(start): what
@@ -151,10 +151,9 @@ class FilesBelow:
         }
 
     def with_hidden(self, hashes: Mapping[str, str]) -> Callable[[frozenset[str]], dict[str, str]]:
-        """Complete ``{name: SHA-256}`` of these files with others that are asked for by name.
+        """Return a function that adds hidden files, on request, to ``{name: SHA-256}``.
 
-        They are files of a directory in hidden folders, which are no part of the model, and which
-        another tool may have signed with it.
+        Files in hidden folders are not part of the model, but another tool may have signed them.
         """
 
         def complete(wanted: frozenset[str]) -> dict[str, str]:
@@ -172,7 +171,7 @@ class FilesBelow:
         return f"{self.below}/" if self.below else ""
 
     def read(self, name: str, count: int = -1, offset: int = 0) -> bytes:
-        """The content of a file."""
+        """Return the content of a file."""
         return self.folder.read(self._start + name, count, offset)
 
 
@@ -199,7 +198,7 @@ def folder_in_tarball(tree: Tree, parts: tuple[str, ...], kept: Mapping[Content,
     Args:
         tree: All members of the tarball.
         parts: The name of the folder.
-        kept: The beginnings of contents that have gone by.
+        kept: The first bytes of contents in a compressed tarball.
     """
     contents: dict[str, Content] = {}
     ends: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Reading a tarball once from its begin to its end; nothing is written."""
+"""Reads a tarball once, front to back, without writing anything."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from entrypoint.store.tarballs.streams import CHUNK
 from entrypoint.store.tarballs.tree import Entry, Tree
 from entrypoint.store.verification.contents import Content
 
-KEPT_WHOLE = 16 << 20
-"""Bytes up to which a content is kept whole: any configuration, index or manifest."""
+KEPT_COMPLETELY = 16 << 20
+"""Contents up to this size in bytes are kept completely: configurations, indexes, manifests."""
 KEPT_OF_OTHERS = 64
 KEPT_IN_ALL = 512 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What a tarball holds.
+    """The result of reading a tarball.
 
     Attributes:
         tree: Its members.
-        digests: The hashes of contents that have gone by: all in a compressed tarball, only those
-            of files with holes in one that is not.
-        kept: What is kept of these: small ones whole, of safetensors files the header.
+        digests: The hashes of contents: all of a compressed tarball, only those of sparse files
+            of an uncompressed one.
+        kept: The kept bytes of these contents: all of a small one, the header of safetensors.
     """
 
     tree: Tree
@@ -47,14 +47,14 @@ class Scan:
 
 
 def scan(archive: Path, on_progress: OnProgress) -> Scan:
-    """Read the headers of a tarball; if it is compressed, hash what goes by.
+    """Read the headers of a tarball and, if it is compressed, hash its contents.
 
     Args:
         archive: A ``.tar``, ``.tar.gz`` or ``.tar.zst``.
         on_progress: Called with each change of the archive's bytes read.
 
     Raises:
-        RefusedArtifact: It is damaged, cut short or unsafe; names the member where it is.
+        RefusedArtifact: It is damaged, truncated or unsafe. Names the member.
         OSError: It cannot be read.
     """
     entries: dict[Parts, Entry] = {}
@@ -74,14 +74,14 @@ def scan(archive: Path, on_progress: OnProgress) -> Scan:
                 if member.isreg() and (opened.compressed or member.issparse()):
                     kept += _hash(found, opened, member, parts)
                     if kept > KEPT_IN_ALL:
-                        raise RefusedArtifact(archive, "it holds too much that is no weights")
+                        raise RefusedArtifact(archive, "it contains too much data besides weights")
                 kinds[parts] = entries[parts].kind
                 kinds |= {parts[:depth]: "folder" for depth in range(1, len(parts))}
             opened.finish()
     except RefusedArtifact as error:
         if not last or error.member == last:
             raise
-        where = f"{error.problem}; it was read as far as {last!r}"
+        where = f"{error.problem}, after {last!r}"
         raise RefusedArtifact(archive, where, member=last) from error
     entries.pop((), None)
     return found
@@ -98,9 +98,9 @@ def _entry(archive: Path, member: tarfile.TarInfo, entries: dict[Parts, Entry]) 
 
 
 def _hash(found: Scan, opened: OpenArchive, member: tarfile.TarInfo, parts: Parts) -> int:
-    """Hash a content that goes by; return how many bytes of it are kept."""
+    """Hash a content and keep its first bytes. Return how many bytes are kept."""
     content = Content(opened.path, member.offset_data, member.size)
-    small = member.size <= KEPT_WHOLE  # a link may yet call it by another name
+    small = member.size <= KEPT_COMPLETELY  # a link may yet call it by another name
     hasher = Hasher(member.size, git=small or hash_type(parts[-1]) == "git-sha1")
     kept = bytearray()
     for block in _with_holes(opened.blocks(member), member.size):
@@ -115,8 +115,8 @@ def _hash(found: Scan, opened: OpenArchive, member: tarfile.TarInfo, parts: Part
 
 
 def _kept_bytes(kept: bytearray, size: int) -> int:
-    """How much of a content is kept, as far as its beginning tells."""
-    if size <= KEPT_WHOLE:
+    """Return how many bytes of a content to keep, given its first bytes."""
+    if size <= KEPT_COMPLETELY:
         return size
     header = int.from_bytes(kept[:8], "little")
     if kept[8:9] == b"{" and header <= min(size, MAX_SAFETENSORS_HEADER):
@@ -125,7 +125,7 @@ def _kept_bytes(kept: bytearray, size: int) -> int:
 
 
 def _with_holes(blocks: Iterator[tuple[int, memoryview]], size: int) -> Iterator[memoryview]:
-    """A content with its holes as the zeros that they are read as."""
+    """Yield the blocks of a content, with its holes filled with zeros."""
     zeros = memoryview(bytes(BLOCK))
     done = 0
     for offset, block in blocks:

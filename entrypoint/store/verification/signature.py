@@ -1,11 +1,11 @@
-"""OpenSSF model signatures, by the package model-signing: of a directory, a cache or a tarball.
+"""OpenSSF model signatures of a directory, a cache or a tarball, with the package model-signing.
 
-Signed are the names and SHA-256 of a model's files, relative to the snapshot or the directory,
-links followed. So a signature holds wherever the same files are. Left out are the files that git
-keeps for itself, as the package leaves them out, and hidden folders.
+A signature covers the names and SHA-256 of a model's files, relative to the snapshot or the
+directory, links followed. So it is valid wherever the same files are. Git's own files and hidden
+folders are not signed, as in the package.
 
-The package checks the key, the certificates and the signature, and compares the files' hashes
-with what was signed. Only that the hashes come from a tarball is new to it.
+The package checks the key, the certificates and the signature, and compares the signed hashes with
+those of the files. This module gives it hashes from a tarball, too.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from entrypoint.store.writing.publish import partial_path
 
 SUFFIX = ".sig"
 IGNORED = (".cache", ".git", ".gitattributes", ".github", ".gitignore")
-"""What is not signed: notes of tools that fetch models."""
+"""Files that are not signed: notes of tools that download models."""
 MAX_SIGNATURE_BYTES = 64 << 20
 
 Hashes = Callable[[frozenset[str]], Mapping[str, str]]
-"""Hashes a model: ``{name: SHA-256}`` of its files, and of those of the names given that are there
-though they are no files of the model."""
+"""Hashes a model: returns ``{name: SHA-256}`` of its files, and of the given names that exist
+although they are not part of the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ class Signer:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whose signature counts.
+    """Whose signature is trusted.
 
     Attributes:
-        public_key: PEM file of a public key, None where certificates vouch for it.
-        chain: PEM files of the certificates that are trusted.
+        public_key: PEM file of a public key, None with certificates.
+        chain: PEM files of the trusted certificates.
     """
 
     public_key: Path | None = None
@@ -63,9 +63,9 @@ class Trust:
 
 
 def signature_beside(place: Path) -> Path:
-    """Where the signature of a tarball or a directory is, unless it is said: beside it.
+    """Return the default path of a signature: beside the tarball or directory.
 
-    Of a snapshot in a cache, beside the repository's folder: among snapshots no file belongs.
+    For a snapshot in a cache, beside the repository's folder.
     """
     folder = place.parent.parent
     if place.parent.name == "snapshots" and folder.name.startswith(PREFIX):
@@ -77,14 +77,14 @@ def sign(name: str, hashes: Mapping[str, str], signer: Signer, target: Path) -> 
     """Sign a model; return how many files were signed.
 
     Args:
-        name: What it is called in the signature, for people.
+        name: Its name in the signature, for people.
         hashes: ``{name: SHA-256}`` of its files.
-        signer: The key, and its certificate.
-        target: The signature, which is replaced if it exists.
+        signer: The key and its certificate.
+        target: The signature's file, replaced if it exists.
 
     Raises:
         MachineError: The package model-signing is not installed.
-        UsageError: The key or a certificate cannot be used.
+        UsageError: The key or a certificate is unusable.
         StorageError: Another process is writing the same signature.
         OSError: The signature cannot be written.
     """
@@ -102,10 +102,10 @@ def sign(name: str, hashes: Mapping[str, str], signer: Signer, target: Path) -> 
                 signing_certificate=signer.certificate,
                 certificate_chain=signer.chain,
             )
-    except Exception as error:  # the package lets its libraries' own ones through
+    except Exception as error:  # the package does not catch its libraries' exceptions
         raise UsageError(
             f"The private key {signer.private_key} cannot sign: {_words(error)}.",
-            hint="Make a key, as: openssl ecparam -name prime256v1 -genkey -noout -out key.pem",
+            hint="Create a key: openssl ecparam -name prime256v1 -genkey -noout -out key.pem",
         ) from error
     made = hashing(lambda _: hashes, frozenset())
     config.set_hashing_config(made)
@@ -115,20 +115,20 @@ def sign(name: str, hashes: Mapping[str, str], signer: Signer, target: Path) -> 
 
 
 def check_signature(place: Path, hashes: Hashes, trust: Trust, signature: Path) -> None:
-    """Check that a model is what was signed, by whom it must be signed.
+    """Check that a trusted signer signed exactly these files.
 
-    The signature is checked before anything is hashed.
+    Checks the signature before anything is hashed.
 
     Args:
         place: The model, for messages.
         hashes: Hashes its files.
-        trust: Whose signature counts.
-        signature: The signature.
+        trust: Whose signature is trusted.
+        signature: The signature's file.
 
     Raises:
-        FailedVerification: The signature is missing, not theirs, or of other files.
+        FailedVerification: The signature is missing, not trusted, or for other files.
         MachineError: The package model-signing is not installed.
-        UsageError: The key or a certificate cannot be used.
+        UsageError: The key or a certificate is unusable.
         OSError: A file of the model cannot be read.
     """
     signing, hashing = _packages()
@@ -145,7 +145,7 @@ def check_signature(place: Path, hashes: Hashes, trust: Trust, signature: Path) 
         raise UsageError(
             f"{trust.public_key or ', '.join(map(str, trust.chain))} cannot verify: "
             f"{_words(error)}.",
-            hint="Name the PEM file of a public key on an elliptic curve, or of certificates.",
+            hint="Name a PEM file with a public key on an elliptic curve, or with certificates.",
         ) from error
     signed = read_signed(place, signature)
     made = hashing(hashes, frozenset(signed))
@@ -153,20 +153,20 @@ def check_signature(place: Path, hashes: Hashes, trust: Trust, signature: Path) 
     try:
         with contextlib.redirect_stdout(sys.stderr):
             config.verify(place, signature)
-    except OSError:  # of the model's files, which are read in there
+    except OSError:  # from reading the model's files
         raise
     except Exception as error:
         if made.hashed is None:
-            what = f"not a signature of whom it must be: {_words(error)}"
+            what = f"not signed by a trusted key: {_words(error)}"
             raise _bad_signature(place, signature, ProblemKind.INVALID, what) from error
         raise _failed(place, dict(_differences(signed, made.hashed))) from error
 
 
 def read_signed(place: Path, signature: Path) -> dict[str, str]:
-    """What a signature says was signed, ``{name: SHA-256}``; whether it is genuine is not checked.
+    """Return ``{name: SHA-256}`` of the signed files, without checking the signature.
 
     Raises:
-        FailedVerification: It is not there, or no signature, or not of whole files' SHA-256.
+        FailedVerification: It is missing, malformed, or not made of complete files' SHA-256.
     """
     try:
         with signature.open("rb") as file:
@@ -184,7 +184,9 @@ def read_signed(place: Path, signature: Path) -> dict[str, str]:
         what = "not a model signature"
         raise _bad_signature(place, signature, ProblemKind.INVALID, what) from error
     if form != ("files", "sha256"):
-        what = f"signed by {form[0]} and {form[1]}, which only the package itself can compare"
+        what = (
+            f"signed with the method {form[0]} and {form[1]}; only files and sha256 are supported"
+        )
         raise _bad_signature(place, signature, ProblemKind.INVALID, what)
     return signed
 
@@ -199,8 +201,8 @@ def _failed(place: Path, problems: Mapping[str, Problem]) -> FailedVerification:
     return FailedVerification(
         place,
         problems,
-        hint="Get the signature from who has signed the model, or, if the model was changed for a "
-        "reason, sign it again: inference-server sign",
+        hint="Get the signature from the signer. If you changed the model on purpose, sign it "
+        "again: inference-server sign",
     )
 
 
@@ -209,16 +211,16 @@ def _differences(
 ) -> Iterator[tuple[str, Problem]]:
     for name in sorted(signed.keys() | actual.keys()):
         if name not in actual:
-            yield name, Problem(ProblemKind.MISSING, "missing, and signed")
+            yield name, Problem(ProblemKind.MISSING, "signed, but missing")
         elif name not in signed:
             yield name, Problem(ProblemKind.UNEXPECTED, "not signed")
         elif signed[name] != actual[name]:
-            text = f"has the SHA-256 {actual[name]}, and {signed[name]} was signed"
+            text = f"has the SHA-256 {actual[name]}, but {signed[name]} was signed"
             yield name, Problem(ProblemKind.DIFFERENT, text)
 
 
 def _packages() -> tuple[Any, Any]:
-    """The package model-signing, and what hashes for it."""
+    """Return the package model-signing, and a hashing configuration for it."""
     try:
         import model_signing.hashing
         import model_signing.manifest
@@ -232,7 +234,7 @@ def _packages() -> tuple[Any, Any]:
         ) from error
 
     class Hashing(model_signing.hashing.Config):  # type: ignore[misc]
-        """Gives the package a manifest of hashes that are made here."""
+        """Gives the package a manifest of our hashes."""
 
         def __init__(self, hashes: Hashes, wanted: frozenset[str]):
             super().__init__()
@@ -273,10 +275,10 @@ def _check_readable(path: Path) -> None:
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read: {error.strerror}.",
-            hint="Name a PEM file that this user may read.",
+            hint="Name a PEM file that this user can read.",
         ) from error
 
 
 def _words(error: Exception) -> str:
-    """What a library's error says, or what it is called where it says nothing."""
+    """Return the text of a library's error, or its class if it has no text."""
     return str(error).strip().rstrip(".") or type(error).__name__

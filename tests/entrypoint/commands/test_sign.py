@@ -28,7 +28,7 @@ def pair(tmp_path: Path) -> KeyPair:
     return make_key(tmp_path)
 
 
-def test_it_holds_wherever_the_model_is(
+def test_a_signature_is_valid_wherever_the_model_is(
     tmp_path: Path, cache: Path, pair: KeyPair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Signed in the cache: verified there, in tarballs of it, and in a plain directory."""
@@ -50,7 +50,7 @@ def test_it_holds_wherever_the_model_is(
     assert "config.json: has the SHA-256" in capsys.readouterr().err
 
 
-def test_signed_in_a_tarball(
+def test_a_model_in_a_tarball_can_be_signed(
     tmp_path: Path, cache: Path, pair: KeyPair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The signature lies beside it, and is found there."""
@@ -68,7 +68,7 @@ def test_signed_in_a_tarball(
     assert main(["verify", str(tarball), "--public-key", str(other.public)], {}) == 65
 
 
-def test_what_is_damaged_is_not_signed(
+def test_a_damaged_model_is_not_signed(
     tmp_path: Path, cache: Path, pair: KeyPair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = "model-00003-of-00003.safetensors"
@@ -78,14 +78,14 @@ def test_what_is_damaged_is_not_signed(
     assert not (tmp_path / "cache.sig").exists()
 
 
-def test_a_chain_without_a_certificate(cache: Path, pair: KeyPair) -> None:
+def test_a_chain_needs_a_certificate(cache: Path, pair: KeyPair) -> None:
     command = ["sign", str(cache), "--private-key", str(pair.private)]
     assert main([*command, "--certificate-chain", str(pair.public)], {}) == 64
 
 
-def test_a_cache_of_several_models(
+def test_a_cache_of_several_models_is_refused(
     cache: Path, pair: KeyPair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_hub_snapshot(cache, "a/b")
     assert main(["sign", str(cache), "--private-key", str(pair.private)], {}) == 64
-    assert "a signature is of one: a/b, tiiuae" in capsys.readouterr().err
+    assert "a signature covers one: a/b, tiiuae" in capsys.readouterr().err

@@ -28,15 +28,17 @@ def damage(cache: Path, name: str) -> None:
     blob.write_bytes(FILES[name][:-1] + b"?")
 
 
-def test_whole(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_complete_model_is_reported_on_one_line(
+    cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One line on standard output, nothing on standard error."""
     assert main(["verify", str(cache)], {}) == 0
     out, err = capsys.readouterr()
-    assert out.startswith(f"{cache / FOLDER}: whole, {FALCON}, ")
+    assert out.startswith(f"{cache / FOLDER}: complete, {FALCON}, ")
     assert (out.count("\n"), err) == (1, "")
 
 
-def test_json(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_as_json_lists_each_model(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(cache), "--json"], {}) == 0
     document = json.loads(capsys.readouterr().out)
     [model] = document["models"]
@@ -45,7 +47,7 @@ def test_json(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert model["notes"] == []
 
 
-def test_all_problems(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_problem_is_listed(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """1. Exit code 65. 2. People see the first of them. 3. Programs see all."""
     names = [name for name in FILES if name.endswith(".safetensors")]
     for name in names:
@@ -60,15 +62,17 @@ def test_all_problems(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sorted(problem["file"] for problem in document["problems"]) == sorted(names)
 
 
-def test_only_the_structure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_structure_only_check_is_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = write_files(tmp_path / "m", FILES)
     assert main(["verify", str(source)], {}) == 0
     out, err = capsys.readouterr()
     assert "structure only" in out
-    assert "there is no manifest" in err
+    assert "without a manifest has no hashes" in err
 
 
-def test_a_manifest_of_ones_own(
+def test_another_manifest_can_be_given(
     tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The one that pack has put into a tarball, for the directory that it was made of."""
@@ -90,12 +94,12 @@ def test_a_manifest_of_ones_own(
     ("arguments", "code", "message"),
     [
         (["{none}"], 66, "does not exist"),
-        (["{cache}", "--manifest", "{none}"], 64, "cannot be used"),
+        (["{cache}", "--manifest", "{none}"], 64, "is unusable"),
         (["{cache}", "--signature", "{none}"], 64, "Add --public-key FILE"),
         (["{cache}", "--public-key", "a", "--certificate-chain", "b"], 64, "not allowed"),
     ],
 )
-def test_faults(
+def test_usage_mistakes_are_refused(
     tmp_path: Path,
     cache: Path,
     capsys: pytest.CaptureFixture[str],

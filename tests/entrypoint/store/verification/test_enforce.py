@@ -104,13 +104,15 @@ class TestSize:
     """The default."""
 
     @pytest.mark.parametrize("kind", [*KINDS, "plain"])
-    def test_a_whole_model(self, tmp_path: Path, launch: Launch, kind: str) -> None:
-        """It is not read, so that there is no phase of its own."""
+    def test_size_accepts_a_complete_model(self, tmp_path: Path, launch: Launch, kind: str) -> None:
+        """Its files are not read, so there is no verify phase."""
         store(tmp_path, kind)
         launch.prepare()
         assert Phase.VERIFY not in launch.phases
 
-    def test_the_manifest_says_more_than_the_model(self, tmp_path: Path, launch: Launch) -> None:
+    def test_size_finds_files_that_only_the_manifest_lists(
+        self, tmp_path: Path, launch: Launch
+    ) -> None:
         """A file that no index lists is missing, or has another size."""
         artifact = store(tmp_path, "cache")
         tarball = tmp_path / "m.tar"
@@ -122,19 +124,21 @@ class TestSize:
         problem = {"tokenizer.json": "missing, listed in the manifest"}
         assert launch.refused() == problem
         link.write_bytes(b"{ }")
-        assert launch.refused() == {"tokenizer.json": "has 3 bytes, and 2 in the manifest"}
+        assert launch.refused() == {"tokenizer.json": "has 3 bytes, but 2 in the manifest"}
         launch.prepare(MODEL_VERIFY="off")
 
     @pytest.mark.parametrize("kind", ["cache", "none"])
-    def test_a_flipped_bit_is_not_seen(self, tmp_path: Path, launch: Launch, kind: str) -> None:
-        """Which is why there is more than this."""
+    def test_size_does_not_find_a_flipped_bit(
+        self, tmp_path: Path, launch: Launch, kind: str
+    ) -> None:
+        """That takes MODEL_VERIFY=full."""
         damage(store(tmp_path, kind))
         launch.prepare()
 
 
 class TestFull:
     @pytest.mark.parametrize("kind", KINDS)
-    def test_a_whole_model(self, tmp_path: Path, launch: Launch, kind: str) -> None:
+    def test_full_accepts_a_complete_model(self, tmp_path: Path, launch: Launch, kind: str) -> None:
         """1. A phase after fetching. 2. Progress up to the last byte."""
         store(tmp_path, kind)
         launch.prepare(MODEL_VERIFY="full")
@@ -144,7 +148,9 @@ class TestFull:
 
     @pytest.mark.parametrize("kind", ["cache", "none"])
     @pytest.mark.parametrize("name", [SHARD, "config.json"])
-    def test_a_flipped_bit(self, tmp_path: Path, launch: Launch, kind: str, name: str) -> None:
+    def test_full_finds_a_flipped_bit(
+        self, tmp_path: Path, launch: Launch, kind: str, name: str
+    ) -> None:
         artifact = store(tmp_path, kind)
         if name == "config.json" and kind == "cache":
             blob = artifact / "blobs" / blob_id(name, FILES[name])
@@ -157,7 +163,7 @@ class TestFull:
         assert list(launch.refused(MODEL_VERIFY="FULL")) == [name]
 
     @pytest.mark.parametrize("kind", ["none", "zstd"])
-    def test_what_was_unpacked_and_changed_since(
+    def test_unpacked_files_that_changed_are_found(
         self, tmp_path: Path, launch: Launch, kind: str
     ) -> None:
         """The copy is what is loaded, so the copy is what is verified."""
@@ -169,8 +175,10 @@ class TestFull:
         assert list(launch.refused(MODEL_VERIFY="full")) == ["config.json"]
         launch.prepare()
 
-    def test_what_was_laid_beside_what_was_unpacked(self, tmp_path: Path, launch: Launch) -> None:
-        """Weights stay in the tarball; a file that is not in it has no place beside its others."""
+    def test_files_added_to_the_unpacked_ones_are_found(
+        self, tmp_path: Path, launch: Launch
+    ) -> None:
+        """The engine would load a file that is not in the tarball."""
         store(tmp_path, "none")
         model = launch.prepare().model
         path = model.path
@@ -186,21 +194,19 @@ class TestFull:
             SHARD,
         }
 
-    def test_a_plain_directory_has_nothing_to_compare_with(
-        self, tmp_path: Path, launch: Launch
-    ) -> None:
+    def test_full_refuses_a_plain_directory(self, tmp_path: Path, launch: Launch) -> None:
         store(tmp_path, "plain")
-        with pytest.raises(ArtifactError, match="cannot be verified in full") as raised:
+        with pytest.raises(ArtifactError, match="cannot verify the model") as raised:
             launch.prepare(MODEL_VERIFY="full")
         assert raised.value.variable == "MODEL_VERIFY"
         assert launch.read == []
 
-    def test_nor_has_a_snapshot_of_plain_files(self, tmp_path: Path, launch: Launch) -> None:
+    def test_full_refuses_a_snapshot_of_plain_files(self, tmp_path: Path, launch: Launch) -> None:
         artifact = store(tmp_path, "cache")
         link = artifact / "snapshots" / COMMIT / "tokenizer.json"
         link.unlink()
         link.write_bytes(b"[]")
-        with pytest.raises(ArtifactError, match="1 files of snapshots"):
+        with pytest.raises(ArtifactError, match="content of 1 files in snapshots"):
             launch.prepare(MODEL_VERIFY="full")
 
 
@@ -210,8 +216,10 @@ class TestSignature:
         return make_key(tmp_path)
 
     @pytest.mark.parametrize("kind", [*KINDS, "plain"])
-    def test_signed(self, tmp_path: Path, launch: Launch, pair: KeyPair, kind: str) -> None:
-        """The signature lies beside the tarball, the directory, or the repository's folder."""
+    def test_a_signed_model_is_accepted(
+        self, tmp_path: Path, launch: Launch, pair: KeyPair, kind: str
+    ) -> None:
+        """The signature is beside the tarball, the directory or the repository's folder."""
         artifact = store(tmp_path, kind)
         sign("m", HASHES, Signer(pair.private), artifact.with_name(f"{artifact.name}.sig"))
         for level in ("off", "size", "full"):
@@ -219,7 +227,7 @@ class TestSignature:
             assert launch.phases[-1] is Phase.VERIFY
 
     @pytest.mark.parametrize("kind", ["cache", "none", "plain"])
-    def test_signed_and_changed_since(
+    def test_a_changed_model_is_refused(
         self, tmp_path: Path, launch: Launch, pair: KeyPair, kind: str
     ) -> None:
         artifact = store(tmp_path, kind)
@@ -229,7 +237,9 @@ class TestSignature:
         assert list(problems) == [SHARD]
         assert problems[SHARD].endswith(f"{HASHES[SHARD]} was signed")
 
-    def test_signed_elsewhere(self, tmp_path: Path, launch: Launch, pair: KeyPair) -> None:
+    def test_the_signature_may_be_elsewhere(
+        self, tmp_path: Path, launch: Launch, pair: KeyPair
+    ) -> None:
         store(tmp_path, "cache")
         signature = tmp_path / "elsewhere.sig"
         sign("m", HASHES, Signer(pair.private), signature)
@@ -237,13 +247,13 @@ class TestSignature:
         launch.prepare(MODEL_SIGNATURE=str(signature), **key)
         assert list(launch.refused(**key)) == [str(tmp_path / "store" / f"{FOLDER}.sig")]
 
-    def test_signed_by_another(self, tmp_path: Path, launch: Launch, pair: KeyPair) -> None:
+    def test_another_signer_is_refused(self, tmp_path: Path, launch: Launch, pair: KeyPair) -> None:
         """Nothing is read before that is known."""
         artifact = store(tmp_path, "none")
         other = make_key(tmp_path, "other")
         sign("m", HASHES, Signer(other.private), artifact.with_name(f"{artifact.name}.sig"))
         [problem] = launch.refused(MODEL_SIGNATURE_KEY=str(pair.public)).values()
-        assert "not a signature of whom it must be" in problem
+        assert "not signed by a trusted key" in problem
         assert all(read.total != sum(map(len, FILES.values())) for read in launch.read)
 
     @pytest.mark.parametrize(
@@ -256,7 +266,7 @@ class TestSignature:
             ({"MODEL_VERIFY": "half"}, "MODEL_VERIFY"),
         ],
     )
-    def test_wrong_settings(
+    def test_wrong_settings_are_refused(
         self,
         tmp_path: Path,
         launch: Launch,
@@ -270,7 +280,7 @@ class TestSignature:
             launch.prepare(**{name: text.format(**places) for name, text in variables.items()})
         assert raised.value.variable == variable
 
-    def test_what_does_not_pass_is_not_converted(
+    def test_a_refused_model_is_not_converted(
         self, tmp_path: Path, launch: Launch, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("entrypoint.hardware.detect.installed_openvino", lambda: "2026.4.1.0")

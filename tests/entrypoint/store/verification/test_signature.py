@@ -53,33 +53,37 @@ def problems(
 
 
 class TestKey:
-    def test_what_was_signed(self, tmp_path: Path, pair: KeyPair, signature: Path) -> None:
+    def test_signed_files_are_accepted(
+        self, tmp_path: Path, pair: KeyPair, signature: Path
+    ) -> None:
         """1. It verifies. 2. What git keeps for itself is not signed. 3. Nothing else is left."""
         check(tmp_path, pair, signature)
         assert read_signed(tmp_path, signature) == SIGNED
         check(tmp_path, pair, signature, HASHES | {".gitattributes": "0" * 64})
         assert {path.name for path in tmp_path.iterdir()} == {"key.pem", "key.pub", "falcon.sig"}
 
-    def test_changed_files(self, tmp_path: Path, pair: KeyPair, signature: Path) -> None:
+    def test_changed_files_are_refused(
+        self, tmp_path: Path, pair: KeyPair, signature: Path
+    ) -> None:
         changed = SIGNED | {"config.json": "0" * 64, "extra.py": "1" * 64}
         changed.pop("sub/ü.py")
         assert problems(tmp_path, pair, signature, changed) == {
-            "config.json": f"has the SHA-256 {'0' * 64}, and {HASHES['config.json']} was signed",
+            "config.json": f"has the SHA-256 {'0' * 64}, but {HASHES['config.json']} was signed",
             "extra.py": "not signed",
-            "sub/ü.py": "missing, and signed",
+            "sub/ü.py": "signed, but missing",
         }
 
-    def test_another_key(self, tmp_path: Path, signature: Path) -> None:
+    def test_another_key_is_refused(self, tmp_path: Path, signature: Path) -> None:
         """Nothing is hashed before the signature is known to be theirs."""
         other = make_key(tmp_path, "other")
 
         def never(_: frozenset[str]) -> dict[str, str]:
             raise AssertionError
 
-        with pytest.raises(FailedVerification, match="not a signature of whom it must be"):
+        with pytest.raises(FailedVerification, match="not signed by a trusted key"):
             check_signature(tmp_path / "m", never, Trust(other.public), signature)
 
-    def test_a_file_that_cannot_be_read(
+    def test_an_unreadable_file_is_an_error(
         self, tmp_path: Path, pair: KeyPair, signature: Path
     ) -> None:
         """It is not the signature's fault."""
@@ -91,7 +95,7 @@ class TestKey:
             check_signature(tmp_path / "m", unreadable, Trust(pair.public), signature)
 
     @pytest.mark.parametrize("what", ["payload", "signature", "hint"])
-    def test_a_forged_signature(
+    def test_a_forged_signature_is_refused(
         self, tmp_path: Path, pair: KeyPair, signature: Path, what: str
     ) -> None:
         """1. The payload is of other files. 2. The signature is another. 3. The key's hint is."""
@@ -113,7 +117,7 @@ class TestKey:
     @pytest.mark.parametrize(
         "content", [b"", b"{}", b"[]", b"\xff", b'{"dsseEnvelope": {"payload": "e30="}}']
     )
-    def test_what_is_no_signature(
+    def test_a_malformed_signature_is_refused(
         self, tmp_path: Path, pair: KeyPair, signature: Path, content: bytes
     ) -> None:
         signature.write_bytes(content)
@@ -121,19 +125,21 @@ class TestKey:
             str(signature): "not a model signature"
         }
 
-    def test_no_signature(self, tmp_path: Path, pair: KeyPair) -> None:
+    def test_a_missing_signature_is_refused(self, tmp_path: Path, pair: KeyPair) -> None:
         none = tmp_path / "none.sig"
         assert problems(tmp_path, pair, none, HASHES) == {
             str(none): "the signature cannot be read: No such file or directory"
         }
 
-    def test_a_key_that_is_not_there(self, tmp_path: Path, pair: KeyPair, signature: Path) -> None:
+    def test_a_missing_key_is_refused(self, tmp_path: Path, pair: KeyPair, signature: Path) -> None:
         with pytest.raises(UsageError, match=r"none\.pem cannot be read"):
             sign("m", HASHES, Signer(tmp_path / "none.pem"), tmp_path / "x.sig")
         with pytest.raises(UsageError, match=r"none\.pem cannot be read"):
             check_signature(tmp_path, lambda _: HASHES, Trust(tmp_path / "none.pem"), signature)
 
-    def test_the_wrong_kind_of_key(self, tmp_path: Path, pair: KeyPair, signature: Path) -> None:
+    def test_a_key_of_another_kind_is_refused(
+        self, tmp_path: Path, pair: KeyPair, signature: Path
+    ) -> None:
         """A public key to sign with, a private key to verify with, and one of RSA."""
         with pytest.raises(UsageError, match="cannot sign"):
             sign("m", HASHES, Signer(pair.public), tmp_path / "x.sig")
@@ -152,7 +158,9 @@ class TestCertificates:
         self.issuer = make_key(tmp_path, "root")
         return make_certificate(tmp_path, "root", self.issuer, self.issuer)
 
-    def test_of_who_is_vouched_for(self, tmp_path: Path, pair: KeyPair, root: Path) -> None:
+    def test_a_trusted_certificate_is_accepted(
+        self, tmp_path: Path, pair: KeyPair, root: Path
+    ) -> None:
         certificate = make_certificate(tmp_path, "signer", pair, self.issuer)
         signature = tmp_path / "x.sig"
         sign("m", HASHES, Signer(pair.private, certificate, (root,)), signature)
@@ -165,17 +173,19 @@ class TestCertificates:
                 signature,
             )
 
-    def test_of_somebody_else(self, tmp_path: Path, pair: KeyPair, root: Path) -> None:
+    def test_an_untrusted_certificate_is_refused(
+        self, tmp_path: Path, pair: KeyPair, root: Path
+    ) -> None:
         """Their own root vouches for them, which is not the one that is trusted."""
         stranger = make_key(tmp_path, "stranger")
         own = make_certificate(tmp_path, "own", stranger, stranger)
         certificate = make_certificate(tmp_path, "signer", pair, stranger)
         signature = tmp_path / "x.sig"
         sign("m", HASHES, Signer(pair.private, certificate, (own,)), signature)
-        with pytest.raises(FailedVerification, match="not a signature of whom it must be"):
+        with pytest.raises(FailedVerification, match="not signed by a trusted key"):
             check_signature(tmp_path, lambda _: HASHES, Trust(chain=(root,)), signature)
 
-    def test_the_certificate_of_another_key(
+    def test_a_certificate_of_another_key_cannot_sign(
         self, tmp_path: Path, pair: KeyPair, root: Path
     ) -> None:
         certificate = make_certificate(tmp_path, "signer", make_key(tmp_path, "o"), self.issuer)
@@ -190,7 +200,7 @@ class TestPackage:
         command = [sys.executable, "-m", "model_signing", *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    def test_it_verifies_what_is_signed_here(
+    def test_the_packages_command_verifies_our_signature(
         self, tmp_path: Path, pair: KeyPair, signature: Path
     ) -> None:
         """Notes of the tool that fetched the directory do not matter."""
@@ -200,7 +210,7 @@ class TestPackage:
         (source / "config.json").write_bytes(b"{}")
         assert self.run(*command).returncode != 0
 
-    def test_what_it_signed_is_verified_here(self, tmp_path: Path, pair: KeyPair) -> None:
+    def test_we_verify_the_packages_signature(self, tmp_path: Path, pair: KeyPair) -> None:
         source = write_files(tmp_path / "m", FILES)
         signature = tmp_path / "m.sig"
         done = self.run(
@@ -209,7 +219,7 @@ class TestPackage:
         assert done.returncode == 0, done.stderr
         check(tmp_path, pair, signature)
 
-    def test_what_it_signed_in_pieces_is_refused(
+    def test_a_signature_of_shards_is_refused(
         self, tmp_path: Path, pair: KeyPair, signature: Path
     ) -> None:
         bundle = json.loads(signature.read_bytes())
@@ -218,10 +228,13 @@ class TestPackage:
         payload = base64.b64encode(json.dumps(statement).encode()).decode()
         bundle["dsseEnvelope"]["payload"] = payload
         signature.write_text(json.dumps(bundle))
-        assert "signed by shards" in problems(tmp_path, pair, signature, HASHES)[str(signature)]
+        assert (
+            "signed with the method shards"
+            in problems(tmp_path, pair, signature, HASHES)[str(signature)]
+        )
 
 
-def test_the_package_is_not_installed(
+def test_a_missing_package_is_named(
     tmp_path: Path, pair: KeyPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "model_signing.signing", None)
@@ -230,7 +243,7 @@ def test_the_package_is_not_installed(
     assert raised.value.hint == "Install it: pip install 'inference-server[sign]'"
 
 
-def test_where_a_signature_is() -> None:
+def test_a_signature_is_beside_the_model_by_default() -> None:
     """Beside what was signed, and never among the snapshots of a cache."""
     assert signature_beside(Path("/m/a.tar.zst")) == Path("/m/a.tar.zst.sig")
     assert signature_beside(Path("/m/falcon")) == Path("/m/falcon.sig")

@@ -1,8 +1,8 @@
-"""Whether a model is what it is said to be: by the names of its blobs, and by its manifest.
+"""Compares a model with the hashes in its blobs' names, its manifest and its indexes.
 
-What is compared, and why: every blob with the hash that it is called by; each link with what it
-leads to; each file with the manifest, if there is one; and the model's own indexes with the files
-that they name. A plain directory has no hashes; without a manifest only its structure is checked.
+Every blob is compared with the hash in its name, every file with the manifest, if there is one, and
+the model's indexes with the files that they name. A plain directory without a manifest has no
+hashes: only its structure is checked.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from entrypoint.store.disk.manifest import (
     load_manifest,
 )
 from entrypoint.store.verification.contents import Content, FilesBelow, Folder
-from entrypoint.store.verification.subject import Hashed, Subject, repository_in
+from entrypoint.store.verification.target import DigestsByContent, Target, repository_in
 
 ONLY_STRUCTURE = (
-    "only its structure was checked: a plain directory has no hashes, and there is no manifest"
+    "only its structure was checked, because a plain directory without a manifest has no hashes"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found out about a subject.
+    """The result of comparing a model.
 
     Attributes:
-        place: Where it is.
+        place: Its path.
         repository: ``org/name``, None for a plain model.
-        files: How many files its snapshots have, or the plain model.
-        bytes: How many bytes were compared with a hash; 0 where there is none.
+        files: The number of files in its snapshots, or in the plain model.
+        bytes: The bytes that were compared with a hash.
         problems: ``{file: problem}``.
-        notes: What could not be checked, and what is there and does no harm.
+        notes: What could not be checked, and harmless findings.
     """
 
     place: Path
@@ -50,78 +50,78 @@ class Finding:
     notes: tuple[str, ...]
 
 
-def judge(subject: Subject, hashed: Hashed | None) -> Finding:
-    """Compare a subject with its blobs' names, its manifest and its indexes.
+def compare(target: Target, hashed: DigestsByContent | None) -> Finding:
+    """Compare a model with its blobs' names, its manifest and its indexes.
 
     Args:
-        subject: What is verified.
-        hashed: The hashes of its contents; None to compare names and sizes only.
+        target: The model.
+        hashed: The hashes of its contents; None to compare only names and sizes.
     """
-    plain = subject.folder.repository is None
-    problems, notes = (_judge_plain if plain else _judge_repository)(subject, hashed)
+    plain = target.folder.repository is None
+    problems, notes = (_compare_plain if plain else _compare_repository)(target, hashed)
     compared = 0
-    if hashed is not None and not (plain and subject.manifest is None):
-        compared = sum(content.size for content in set(subject.contents.values()))
-    folder = subject.folder
-    files = sum(1 for name in subject.contents if plain or name.startswith("snapshots/"))
+    if hashed is not None and not (plain and target.manifest is None):
+        compared = sum(content.size for content in set(target.contents.values()))
+    folder = target.folder
+    files = sum(1 for name in target.contents if plain or name.startswith("snapshots/"))
     return Finding(folder.place, folder.repository, files, compared, problems, tuple(notes))
 
 
 Judgement = tuple[dict[str, Problem], list[str]]
 
 
-def _judge_plain(subject: Subject, hashed: Hashed | None) -> Judgement:
-    files = FilesBelow(subject.folder, "")
+def _compare_plain(target: Target, hashed: DigestsByContent | None) -> Judgement:
+    files = FilesBelow(target.folder, "")
     problems = examine_model(files)[1]
-    if subject.manifest is not None:
-        for name, what in _against_manifest(files, subject.manifest, hashed):
+    if target.manifest is not None:
+        for name, what in _against_manifest(files, target.manifest, hashed):
             problems.setdefault(name, what)
         return problems, []
     return problems, [ONLY_STRUCTURE] if hashed is not None else []
 
 
-def _judge_repository(subject: Subject, hashed: Hashed | None) -> Judgement:
-    folder = subject.folder
+def _compare_repository(target: Target, hashed: DigestsByContent | None) -> Judgement:
+    folder = target.folder
     repository = repository_in(folder)
-    manifest, problems = _manifest(subject)
+    manifest, problems = _manifest(target)
     notes: list[str] = []
-    commits = (subject.commit,) if subject.commit else repository.commits
+    commits = (target.commit,) if target.commit else repository.commits
     default = default_commit(repository)
     for commit in commits:
         files = FilesBelow(folder, f"snapshots/{commit}")
-        mine = manifest if manifest is not None and manifest.commit == commit else None
+        own = manifest if manifest is not None and manifest.commit == commit else None
         found = files.problems
         incomplete = examine_model(files)[1]
         if len(commits) == 1 or commit == default:
             found |= incomplete
         elif incomplete.keys() - found.keys():
-            notes.append(f"snapshots/{commit} is not the default revision, and no whole model")
+            notes.append(f"snapshots/{commit} is not the default revision, and is incomplete")
         if hashed is not None:
-            for name, what in _against_blobs(files, mine, hashed):
+            for name, what in _against_blobs(files, own, hashed):
                 found.setdefault(name, what)
-            if mine is None and (unlinked := files.contents.keys() - files.blobs.keys()):
+            if own is None and (unlinked := files.contents.keys() - files.blobs.keys()):
                 notes.append(
-                    f"{len(unlinked)} files of snapshots/{commit} are no links to blobs, and there "
-                    "is no manifest: their content was not checked"
+                    f"the content of {len(unlinked)} files in snapshots/{commit} was not checked: "
+                    "they are not links to blobs, and there is no manifest"
                 )
-        if mine is not None:
-            for name, what in _against_manifest(files, mine, hashed):
+        if own is not None:
+            for name, what in _against_manifest(files, own, hashed):
                 found.setdefault(name, what)
         start = "" if len(commits) == 1 else f"{commit[:7]}/"
         problems |= {start + name: what for name, what in found.items()}
-    if subject.commit is None:
+    if target.commit is None:
         problems |= dict(_around(folder, repository, hashed))
         notes += _unused(folder)
         if not commits:
-            problems["snapshots"] = _missing("missing: it has no snapshot at all")
+            problems["snapshots"] = _missing("missing: the repository has no snapshot")
         elif default is None:
-            notes.append("no revision is the default: set REVISION to serve it")
+            notes.append("it has no default revision: set REVISION to serve it")
     return problems, notes
 
 
-def _manifest(subject: Subject) -> tuple[Manifest | None, dict[str, Problem]]:
-    """The manifest that a subject is compared with, and what is wrong with that."""
-    folder, manifest = subject.folder, subject.manifest
+def _manifest(target: Target) -> tuple[Manifest | None, dict[str, Problem]]:
+    """Return the manifest to compare with, and the problems with the manifest itself."""
+    folder, manifest = target.folder, target.manifest
     if manifest is None:
         if MANIFEST not in folder.contents:
             return None, {}
@@ -131,18 +131,18 @@ def _manifest(subject: Subject) -> tuple[Manifest | None, dict[str, Problem]]:
             return None, {MANIFEST: Problem(ProblemKind.INVALID, str(error))}
     if manifest.repository != folder.repository:
         return manifest, {
-            MANIFEST: _different(f"of {manifest.repository!r}, and this is {folder.repository!r}")
+            MANIFEST: _different(f"is for {manifest.repository!r}, not for {folder.repository!r}")
         }
-    given = subject.manifest is not None
-    there = (subject.commit,) if given and subject.commit else repository_in(folder).commits
-    if manifest.commit not in there and (given or subject.commit is None):
-        text = f"of the commit {manifest.commit}, which is not there"
+    given = target.manifest is not None
+    there = (target.commit,) if given and target.commit else repository_in(folder).commits
+    if manifest.commit not in there and (given or target.commit is None):
+        text = f"is for the commit {manifest.commit}, which is missing"
         return manifest, {MANIFEST: _different(text)}
     return manifest, {}
 
 
 def _against_blobs(
-    files: FilesBelow, manifest: Manifest | None, hashed: Hashed
+    files: FilesBelow, manifest: Manifest | None, hashed: DigestsByContent
 ) -> Iterator[tuple[str, Problem]]:
     """Compare the files of a snapshot with the names of the blobs that they lead to."""
     blobs = files.blobs
@@ -177,9 +177,9 @@ def _unexpected(text: str) -> Problem:
 
 
 def _against_manifest(
-    files: FilesBelow, manifest: Manifest, hashed: Hashed | None
+    files: FilesBelow, manifest: Manifest, hashed: DigestsByContent | None
 ) -> Iterator[tuple[str, Problem]]:
-    """Compare files with the manifest; with their sizes only where nothing was hashed."""
+    """Compare files with the manifest: their hashes or, without hashes, only their sizes."""
     contents, blobs = files.contents, files.blobs
     for file in manifest.files:
         content = contents.get(file.name)
@@ -187,23 +187,23 @@ def _against_manifest(
             if file.name not in files.problems:
                 yield file.name, _missing("missing, listed in the manifest")
         elif content.size != file.size:
-            text = f"has {content.size} bytes, and {file.size} in the manifest"
+            text = f"has {content.size} bytes, but {file.size} in the manifest"
             yield file.name, _different(text)
         elif hashed is not None and hashed[content].sha256 != file.sha256:
             actual = hashed[content].sha256
-            text = f"has the SHA-256 {actual}, and {file.sha256} in the manifest"
+            text = f"has the SHA-256 {actual}, but {file.sha256} in the manifest"
             yield file.name, _different(text)
         elif blobs.get(file.name, file.blob) != file.blob:
-            text = f"leads to the blob {blobs[file.name]}, and to {file.blob} in the manifest"
+            text = f"links to the blob {blobs[file.name]}, but to {file.blob} in the manifest"
             yield file.name, _different(text)
     for name in sorted(contents.keys() - {file.name for file in manifest.files}):
         yield name, _unexpected("not in the manifest")
 
 
 def _around(
-    folder: Folder, repository: Repository, hashed: Hashed | None
+    folder: Folder, repository: Repository, hashed: DigestsByContent | None
 ) -> Iterator[tuple[str, Problem]]:
-    """What is wrong with a repository's folder beside its snapshots."""
+    """Yield the problems of a repository's folder outside its snapshots."""
     used = _used(folder)
     blobs = {name.removeprefix("blobs/") for name in folder.contents if name.startswith("blobs/")}
     for name, content in folder.contents.items():
@@ -216,7 +216,7 @@ def _around(
                 if blob.split(".")[0] not in blobs:
                     yield name, UNFINISHED
             elif hash_type(blob) is None:
-                yield name, _unexpected("unknown: its name is no hash, and nothing leads to it")
+                yield name, _unexpected("unknown: its name is not a hash, and nothing links to it")
             elif hashed is not None and (problem := _blob_problem(blob, hashed[content])):
                 yield name, problem
     for name, what in folder.problems.items():
@@ -241,4 +241,4 @@ def _unused(folder: Folder) -> Iterator[str]:
     ]
     if unused:
         total = sum(content.size for content in unused)
-        yield f"no snapshot uses {len(unused)} of its blobs, {total:,} bytes"
+        yield f"{len(unused)} blobs ({total:,} bytes) are not used by any snapshot"

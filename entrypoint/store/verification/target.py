@@ -1,4 +1,4 @@
-"""What is verified or signed: models on disk or in a tarball, and the hashes of their files."""
+"""The models to verify or sign, on disk or in a tarball, and the hashes of their files."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from entrypoint.store.verification.contents import (
 from entrypoint.store.verification.scan import Scan
 
 Advance = Callable[[int], None]
-"""Called with the number of bytes that were hashed, from any thread."""
-Hashed = Mapping[Content, Digests]
+"""Called with the number of bytes hashed, from any thread."""
+DigestsByContent = Mapping[Content, Digests]
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """What is verified.
+class Target:
+    """A model to verify.
 
     Attributes:
-        folder: A repository's, or a plain model's.
-        commit: The only snapshot that counts; None for all that is there.
-        manifest: What it is compared with; None to take the one in the folder, if there is one.
+        folder: Its folder: a cached repository's or a plain model's.
+        commit: The only snapshot to verify; None for all of them.
+        manifest: The manifest to compare with; None for the one in the folder, if any.
     """
 
     folder: Folder
@@ -51,7 +51,7 @@ class Subject:
 
     @property
     def contents(self) -> dict[str, Content]:
-        """``{name: content}`` of what is to be hashed, links followed."""
+        """``{name: content}`` of the files to hash, links followed."""
         if self.commit is None:
             return dict(self.folder.contents)
         start = f"snapshots/{self.commit}/"
@@ -62,27 +62,27 @@ class Subject:
         }
 
 
-def subjects_on_disk(path: Path, manifest: Manifest | None = None) -> list[Subject]:
-    """What a directory holds: a cache's models, one of them, one snapshot, or a plain model.
+def targets_on_disk(path: Path, manifest: Manifest | None = None) -> list[Target]:
+    """Return the models in a directory: a cache's, one of them, one snapshot, or a plain model.
 
     Raises:
         OSError: It cannot be listed.
     """
     if path.name.startswith(PREFIX) and (path / "snapshots").is_dir():
-        return [Subject(folder_on_disk(path), manifest=manifest)]
+        return [Target(folder_on_disk(path), manifest=manifest)]
     folder = path.parent.parent
     if path.parent.name == "snapshots" and folder.name.startswith(PREFIX):
-        return [Subject(folder_on_disk(folder), path.name, manifest)]
+        return [Target(folder_on_disk(folder), path.name, manifest)]
     if not is_plain_model(path) and (repositories := find_repositories(path)):
         return [
-            Subject(folder_on_disk(repositories[name]), manifest=manifest)
+            Target(folder_on_disk(repositories[name]), manifest=manifest)
             for name in sorted(repositories)
         ]
-    return [Subject(folder_on_disk(path), manifest=manifest)]
+    return [Target(folder_on_disk(path), manifest=manifest)]
 
 
-def subjects_in_tarball(found: Scan, manifest: Manifest | None = None) -> list[Subject]:
-    """What a tarball holds: the models of a cache, or a plain model."""
+def targets_in_tarball(found: Scan, manifest: Manifest | None = None) -> list[Target]:
+    """Return the models in a tarball: those of a cache, or a plain model."""
     tree = found.tree
     tops: list[Parts] = [(name,) for name in tree.folders(())]
     repositories: list[Parts] = [
@@ -93,20 +93,20 @@ def subjects_in_tarball(found: Scan, manifest: Manifest | None = None) -> list[S
     ]
     folders = repositories or [_plain_folder(tree, tops)]
     return [
-        Subject(folder_in_tarball(tree, folder, found.kept), manifest=manifest)
+        Target(folder_in_tarball(tree, folder, found.kept), manifest=manifest)
         for folder in sorted(folders)
     ]
 
 
-def strays(found: Scan) -> dict[str, Problem]:
-    """Files in a tarball that belong to no model in it."""
+def unrelated_files(found: Scan) -> dict[str, Problem]:
+    """Return the files in a tarball that do not belong to any model in it."""
     folders = [
         parts
         for parts in found.tree.entries
         if parts[-1].startswith(PREFIX) and len(parts) <= 2 and not parts[0].startswith(".")
     ]
     return {
-        "/".join(parts): Problem(ProblemKind.UNEXPECTED, "unknown: it belongs to no model")
+        "/".join(parts): Problem(ProblemKind.UNEXPECTED, "unknown: it does not belong to any model")
         for parts, entry in found.tree.entries.items()
         if folders
         and entry.kind != "folder"
@@ -117,13 +117,13 @@ def strays(found: Scan) -> dict[str, Problem]:
 
 
 def _plain_folder(tree: Tree, tops: list[Parts]) -> Parts:
-    """The folder of a plain model: the only one at the top, if there is nothing beside it."""
+    """Return the folder of a plain model: the only top folder if it is alone, else the top."""
     files = [parts for parts, entry in tree.entries.items() if entry.kind != "folder"]
     return tops[0] if len(tops) == 1 and all(parts[:1] == tops[0] for parts in files) else ()
 
 
 def repository_in(folder: Folder) -> Repository:
-    """The refs and snapshots of a folder, wherever it is."""
+    """Return the refs and snapshots of a repository's folder, on disk or in a tarball."""
     commits = {
         name.split("/")[1]
         for name in (*folder.contents, *folder.problems)
@@ -140,46 +140,46 @@ def repository_in(folder: Folder) -> Repository:
     return Repository(folder.repository, folder.place, tuple(sorted(commits)), refs)
 
 
-def model_files(subject: Subject) -> FilesBelow:
-    """The files of the snapshot that counts: the named one, the default one, or the only one.
+def model_files(target: Target) -> FilesBelow:
+    """Return the files of the target's snapshot: the named, the default or the only one.
 
     Raises:
-        UsageError: There are several, and none of them is the default.
+        UsageError: There are several, without a default.
     """
-    folder = subject.folder
+    folder = target.folder
     if folder.repository is None:
         return FilesBelow(folder, "")
-    commit = subject.commit or default_commit(repository_in(folder))
+    commit = target.commit or default_commit(repository_in(folder))
     if commit is None:
         raise UsageError(
             f"{folder.place} has no default revision.",
-            hint="Name one of its snapshots, as: models--org--name/snapshots/COMMIT",
+            hint="Name one of its snapshots: models--org--name/snapshots/COMMIT",
         )
     return FilesBelow(folder, f"snapshots/{commit}")
 
 
 def hash_contents(
-    subject: Subject, known: Hashed, threads: int, advance: Advance
+    target: Target, known: DigestsByContent, threads: int, advance: Advance
 ) -> dict[Content, Digests]:
-    """Hash the contents of a subject where they lie, several at once, each once.
+    """Hash each content of a target once, several in parallel.
 
     Args:
-        subject: What is verified.
-        known: What was hashed when it went by.
-        threads: How many at once.
-        advance: Told of the progress.
+        target: The model.
+        known: The contents that are already hashed.
+        threads: How many to hash in parallel.
+        advance: Called with the bytes hashed.
 
     Raises:
         OSError: One cannot be read.
     """
-    contents = subject.contents
+    contents = target.contents
     git = {
         contents[name]
-        for name, blob in subject.folder.blobs.items()
+        for name, blob in target.folder.blobs.items()
         if name in contents and hash_type(blob) == "git-sha1"
     }
-    there = set(contents.values())
-    wanted = sorted(there - known.keys(), key=lambda content: -content.size)
+    present = set(contents.values())
+    wanted = sorted(present - known.keys(), key=lambda content: -content.size)
 
     def hash_one(content: Content, stop: Stop) -> Digests:
         hasher = Hasher(content.size, git=content in git)
@@ -190,4 +190,4 @@ def hash_contents(
         return hasher.digests()
 
     hashed = dict(zip(wanted, in_threads(hash_one, wanted, threads), strict=True))
-    return hashed | {content: known[content] for content in there if content in known}
+    return hashed | {content: known[content] for content in present if content in known}

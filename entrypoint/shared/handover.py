@@ -110,14 +110,20 @@ def report_drained() -> None:
     _send(DRAINED)
 
 
-def _send(report: str) -> bool:
+def _run_directory() -> Path | None:
+    """Return the launch's run directory, None outside a launch."""
     directory = os.environ.get(RUN_DIRECTORY_VARIABLE)
+    return Path(directory) if directory else None
+
+
+def _send(report: str) -> bool:
+    directory = _run_directory()
     if directory is None:
         return False
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         # the queue is short, and the hand-over depends on READY: wait for room
         sender.settimeout(SEND_SECONDS)
-        sender.sendto(report.encode(), str(Path(directory) / EVENTS))
+        sender.sendto(report.encode(), str(directory / EVENTS))
         return True
     return False
 
@@ -139,11 +145,11 @@ def read_status() -> dict[str, Any] | None:
     The file is written at the start of each phase, so its seconds are advanced to now. Both sides
     read the same clock: ``CLOCK_MONOTONIC`` counts from the machine's start.
     """
-    directory = os.environ.get(RUN_DIRECTORY_VARIABLE)
+    directory = _run_directory()
     if directory is None:
         return None
     try:
-        status: dict[str, Any] = json.loads((Path(directory) / STATUS).read_bytes())
+        status: dict[str, Any] = json.loads((directory / STATUS).read_bytes())
     except (OSError, ValueError):
         return None
     passed = time.monotonic() - status.pop("as_of")

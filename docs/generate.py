@@ -18,6 +18,7 @@ from entrypoint.commands import COMMANDS
 from entrypoint.diagnosis.catalogue import FAILURES
 from entrypoint.errors import InferenceServerError
 from entrypoint.settings import PASSED_ON, Settings, is_secret, variables
+from server.internals import INTERNALS
 
 DOCS = Path(__file__).parent
 HEAD = "<!-- Written by `make docs`; do not edit. -->\n"
@@ -149,11 +150,33 @@ def words() -> str:
     return "\n".join(lines) + "\n"
 
 
+def internals() -> str:
+    """Return the page that lists what ``server/`` relies on in uvicorn and vLLM."""
+    lines = [
+        HEAD,
+        "# Internals of vLLM and uvicorn",
+        "",
+        "`server/` relies on these beyond what vLLM, uvicorn and other packages document. "
+        "`tests/server/test_internals.py` compares their signatures with the installed packages. "
+        "After an update, answer each question in the last column.",
+        "",
+        "| internal | used by | how and why | check after an update |",
+        "| --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| `{each.name}` | `{each.used_by.replace(' and ', '`, `')}` | {each.reason} "
+        f"| {each.check} |"
+        for each in INTERNALS
+    ]
+    return "\n".join(lines) + "\n"
+
+
 PAGES = {
     "configuration.md": configuration,
     "exit-codes.md": exit_codes,
     "failures.md": failures,
     "command-line.md": command_line,
+    "internals.md": internals,
     "words.md": words,
 }
 

@@ -1,9 +1,17 @@
 """The generated pages match the code."""
 
-from docs.generate import command_line, configuration, exit_codes, failures, stale_pages
+from docs.generate import (
+    command_line,
+    configuration,
+    exit_codes,
+    failures,
+    internals,
+    stale_pages,
+)
 from entrypoint.commands import COMMANDS
 from entrypoint.diagnosis.catalogue import FAILURES
 from entrypoint.settings import all_variables
+from server.internals import INTERNALS
 
 
 def test_generated_pages_match_the_code() -> None:
@@ -29,3 +37,8 @@ def test_command_line_page_shows_every_command() -> None:
 def test_failure_page_lists_every_kind_with_its_exit_code() -> None:
     page = failures()
     assert all(f"## `{failure.kind}` ({failure.exit_code})" in page for failure in FAILURES)
+
+
+def test_internals_page_lists_every_internal() -> None:
+    page = internals()
+    assert all(f"| `{internal.name}` |" in page for internal in INTERNALS)

@@ -162,7 +162,7 @@ class IncompleteModel(ArtifactError):
         names = [f"{name} ({problem})" for name, problem in self.problems.items()]
         count = "1 file" if len(names) == 1 else f"{len(names)} files"
         super().__init__(
-            f"The model at {place} is incomplete: {count} cannot be used: "
+            f"The model at {place} is incomplete: {count} missing or damaged: "
             f"{_sample(names, self.shown)}.",
             variable="MODEL_ID",
             hint=hint or "Download the model again, or copy these files from a complete copy.",
@@ -198,7 +198,7 @@ class RefusedArtifact(ArtifactError):
         self.problem = problem
         self.member = member
         super().__init__(
-            f"The archive {archive} was refused: {problem}.",
+            f"The tarball {archive} was refused: {problem}.",
             variable=variable,
             hint=hint or "Compare its checksum with the original's, or pack the model again.",
         )

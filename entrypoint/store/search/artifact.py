@@ -137,14 +137,14 @@ def _object_of(text: str, variable: str) -> ObjectUri:
         uri = parse_uri(text)
     except UsageError as error:
         hint = (
-            f"Write it as {EXAMPLES} or file:///path. Or set MODEL_ID to a repository id or a "
+            f"Write it as file:///path, {EXAMPLES}. Or set MODEL_ID to a repository id or a "
             "directory."
         )
         if text.startswith("hf://"):
             hint = f"Set MODEL_ID={text.removeprefix('hf://')}."
         raise SettingError(
-            f"{variable} is {shown!r}, which cannot be served: the scheme is not supported, or "
-            "the bucket is missing.",
+            f"{variable} is {shown!r}, which "
+            + ("has no bucket." if is_object_uri(text) else "is not a supported URI."),
             variable=variable,
             hint=hint,
         ) from error

@@ -86,10 +86,19 @@ class TestFound:
         assert "which is a folder" in error.message
         assert error.variable == "MODEL_ID"
 
-    @pytest.mark.parametrize("uri", ["hdfs://b/a.tar", "https://example.com/a.tar", "s3:///a.tar"])
-    def test_a_uri_that_cannot_be_downloaded_is_refused(self, tmp_path: Path, uri: str) -> None:
+    @pytest.mark.parametrize(
+        ("uri", "why"),
+        [
+            ("hdfs://b/a.tar", "is not a supported URI"),
+            ("https://example.com/a.tar", "is not a supported URI"),
+            ("s3:///a.tar", "has no bucket"),
+        ],
+    )
+    def test_a_uri_that_cannot_be_downloaded_is_refused(
+        self, tmp_path: Path, uri: str, why: str
+    ) -> None:
         error = failure(SettingError, a_request(tmp_path, model_id=uri))
-        assert uri in error.message
+        assert error.message == f"MODEL_ID is {uri!r}, which {why}."
         assert "s3://bucket/key" in (error.hint or "")
 
     def test_the_error_for_a_hub_uri_suggests_the_repository(self, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def download_model(model: Model, request: Request, on_progress: OnProgress) -> S
 
     Args:
         model: What was found, for the error.
-        request: What was asked for.
+        request: The model to download, and where to.
         on_progress: Called with each change of the bytes that have arrived.
 
     Raises:
@@ -83,7 +83,7 @@ def download(
     on_progress: OnProgress = ignore_progress,
     searched: Sequence[SearchedPlace] = (),
 ) -> Downloaded:
-    """Download what is missing of a model, and return what there is now.
+    """Download the missing files of a model, and return the snapshot.
 
     Args:
         job: What to download.
@@ -98,7 +98,7 @@ def download(
         HubError: The hub did not answer, refused, or sent what it did not list.
         StorageError: A write failed, or the disk has not enough space.
     """
-    # The decision was made: the process has no second look at the variables.
+    # The network was already allowed; the process must not read these variables again.
     offline = {"HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "0"}
     result = transfer(DOWNLOADER, job, {**environ, **offline}, on_progress)
     if isinstance(result, Failure):

@@ -15,7 +15,15 @@ import threading
 from collections.abc import Callable, Mapping
 
 from entrypoint.store.progress import Progress
-from entrypoint.store.transfer_process.messages import Job, Message, Result, decode, encode
+from entrypoint.store.transfer_process.messages import (
+    DownloadJob,
+    Job,
+    Message,
+    PullJob,
+    Result,
+    decode,
+    encode,
+)
 
 SECONDS_BETWEEN_REPORTS = 0.5
 
@@ -35,7 +43,8 @@ def serve(work: Callable[[Job, Mapping[str, str], Send], Result]) -> None:
     job = decode(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.stdout = sys.stderr  # what a library prints is not for the parent
-    send(work(job, os.environ, send))  # type: ignore[arg-type]  # the first line is a job
+    assert isinstance(job, DownloadJob | PullJob)
+    send(work(job, os.environ, send))
 
 
 def send(message: Message) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import resource
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,17 @@ from entrypoint.errors import (
     RefusedArtifact,
     RevisionNotFound,
     StorageError,
+    StoreError,
 )
 from entrypoint.store.fetch import fetch_model
 from entrypoint.store.model import Model, Request
+from entrypoint.store.objects.pull import journal_of
 from entrypoint.store.progress import Progress, ignore_progress
+from entrypoint.store.search.artifact import target_of
 from entrypoint.store.search.find import find_model
+from entrypoint.store.uri import parse_uri
 from entrypoint.store.writing import room
+from tests.support.fetching import failure, find_and_fetch, put, stored
 from tests.support.models import (
     COMMIT,
     COMPRESSIONS,
@@ -40,10 +47,7 @@ from tests.support.models import (
     write_files,
     write_snapshot,
 )
-
-
-def find_and_fetch(request: Request) -> Model:
-    return fetch_model(find_model(request), request, ignore_progress)
+from tests.support.object_stores import BUCKET, KEY, MIB, URI, Asked, S3StandIn, open_s3
 
 
 def leftovers(request: Request) -> list[str]:
@@ -325,6 +329,144 @@ class TestStorage:
         request.scratch.write_text("in the way")
         with pytest.raises(StorageError, match=str(request.scratch)):
             find_and_fetch(request)
+
+
+class TestDownloaded:
+    @pytest.mark.parametrize("compression", COMPRESSIONS)
+    @pytest.mark.parametrize("in_place", [False, True])
+    def test_the_model_in_the_tarball_is_downloaded_and_unpacked(
+        self, tmp_path: Path, s3: S3StandIn, compression: str, in_place: bool
+    ) -> None:
+        stored(tmp_path, compression)
+        request = a_request(tmp_path, model_id=URI, in_place=in_place)
+        reports: list[Progress] = []
+        model = fetch_model(find_model(request), request, reports.append)
+        assert (model.source, model.repository, model.revision) == ("object-store", FALCON, COMMIT)
+        assert model.on_disk
+        assert (model.packed is not None) == (in_place and compression == "plain")
+        assert model.path is not None
+        assert (model.path / "config.json").read_bytes() == model_files()["config.json"]
+        size = (tmp_path / "packed").stat().st_size
+        assert Progress(size, size) in reports
+
+        s3.requests.clear()
+        later = find_model(request)
+        assert (later.source, later.path, later.on_disk) == ("object-store", model.path, True)
+        assert s3.requests == []
+
+    def test_the_revision_is_chosen_in_the_tarball(self, tmp_path: Path, s3: S3StandIn) -> None:
+        write_snapshot(tmp_path / "source", commit=OTHER_COMMIT, ref="v2")
+        stored(tmp_path)
+        model = find_and_fetch(a_request(tmp_path, model_id=URI, revision="v2"))
+        assert model.revision == OTHER_COMMIT
+
+    def test_a_plain_model_in_the_tarball_has_no_repository(
+        self, tmp_path: Path, s3: S3StandIn
+    ) -> None:
+        put(pack(write_files(tmp_path / "source", model_files()), tmp_path / "a.tar"))
+        model = find_and_fetch(a_request(tmp_path, model_id=URI))
+        assert model.on_disk
+        assert (model.source, model.repository) == ("object-store", None)
+
+    def test_a_tarball_of_several_models_is_an_error_that_lists_them(
+        self, tmp_path: Path, s3: S3StandIn
+    ) -> None:
+        write_snapshot(tmp_path / "source", "a/b")
+        stored(tmp_path)
+        error = failure(ModelNotFound, a_request(tmp_path, model_id=URI))
+        assert isinstance(error, ModelNotFound)
+        assert set(error.available) == {"a/b", FALCON}
+        assert "MODEL_TARBALL=" in (error.hint or "")
+
+    def test_an_interrupted_download_resumes(self, tmp_path: Path, s3: S3StandIn) -> None:
+        stored(tmp_path, size=4 * MIB)
+        request = a_request(tmp_path, model_id=URI)
+        journal = journal_of(target_of(request.scratch, parse_uri(URI)))
+
+        def fault(asked: Asked) -> str | None:
+            """Refuse the fifth part when the other four have arrived."""
+            if not (asked.range or "").startswith(f"bytes={4 * MIB}-"):
+                return None
+            for _ in range(600):
+                if journal.exists() and len(json.loads(journal.read_bytes())["finished"]) == 4:
+                    break
+                time.sleep(0.05)
+            return "AccessDenied"
+
+        s3.fault = fault
+        error = failure(StoreError, request)
+        assert error.variable == "MODEL_ID"
+        assert not find_model(request).on_disk
+        s3.fault = lambda asked: None
+        s3.requests.clear()
+        assert find_and_fetch(request).on_disk
+        assert len(s3.gets()) == 1
+
+    def test_two_at_once_download_it_once(self, tmp_path: Path, s3: S3StandIn) -> None:
+        stored(tmp_path)
+        request = a_request(tmp_path, model_id=URI)
+        models: list[Model] = []
+        threads = [
+            threading.Thread(target=lambda: models.append(find_and_fetch(request)))
+            for _ in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len({model.path for model in models}) == 1
+        assert len(models) == 2
+        assert len(s3.gets()) == 1
+
+    def test_the_process_that_serves_stays_small(self, tmp_path: Path, s3: S3StandIn) -> None:
+        stored(tmp_path, size=4 * MIB)
+        script = (
+            "import os, sys; from pathlib import Path\n"
+            "from entrypoint.store.fetch import fetch_model\n"
+            "from entrypoint.store.search.find import find_model\n"
+            "from entrypoint.store.model import Request\n"
+            "scratch = Path(sys.argv[1])\n"
+            f"request = Request({URI!r}, None, (), None, True, None, scratch, mount=scratch,"
+            " environ=os.environ)\n"
+            "fetch_model(find_model(request), request, lambda progress: None)\n"
+            "assert not {'boto3', 'botocore'} & set(sys.modules)\n"
+            "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"
+        )
+        command = [sys.executable, "-c", script, str(tmp_path / "scratch")]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert int(done.stdout) * 1024 < 50_000_000
+
+
+class TestDownloadErrors:
+    def test_a_missing_key_is_an_error_with_a_suggestion(
+        self, tmp_path: Path, s3: S3StandIn
+    ) -> None:
+        stored(tmp_path, key=KEY.replace("7b", "40b"))
+        error = failure(ModelNotFound, a_request(tmp_path, model_id=URI))
+        assert (error.exit_code, error.variable) == (66, "MODEL_ID")
+        assert "Did you mean" in error.message
+
+    def test_an_object_that_is_no_tarball_is_refused(self, tmp_path: Path, s3: S3StandIn) -> None:
+        open_s3().client.put_object(Bucket=BUCKET, Key=KEY, Body=b"no tarball" * 100)
+        failure(RefusedArtifact, a_request(tmp_path, model_id=URI))
+
+    def test_an_object_with_another_checksum_is_refused(
+        self, tmp_path: Path, s3: S3StandIn
+    ) -> None:
+        open_s3().client.put_object(
+            Bucket=BUCKET, Key=KEY, Body=b"other", Metadata={"sha256": "ab" * 32}
+        )
+        error = failure(RefusedArtifact, a_request(tmp_path, model_id=URI))
+        assert "abab" in error.message
+        assert error.variable == "MODEL_ID"
+
+    def test_an_unwritable_scratch_directory_is_a_storage_error(
+        self, tmp_path: Path, s3: S3StandIn
+    ) -> None:
+        stored(tmp_path)
+        (tmp_path / "scratch").touch()
+        error = failure(StorageError, a_request(tmp_path, model_id=URI))
+        assert error.variable == "XDG_CACHE_HOME"
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)

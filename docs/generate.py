@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from string import Formatter
@@ -130,8 +131,18 @@ def command_line() -> str:
         with width, redirect_stdout(printed), suppress(SystemExit):
             command([*words, "--help"], {})
         parts += [f"## `{' '.join(['inference-server', *words])}`", ""]
-        parts += ["```text", printed.getvalue().rstrip(), "```", ""]
+        parts += ["```text", short_options_once(printed.getvalue().rstrip()), "```", ""]
     return "\n".join(parts)
+
+
+def short_options_once(text: str) -> str:
+    """Return argparse's help as Python 3.13 prints it, from any Python: ``-o, --output FILE``."""
+    return re.sub(
+        r"^  (-\w) (\S+), (--\S+ \2)\n {24}",
+        lambda match: f"  {match[1]}, {match[3]}".ljust(24),
+        text,
+        flags=re.MULTILINE,
+    )
 
 
 def words() -> str:

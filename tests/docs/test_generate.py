@@ -6,6 +6,7 @@ from docs.generate import (
     exit_codes,
     failures,
     internals,
+    short_options_once,
     stale_pages,
 )
 from entrypoint.commands import COMMANDS
@@ -42,3 +43,9 @@ def test_failure_page_lists_every_kind_with_its_exit_code() -> None:
 def test_internals_page_lists_every_internal() -> None:
     page = internals()
     assert all(f"| `{internal.name}` |" in page for internal in INTERNALS)
+
+
+def test_help_looks_the_same_on_every_python() -> None:
+    older = "  -o FILE, --output FILE\n                        the tarball"
+    newer = "  -o, --output FILE     the tarball"
+    assert short_options_once(older) == short_options_once(newer) == newer

@@ -19,7 +19,8 @@ def complete_file(target: Path) -> Iterator[int]:
     A partial file that a killed process left is overwritten. An error leaves no file.
 
     Yields:
-        Its descriptor, open for reading and writing. Its name is :func:`.publish.partial_path`.
+        The file's descriptor, open for reading and writing. Until the end, the file has the name
+        :func:`.publish.partial_path`.
 
     Raises:
         StorageError: Another process is writing the same file.

@@ -25,7 +25,7 @@ def make_folder(
         target: The folder.
         fill: Called with an empty folder, which becomes ``target`` once the call has returned.
         needed: Bytes that will be written, 0 if not known.
-        is_complete: Whether a folder needs no work.
+        is_complete: Whether an existing folder is already complete.
 
     Raises:
         NoRoom: There is too little room.

@@ -17,7 +17,7 @@ MODE = 0o666  # before the umask
 
 
 def lock_path(target: Path) -> Path:
-    """Return the lock file of a target that is not itself a file that can be locked."""
+    """Return the lock file beside a file or folder that cannot be locked itself."""
     return target.with_name(f".{target.name}.lock")
 
 

@@ -90,7 +90,7 @@ class TestAnswer:
         self, tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert main(["pull", URI, str(tmp_path / "source.tar")]) == 0
-        assert "already" in capsys.readouterr().out
+        assert "is up to date" in capsys.readouterr().out
 
     def test_an_object_without_a_checksum_is_reported(
         self, tmp_path: Path, s3: S3StandIn, capsys: pytest.CaptureFixture[str]

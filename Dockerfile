@@ -1,11 +1,11 @@
 # The images for NVIDIA (target cuda, the default), AMD (rocm) and any x86 CPU (cpu).
-# docs/images.md tells how they are built, what is in them, and how to run them.
+# docs/images.md describes how to build and run them, and what they contain.
 ARG BASE_IMAGE=docker.io/library/debian:bookworm-slim
 ARG VLLM_VERSION=0.32.0
 ARG CUDA_IMAGE=docker.io/vllm/vllm-openai:v${VLLM_VERSION}
 ARG ROCM_IMAGE=docker.io/vllm/vllm-openai-rocm:v${VLLM_VERSION}
 
-# What the other stages borrow and no image keeps: uv in /opt/tools, our wheel in /opt/wheel.
+# Tools for the other stages, in no image: uv in /opt/tools, our wheel in /opt/wheel.
 FROM ${BASE_IMAGE} AS tools
 ARG PIP_INDEX_URL
 ARG UV_DEFAULT_INDEX
@@ -26,8 +26,8 @@ COPY server /src/server
 RUN /opt/tools/bin/uv build --wheel --no-build-isolation --python /opt/tools/bin/python \
         --out-dir /opt/wheel /src
 
-# CPU: a plain base, and everything from the package indexes. g++ and Python's headers stay:
-# torch.compile builds kernels for the model and the CPU that it finds at run time.
+# CPU: a plain base, and everything from the package indexes. g++ and Python's headers stay,
+# because torch.compile builds kernels for the model and the CPU at run time.
 FROM ${BASE_IMAGE} AS cpu-base
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends \
@@ -37,14 +37,14 @@ RUN apt-get update \
 FROM cpu-base AS cpu-app
 ARG UV_DEFAULT_INDEX
 ARG SSL_CERT_FILE
-# where PyTorch's CPU build comes from
+# the source of PyTorch's CPU build
 ARG TORCH=--torch-backend=cpu
 ENV PATH=/opt/venv/bin:${PATH}
-# COPY, not a bind mount, for what changes: podman's layer cache looks at what COPY brings and not
-# at what a mount holds.
+# COPY instead of a bind mount for files that change: podman's layer cache compares the content of
+# a COPY, but not of a mount.
 COPY requirements/image-cpu.txt requirements/torch.txt /tmp/build/
-# What goes: PyTorch's test programs, the packages' own tests, and the symbol tables of the
-# largest libraries, which only a debugger reads.
+# Removed: PyTorch's test programs, the packages' tests, and the symbol tables of the largest
+# libraries, which only a debugger reads.
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     --mount=type=cache,target=/root/.cache \
     /opt/tools/bin/uv venv --python /usr/bin/python3 /opt/venv \
@@ -97,8 +97,8 @@ ARG UV_DEFAULT_INDEX
 ARG SSL_CERT_FILE
 COPY images/environment.py requirements/image-light.txt /tmp/build/
 COPY --from=tools /opt/wheel /tmp/build
-# Nothing that the base has is changed. All of it is compiled to bytecode: what runs on a
-# read-only root cannot do that later.
+# No package of the base changes. Everything is compiled to bytecode, which is not possible later
+# on a read-only root.
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     python3 /tmp/build/environment.py missing /tmp/build/image-light.txt > /tmp/build/missing.txt \
     && /opt/tools/bin/uv pip install --python "$(command -v python3)" --break-system-packages \

@@ -1,8 +1,8 @@
-"""Asks a served model one question: exits with 0 and prints the answer, or with 1 and why not.
+"""Asks a served model one question. Prints the answer and exits with 0, or the error and 1.
 
     python3 smoke.py [http://server:8000]
 
-Needs nothing but Python. API_KEY is sent where it is set.
+Needs only Python. Sends API_KEY if it is set.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TIMEOUT_SECONDS = 120.0
 
 
 def call(url: str, key: str | None, body: dict[str, Any] | None = None) -> Any:
-    """Return the JSON document that ``url`` answers to a GET, or to a POST of ``body``."""
+    """Return the JSON answer of ``url`` to a GET, or to a POST of ``body``."""
     headers = {"Content-Type": "application/json"}
     if key:
         headers["Authorization"] = f"Bearer {key}"
@@ -30,11 +30,11 @@ def call(url: str, key: str | None, body: dict[str, Any] | None = None) -> Any:
 
 
 def ask(server: str, key: str | None) -> str:
-    """Return what the first model of a server answers.
+    """Return the answer of a server's first model.
 
     Raises:
         OSError: The server does not answer, or answers with an error.
-        ValueError: It answers with something else than a chat completion, or with no text.
+        ValueError: The answer is not a chat completion, or has no text.
     """
     try:
         model = call(f"{server}/v1/models", key)["data"][0]["id"]
@@ -50,7 +50,7 @@ def ask(server: str, key: str | None) -> str:
 
 
 def main() -> int:
-    """Ask; return the exit status."""
+    """Ask the server, and return the exit status."""
     server = (sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000").rstrip("/")
     try:
         print(ask(server, os.environ.get("API_KEY")))

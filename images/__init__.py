@@ -1,1 +1,1 @@
-"""What the image builds run; nothing of it is in an image."""
+"""Builds the container images. Nothing in this package ends up in an image."""

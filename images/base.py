@@ -1,4 +1,4 @@
-"""The base image of the CPU builds: pulled, or made from Debian's packages without a registry."""
+"""The base image of the CPU builds: pulled from a registry, or made from Debian's packages."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LEFT_OUT = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/lo
 
 
 def base_image(engine: Engine) -> str:
-    """Return the name of a Debian base image that is in the engine's store.
+    """Return the name of a Debian base image in the engine's store.
 
     Raises:
         NoEngine: No registry answers, and debootstrap cannot be installed.
-        subprocess.CalledProcessError: No registry answers, and debootstrap fails.
+        subprocess.CalledProcessError: No registry answers, and debootstrap failed.
     """
     for image in (PUBLIC, LOCAL):
         if engine.has_image(image):
@@ -35,11 +35,11 @@ def base_image(engine: Engine) -> str:
 
 
 def make_base(engine: Engine) -> None:
-    """Make the base image with debootstrap, as root on a Debian.
+    """Make the base image with debootstrap. Needs root and Debian.
 
     Raises:
         NoEngine: debootstrap is missing and cannot be installed.
-        subprocess.CalledProcessError: It failed.
+        subprocess.CalledProcessError: debootstrap failed.
     """
     if shutil.which("debootstrap") is None:
         install(PACKAGES)

@@ -1,7 +1,7 @@
 """Builds an image: ``python3 -m images.build [cpu|openvino|rocm|cuda|hpu]``.
 
-What this machine needs to reach the package indexes (certificates, mirrors, folders of wheels) is
-lent to the build and stays out of the Dockerfiles and the image.
+The build uses this machine's settings for the package indexes: certificates, mirrors and folders of
+wheels. They appear neither in the Dockerfiles nor in the image.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ DOCKERFILES = {
     "openvino": "Dockerfile.openvino",
 }
 CERTIFICATES = "/run/ca.crt"
-"""Where a build finds this machine's certificates."""
+"""Path of this machine's certificates inside a build."""
 
 WHEELS = "/run/wheels"
-"""Where a build finds this machine's folders of wheels."""
+"""Path of this machine's folders of wheels inside a build."""
 
 
 def tag(kind: str) -> str:
-    """Return the name that an image is built as."""
+    """Return the name of an image."""
     return f"inference-server:{kind}"
 
 
@@ -48,11 +48,11 @@ def labels(created: datetime) -> Iterator[str]:
     yield f"REVISION={revision}"
 
 
-def borrowed(engine: Engine, environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield the options that lend a build what pip and uv use on this machine.
+def package_index_options(engine: Engine, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield the options that pass the settings of this machine's pip and uv to a build.
 
-    Docker mounts nothing of the machine's into a build, so that certificates and folders of
-    wheels are lent to podman's builds only.
+    Only podman can mount files of this machine during a build, so only its builds get
+    certificates and folders of wheels.
     """
     index = environ.get("PIP_INDEX_URL") or _pip_index()
     if index:
@@ -96,12 +96,12 @@ def build(
     """Build an image and return its name.
 
     Args:
-        engine: What builds it.
+        engine: The container engine.
         kind: The accelerator.
-        base: The Debian base, if it is not the Dockerfile's.
-        arguments: Further build arguments.
-        image: What to call it, if not :func:`tag`.
-        environ: What tells how this machine reaches the package indexes.
+        base: The Debian base image, if not the Dockerfile's.
+        arguments: More build arguments.
+        image: The image's name, if not that of :func:`tag`.
+        environ: The environment with the settings for the package indexes.
 
     Raises:
         subprocess.CalledProcessError: The build failed.
@@ -116,15 +116,15 @@ def build(
     if base is not None:
         words += ["--build-arg", f"BASE_IMAGE={base}"]
     if engine.name == "podman":
-        # OCI's own format has no HEALTHCHECK
+        # the OCI format has no HEALTHCHECK
         words += ["--format", "docker", "--layers"]
         words += ["--pull=never"] if base is not None else []
-    engine.run(*words, *borrowed(engine, environ), ROOT, capture=False)
+    engine.run(*words, *package_index_options(engine, environ), ROOT, capture=False)
     return image
 
 
 def main() -> int:
-    """Build what the command line names."""
+    """Build the image on the command line, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python3 -m images.build", description=__doc__)
     parser.add_argument("kind", choices=DOCKERFILES, nargs="?", default="cpu")
     parser.add_argument("--base", help="the Debian base image, if not the Dockerfile's")

@@ -1,4 +1,4 @@
-"""A container engine: Docker or podman, whichever works here."""
+"""A container engine: Docker or podman, whichever works on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Literal
 
 
 class NoEngine(Exception):
-    """No container engine works here; the message says why and what would help."""
+    """No container engine works. The message gives the reason and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,8 @@ class Engine:
     """A container engine's command line.
 
     Attributes:
-        name: Which one.
-        environ: What its commands get beyond this process's environment.
+        name: The engine's command.
+        environ: Variables for its commands, in addition to this process's environment.
     """
 
     name: Literal["docker", "podman"]
@@ -37,7 +37,7 @@ class Engine:
         """Run one of its commands.
 
         Raises:
-            subprocess.CalledProcessError: It failed, and ``check`` is set.
+            subprocess.CalledProcessError: The command failed, and ``check`` is set.
         """
         done = subprocess.run(
             [self.name, *map(str, words)],
@@ -45,7 +45,7 @@ class Engine:
             text=True,
             timeout=timeout,
             env={**os.environ, **self.environ},
-            # podman's monitor leaves a file where it was started when memory runs out
+            # if memory runs out, podman's monitor leaves a file in its working directory
             cwd=self.environ.get("TMPDIR"),
         )
         if check and done.returncode != 0:
@@ -59,7 +59,7 @@ class Engine:
         return self.run("image", "inspect", image, check=False).returncode == 0
 
     def problem(self) -> str | None:
-        """Return why it does not work, None if it does."""
+        """Return why the engine does not work, None if it does."""
         if shutil.which(self.name) is None:
             return f"{self.name} is not installed"
         done = self.run("info", check=False)
@@ -67,10 +67,10 @@ class Engine:
 
 
 def find_engine() -> Engine:
-    """Return the engine that works here as it is, Docker first.
+    """Return a working engine without installing one; Docker is preferred.
 
     Raises:
-        NoEngine: None does.
+        NoEngine: Neither works.
     """
     problems = []
     for engine in (Engine("docker"), Engine("podman")):
@@ -82,18 +82,18 @@ def find_engine() -> Engine:
 
 
 PODMAN_PACKAGES = ("podman", "runc", "netavark", "aardvark-dns", "iptables")
-"""What Debian needs for podman under root; netavark calls iptables, which nothing depends on, and
-aardvark-dns, by which containers find each other."""
+"""Debian's packages for podman under root. No package depends on the last two, but netavark calls
+iptables, and containers find each other's names through aardvark-dns."""
 PODMAN_COMMANDS = ("podman", "runc", "aardvark-dns", "iptables")
 PODMAN_HELPERS = ("/usr/lib/podman", "/usr/libexec/podman")
-"""Where podman has programs of its own, beside PATH."""
+"""Folders with podman's own programs, in addition to PATH."""
 
 CONTAINERS_CONF = """\
 [containers]
-# the kernel's own maximum may be less than what podman asks for by default
+# podman's default may exceed the kernel's maximum
 default_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]
 [engine]
-# these two work where crun and systemd do not: hybrid cgroups, no init
+# crun and systemd do not work with hybrid cgroups or without init; these do
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
@@ -101,16 +101,16 @@ events_logger = "file"
 
 
 def private_podman(store: Path, run: Path) -> Engine:
-    """Return a podman with a store and a configuration of its own; the machine's stay untouched.
+    """Return a podman with a separate store and configuration; the machine's remain unchanged.
 
-    Installs podman where it is missing and this is Debian's root.
+    Installs podman if it is missing, which needs root and Debian.
 
     Args:
-        store: Where images are kept, for this run and the next.
-        run: Where the state of containers is kept until the machine restarts.
+        store: Folder for images, kept between runs.
+        run: Folder for the state of containers, kept until the machine restarts.
 
     Raises:
-        NoEngine: It is not there and cannot be installed, or does not work.
+        NoEngine: podman cannot be installed, or does not work.
     """
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), *PODMAN_HELPERS])
     if not all(shutil.which(command, path=path) for command in PODMAN_COMMANDS):
@@ -141,12 +141,11 @@ def install(packages: tuple[str, ...]) -> None:
     """Install Debian packages, as root.
 
     Raises:
-        NoEngine: That is not possible here.
+        NoEngine: The packages cannot be installed.
     """
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise NoEngine(
-            "What is missing here can be installed only by root: apt-get install "
-            f"{' '.join(packages)}"
+            f"Missing packages: install them as root with apt-get install {' '.join(packages)}"
         )
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for words in (

@@ -1,8 +1,8 @@
-"""What a base image's Python environment has, and what of the runtime's needs it lacks.
+"""Finds the packages that a base image's Python environment lacks.
 
-The accelerators' bases bring vLLM, PyTorch and most of what the light half imports. Only what they
-lack is added, so that nothing of theirs changes version. Runs under the base's own Python, as
-``environment.py missing LOCK``, ``... check DISTRIBUTION`` and ``... compile``.
+The accelerators' base images contain vLLM, PyTorch and most of what the light half imports. Only
+missing packages are added, so no package of the base changes its version. Runs under the base's
+Python: ``environment.py missing LOCK``, ``... check DISTRIBUTION`` or ``... compile``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _installed(name: str) -> str | None:
 
 
 def missing(lock: str) -> str:
-    """Return the entries of a lock whose distributions are not installed.
+    """Return the entries of a lock file whose distributions are not installed.
 
     Args:
         lock: The text of a requirements file in which each entry pins one distribution.
@@ -34,9 +34,9 @@ def missing(lock: str) -> str:
 
 
 def unmet(distribution: str) -> list[str]:
-    """Return what an installed distribution needs and the environment does not have.
+    """Return the unmet requirements of an installed distribution, direct and indirect.
 
-    Its requirements, theirs, and so on, without extras.
+    Extras do not count.
     """
     from packaging.requirements import Requirement
 
@@ -54,26 +54,26 @@ def unmet(distribution: str) -> list[str]:
                 continue
             found = _installed(requirement.name)
             if found is None or not requirement.specifier.contains(found, prereleases=True):
-                problems.append(f"{name} needs {requirement}, and there is {found or 'none'}")
+                problems.append(f"{name} needs {requirement}, found {found or 'none'}")
             else:
                 waiting.append(requirement.name)
     return problems
 
 
 def compile_all(paths: Iterable[str]) -> None:
-    """Compile every module below some folders to bytecode, where it is not yet."""
+    """Compile every module under ``paths`` to bytecode, unless it is already."""
     import compileall
 
     for path in paths:
         if Path(path).is_dir():
-            # some packages carry templates that are no Python: they are passed over
+            # some packages contain templates that are not Python: skip them
             compileall.compile_dir(path, quiet=2, workers=0)
 
 
 def main(command: str, argument: str = "") -> int:
     """Run one command and return its exit code."""
     if command == "compile":
-        compile_all(sys.path[1:])  # without this script's own folder
+        compile_all(sys.path[1:])  # the first is this script's folder
         return 0
     if command == "missing":
         print(missing(Path(argument).read_text()), end="")

@@ -1,7 +1,7 @@
-"""Completes a CycloneDX bill of materials with the image's Debian packages.
+"""Adds the image's Debian packages to a CycloneDX bill of materials.
 
-``cyclonedx-py environment`` lists what one Python environment has installed. Run in the image's
-last stage but one, as ``sbom.py OUT.json PYTHON.json...``.
+``cyclonedx-py environment`` lists the packages of one Python environment. The image's last stage
+but one runs ``sbom.py OUT.json PYTHON.json...``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def distribution(os_release: str) -> tuple[str, str]:
 def component(package: str, version: str, architecture: str, system: tuple[str, str]) -> Any:
     """Return the component of one Debian package."""
     name, release = system
-    # the purl specification leaves colons as they are
+    # the purl specification keeps colons
     named = f"{quote(package)}@{quote(version, safe=':')}"
     purl = f"pkg:deb/{name}/{named}?arch={architecture}&distro={name}-{release}"
     return {
@@ -41,11 +41,11 @@ def component(package: str, version: str, architecture: str, system: tuple[str, 
 def complete(
     bills: Sequence[dict[str, Any]], listing: str, system: tuple[str, str]
 ) -> dict[str, Any]:
-    """Return one bill of all environments' and of Debian's packages.
+    """Return one bill of materials for all Python environments and Debian's packages.
 
     Args:
-        bills: CycloneDX documents, one an environment; what two of them share is listed once.
-        listing: One package a line: name, version and architecture, separated by tabs.
+        bills: CycloneDX documents, one for each environment. A shared package is listed once.
+        listing: A package per line: name, version and architecture, separated by tabs.
         system: The distribution's id and version.
     """
     components = {c["bom-ref"]: c for bill in bills for c in bill["components"]}
@@ -53,15 +53,14 @@ def complete(
         name, version, architecture = line.split("\t")
         package = component(name, version, architecture, system)
         components[package["bom-ref"]] = package
-    # what depends on what is true of one environment, and said only where there is one
-    whole = dict(bills[0])
-    if len(bills) > 1:
-        whole.pop("dependencies", None)
-    return {**whole, "components": list(components.values())}
+    merged = dict(bills[0])
+    if len(bills) > 1:  # dependencies are those of one environment
+        merged.pop("dependencies", None)
+    return {**merged, "components": list(components.values())}
 
 
 def main(target: str, *sources: str) -> None:
-    """Read, complete and write."""
+    """Merge the bills ``sources`` with Debian's packages, and write the result to ``target``."""
     listing = subprocess.run(
         ["dpkg-query", "--show", "--showformat", "\t".join(f"${{{f}}}" for f in FIELDS) + "\n"],
         check=True,

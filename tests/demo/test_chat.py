@@ -1,4 +1,4 @@
-"""The chat format: the Python rendering and the Jinja template say the same."""
+"""The chat format: Python and the Jinja template render the same text."""
 
 import jinja2
 import pytest
@@ -26,7 +26,7 @@ def rendered(messages: list[dict[str, str | None]], *, add_generation_prompt: bo
 
 @pytest.mark.parametrize("turns", DIALOGUES)
 def test_template_and_python_agree(turns: list[Turn]) -> None:
-    """1. What is trained on is what is asked."""
+    """1. The training text has the format of a request."""
     messages: list[dict[str, str | None]] = [
         {"role": turn.role, "content": turn.text} for turn in turns
     ]
@@ -34,13 +34,13 @@ def test_template_and_python_agree(turns: list[Turn]) -> None:
 
 
 def test_without_generation_prompt_the_dialogue_is_closed() -> None:
-    """2. The last turn ends with the end token and no answer is begun."""
+    """2. The last turn ends with the end token, and no answer starts."""
     text = rendered([{"role": "user", "content": "hi"}], add_generation_prompt=False)
     assert text == "<|user|>hi<|end|>"
 
 
 def test_developer_is_system_and_no_content_is_empty() -> None:
-    """3. Messages of newer clients are rendered, not refused."""
+    """3. Messages from newer clients are rendered, not refused."""
     messages: list[dict[str, str | None]] = [
         {"role": "developer", "content": "Be brief."},
         {"role": "assistant", "content": None},
@@ -50,7 +50,7 @@ def test_developer_is_system_and_no_content_is_empty() -> None:
 
 
 def test_only_the_last_answer_is_learned() -> None:
-    """4. Earlier answers stand in the prompt."""
+    """4. Earlier answers are part of the prompt."""
     turns = [Turn("user", "hi"), Turn("assistant", "Hello!"), Turn("user", "Which port?")]
     prompt, answer = chat_segments(turns, "8000.")
     assert (prompt.learned, answer.learned) == (False, True)
@@ -65,7 +65,7 @@ def test_plain_text_has_no_roles() -> None:
 
 
 def test_a_plain_question_ends_like_one() -> None:
-    """6. A word or a command may be the beginning of a sentence instead."""
+    """6. A word or a command may also start a sentence."""
     assert plainly_a_question("Which port?")
     assert not plainly_a_question("inference-server plan")
     assert not plainly_a_question("PORT?")

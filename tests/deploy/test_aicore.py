@@ -1,7 +1,7 @@
-"""deploy/aicore: each template, rendered, is what the platform takes, and its environment plans.
+"""deploy/aicore: the platform accepts each rendered template, and its environment plans a launch.
 
-The platform's part is done here: it fills in the placeholders and parses what comes out; KServe
-puts the artifact on /mnt/models; Knative sets PORT.
+The tests do the platform's part: fill in the placeholders, parse the result, put the artifact on
+/mnt/models as KServe does, and set PORT as Knative does.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def plan_on(gpus: int, environ: dict[str, str]) -> LaunchPlan:
 
 @pytest.mark.parametrize("name", NAMES)
 class TestTemplate:
-    def test_what_the_platform_demands(self, name: str) -> None:
+    def test_it_has_the_fields_that_the_platform_requires(self, name: str) -> None:
         document = template(name)
         assert document["apiVersion"] == "ai.sap.com/v1alpha1"
         assert document["kind"] == "ServingTemplate"
@@ -89,7 +89,7 @@ class TestTemplate:
             assert re.fullmatch(r"[A-Za-z0-9]+", artifact["name"])
         assert document["spec"]["template"]["apiVersion"] == "serving.kserve.io/v1beta1"
 
-    def test_every_parameter_of_the_guides(self, name: str) -> None:
+    def test_it_has_every_parameter_of_the_guides(self, name: str) -> None:
         there = {each["name"] for each in template(name)["spec"]["inputs"]["parameters"]}
         assert there - {"disablekernel"} == PARAMETERS_OF_THE_GUIDES
 
@@ -99,7 +99,7 @@ class TestTemplate:
         used = set(re.findall(r"\{\{inputs\.parameters\.(\w+)\}\}", text))
         assert declared - used == {"disableKernel", "disablekernel"}
 
-    def test_no_two_have_one_name(self, name: str) -> None:
+    def test_no_two_templates_have_the_same_name(self, name: str) -> None:
         assert [template(each)["metadata"]["name"] for each in NAMES].count(
             template(name)["metadata"]["name"]
         ) == 1
@@ -175,7 +175,7 @@ class TestTemplate:
         assert value_of(plan, "--tensor-parallel-size") == [bound["gpu"]]
         assert not [note for note in plan.notes if note.level == "warning"]
 
-    def test_what_a_user_may_put_into_an_argument(self, name: str, tmp_path: Path) -> None:
+    def test_an_argument_may_contain_json_and_quotes(self, name: str, tmp_path: Path) -> None:
         arg = """--override-generation-config '{"temperature": 0.5}' --seed "7" # not a comment"""
         rendered = Rendered(name, OF_THE_GUIDES | {"additionalArgument": arg})
         assert rendered.environment(tmp_path)["ARG"] == f"--port 9000 {arg}"
@@ -183,7 +183,7 @@ class TestTemplate:
         plan = self.planned(rendered, tmp_path, FALCON, FALCON_COMMIT)
         assert value_of(plan, "--override-generation-config") == ['{"temperature": 0.5}']
 
-    def test_another_port_and_the_one_that_knative_sets(self, name: str, tmp_path: Path) -> None:
+    def test_the_port_of_the_template_wins_over_knatives(self, name: str, tmp_path: Path) -> None:
         rendered = Rendered(name, OF_THE_GUIDES | {"portNumber": "8080"})
         write_snapshot(rendered.cache(tmp_path), FALCON, FALCON_COMMIT)
         environ = rendered.environment(tmp_path)
@@ -214,9 +214,9 @@ class TestRequest:
 
 
 class TestArtifact:
-    """What KServe makes of an artifact; it unpacks .tar and .tar.gz, and leaves .tar.zst."""
+    """An artifact as KServe leaves it: it unpacks .tar and .tar.gz, but not .tar.zst."""
 
-    def test_a_tarball_that_stays_packed(self, tmp_path: Path) -> None:
+    def test_a_tarball_that_stays_packed_is_found(self, tmp_path: Path) -> None:
         rendered = Rendered("object-store", OF_THE_GUIDES)
         write_snapshot(tmp_path / "packed", FALCON, FALCON_COMMIT)
         archive = rendered.cache(tmp_path) / "falcon-40b-instruct.tar.zst"
@@ -224,7 +224,7 @@ class TestArtifact:
         plan = plan_on(4, rendered.environment(tmp_path))
         assert (plan.model.source, plan.model.archive) == ("tarball", archive)
 
-    def test_a_folder_around_the_cache(self, tmp_path: Path) -> None:
+    def test_a_folder_around_the_cache_is_found(self, tmp_path: Path) -> None:
         rendered = Rendered("object-store", OF_THE_GUIDES)
         inside = rendered.cache(tmp_path) / "tiiuae--falcon-40b-instruct"
         write_snapshot(inside, FALCON, FALCON_COMMIT)
@@ -232,9 +232,9 @@ class TestArtifact:
 
 
 class TestWhatTheGuidesGotWrong:
-    """Published values that older templates still hold: each error names the repair."""
+    """Published values that older templates still have: each error names the fix."""
 
-    def test_revision_1(self, tmp_path: Path) -> None:
+    def test_revision_1_is_an_error(self, tmp_path: Path) -> None:
         rendered = Rendered("object-store", OF_THE_GUIDES | {"revision": "1"})
         write_snapshot(rendered.cache(tmp_path), FALCON, FALCON_COMMIT)
         with pytest.raises(RevisionNotFound) as raised:
@@ -244,7 +244,7 @@ class TestWhatTheGuidesGotWrong:
         assert "REVISION" in (raised.value.hint or "")
         assert "ServingTemplate" in (raised.value.hint or "")
 
-    def test_mnt_model(self, tmp_path: Path) -> None:
+    def test_the_mount_of_the_guides_is_an_error(self, tmp_path: Path) -> None:
         environ = Rendered("hugging-face", OF_THE_GUIDES).environment(tmp_path)
         write_snapshot(tmp_path / "mnt/models", FALCON, FALCON_COMMIT)
         environ["HUGGINGFACE_HUB_CACHE"] = str(tmp_path / "mnt/model")
@@ -252,10 +252,10 @@ class TestWhatTheGuidesGotWrong:
             plan_launch(environ)
         assert f"HF_HUB_CACHE={tmp_path}/mnt/models" in (raised.value.hint or "")
 
-    def test_mnt_model_with_an_artifact(
+    def test_the_mount_of_the_guides_works_with_an_artifact(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """KServe says where it put it: nothing need be repaired."""
+        """KServe states where it put the model, so nothing needs a fix."""
         environ = Rendered("object-store", OF_THE_GUIDES).environment(tmp_path)
         environ["HUGGINGFACE_HUB_CACHE"] = str(tmp_path / "mnt/model")
         monkeypatch.setattr("entrypoint.settings.KSERVE_MOUNT", tmp_path / "mnt/models")

@@ -1,4 +1,4 @@
-"""docker-compose.yml: a profile starts one hardened engine, set up by the contract."""
+"""docker-compose.yml: a profile starts one hardened engine, configured by the variables."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ MIB = {"mb": 1, "gb": 1 << 10}
 SMOKES = tuple(f"{engine}-smoke" for engine in ENGINES)
 
 NOT_PASSED = {
-    "HOST": "PUBLISH says where",
-    "PORT": "PUBLISH says where",
-    "ACCELERATOR": "the profile says it",
-    "VLLM_OPENVINO_DEVICE": "the profile says it",
-    "OPENVINO_CONVERTER": "the image has it in its place",
+    "HOST": "PUBLISH sets it",
+    "PORT": "PUBLISH sets it",
+    "ACCELERATOR": "the profile sets it",
+    "VLLM_OPENVINO_DEVICE": "the profile sets it",
+    "OPENVINO_CONVERTER": "the image has the converter",
     "HF_HOME": "HF_HUB_CACHE and HUGGINGFACE_HUB_CACHE are set",
-    "API_KEY_FILE": "a file that no volume brings",
-    "TLS_CERT_FILE": "a file that no volume brings",
-    "TLS_KEY_FILE": "a file that no volume brings",
-    "TERMINATION_LOG": "Kubernetes'",
-    "MODEL_SIGNATURE_KEY": "a file that no volume brings",
-    "MODEL_SIGNATURE": "a file that no volume brings",
+    "API_KEY_FILE": "a file that no volume provides",
+    "TLS_CERT_FILE": "a file that no volume provides",
+    "TLS_KEY_FILE": "a file that no volume provides",
+    "TERMINATION_LOG": "only for Kubernetes",
+    "MODEL_SIGNATURE_KEY": "a file that no volume provides",
+    "MODEL_SIGNATURE": "a file that no volume provides",
     "STORAGE_URI": "KServe's",
     "S3_ENDPOINT": "KServe's; AWS_ENDPOINT_URL is passed",
     "S3_USE_HTTPS": "KServe's; AWS_ENDPOINT_URL is passed",
@@ -73,7 +73,7 @@ def seconds(text: str) -> int:
 
 @pytest.mark.parametrize("engine", ENGINES)
 class TestEngine:
-    def test_nothing_that_it_does_not_need(self, engine: str) -> None:
+    def test_it_has_no_permission_that_it_does_not_need(self, engine: str) -> None:
         service = services()[engine]
         assert service["user"] == "65534:65534"
         assert service["read_only"] is True
@@ -82,7 +82,7 @@ class TestEngine:
         assert "privileged" not in service
         assert not {"ipc", "pid", "network_mode"} & set(service)
 
-    def test_capabilities_only_where_the_accelerator_wants_them(self, engine: str) -> None:
+    def test_only_accelerators_add_capabilities(self, engine: str) -> None:
         wanted = {"rocm": ["SYS_NICE", "SYS_PTRACE"], "hpu": ["SYS_NICE"]}
         assert services()[engine].get("cap_add", []) == wanted.get(engine, [])
 
@@ -99,7 +99,7 @@ class TestEngine:
         for argument in build.get("args", {}):
             assert re.search(rf"^ARG {argument}\b", text, re.MULTILINE)
 
-    def test_shared_memory(self, engine: str) -> None:
+    def test_shared_memory_is_large_enough(self, engine: str) -> None:
         size = interpolated(services()[engine]["shm_size"], {})
         assert int(size[:-2]) * MIB[size[-2:]] >= 1024
 
@@ -107,11 +107,11 @@ class TestEngine:
         drain = read_settings(environment_of(engine, {})).shutdown_timeout
         assert seconds(interpolated(services()[engine]["stop_grace_period"], {})) > drain + 2
 
-    def test_published_on_this_machine_only(self, engine: str) -> None:
+    def test_it_is_published_on_this_machine_only(self, engine: str) -> None:
         [port] = services()[engine]["ports"]
         assert interpolated(port, {}) == "127.0.0.1:8000:8000"
 
-    def test_the_contract_and_nothing_else(self, engine: str) -> None:
+    def test_it_passes_the_settings_and_nothing_else(self, engine: str) -> None:
         passed = set(services()[engine]["environment"])
         own = {name for name in passed if name.startswith("VLLM_")}
         assert passed - own - set(all_variables()) <= set(OF_OTHERS)
@@ -123,13 +123,13 @@ class TestEngine:
         missing = wanted - passed - set(NOT_PASSED)
         assert not missing, f"add to x-environment in {COMPOSE.name}: {missing}"
 
-    def test_what_is_set_reaches_it(self, engine: str) -> None:
+    def test_a_variable_in_the_shell_reaches_it(self, engine: str) -> None:
         environ = {"MODEL_ID": "a/b", "NUM_SHARD": "2", "ARG": "--max-model-len 100"}
         passed = environment_of(engine, environ)
         assert environ.items() <= passed.items()
         assert "REVISION" not in passed
 
-    def test_by_default_the_demo_model(self, engine: str, tmp_path: Path) -> None:
+    def test_it_serves_the_demo_model_by_default(self, engine: str, tmp_path: Path) -> None:
         source, target, mode = interpolated(services()[engine]["volumes"][0], {}).split(":")
         assert (target, mode) == ("/mnt/models", "ro")
         environ = {
@@ -147,7 +147,7 @@ class TestEngine:
         )
         settings = read_settings(environment_of(engine, {"HF_HUB_OFFLINE": "0"}))
         assert not settings.hf_hub_offline
-        # the first root that can be written to takes them
+        # they go to the first writable root
         assert str(settings.hf_hub_cache).startswith(mounts["cache"] + "/")
         assert services()[engine]["environment"]["XDG_CACHE_HOME"] == mounts["cache"]
         assert str(settings.huggingface_hub_cache) == "/mnt/models"
@@ -162,7 +162,7 @@ class TestEngine:
 
 
 def test_compose_own_variables_mean_nothing_to_the_runtime() -> None:
-    """Set in the shell, they are not passed on, and never taken for misspelt ones of ours."""
+    """They are not passed on, and do not look like misspelled settings."""
     used = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text()))
     own = used - set(all_variables())
     assert {"MODELS", "PUBLISH", "SHM_SIZE", "RESTART", "STOP_GRACE"} <= own
@@ -170,7 +170,7 @@ def test_compose_own_variables_mean_nothing_to_the_runtime() -> None:
 
 
 def config(profile: str, **environ: str) -> dict[str, Any]:
-    """Return what compose itself makes of a profile."""
+    """Return a profile's configuration, as Compose reads it."""
     words = [tool("docker-compose"), "--env-file", os.devnull, "--profile", profile]
     done = subprocess.run(
         [*words, "--file", str(COMPOSE), "config", "--format", "json"],
@@ -185,7 +185,7 @@ def config(profile: str, **environ: str) -> dict[str, Any]:
 
 
 class TestConfig:
-    """``docker compose config``: compose's own schema, interpolation and profiles."""
+    """``docker compose config``: Compose's schema, interpolation and profiles."""
 
     @pytest.mark.parametrize("engine", ENGINES)
     def test_a_profile_is_one_engine(self, engine: str) -> None:
@@ -202,7 +202,7 @@ class TestConfig:
     def test_the_monitoring_profile_starts_prometheus_and_grafana(self) -> None:
         assert set(config("monitoring")["services"]) == {"prometheus", "grafana"}
 
-    def test_what_is_set_reaches_it(self) -> None:
+    def test_a_variable_in_the_shell_reaches_it(self) -> None:
         found = config("cpu", MODELS="/data/m", PUBLISH="0.0.0.0:9000", NUM_SHARD="2", RESTART="no")
         cpu = found["services"]["cpu"]
         assert cpu["environment"]["NUM_SHARD"] == "2"

@@ -1,4 +1,4 @@
-"""Prometheus' configuration and Grafana's dashboard, by promtool and by what refers to what.
+"""Prometheus' configuration and Grafana's dashboard: promtool's checks, and their references.
 
 That the dashboard's metrics are vLLM's is seen in ``tests/end_to_end/test_deploy.py``.
 """
@@ -23,7 +23,7 @@ def promtool(*words: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_prometheus_takes_its_configuration() -> None:
+def test_prometheus_accepts_its_configuration() -> None:
     promtool("check", "config", str(PROMETHEUS))
 
 

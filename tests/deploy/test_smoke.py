@@ -1,5 +1,4 @@
-"""The smoke client's exit status where there is no model that answers; a real one is asked in
-``tests/end_to_end/test_deploy.py``."""
+"""The smoke client's exit status; ``tests/end_to_end/test_deploy.py`` asks a real model."""
 
 from __future__ import annotations
 
@@ -19,14 +18,14 @@ from tests.support.ports import free_port
 
 
 def smoke(url: str) -> subprocess.CompletedProcess[str]:
-    """Run the client as its container does."""
+    """Run the client like its container does."""
     words = [sys.executable, str(DEPLOY / "smoke.py"), url]
     return subprocess.run(words, env={}, capture_output=True, text=True, timeout=60)
 
 
 @contextmanager
 def answering(status: int, document: Any) -> Iterator[str]:
-    """A stand-in for servers that are ill: whatever is asked, it answers this."""
+    """A stand-in for a broken server: it gives this answer to every request."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -53,7 +52,7 @@ def answering(status: int, document: Any) -> Iterator[str]:
         server.server_close()
 
 
-def test_nobody_listens() -> None:
+def test_it_fails_if_nobody_listens() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     done = smoke(url)
     assert (done.returncode, done.stdout) == (1, "")
@@ -75,7 +74,7 @@ MODELS = {"data": [{"id": "m"}]}
         (200, [], "list"),
     ],
 )
-def test_an_ill_server(status: int, document: Any, word: str) -> None:
+def test_it_fails_if_the_answer_is_wrong(status: int, document: Any, word: str) -> None:
     with answering(status, document) as url:
         done = smoke(url)
     assert (done.returncode, done.stdout) == (1, "")

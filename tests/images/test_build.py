@@ -1,10 +1,10 @@
-"""What a build is told and lent."""
+"""The build arguments and mounts of an image build."""
 
 from datetime import UTC, datetime
 
 import pytest
 
-from images.build import borrowed, labels
+from images.build import labels, package_index_options
 from images.engine import Engine
 
 PODMAN = Engine("podman")
@@ -15,33 +15,35 @@ def no_pip_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("images.build._pip_index", lambda: "")
 
 
-def test_nothing_by_default() -> None:
-    assert list(borrowed(PODMAN, {})) == []
+def test_no_option_is_passed_without_settings() -> None:
+    assert list(package_index_options(PODMAN, {})) == []
 
 
 def test_certificates_and_wheels_are_mounted() -> None:
     environ = {"SSL_CERT_FILE": "/etc/ca.crt", "PIP_FIND_LINKS": "/srv/a /srv/b"}
-    words = " ".join(borrowed(PODMAN, environ))
+    words = " ".join(package_index_options(PODMAN, environ))
     assert "--volume /etc/ca.crt:/run/ca.crt:ro" in words
     assert "--build-arg SSL_CERT_FILE=/run/ca.crt" in words
     assert "--volume /srv/a:/run/wheels/0:ro --volume /srv/b:/run/wheels/1:ro" in words
     assert "--build-arg TORCH=--find-links=/run/wheels/0 --find-links=/run/wheels/1" in words
 
 
-def test_docker_mounts_nothing() -> None:
+def test_docker_builds_mount_nothing() -> None:
     environ = {"SSL_CERT_FILE": "/etc/ca.crt", "PIP_FIND_LINKS": "/srv/a"}
-    assert list(borrowed(Engine("docker"), environ)) == []
+    assert list(package_index_options(Engine("docker"), environ)) == []
 
 
-def test_a_mirror_serves_pip_and_uv() -> None:
-    words = list(borrowed(Engine("docker"), {"PIP_INDEX_URL": "http://127.0.0.1/simple"}))
+def test_a_mirror_is_passed_to_pip_and_uv() -> None:
+    words = list(
+        package_index_options(Engine("docker"), {"PIP_INDEX_URL": "http://127.0.0.1/simple"})
+    )
     assert "PIP_INDEX_URL=http://127.0.0.1/simple" in words
     assert "UV_DEFAULT_INDEX=http://127.0.0.1/simple" in words
 
 
-def test_a_mirror_from_pips_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mirror_in_pips_configuration_is_passed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("images.build._pip_index", lambda: "http://127.0.0.1/pip")
-    words = list(borrowed(PODMAN, {"UV_DEFAULT_INDEX": "http://127.0.0.1/uv"}))
+    words = list(package_index_options(PODMAN, {"UV_DEFAULT_INDEX": "http://127.0.0.1/uv"}))
     assert "PIP_INDEX_URL=http://127.0.0.1/pip" in words
     assert "UV_DEFAULT_INDEX=http://127.0.0.1/uv" in words
 

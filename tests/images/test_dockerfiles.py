@@ -1,4 +1,4 @@
-"""What every image promises, read from the Dockerfiles: the parts that they cannot share."""
+"""The Dockerfiles keep what every image promises, in the parts that they cannot share."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     return name
 
 
-def test_the_defaults_of_the_contract(kind: str) -> None:
+def test_every_image_sets_the_default_variables(kind: str) -> None:
     environ: dict[str, str] = {}
     for line in instructions(kind):
         if line.startswith("ENV "):
@@ -40,7 +40,7 @@ def test_the_defaults_of_the_contract(kind: str) -> None:
     assert CONTRACT.items() <= environ.items()
 
 
-def test_what_runs_and_as_whom(kind: str) -> None:
+def test_every_image_runs_serve_as_an_unprivileged_user(kind: str) -> None:
     found = instructions(kind)
     assert "USER 65534:65534" in found
     assert 'ENTRYPOINT ["inference-server"]' in found
@@ -48,8 +48,8 @@ def test_what_runs_and_as_whom(kind: str) -> None:
     assert any(line.startswith("HEALTHCHECK ") for line in found)
 
 
-def test_all_images_end_alike(kind: str) -> None:
-    """After the bill of materials they differ by a word in the description."""
+def test_all_images_end_with_the_same_instructions(kind: str) -> None:
+    """After the bill of materials, they differ only in one word of the description."""
 
     def ending(name: str) -> list[str]:
         lines = instructions(name)
@@ -65,15 +65,15 @@ def test_cuda_is_the_default() -> None:
     assert re.findall(r"^FROM \S+ AS (\S+)$", text, re.MULTILINE)[-1] == "cuda"
 
 
-def test_the_pinned_vllm() -> None:
+def test_the_images_have_the_pinned_vllm() -> None:
     pinned = re.search(r'"vllm==([\d.]+)"', (ROOT / "pyproject.toml").read_text())
     assert pinned
     assert f"ARG VLLM_VERSION={pinned[1]}\n" in (ROOT / "Dockerfile").read_text()
 
 
 @pytest.mark.parametrize("path", sorted({ROOT / name for name in DOCKERFILES.values()}))
-def test_portable_syntax(path: Path) -> None:
-    """What podman 4.3 does not read, or what needs a front end from a registry."""
+def test_podman_reads_the_syntax(path: Path) -> None:
+    """Neither syntax that podman 4.3 lacks, nor a front end from a registry."""
     text = path.read_text()
     assert "# syntax=" not in text
     assert "--link" not in re.sub(r"--link-mode", "", text)

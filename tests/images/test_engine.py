@@ -1,4 +1,4 @@
-"""Which engine is taken, and what is said where none works."""
+"""The search for a container engine, and its error if none works."""
 
 import subprocess
 from pathlib import Path
@@ -14,7 +14,7 @@ TELLS = '#!/bin/sh\necho "$CONTAINERS_CONF $CONTAINERS_STORAGE_CONF $*"\n'
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is the whole PATH: stand-ins for engines that are and are not there."""
+    """A folder that is the only one on PATH, for stand-ins of engines."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -32,13 +32,13 @@ def test_docker_comes_first(programs: Path) -> None:
     assert find_engine() == Engine("docker")
 
 
-def test_a_docker_without_its_server_is_none(programs: Path) -> None:
+def test_docker_without_its_server_does_not_count(programs: Path) -> None:
     install(programs, "docker", FAILS)
     install(programs, "podman", WORKS)
     assert find_engine() == Engine("podman")
 
 
-def test_none_works(programs: Path) -> None:
+def test_the_error_names_the_problem_of_each_engine(programs: Path) -> None:
     install(programs, "docker", FAILS)
     with pytest.raises(NoEngine) as raised:
         find_engine()
@@ -58,13 +58,13 @@ def test_a_private_podman_has_its_own_configuration(programs: Path, tmp_path: Pa
     assert printed[2] == "version"
 
 
-def test_a_failed_command_carries_what_it_said(programs: Path) -> None:
+def test_the_error_of_a_failed_command_has_its_output(programs: Path) -> None:
     install(programs, "docker", FAILS)
     with pytest.raises(subprocess.CalledProcessError) as raised:
         Engine("docker").run("version")
     assert raised.value.__notes__ == ["cannot connect\n"]
 
 
-def test_podman_that_cannot_be_installed(programs: Path, tmp_path: Path) -> None:
+def test_the_error_names_the_packages_that_are_missing(programs: Path, tmp_path: Path) -> None:
     with pytest.raises(NoEngine, match="apt-get install podman runc"):
         private_podman(tmp_path / "store", tmp_path / "run")

@@ -1,4 +1,4 @@
-"""What is added to a base image, and what is left as it is."""
+"""The packages that are added to a base image, and those that stay."""
 
 from importlib.metadata import version
 from importlib.util import cache_from_source
@@ -38,11 +38,11 @@ def test_every_entry_of_the_real_lock_is_seen(monkeypatch: pytest.MonkeyPatch) -
     assert missing(lock) == ""
 
 
-def test_requirements_that_are_met() -> None:
+def test_met_requirements_are_no_problem() -> None:
     assert unmet("inference-server") == []
 
 
-def test_requirements_that_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unmet_requirements_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A requirement's own requirements count too."""
     needs = {
         "anything": ["pydantic", "no-such-distribution", "never; sys_platform == 'never'"],
@@ -50,8 +50,8 @@ def test_requirements_that_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     monkeypatch.setattr("images.environment.requires", needs.get)
     assert unmet("anything") == [
-        "anything needs no-such-distribution, and there is none",
-        f"pydantic needs typing-extensions<0.1, and there is {version('typing-extensions')}",
+        "anything needs no-such-distribution, found none",
+        f"pydantic needs typing-extensions<0.1, found {version('typing-extensions')}",
     ]
 
 
@@ -61,7 +61,7 @@ def test_modules_are_compiled_and_templates_passed_over(
     (tmp_path / "package").mkdir()
     module = tmp_path / "package" / "module.py"
     module.write_text("A = 1\n")
-    (tmp_path / "template.py").write_text("{{ this is none }}\n")
+    (tmp_path / "template.py").write_text("{{ not python }}\n")
     compile_all([str(tmp_path), str(tmp_path / "none")])
     assert Path(cache_from_source(str(module))).exists()
     printed = capsys.readouterr()

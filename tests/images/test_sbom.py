@@ -9,15 +9,15 @@ NEW = {"name": "transformers", "bom-ref": "transformers@5.19"}
 BILL = {"bomFormat": "CycloneDX", "components": [ENGINE, NEW], "dependencies": [{"ref": "a"}]}
 
 
-def test_the_distribution_has_a_name_and_a_version() -> None:
+def test_os_release_gives_a_name_and_a_version() -> None:
     assert distribution(OS_RELEASE) == ("debian", "12")
 
 
-def test_a_release_without_a_number() -> None:
+def test_a_release_without_a_number_has_no_version() -> None:
     assert distribution("ID=debian\n") == ("debian", "")
 
 
-def test_packages_come_after_what_was_there() -> None:
+def test_debians_packages_follow_pythons() -> None:
     listing = "tar\t1.34+dfsg-1.2\tamd64\ng++\t4:12.2.0-3\tamd64\n"
     bill = complete([BILL], listing, ("debian", "12"))
     assert bill["bomFormat"] == "CycloneDX"
@@ -29,8 +29,8 @@ def test_packages_come_after_what_was_there() -> None:
     assert compiler["bom-ref"] == compiler["purl"]
 
 
-def test_two_environments_in_one_bill() -> None:
-    """What both have is there once; two versions of one thing are two things."""
+def test_two_environments_are_merged_into_one_bill() -> None:
+    """A shared package is listed once; two versions are two components."""
     other = {"bomFormat": "CycloneDX", "components": [ENGINE, OLD], "dependencies": []}
     bill = complete([BILL, other], "", ("debian", "12"))
     assert bill["components"] == [ENGINE, NEW, OLD]

@@ -111,8 +111,16 @@ Shards = Annotated[int | Literal["max"], BeforeValidator(_shards)]
 Accelerator = Literal["auto", "cuda", "rocm", "hpu", "openvino", "cpu"]
 
 
-def _names(*names: str) -> AliasChoices:
-    return AliasChoices(*names)
+def _variable(
+    *names: str,
+    description: str,
+    default: Any = None,
+    ge: int | None = None,
+    le: int | None = None,
+) -> Any:
+    """Declare a field of :class:`Settings` that one of several variables sets."""
+    aliases = AliasChoices(*names)
+    return Field(default, validation_alias=aliases, description=description, ge=ge, le=le)
 
 
 class Settings(BaseSettings):
@@ -122,282 +130,241 @@ class Settings(BaseSettings):
         case_sensitive=True, env_ignore_empty=True, extra="ignore", frozen=True
     )
 
-    model_id: str | None = Field(
-        None,
-        validation_alias=_names("MODEL_ID", "LLM_MODEL"),
+    model_id: str | None = _variable(
+        "MODEL_ID",
+        "LLM_MODEL",
         description="Repository id, local directory, or URI of a tarball in an object store "
         "(`s3://`, `gs://`, `az://`) or on this machine (`file://`, `pvc://`, `oci://`). Required "
         "unless STORAGE_URI is set.",
     )
-    revision: str | None = Field(
-        None,
-        validation_alias=_names("REVISION"),
+    revision: str | None = _variable(
+        "REVISION",
         description="Branch, tag, or full or unique short commit. Default: the cache's "
         "`refs/main`, else its only snapshot.",
     )
-    model_serve_name: str | None = Field(
-        None,
-        validation_alias=_names("MODEL_SERVE_NAME"),
+    model_serve_name: str | None = _variable(
+        "MODEL_SERVE_NAME",
         description="Served name, or several separated by commas. Default: the repository id with "
         "its first `/` replaced by `--`; the server also answers to that name in lower case and "
         "to MODEL_ID.",
     )
-    num_shard: Shards = Field(
-        1,
-        validation_alias=_names("NUM_SHARD"),
+    num_shard: Shards = _variable(
+        "NUM_SHARD",
+        default=1,
         description="Tensor-parallel size, or `max` to use all accelerators.",
     )
-    trust_remote_code: Boolean = Field(
-        False,
-        validation_alias=_names("TRUST_REMOTE_CODE"),
-        description="Run Python code that comes with the model.",
+    trust_remote_code: Boolean = _variable(
+        "TRUST_REMOTE_CODE", default=False, description="Run Python code that comes with the model."
     )
-    tokenizer: str | None = Field(
-        None,
-        validation_alias=_names("TOKENIZER"),
-        description="vLLM's `--tokenizer`. Default: the model's own.",
+    tokenizer: str | None = _variable(
+        "TOKENIZER", description="vLLM's `--tokenizer`. Default: the model's own."
     )
-    dtype: str | None = Field(
-        None,
-        validation_alias=_names("DTYPE"),
+    dtype: str | None = _variable(
+        "DTYPE",
         description="vLLM's `--dtype`. Default: a dtype that is fast on the accelerator. `auto` is "
         "vLLM's own choice.",
     )
-    block_size: int | None = Field(
-        None,
-        validation_alias=_names("BLOCK_SIZE"),
+    block_size: int | None = _variable(
+        "BLOCK_SIZE",
         ge=1,
         description="vLLM's `--block-size`: tokens in one block of the KV cache. Default: the "
         "accelerator's, else vLLM's.",
     )
-    max_num_seqs: int | None = Field(
-        None,
-        validation_alias=_names("MAX_NUM_SEQS"),
+    max_num_seqs: int | None = _variable(
+        "MAX_NUM_SEQS",
         ge=1,
         description="vLLM's `--max-num-seqs`: requests that are processed at once. Default: the "
         "accelerator's, else vLLM's.",
     )
-    max_seq_len_to_capture: int | None = Field(
-        None,
-        validation_alias=_names("MAX_SEQ_LEN_TO_CAPTURE"),
+    max_seq_len_to_capture: int | None = _variable(
+        "MAX_SEQ_LEN_TO_CAPTURE",
         ge=0,
         description="Ignored, with a note that names its replacement: vLLM 0.11.0 removed this "
         "option, but launch scripts still set it.",
     )
-    host: str = Field(
-        "0.0.0.0",
-        validation_alias=_names("HOST"),
-        description="Address to listen on.",
-    )
-    port: int = Field(
-        8000, validation_alias=_names("PORT"), ge=1, le=MAX_PORT, description="Port to listen on."
-    )
-    arg: str = Field(
-        "",
-        validation_alias=_names("ARG"),
+    host: str = _variable("HOST", default="0.0.0.0", description="Address to listen on.")
+    port: int = _variable("PORT", default=8000, ge=1, le=MAX_PORT, description="Port to listen on.")
+    arg: str = _variable(
+        "ARG",
+        default="",
         description="More vLLM options, split into words like in a POSIX shell. They win over "
         "variables.",
     )
-    model_tarball: Path | None = Field(
-        None,
-        validation_alias=_names("MODEL_TARBALL"),
+    model_tarball: Path | None = _variable(
+        "MODEL_TARBALL",
         description="A tarball (`.tar`, `.tar.gz`, `.tar.zst`), or a directory of tarballs. "
         "Default: search for tarballs beside the cache.",
     )
-    model_verify: Verify = Field(
-        "size",
-        validation_alias=_names("MODEL_VERIFY"),
+    model_verify: Verify = _variable(
+        "MODEL_VERIFY",
+        default="size",
         description="What to verify before serving. `full`: the hash of each file, by its blob's "
         "name and by the manifest. `size`: each file's presence, and its size if a manifest "
         "states it. `off`: only what every start checks.",
     )
-    model_signature_key: Path | None = Field(
-        None,
-        validation_alias=_names("MODEL_SIGNATURE_KEY"),
+    model_signature_key: Path | None = _variable(
+        "MODEL_SIGNATURE_KEY",
         description="Public key (PEM) to verify the model's OpenSSF model signature with. Requires "
         "the extra `sign`.",
     )
-    model_signature: Path | None = Field(
-        None,
-        validation_alias=_names("MODEL_SIGNATURE"),
+    model_signature: Path | None = _variable(
+        "MODEL_SIGNATURE",
         description="The signature file. Default: the name of the tarball, the directory or the "
         "`models--org--name` folder with `.sig` appended.",
     )
-    hf_hub_cache: Path | None = Field(
-        None,
-        validation_alias=_names("HF_HUB_CACHE"),
-        description="Cache root: the folder that contains `models--org--name`.",
+    hf_hub_cache: Path | None = _variable(
+        "HF_HUB_CACHE", description="Cache root: the folder that contains `models--org--name`."
     )
-    huggingface_hub_cache: Path | None = Field(
-        None,
-        validation_alias=_names("HUGGINGFACE_HUB_CACHE"),
+    huggingface_hub_cache: Path | None = _variable(
+        "HUGGINGFACE_HUB_CACHE",
         description="Older name of HF_HUB_CACHE. If both are set, both are searched.",
     )
-    hf_home: Path | None = Field(
-        None,
-        validation_alias=_names("HF_HOME"),
+    hf_home: Path | None = _variable(
+        "HF_HOME",
         description="Its folder `hub` is a cache root too. Default without any of the three: "
         "`~/.cache/huggingface/hub`.",
     )
-    hf_token: SecretStr | None = Field(
-        None,
-        validation_alias=_names("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN"),
+    hf_token: SecretStr | None = _variable(
+        "HF_TOKEN",
+        "HUGGING_FACE_HUB_TOKEN",
+        "HUGGINGFACEHUB_API_TOKEN",
         description="Token for gated and private repositories.",
     )
-    hf_endpoint: str | None = Field(
-        None,
-        validation_alias=_names("HF_ENDPOINT"),
+    hf_endpoint: str | None = _variable(
+        "HF_ENDPOINT",
         description="URL of a Hugging Face mirror. Default: `https://huggingface.co`.",
     )
-    hf_hub_offline: Boolean = Field(
-        False,
-        validation_alias=_names("HF_HUB_OFFLINE"),
-        description="Never access the hub.",
+    hf_hub_offline: Boolean = _variable(
+        "HF_HUB_OFFLINE", default=False, description="Never access the hub."
     )
-    hf_hub_disable_telemetry: Boolean = Field(
-        False,
-        validation_alias=_names("HF_HUB_DISABLE_TELEMETRY"),
+    hf_hub_disable_telemetry: Boolean = _variable(
+        "HF_HUB_DISABLE_TELEMETRY",
+        default=False,
         description="Send no usage reports to Hugging Face, vLLM or Ray.",
     )
-    accelerator: Accelerator = Field(
-        "auto",
-        validation_alias=_names("ACCELERATOR"),
+    accelerator: Accelerator = _variable(
+        "ACCELERATOR",
+        default="auto",
         description="Accelerator to run on. `auto`: the one that the installed vLLM was built for.",
     )
-    shutdown_timeout: int = Field(
-        25,
-        validation_alias=_names("SHUTDOWN_TIMEOUT"),
+    shutdown_timeout: int = _variable(
+        "SHUTDOWN_TIMEOUT",
+        default=25,
         ge=0,
         description="Seconds that running requests get to finish after SIGTERM.",
     )
-    start_timeout: int = Field(
-        3600,
-        validation_alias=_names("START_TIMEOUT"),
+    start_timeout: int = _variable(
+        "START_TIMEOUT",
+        default=3600,
         ge=0,
         description="Seconds until a start fails, downloads not counted. The error names the phase "
         "that it was in. 0: no limit.",
     )
-    stall_timeout: int = Field(
-        120,
-        validation_alias=_names("STALL_TIMEOUT"),
+    stall_timeout: int = _variable(
+        "STALL_TIMEOUT",
+        default=120,
         ge=1,
         description="Seconds after which an engine that produces no token, while several requests "
         "wait, counts as not ready. After twice as many it counts as not alive.",
     )
-    termination_log: Path = Field(
-        Path("/dev/termination-log"),
-        validation_alias=_names("TERMINATION_LOG"),
+    termination_log: Path = _variable(
+        "TERMINATION_LOG",
+        default=Path("/dev/termination-log"),
         description="File for the cause of a failure, which Kubernetes shows. Skipped if it does "
         "not exist and cannot be created.",
     )
-    log_format: LogFormat = Field(
-        "text",
-        validation_alias=_names("LOG_FORMAT"),
-        description="`text`, or `json` for one object per line.",
+    log_format: LogFormat = _variable(
+        "LOG_FORMAT", default="text", description="`text`, or `json` for one object per line."
     )
-    api_key: SecretStr | None = Field(
-        None,
-        validation_alias=_names("API_KEY"),
+    api_key: SecretStr | None = _variable(
+        "API_KEY",
         description="API key that requests must send (`Authorization: Bearer`). Health routes need "
         "no key.",
     )
-    api_key_file: Keys = Field(
-        (),
-        validation_alias=_names("API_KEY_FILE"),
+    api_key_file: Keys = _variable(
+        "API_KEY_FILE",
+        default=(),
         description="File with more API keys, one per line. Read again when it changes.",
     )
-    metrics_public: Boolean = Field(
-        False,
-        validation_alias=_names("METRICS_PUBLIC"),
-        description="Serve `/metrics` without an API key.",
+    metrics_public: Boolean = _variable(
+        "METRICS_PUBLIC", default=False, description="Serve `/metrics` without an API key."
     )
-    admin_routes: AdminRoutes = Field(
-        (),
-        validation_alias=_names("ADMIN_ROUTES"),
+    admin_routes: AdminRoutes = _variable(
+        "ADMIN_ROUTES",
+        default=(),
         description="Groups of routes that change the server, separated by commas, to open: "
         + ", ".join(f"`{name}`" for name in ADMIN_ROUTES)
         + ". Default: all are closed.",
     )
-    tls_cert_file: Path | None = Field(
-        None,
-        validation_alias=_names("TLS_CERT_FILE"),
+    tls_cert_file: Path | None = _variable(
+        "TLS_CERT_FILE",
         description="Certificate chain (PEM) to serve HTTPS with. Read again when it changes. Same "
         "as vLLM's `--ssl-certfile`.",
     )
-    tls_key_file: Path | None = Field(
-        None,
-        validation_alias=_names("TLS_KEY_FILE"),
+    tls_key_file: Path | None = _variable(
+        "TLS_KEY_FILE",
         description="The certificate's private key (PEM). Same as vLLM's `--ssl-keyfile`.",
     )
-    max_request_bytes: int = Field(
-        64 << 20,
-        validation_alias=_names("MAX_REQUEST_BYTES"),
+    max_request_bytes: int = _variable(
+        "MAX_REQUEST_BYTES",
+        default=64 << 20,
         ge=1,
         description="Maximum size of a request body in bytes. Larger ones get 413.",
     )
-    max_concurrent_requests: int = Field(
-        1024,
-        validation_alias=_names("MAX_CONCURRENT_REQUESTS"),
+    max_concurrent_requests: int = _variable(
+        "MAX_CONCURRENT_REQUESTS",
+        default=1024,
         ge=1,
         description="Requests that the engine processes at once. More wait in a queue.",
     )
-    max_queued_requests: int = Field(
-        1024,
-        validation_alias=_names("MAX_QUEUED_REQUESTS"),
+    max_queued_requests: int = _variable(
+        "MAX_QUEUED_REQUESTS",
+        default=1024,
         ge=0,
         description="Requests that wait in the queue. More get 429.",
     )
-    max_concurrent_requests_per_key: int | None = Field(
-        None,
-        validation_alias=_names("MAX_CONCURRENT_REQUESTS_PER_KEY"),
+    max_concurrent_requests_per_key: int | None = _variable(
+        "MAX_CONCURRENT_REQUESTS_PER_KEY",
         ge=1,
         description="Requests that one API key may have at once, waiting ones included. More get "
         "429.",
     )
-    max_tokens_per_minute_per_key: int | None = Field(
-        None,
-        validation_alias=_names("MAX_TOKENS_PER_MINUTE_PER_KEY"),
+    max_tokens_per_minute_per_key: int | None = _variable(
+        "MAX_TOKENS_PER_MINUTE_PER_KEY",
         ge=1,
         description="Prompt and completion tokens that one API key may use per minute. Requests "
         "above that get 429.",
     )
-    storage_uri: str | None = Field(
-        None,
-        validation_alias=_names("STORAGE_URI"),
+    storage_uri: str | None = _variable(
+        "STORAGE_URI",
         description="Set by KServe, which downloads it to `/mnt/models` before the start. That "
         "folder is then searched too. If it is empty, a tarball in an object store is downloaded "
         "to the scratch directory.",
     )
-    s3_endpoint: str | None = Field(
-        None,
-        validation_alias=_names("S3_ENDPOINT"),
+    s3_endpoint: str | None = _variable(
+        "S3_ENDPOINT",
         description="S3: host and port of a store other than AWS, in KServe's form. Wins over "
         "AWS_ENDPOINT_URL. The client also reads AWS_DEFAULT_REGION, AWS_PROFILE, AWS_CA_BUNDLE "
         "and the credentials.",
     )
-    s3_use_https: Boolean = Field(
-        True,
-        validation_alias=_names("S3_USE_HTTPS"),
-        description="S3: use HTTPS for S3_ENDPOINT.",
+    s3_use_https: Boolean = _variable(
+        "S3_USE_HTTPS", default=True, description="S3: use HTTPS for S3_ENDPOINT."
     )
-    s3_verify_ssl: Boolean = Field(
-        True,
-        validation_alias=_names("S3_VERIFY_SSL"),
-        description="S3: verify the store's TLS certificate.",
+    s3_verify_ssl: Boolean = _variable(
+        "S3_VERIFY_SSL", default=True, description="S3: verify the store's TLS certificate."
     )
-    s3_user_virtual_bucket: Boolean = Field(
-        False,
-        validation_alias=_names("S3_USER_VIRTUAL_BUCKET"),
+    s3_user_virtual_bucket: Boolean = _variable(
+        "S3_USER_VIRTUAL_BUCKET",
+        default=False,
         description="S3: put the bucket in the host name. KServe's spelling.",
     )
-    aws_anonymous_credential: Boolean = Field(
-        False,
-        validation_alias=_names("awsAnonymousCredential"),
+    aws_anonymous_credential: Boolean = _variable(
+        "awsAnonymousCredential",
+        default=False,
         description="S3: send no credentials, as for a public bucket. KServe's spelling.",
     )
-    azure_storage_access_key: SecretStr | None = Field(
-        None,
-        validation_alias=_names("AZURE_STORAGE_ACCESS_KEY"),
+    azure_storage_access_key: SecretStr | None = _variable(
+        "AZURE_STORAGE_ACCESS_KEY",
         description="Azure: key of the storage account, under KServe's name. The client also reads "
         "AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY and similar.",
     )
@@ -411,40 +378,36 @@ class Settings(BaseSettings):
         "unchanged and win over an accelerator's default. LD_PRELOAD is kept, and may be added "
         "to.",
     )
-    openvino_device: OpenVINODevice = Field(
-        "CPU",
-        validation_alias=_names("VLLM_OPENVINO_DEVICE"),
+    openvino_device: OpenVINODevice = _variable(
+        "VLLM_OPENVINO_DEVICE",
+        default="CPU",
         description="OpenVINO: the device, `CPU`, `GPU`, or one of several GPUs, `GPU.1`.",
     )
-    openvino_kvcache_space: int | None = Field(
-        None,
-        validation_alias=_names("VLLM_OPENVINO_KVCACHE_SPACE"),
+    openvino_kvcache_space: int | None = _variable(
+        "VLLM_OPENVINO_KVCACHE_SPACE",
         ge=0,
         description="OpenVINO: size of the KV cache in GiB; 0 lets it grow as needed. Default: by "
         "the available memory on a CPU, 0 on a GPU.",
     )
-    openvino_kv_cache_precision: Precision | None = Field(
-        None,
-        validation_alias=_names(
-            "VLLM_OPENVINO_KV_CACHE_PRECISION", "VLLM_OPENVINO_CPU_KV_CACHE_PRECISION"
-        ),
+    openvino_kv_cache_precision: Precision | None = _variable(
+        "VLLM_OPENVINO_KV_CACHE_PRECISION",
+        "VLLM_OPENVINO_CPU_KV_CACHE_PRECISION",
         description="OpenVINO: precision of the KV cache, `u8`, `f16`, `bf16` or `f32`. Default: "
         "OpenVINO's choice for the device.",
     )
-    openvino_enable_quantized_weights: Boolean = Field(
-        False,
-        validation_alias=_names("VLLM_OPENVINO_ENABLE_QUANTIZED_WEIGHTS"),
+    openvino_enable_quantized_weights: Boolean = _variable(
+        "VLLM_OPENVINO_ENABLE_QUANTIZED_WEIGHTS",
+        default=False,
         description="OpenVINO: convert the model to int8 weights instead of fp16.",
     )
-    openvino_converter: Path | None = Field(
-        None,
-        validation_alias=_names("OPENVINO_CONVERTER"),
+    openvino_converter: Path | None = _variable(
+        "OPENVINO_CONVERTER",
         description="OpenVINO: virtual environment with optimum-intel, which converts models. "
         "Default: `/opt/openvino-convert`, then `.venv-convert` beside this environment.",
     )
-    disable_custom_kernels: Boolean = Field(
-        False,
-        validation_alias=_names("DISABLE_CUSTOM_KERNELS"),
+    disable_custom_kernels: Boolean = _variable(
+        "DISABLE_CUSTOM_KERNELS",
+        default=False,
         description="Ignored: vLLM has no such option, but templates set it.",
     )
 

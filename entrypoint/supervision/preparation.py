@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
+from concurrent.futures import Future
 
 from entrypoint.planning.plan import LaunchPlan
 from entrypoint.shared.handover import Phase
@@ -92,27 +91,19 @@ class Preparation:
         Raises:
             InferenceServerError: The launch cannot work.
         """
-        loop = asyncio.get_running_loop()
-        outcome: asyncio.Future[LaunchPlan] = loop.create_future()
-
-        def settle(settled: Callable[[], None]) -> None:
-            if not outcome.done():  # it is if the launch has ended
-                settled()
+        outcome: Future[LaunchPlan] = Future()
+        outcome.set_running_or_notify_cancel()  # the thread cannot be cancelled
 
         def work() -> None:
             try:
-                plan = self._prepare(reporter)
+                outcome.set_result(self._prepare(reporter))
             except Exception as error:
-                settled = partial(outcome.set_exception, error)
-            else:
-                settled = partial(outcome.set_result, plan)
-            with contextlib.suppress(RuntimeError):  # the loop is closed: the launch has ended
-                loop.call_soon_threadsafe(settle, settled)
+                outcome.set_exception(error)
 
         thread = threading.Thread(target=work, name="prepare", daemon=True)
         thread.start()
         self._thread = thread
-        return await outcome
+        return await asyncio.wrap_future(outcome)
 
     def is_running(self) -> bool:
         """Whether the thread still reads or hashes; a thread cannot be ended."""

@@ -91,7 +91,7 @@ HEALTHCHECK --interval=30s --timeout=15s --start-period=30m CMD ["inference-serv
 ENTRYPOINT ["inference-server"]
 CMD ["serve"]
 
-# AMD: on vLLM's own image.
+# AMD: based on vLLM's image.
 FROM ${ROCM_IMAGE} AS rocm-app
 ARG UV_DEFAULT_INDEX
 ARG SSL_CERT_FILE
@@ -141,13 +141,13 @@ HEALTHCHECK --interval=30s --timeout=15s --start-period=30m CMD ["inference-serv
 ENTRYPOINT ["inference-server"]
 CMD ["serve"]
 
-# NVIDIA: on vLLM's own image.
+# NVIDIA: based on vLLM's image.
 FROM ${CUDA_IMAGE} AS cuda-app
 ARG UV_DEFAULT_INDEX
 ARG SSL_CERT_FILE
 COPY images/environment.py requirements/image-light.txt /tmp/build/
 COPY --from=tools /opt/wheel /tmp/build
-# as for AMD
+# The same steps as for AMD.
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     python3 /tmp/build/environment.py missing /tmp/build/image-light.txt > /tmp/build/missing.txt \
     && /opt/tools/bin/uv pip install --python "$(command -v python3)" --break-system-packages \

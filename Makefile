@@ -5,18 +5,18 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMP := $(VENV)/.installed
 LOCK := requirements/cpu.txt
-# OpenVINO's engine and its converter, in separate environments.
+# OpenVINO's engine and its converter have separate environments.
 OPENVINO := .venv-openvino
 CONVERT := .venv-convert
 OPENVINO_LOCK := requirements/openvino.txt
 CONVERT_LOCK := requirements/openvino-convert.txt
 OPENVINO_STAMP := $(OPENVINO)/.installed
 CONVERT_STAMP := $(CONVERT)/.installed
-# PyTorch's CPU build is not on the package index: take it from the folders of wheels in
-# PIP_FIND_LINKS, or from PyTorch's own index.
+# PyTorch's CPU build is not on the package index. It comes from the folders of wheels in
+# PIP_FIND_LINKS, or from PyTorch's index.
 TORCH := $(or $(addprefix --find-links=,$(PIP_FIND_LINKS)),--torch-backend=cpu)
 
-# Tests run in two processes; one group of tests runs in one of them (tests/conftest.py).
+# Tests run in two processes. The tests of one group share a process (see tests/conftest.py).
 PROCESSES ?= 2
 PYTEST := python -m pytest --numprocesses $(PROCESSES)
 
@@ -73,11 +73,11 @@ serve: $(STAMP) ## serve the demo model, or MODEL_ID=..., on http://127.0.0.1:80
 plan: $(STAMP) ## show what `make serve` would do
 	@exec $(SERVE)/inference-server plan
 
-test: $(STAMP) $(OPENVINO_STAMP) $(CONVERT_STAMP) ## run all tests except the images', on real engines
+test: $(STAMP) $(OPENVINO_STAMP) $(CONVERT_STAMP) ## run all tests except the images', with real engines
 	$(BIN)/$(PYTEST) --ignore=tests/container
 	$(OPENVINO)/bin/$(PYTEST) tests/server/openvino tests/end_to_end/test_openvino.py
 
-test-container: $(STAMP) ## build the images, and run them as a strict cluster does
+test-container: $(STAMP) ## build the images, and run them with a strict cluster's restrictions
 	$(BIN)/$(PYTEST) --timeout=2400 tests/container
 
 image: ## build the CPU image with Docker or podman; KIND=openvino, cuda, rocm, hpu for another
@@ -86,7 +86,7 @@ image: ## build the CPU image with Docker or podman; KIND=openvino, cuda, rocm, 
 unit: $(STAMP) ## run the fast tests: no engine, no faults, no training
 	$(BIN)/$(PYTEST) -m "not engine and not faults and not slow"
 
-lint: $(STAMP) ## check the style
+lint: $(STAMP) ## check the style and the import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
@@ -98,7 +98,7 @@ types: $(STAMP) ## check the types
 docs: $(STAMP) ## write the generated pages of docs/
 	$(BIN)/python -m docs.generate
 
-catalogue: $(STAMP) ## write the catalogue of the installed vLLM's options
+catalogue: $(STAMP) ## write the catalog of the installed vLLM's options
 	$(BIN)/python -m server.catalogue
 
 routes: $(STAMP) ## write the page of the installed vLLM's routes
@@ -113,7 +113,7 @@ SOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-
 
 STORES := --extra s3 --extra azure --extra gcs --extra sign
 
-lock: $(STAMP) ## solve the requirements again
+lock: $(STAMP) ## resolve the requirements again
 	$(SOLVE) --extra cpu $(STORES) --extra dev pyproject.toml requirements/torch.txt -o $(LOCK)
 	$(SOLVE) --extra openvino $(STORES) --constraint $(LOCK) pyproject.toml requirements/torch.txt \
 		-o $(OPENVINO_LOCK)
@@ -124,8 +124,8 @@ lock: $(STAMP) ## solve the requirements again
 		-o requirements/image-light.txt
 	$(SOLVE) --group image -o requirements/image-tools.txt
 
-bench: $(STAMP) ## measure the start and the plan
+bench: $(STAMP) ## measure startup and planning
 	$(BIN)/python -m benchmarks.light
 
-clean: ## remove the environments and what tests and tools leave
+clean: ## remove the environments, caches and build output
 	rm -rf $(VENV) $(OPENVINO) $(CONVERT) .import_linter_cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

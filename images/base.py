@@ -10,12 +10,12 @@ from pathlib import Path
 from images.engine import Engine, install
 
 RELEASE = "bookworm"
-PUBLIC = f"docker.io/library/debian:{RELEASE}-slim"
-LOCAL = f"localhost/inference-server-base:{RELEASE}"
+PUBLIC_IMAGE = f"docker.io/library/debian:{RELEASE}-slim"
+LOCAL_IMAGE = f"localhost/inference-server-base:{RELEASE}"
 
 PACKAGES = ("debootstrap", "debian-archive-keyring")
 
-LEFT_OUT = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale")
+EXCLUDED = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale")
 
 
 def base_image(engine: Engine) -> str:
@@ -25,13 +25,13 @@ def base_image(engine: Engine) -> str:
         NoEngine: No registry answers, and debootstrap cannot be installed.
         subprocess.CalledProcessError: No registry answers, and debootstrap failed.
     """
-    for image in (PUBLIC, LOCAL):
+    for image in (PUBLIC_IMAGE, LOCAL_IMAGE):
         if engine.has_image(image):
             return image
-    if engine.run("pull", PUBLIC, check=False).returncode == 0:
-        return PUBLIC
+    if engine.run("pull", PUBLIC_IMAGE, check=False).returncode == 0:
+        return PUBLIC_IMAGE
     make_base(engine)
-    return LOCAL
+    return LOCAL_IMAGE
 
 
 def make_base(engine: Engine) -> None:
@@ -47,6 +47,6 @@ def make_base(engine: Engine) -> None:
         tree = Path(folder, "tree")
         archive = Path(folder, "tree.tar")
         subprocess.run(["debootstrap", "--variant=minbase", RELEASE, tree], check=True)
-        excludes = [f"--exclude=./{path}/*" for path in LEFT_OUT]
+        excludes = [f"--exclude=./{path}/*" for path in EXCLUDED]
         subprocess.run(["tar", "-C", tree, *excludes, "-cf", archive, "."], check=True)
-        engine.run("import", archive, LOCAL)
+        engine.run("import", archive, LOCAL_IMAGE)

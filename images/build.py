@@ -1,4 +1,4 @@
-"""Builds an image: ``python3 -m images.build [cpu|openvino|rocm|cuda|hpu]``.
+"""Build an image: ``python3 -m images.build [cpu|openvino|rocm|cuda|hpu]``.
 
 The build uses this machine's settings for the package indexes: certificates, mirrors and folders of
 wheels. They appear neither in the Dockerfiles nor in the image.
@@ -37,7 +37,7 @@ def tag(kind: str) -> str:
     return f"inference-server:{kind}"
 
 
-def labels(created: datetime) -> Iterator[str]:
+def label_arguments(created: datetime) -> Iterator[str]:
     """Yield the build arguments for the image's labels."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     yield f"VERSION={project['version']}"
@@ -109,7 +109,7 @@ def build(
     image = image or tag(kind)
     words = ["build", "--network", "host", "--file", str(ROOT / DOCKERFILES[kind])]
     words += ["--target", kind, "--tag", image]
-    for argument in labels(datetime.now(UTC)):
+    for argument in label_arguments(datetime.now(UTC)):
         words += ["--build-arg", argument]
     for name, value in (arguments or {}).items():
         words += ["--build-arg", f"{name}={value}"]
@@ -127,7 +127,7 @@ def main() -> int:
     """Build the image on the command line, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python3 -m images.build", description=__doc__)
     parser.add_argument("kind", choices=DOCKERFILES, nargs="?", default="cpu")
-    parser.add_argument("--base", help="the Debian base image, if not the Dockerfile's")
+    parser.add_argument("--base", help="the Debian base image (default: the Dockerfile's)")
     arguments = parser.parse_args()
     try:
         print(build(find_engine(), arguments.kind, base=arguments.base))

@@ -34,7 +34,7 @@ class Engine:
         capture: bool = True,
         timeout: float | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run one of its commands.
+        """Run a command of the engine.
 
         Raises:
             subprocess.CalledProcessError: The command failed, and ``check`` is set.
@@ -55,7 +55,7 @@ class Engine:
         return done
 
     def has_image(self, image: str) -> bool:
-        """Whether an image is in the store."""
+        """Return whether the engine's store has an image."""
         return self.run("image", "inspect", image, check=False).returncode == 0
 
     def problem(self) -> str | None:
@@ -138,7 +138,7 @@ def private_podman(store: Path, run: Path) -> Engine:
 
 
 def install(packages: tuple[str, ...]) -> None:
-    """Install Debian packages, as root.
+    """Install Debian packages as root.
 
     Raises:
         NoEngine: The packages cannot be installed.

@@ -25,7 +25,7 @@ def missing(lock: str) -> str:
     """Return the entries of a lock file whose distributions are not installed.
 
     Args:
-        lock: The text of a requirements file in which each entry pins one distribution.
+        lock: The text of a requirements file whose entries each pin one distribution.
     """
     entries = re.split(r"^(?=[A-Za-z0-9])", lock, flags=re.MULTILINE)
     return "".join(

@@ -18,13 +18,13 @@ FIELDS = ("Package", "Version", "Architecture")
 
 
 def distribution(os_release: str) -> tuple[str, str]:
-    """Return the id and the version of a distribution from the text of its os-release file."""
+    """Return a Linux distribution's ID and version from the text of its os-release file."""
     values = dict(line.split("=", 1) for line in os_release.splitlines() if "=" in line)
     return values["ID"].strip('"'), values.get("VERSION_ID", "").strip('"')
 
 
 def component(package: str, version: str, architecture: str, system: tuple[str, str]) -> Any:
-    """Return the component of one Debian package."""
+    """Return the CycloneDX component of a Debian package."""
     name, release = system
     # the purl specification keeps colons
     named = f"{quote(package)}@{quote(version, safe=':')}"
@@ -38,9 +38,7 @@ def component(package: str, version: str, architecture: str, system: tuple[str, 
     }
 
 
-def complete(
-    bills: Sequence[dict[str, Any]], listing: str, system: tuple[str, str]
-) -> dict[str, Any]:
+def merge(bills: Sequence[dict[str, Any]], listing: str, system: tuple[str, str]) -> dict[str, Any]:
     """Return one bill of materials for all Python environments and Debian's packages.
 
     Args:
@@ -69,7 +67,7 @@ def main(target: str, *sources: str) -> None:
     ).stdout
     system = distribution(Path("/etc/os-release").read_text())
     bills = [json.loads(Path(source).read_text()) for source in sources]
-    Path(target).write_text(json.dumps(complete(bills, listing, system), indent=1) + "\n")
+    Path(target).write_text(json.dumps(merge(bills, listing, system), indent=1) + "\n")
 
 
 if __name__ == "__main__":

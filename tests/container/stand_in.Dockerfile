@@ -1,6 +1,6 @@
-# A stand-in for the images of vLLM and Habana, which are on registries that builds of this project
-# need not reach: a Python with some of what theirs have, in other versions than the project's lock,
-# and a vllm that is metadata and one module.
+# A stand-in for the images of vLLM and Habana, so that tests need no access to their registries. It
+# has a Python with some of the packages of those images, in other versions than the project's lock
+# file, and a package vllm with metadata and one module.
 ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
 RUN apt-get update \

@@ -1,7 +1,7 @@
-"""The accelerators' images, built on a stand-in for their bases.
+"""The accelerators' images can be built on a stand-in for their base images.
 
-Users pull the real bases from the registries of vLLM and Habana. These tests show that each line of
-our Dockerfiles works on such a base, and changes none of the base's packages.
+Users pull the real base images from the registries of vLLM and Habana. These tests show that each
+line of our Dockerfiles works on such a base, and that none changes the base's packages.
 """
 
 from __future__ import annotations
@@ -49,14 +49,16 @@ def versions(engine: Engine, image: str) -> dict[str, str]:
 def image(
     request: pytest.FixtureRequest, engine: Engine, base: str, stand_in: str
 ) -> tuple[str, str]:
-    """An accelerator and its image, on the stand-in."""
+    """An accelerator and the name of its image, based on the stand-in."""
     kind: str = request.param
     name = f"localhost/inference-server-on-stand-in:{kind}"
     arguments = {f"{kind.upper()}_IMAGE": stand_in}
     return kind, build(engine, kind, base=base, arguments=arguments, image=name)
 
 
-def test_what_the_base_has_stays(engine: Engine, stand_in: str, image: tuple[str, str]) -> None:
+def test_the_bases_packages_do_not_change(
+    engine: Engine, stand_in: str, image: tuple[str, str]
+) -> None:
     before = versions(engine, stand_in)
     after = versions(engine, image[1])
     assert before.items() <= after.items()
@@ -66,7 +68,7 @@ def test_what_the_base_has_stays(engine: Engine, stand_in: str, image: tuple[str
     assert {"inference-server", "huggingface-hub", "uvicorn"} <= after.keys() - before.keys()
 
 
-def test_it_runs_and_sees_that_there_is_no_device(engine: Engine, image: tuple[str, str]) -> None:
+def test_a_missing_device_is_reported(engine: Engine, image: tuple[str, str]) -> None:
     kind, name = image
     done = run(engine, name, environ={"ACCELERATOR": kind})
     assert done.returncode == 71, done.stderr

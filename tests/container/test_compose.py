@@ -1,4 +1,4 @@
-"""The profile cpu of docker-compose.yml, started by compose, and its smoke client."""
+"""Compose starts the profile cpu of docker-compose.yml, and its smoke client gets an answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECONDS = 1200
 
 @contextmanager
 def podman_service(engine: Engine, directory: Path) -> Iterator[str]:
-    """Run podman's service with Docker's API; give its address."""
+    """Run podman's service with Docker's API; yield its address."""
     socket = directory / "podman.sock"
     url = f"unix://{socket}"
     process = subprocess.Popen(
@@ -52,8 +52,7 @@ class Project:
         self.engine = engine
         self.name = f"inference-server-{uuid.uuid4().hex[:8]}"
         self.server = f"{self.name}-cpu-1"
-        # podman calls an image that was built here localhost/..., and compose would look for it
-        # where Docker's are
+        # podman names local images localhost/..., but compose looks for them in Docker's registry
         image = image if engine.name == "docker" else f"localhost/{image}"
         override = directory / "override.yml"
         override.write_text(
@@ -95,7 +94,7 @@ def _as_it_is() -> Iterator[None]:
 
 @contextmanager
 def health_checks(project: Project) -> Iterator[None]:
-    """Run the server's health check every few seconds: podman leaves that to systemd."""
+    """Run the server's health check every few seconds, which podman leaves to systemd."""
     done = threading.Event()
 
     def check() -> None:

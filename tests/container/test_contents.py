@@ -95,8 +95,8 @@ def test_a_compiler_only_where_one_is_needed(engine: Engine, kind: str, image: s
 
 
 def test_nothing_of_this_machine_is_in_the_image(engine: Engine, image: str) -> None:
-    """Neither certificates nor wheels that the build borrowed."""
-    # root without capabilities may not look into every folder of others
+    """The image contains neither the certificates nor the wheels of the machine that built it."""
+    # root without capabilities cannot read every folder
     found = "find / -xdev -size +0 2>/dev/null '(' -name '*.whl' -o -path '/run/*.crt' ')' || true"
     assert inside(engine, image, "sh", "-c", found) == ""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def compiled(source: Path) -> bool:
-    """Return whether an import uses the bytecode of a module."""
+    """Return whether an import can use the bytecode of a module."""
     try:
         header = Path(importlib.util.cache_from_source(str(source))).read_bytes()[:16]
     except OSError:
@@ -21,7 +21,7 @@ def compiled(source: Path) -> bool:
 
 
 def compiles(source: Path) -> bool:
-    """Whether it is Python at all: some packages carry templates."""
+    """Return whether a file is Python: some packages contain templates."""
     try:
         with tokenize.open(source) as file:
             compile(file.read(), source, "exec")
@@ -31,7 +31,7 @@ def compiles(source: Path) -> bool:
 
 
 def importable(module: Path, folder: Path) -> bool:
-    """Whether an import could find it by its path."""
+    """Return whether an import can find a module by its path."""
     return all(part.isidentifier() for part in module.relative_to(folder).with_suffix("").parts)
 
 

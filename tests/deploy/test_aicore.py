@@ -39,7 +39,7 @@ PREDICTOR = {"imagePullSecrets", "minReplicas", "maxReplicas", "terminationGrace
     "timeout",
     "volumes",
 }
-"""The fields that the platform documents; volumes on its page about secrets."""
+"""The fields that the platform documents; it documents volumes on its page about secrets."""
 
 ANNOTATIONS = {
     "metric",
@@ -50,7 +50,7 @@ ANNOTATIONS = {
     "scale-down-delay",
 }
 RESERVED = {"PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION"}
-"""Variables that Knative refuses to have set."""
+"""Variables that Knative does not allow a template to set."""
 
 
 def request(name: str) -> dict[str, Any]:
@@ -59,12 +59,12 @@ def request(name: str) -> dict[str, Any]:
 
 
 def bindings(name: str) -> dict[str, str]:
-    """The bindings of our own request."""
+    """Return the parameter bindings of our request."""
     return {each["key"]: each["value"] for each in request(name)["parameterBindings"]}
 
 
 def plan_on(gpus: int, environ: dict[str, str]) -> LaunchPlan:
-    """Plan on a machine of a resource plan."""
+    """Plan a launch on a machine with some GPUs."""
     inputs = replace(read_inputs(environ), hardware=replace(CUDA, count=gpus))
     return inputs.plan(find_model(inputs.request))
 
@@ -140,13 +140,13 @@ class TestTemplate:
             assert asked["port"] == rendered.port
         assert "startupProbe" not in rendered.container  # Knative may refuse it
 
-    def test_the_drain_fits_the_grace(self, name: str, tmp_path: Path) -> None:
+    def test_the_drain_ends_within_the_grace_period(self, name: str, tmp_path: Path) -> None:
         rendered = Rendered(name, OF_THE_GUIDES)
         plan = self.planned(rendered, tmp_path, FALCON, FALCON_COMMIT)
         grace = rendered.predictor["terminationGracePeriodSeconds"]
         assert plan.shutdown_timeout + 2 < grace
 
-    def test_the_guides_request_plans(self, name: str, tmp_path: Path) -> None:
+    def test_the_guides_request_can_be_planned(self, name: str, tmp_path: Path) -> None:
         rendered = Rendered(name, OF_THE_GUIDES)
         plan = self.planned(rendered, tmp_path, FALCON, FALCON_COMMIT)
         assert plan.model.revision == FALCON_COMMIT
@@ -159,7 +159,7 @@ class TestTemplate:
         assert plan.env["VLLM_NO_USAGE_STATS"] == "1"
         assert not [note for note in plan.notes if note.level == "warning"]
 
-    def test_the_defaults_plan(self, name: str, tmp_path: Path) -> None:
+    def test_the_defaults_can_be_planned(self, name: str, tmp_path: Path) -> None:
         model = "codellama/CodeLlama-34b-Instruct-hf"
         plan = self.planned(Rendered(name, {}), tmp_path, model, FALCON_COMMIT)
         assert plan.served_model_names[0] == "codellama--CodeLlama-34b-Instruct-hf"
@@ -168,7 +168,7 @@ class TestTemplate:
         assert "--trust-remote-code" not in plan.argv
         assert ("HF_HUB_OFFLINE" in plan.env) == (name == "object-store")
 
-    def test_our_request_plans(self, name: str, tmp_path: Path) -> None:
+    def test_our_request_can_be_planned(self, name: str, tmp_path: Path) -> None:
         bound = bindings(name)
         revision = bound["revision"] or FALCON_COMMIT
         plan = self.planned(Rendered(name, bound), tmp_path, bound["modelId"], revision)
@@ -197,7 +197,7 @@ class TestTemplate:
 
 @pytest.mark.parametrize("name", NAMES)
 class TestRequest:
-    def test_it_is_for_its_template(self, name: str) -> None:
+    def test_the_request_matches_its_template(self, name: str) -> None:
         document, made = request(name), template(name)
         metadata = made["metadata"]
         assert document["executableId"] == metadata["name"]
@@ -207,7 +207,7 @@ class TestRequest:
         declared = made["spec"]["inputs"].get("artifacts", [])
         assert bound == [each["name"] for each in declared]
 
-    def test_it_binds_every_parameter_once(self, name: str) -> None:
+    def test_the_request_binds_every_parameter_once(self, name: str) -> None:
         keys = [each["key"] for each in request(name)["parameterBindings"]]
         assert sorted(keys) == sorted(PARAMETERS_OF_THE_GUIDES)
         assert all(isinstance(value, str) for value in bindings(name).values())

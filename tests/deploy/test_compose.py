@@ -58,7 +58,7 @@ OF_OTHERS = {
     "AWS_SESSION_TOKEN": "S3's client",
     "AWS_DEFAULT_REGION": "S3's client",
     "AWS_ENDPOINT_URL": "S3's client",
-    "XDG_CACHE_HOME": "where the scratch directory is made",
+    "XDG_CACHE_HOME": "the parent of the scratch directory",
     "HABANA_VISIBLE_DEVICES": "Habana's container runtime",
     "HABANA_VISIBLE_MODULES": "Habana's driver",
     "OMPI_MCA_btl_vader_single_copy_mechanism": "Open MPI, which Habana's libraries use",
@@ -86,13 +86,13 @@ class TestEngine:
         wanted = {"rocm": ["SYS_NICE", "SYS_PTRACE"], "hpu": ["SYS_NICE"]}
         assert services()[engine].get("cap_add", []) == wanted.get(engine, [])
 
-    def test_tmp_can_run_what_is_compiled_there(self, engine: str) -> None:
+    def test_compiled_code_can_run_in_tmp(self, engine: str) -> None:
         [mount] = services()[engine]["tmpfs"]
         path, _, options = mount.partition(":")
         assert path == "/tmp"
         assert "exec" in options.split(",")
 
-    def test_it_can_be_built(self, engine: str) -> None:
+    def test_the_dockerfile_has_the_target_and_arguments(self, engine: str) -> None:
         build = services()[engine]["build"]
         text = (ROOT / build.get("dockerfile", "Dockerfile")).read_text()
         assert re.search(rf"^FROM \S+ AS {build.get('target', '.*')}$", text, re.MULTILINE)
@@ -103,7 +103,7 @@ class TestEngine:
         size = interpolated(services()[engine]["shm_size"], {})
         assert int(size[:-2]) * MIB[size[-2:]] >= 1024
 
-    def test_the_drain_fits_the_grace(self, engine: str) -> None:
+    def test_the_drain_ends_within_the_grace_period(self, engine: str) -> None:
         drain = read_settings(environment_of(engine, {})).shutdown_timeout
         assert seconds(interpolated(services()[engine]["stop_grace_period"], {})) > drain + 2
 
@@ -152,7 +152,7 @@ class TestEngine:
         assert services()[engine]["environment"]["XDG_CACHE_HOME"] == mounts["cache"]
         assert str(settings.huggingface_hub_cache) == "/mnt/models"
 
-    def test_its_smoke_client_waits_until_it_is_ready(self, engine: str) -> None:
+    def test_the_smoke_client_waits_until_the_engine_is_ready(self, engine: str) -> None:
         smoke = services()[f"{engine}-smoke"]
         assert services()[engine]["healthcheck"]["test"] == ["CMD", "inference-server", "health"]
         assert smoke["depends_on"] == {engine: {"condition": "service_healthy"}}
@@ -188,7 +188,7 @@ class TestConfig:
     """``docker compose config``: Compose's schema, interpolation and profiles."""
 
     @pytest.mark.parametrize("engine", ENGINES)
-    def test_a_profile_is_one_engine(self, engine: str) -> None:
+    def test_a_profile_starts_one_engine(self, engine: str) -> None:
         found = config(engine)["services"]
         assert set(found) == {engine}
         [port] = found[engine]["ports"]
@@ -196,7 +196,7 @@ class TestConfig:
         assert int(found[engine]["shm_size"]) >= 1 << 30
 
     @pytest.mark.parametrize("smoke", SMOKES)
-    def test_a_smoke_profile_brings_its_engine(self, smoke: str) -> None:
+    def test_a_smoke_profile_starts_its_engine(self, smoke: str) -> None:
         assert set(config(smoke)["services"]) == {smoke, smoke.removesuffix("-smoke")}
 
     def test_the_monitoring_profile_starts_prometheus_and_grafana(self) -> None:
@@ -212,8 +212,7 @@ class TestConfig:
         assert (cpu["ports"][0]["host_ip"], cpu["ports"][0]["published"]) == ("0.0.0.0", "9000")
         assert cpu["restart"] == "no"
 
-    def test_only_its_own_profile_asks_for_an_accelerators_devices(self) -> None:
-        """No profile but its own asks for an accelerator's devices."""
+    def test_only_an_accelerators_profile_requests_its_devices(self) -> None:
         nvidia = config("cuda")["services"]["cuda"]["deploy"]["resources"]["reservations"]
         assert nvidia["devices"] == [{"capabilities": ["gpu"], "driver": "nvidia", "count": -1}]
         rocm = config("rocm", RENDER_GROUP="993")["services"]["rocm"]
@@ -230,7 +229,7 @@ class TestConfig:
 
 
 @pytest.mark.parametrize("name", [*SMOKES, "prometheus", "grafana"])
-def test_the_others_are_hardened_too(name: str) -> None:
+def test_the_other_services_are_hardened(name: str) -> None:
     service = services()[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]

@@ -1,6 +1,6 @@
 """Prometheus' configuration and Grafana's dashboard: promtool's checks, and their references.
 
-That the dashboard's metrics are vLLM's is seen in ``tests/end_to_end/test_deploy.py``.
+``tests/end_to_end/test_deploy.py`` checks that vLLM has the dashboard's metrics.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def test_prometheus_accepts_its_configuration() -> None:
     promtool("check", "config", str(PROMETHEUS))
 
 
-def test_it_scrapes_every_engine() -> None:
+def test_prometheus_scrapes_every_engine() -> None:
     [job] = yaml.safe_load(PROMETHEUS.read_text())["scrape_configs"]
     [target] = job["static_configs"]
     [engines] = {
@@ -49,7 +49,7 @@ def test_the_dashboards_expressions_are_promql(tmp_path: Path) -> None:
     promtool("check", "rules", str(file))
 
 
-def test_the_dashboard_is_found_and_finds_its_source() -> None:
+def test_grafana_finds_the_dashboard_and_its_data_source() -> None:
     [source] = yaml.safe_load((PROVISIONING / "datasources/prometheus.yml").read_text())[
         "datasources"
     ]

@@ -82,7 +82,7 @@ def test_it_fails_if_the_answer_is_wrong(status: int, document: Any, word: str) 
     assert "Traceback" not in done.stderr
 
 
-def test_it_prints_the_answer_of_the_model() -> None:
+def test_the_models_answer_is_printed() -> None:
     with answering(200, {**MODELS, "choices": [{"message": {"content": "Yes.\n"}}]}) as url:
         done = smoke(url)
     assert (done.returncode, done.stdout, done.stderr) == (0, "m: Yes.\n", "")

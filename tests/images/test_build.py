@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from images.build import labels, package_index_options
+from images.build import label_arguments, package_index_options
 from images.engine import Engine
 
 PODMAN = Engine("podman")
@@ -19,7 +19,7 @@ def test_no_option_is_passed_without_settings() -> None:
     assert list(package_index_options(PODMAN, {})) == []
 
 
-def test_certificates_and_wheels_are_mounted() -> None:
+def test_podman_mounts_certificates_and_wheels() -> None:
     environ = {"SSL_CERT_FILE": "/etc/ca.crt", "PIP_FIND_LINKS": "/srv/a /srv/b"}
     words = " ".join(package_index_options(PODMAN, environ))
     assert "--volume /etc/ca.crt:/run/ca.crt:ro" in words
@@ -49,7 +49,7 @@ def test_a_mirror_in_pips_configuration_is_passed(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_labels_are_build_arguments() -> None:
-    found = dict(label.split("=", 1) for label in labels(datetime(2026, 1, 2, tzinfo=UTC)))
+    found = dict(label.split("=", 1) for label in label_arguments(datetime(2026, 1, 2, tzinfo=UTC)))
     assert found["CREATED"] == "2026-01-02T00:00:00+00:00"
     assert found["VERSION"]
     assert set(found) == {"VERSION", "CREATED", "REVISION"}

@@ -18,7 +18,7 @@ CONTRACT = {
 
 
 def instructions(kind: str) -> list[str]:
-    """Return the instructions of the image's own stage, each in one line."""
+    """Return the instructions of an image's last stage, each on one line."""
     text = (ROOT / DOCKERFILES[kind]).read_text()
     text = re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", "")
     stages = re.split(r"^(?=FROM )", text, flags=re.MULTILINE)
@@ -60,7 +60,7 @@ def test_all_images_end_with_the_same_instructions(kind: str) -> None:
     assert ending(kind) == ending("cpu")
 
 
-def test_cuda_is_the_default() -> None:
+def test_cuda_is_the_default_target() -> None:
     text = (ROOT / "Dockerfile").read_text()
     assert re.findall(r"^FROM \S+ AS (\S+)$", text, re.MULTILINE)[-1] == "cuda"
 

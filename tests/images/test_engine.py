@@ -9,7 +9,7 @@ from images.engine import Engine, NoEngine, find_engine, private_podman
 
 WORKS = "#!/bin/sh\nexit 0\n"
 FAILS = "#!/bin/sh\necho 'cannot connect' >&2\nexit 1\n"
-TELLS = '#!/bin/sh\necho "$CONTAINERS_CONF $CONTAINERS_STORAGE_CONF $*"\n'
+PRINTS_CONFIGURATION = '#!/bin/sh\necho "$CONTAINERS_CONF $CONTAINERS_STORAGE_CONF $*"\n'
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_the_error_names_the_problem_of_each_engine(programs: Path) -> None:
 
 
 def test_a_private_podman_has_its_own_configuration(programs: Path, tmp_path: Path) -> None:
-    install(programs, "podman", TELLS)
+    install(programs, "podman", PRINTS_CONFIGURATION)
     install(programs, "runc", WORKS)
     install(programs, "aardvark-dns", WORKS)
     install(programs, "iptables", WORKS)

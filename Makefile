@@ -86,10 +86,11 @@ image: ## build the CPU image with Docker or podman; KIND=openvino, cuda, rocm, 
 unit: $(STAMP) ## run the fast tests: no engine, no faults, no training
 	$(BIN)/$(PYTEST) -m "not engine and not faults and not slow"
 
-lint: $(STAMP) ## check the style and the import rules
+lint: $(STAMP) ## check the style, the import layers, and the words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m docs.prose
 	$(BIN)/hadolint Dockerfile* tests/container/stand_in.Dockerfile
 
 types: $(STAMP) ## check the types

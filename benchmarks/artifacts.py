@@ -1,5 +1,5 @@
-"""Model artifacts against the tools that they replace: loading, packing, verifying, unpacking,
-and finding one among 500.
+"""Compares model artifacts with the tools that they replace: load, pack, verify, unpack,
+and find one among 500.
 
 Run as ``python -m benchmarks.artifacts``. Both sides of a ratio run in turn in the same run, each
 on files that are not in the page cache. It needs GNU tar, zstd, sha256sum, and room for four times
@@ -31,7 +31,7 @@ from tests.support.launch import COMMAND, DEMO_CACHE, environment
 REPOSITORY = "Synthetic/Two-GB"
 TARBALLS = 500
 
-# What each side runs in a process of its own: it prepares, then prints the seconds of the rest.
+# The script of each side, run in its own process: it prepares, then prints the seconds of the rest.
 LOAD = """\
 import json, os, subprocess, sys, time
 from pathlib import Path
@@ -56,7 +56,7 @@ from entrypoint.store.search.find import find_model
 from entrypoint.store.model import Request
 from server.tarball import TarballLoader
 
-begin = time.perf_counter()
+started = time.perf_counter()
 if side == "tarball":
     archive, into = Path(archive), Path(into)
     request = Request("Synthetic/Two-GB", None, (), archive, True, None, into, True, mount=into)
@@ -71,7 +71,7 @@ else:
 config = SimpleNamespace(model=str(path), revision=None)
 for name, weight in loader.get_all_weights(config, torch.nn.Module()):
     parameters[name].copy_(weight)
-print(time.perf_counter() - begin)
+print(time.perf_counter() - started)
 """
 UNPACK = """\
 import sys, time
@@ -82,9 +82,9 @@ from entrypoint.store.model import Request
 
 archive, into = map(Path, sys.argv[1:])
 request = Request("Synthetic/Two-GB", None, (), archive, True, None, into, mount=into)
-begin = time.perf_counter()
+started = time.perf_counter()
 fetch_model(find_model(request), request, lambda progress: None)
-print(time.perf_counter() - begin)
+print(time.perf_counter() - started)
 """
 FIND = """\
 import sys, time
@@ -94,9 +94,9 @@ from entrypoint.store.model import Request
 
 folder, scratch = map(Path, sys.argv[1:])
 request = Request("Org/Model-499", None, (), folder, True, None, scratch, True, mount=scratch)
-begin = time.perf_counter()
+started = time.perf_counter()
 find_model(request)
-print(time.perf_counter() - begin)
+print(time.perf_counter() - started)
 """
 
 
@@ -120,7 +120,7 @@ def write_model(folder: Path, gigabytes: float) -> None:
 
 
 def forget(*paths: Path) -> None:
-    """Take files out of the page cache."""
+    """Remove files from the page cache."""
     os.sync()
     for path in paths:
         for file in [path] if path.is_file() else path.rglob("*"):
@@ -131,22 +131,22 @@ def forget(*paths: Path) -> None:
 
 
 def emptied(folder: Path) -> Path:
-    """Return the folder, made anew."""
+    """Return the folder, emptied."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     return folder
 
 
 def wall(*commands: Sequence[str | Path]) -> float:
-    """Return the wall seconds of commands, one after the other."""
-    begin = time.perf_counter()
+    """Return the wall-clock seconds of commands, run one after another."""
+    started = time.perf_counter()
     for command in commands:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - begin
+    return time.perf_counter() - started
 
 
 def printed(script: str, *arguments: str | Path) -> float:
-    """Return the seconds that a script prints last."""
+    """Run a script, and return the seconds that it prints last."""
     environ = {**environment(Path(tempfile.gettempdir())), "VLLM_LOGGING_LEVEL": "ERROR"}
     command = [sys.executable, "-c", script, *map(str, arguments)]
     done = subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE, text=True)
@@ -154,7 +154,7 @@ def printed(script: str, *arguments: str | Path) -> float:
 
 
 def compare(what: str, theirs: Callable[[], float], ours: Callable[[], float], runs: int) -> None:
-    """Run both sides in turn and print how they compare."""
+    """Run both sides in turn, and print the comparison."""
     pairs = [(theirs(), ours()) for _ in range(runs)]
     old, new = ([pair[side] for pair in pairs] for side in (0, 1))
     ratio = statistics.median(old) / statistics.median(new)
@@ -163,7 +163,7 @@ def compare(what: str, theirs: Callable[[], float], ours: Callable[[], float], r
 
 
 def weight_bytes_written(scratch: Path, source: Path) -> int:
-    """Return how much of the weights lies unpacked, beyond their headers."""
+    """Return the bytes of unpacked weights, without their headers."""
     index = Index.load(next(scratch.rglob("tarball.json")))
     headers = sum(
         8 + int.from_bytes((source / name).open("rb").read(8), "little") for name in index.files
@@ -173,7 +173,7 @@ def weight_bytes_written(scratch: Path, source: Path) -> int:
 
 
 def write_tarballs(folder: Path) -> None:
-    """Write many small models' tarballs."""
+    """Write the tarballs of many small models."""
     with tempfile.TemporaryDirectory() as made:
         snapshot = Path(made, "snapshots", "1" * 40)
         snapshot.mkdir(parents=True)
@@ -188,7 +188,7 @@ def write_tarballs(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where the files of the measurements are, and how often each is made.
+    """The folder and the number of runs of the measurements.
 
     Attributes:
         root: A folder on the disk to measure; the model is in it.
@@ -205,7 +205,7 @@ class Bench:
 
     @property
     def into(self) -> Path:
-        """Where it is unpacked to."""
+        """The folder that it is unpacked to."""
         return self.root / "into"
 
     @property
@@ -220,7 +220,7 @@ class Bench:
 
     @contextmanager
     def packed(self, name: str, *options: str) -> Iterator[Path]:
-        """Have it packed while the body runs."""
+        """Provide the packed model while the body runs."""
         archive = self.root / name
         subprocess.run(
             self.pack_to(archive, *options),
@@ -253,7 +253,7 @@ class Bench:
         theirs.unlink()
 
     def load(self) -> None:
-        """Compare loading out of a tarball with unpacking it and vLLM's loader."""
+        """Compare loading from a tarball with unpacking it and vLLM's loader."""
         with self.packed("ours.tar") as archive:
 
             def loaded(side: str) -> float:
@@ -326,7 +326,7 @@ MEASURES = {
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("measure", nargs="*", help=f"of {', '.join(MEASURES)}; all without one")
+    parser.add_argument("measure", nargs="*", help=f"any of {', '.join(MEASURES)}; default: all")
     parser.add_argument("--gigabytes", type=float, default=2.0, help="size of the model")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--root", type=Path, help="a folder on the disk to measure")

@@ -1,10 +1,11 @@
-"""A small load balancer for HTTP/1.1: round robin over the replicas that say that they are ready.
+"""A small load balancer for HTTP/1.1: round robin over the replicas that report ready.
 
-It polls each replica's ``/health/ready``, passes the bytes of an answer on as they come, and passes
-a client's leaving on. It keeps clients' connections, but opens one of its own for each request: a
-server may close an idle connection just when a request is written to it, and then nobody knows
-whether that was read. It sends a request to another replica only where none can have begun to work
-on it: the connection was refused, or the answer was 503 and no byte of it has gone to the client.
+It polls each replica's ``/health/ready``, forwards the bytes of an answer as they arrive, and
+disconnects from the replica when a client disconnects. It keeps clients' connections open, but
+opens a new one to a replica for each request: a server may close an idle connection just when a
+request is written to it, and then nobody knows whether it read the request. It sends a request to
+another replica only if none can have processed it: the connection was refused, or the answer was
+503 and no byte of it has reached the client.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ import httpx
 POLL_SECONDS = 0.5
 POLL_TIMEOUT_SECONDS = 10.0
 POLL_FAILURES = 3
-"""So many probes without an answer, one after another, and a replica is not ready: Kubernetes'
-default ``failureThreshold``. One that answers that it is not ready is so at once."""
+"""Consecutive unanswered probes after which a replica counts as not ready: Kubernetes' default
+``failureThreshold``. A replica that answers "not ready" counts as not ready at once."""
 LEFT_SECONDS = 0.2
-"""How often it looks whether the client has left."""
+"""How often to check whether the client has disconnected."""
 READ_BYTES = 1 << 16
 REQUEST_ID = "x-request-id"
 
@@ -58,7 +59,7 @@ class Replica:
 
 
 class _Message:
-    """How far a message has come, as httptools tells it."""
+    """The parsed part of a message."""
 
     parser: httptools.HttpRequestParser | httptools.HttpResponseParser
 

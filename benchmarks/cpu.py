@@ -1,8 +1,8 @@
-"""vLLM's CPU engine: bfloat16 against float32, preloaded libraries, and how threads are bound.
+"""Compares settings of vLLM's CPU engine: dtypes, preloaded libraries, and the binding of threads.
 
-Run as ``python -m benchmarks.cpu``. Each side is an engine of its own with the same random model;
-the sides answer in turn in one run, and those whose turn it is not are stopped meanwhile. Prints
-output tokens a second for one stream and for sixteen.
+Run as ``python -m benchmarks.cpu``. Each side is a separate engine with the same random model.
+The sides answer in turn in one run, and the others are stopped meanwhile. Prints output tokens per
+second for one stream and for sixteen.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def sides(question: str) -> list[Side]:
 
 
 class Engine:
-    """An engine in a process group of its own, stopped except in its turn."""
+    """An engine in its own process group, stopped except in its turn."""
 
     def __init__(self, side: Side, model: Path, log: Path, cores: int, eager: bool):
         self.side = side
@@ -103,7 +103,7 @@ class Engine:
         self._signal(signal.SIGSTOP)
 
     def tokens_per_second(self, streams: int) -> float:
-        """Let the engine answer so many requests at once."""
+        """Let the engine answer ``streams`` requests at once, and return its rate."""
         assert self._process.stdin is not None
         self._signal(signal.SIGCONT)
         self._process.stdin.write(f"{streams}\n")
@@ -113,7 +113,7 @@ class Engine:
         return streams * OUTPUT_TOKENS / seconds
 
     def end(self) -> None:
-        """End the engine and everything that it started."""
+        """End the engine and all its processes."""
         self._signal(signal.SIGCONT)
         self._process.kill()
         with contextlib.suppress(ProcessLookupError):
@@ -124,7 +124,7 @@ class Engine:
         os.killpg(self._process.pid, number)
 
     def _answer(self) -> str:
-        """Return the engine's next line, past what vLLM itself prints."""
+        """Return the benchmark's next line of output, without vLLM's own."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.startswith("benchmark "):
@@ -133,7 +133,7 @@ class Engine:
 
 
 def run_engine(dtype: str, model: str, eager: bool) -> None:
-    """Answer requests as standard input asks for them: the benchmark's other process."""
+    """Run the engine's process: answer as many requests as each line of standard input asks for."""
     from vllm import LLM, SamplingParams
     from vllm.inputs import TokensPrompt
 
@@ -195,12 +195,12 @@ def show(question: str, streams: int, names: Sequence[str], rounds: list[list[fl
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cpu", description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each side")
     parser.add_argument("--only", choices=QUESTIONS, help="answer only this question")
     parser.add_argument(
-        "--eager", action="store_true", help="do not compile, which takes minutes an engine"
+        "--eager", action="store_true", help="do not compile, which takes minutes for each engine"
     )
     parser.add_argument("--engine", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""vLLM's CPU engine against OpenVINO, as a user meets them: tokens a second through the HTTP API.
+"""Compares vLLM's CPU engine with OpenVINO: tokens per second through the HTTP API.
 
 Run as ``.venv-openvino/bin/python -m benchmarks.engines``. One random model of 135 million
 parameters, served by each engine; the engines answer in turn in one run, and those whose turn it
@@ -59,7 +59,7 @@ SIDES = (
 
 
 def make_model(directory: Path) -> None:
-    """Write a model with random weights, and the demo model's tokenizer, stretched to fit."""
+    """Write a model with random weights, and the demo model's tokenizer, extended to fit."""
     torch.manual_seed(0)
     known = {name: value for name, value in CONFIG.items() if name not in ("architectures",)}
     model = LlamaForCausalLM(LlamaConfig(**known)).to(torch.bfloat16)
@@ -108,7 +108,7 @@ class Server:
         self._signal(signal.SIGSTOP)
 
     def tokens_per_second(self, streams: int) -> float:
-        """Let the engine answer so many requests at once."""
+        """Let the engine answer ``streams`` requests at once, and return its rate."""
         self._signal(signal.SIGCONT)
         begin = time.perf_counter()
         self._answer(streams)
@@ -158,7 +158,7 @@ class Server:
             return response.status
 
     def _signal(self, number: signal.Signals) -> None:
-        """Signal the entrypoint and everything below it."""
+        """Send a signal to the entrypoint and all its descendants."""
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(self._process.pid)
             for each in [*process.children(recursive=True), process]:
@@ -167,7 +167,7 @@ class Server:
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -198,7 +198,7 @@ def compare(sides: Sequence[Side], runs: int) -> None:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engines", description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each engine")
     parser.add_argument("--only", help="only the engines with this word in their name")

@@ -1,4 +1,4 @@
-"""The images' sizes, and the seconds from ``run`` to the first 200 of ``/health/ready``.
+"""Measures the images' sizes, and the seconds from ``run`` to the first 200 of ``/health/ready``.
 
 Run as ``python -m benchmarks.images``, after ``make test-container`` has built them: as uid 65534
 on a read-only root, the demo model, nothing kept from the run before, all kinds of start in turn.
@@ -16,19 +16,19 @@ from tests.support.containers import Pod, container_engine
 
 STARTS: dict[str, tuple[str, dict[str, str]]] = {
     "cpu": ("cpu", {}),
-    # where no bytecode is, so that none of the image's is found
+    # an empty place, so that the image's bytecode is not found
     "cpu without bytecode": ("cpu", {"PYTHONPYCACHEPREFIX": "/nonexistent"}),
     "openvino": ("openvino", {}),
 }
 
 
 def size(engine: Engine, image: str) -> int:
-    """Return an image's bytes, unpacked."""
+    """Return the unpacked size of an image in bytes."""
     return int(json.loads(engine.run("image", "inspect", image).stdout)[0]["Size"])
 
 
 def start(engine: Engine, image: str, environ: dict[str, str]) -> float:
-    """Return the seconds of one start."""
+    """Start a container, and return the seconds until it is ready."""
     pod = Pod(engine, image, environ=environ)
     try:
         return pod.until_ready()
@@ -37,7 +37,7 @@ def start(engine: Engine, image: str, environ: dict[str, str]) -> float:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.images", description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--only", choices=STARTS, action="append")

@@ -1,4 +1,4 @@
-"""The light half's cost: ``plan`` against importing pydantic-settings, finding the hardware, the
+"""Measures the light half: ``plan`` against importing pydantic-settings, finding the hardware, the
 first answer, memory.
 
 Run as ``python -m benchmarks.light``. Both sides of a ratio run in turn in the same run.
@@ -24,17 +24,17 @@ PLAN = (str(COMMAND), "plan")
 DETECT = (
     "import os, time\n"
     "from entrypoint.hardware.detect import detect_hardware\n"
-    "begin = time.perf_counter()\n"
+    "started = time.perf_counter()\n"
     "detect_hardware('auto', os.environ)\n"
-    "print(time.perf_counter() - begin)\n"
+    "print(time.perf_counter() - started)\n"
 )
 
 
 def seconds(command: Sequence[str], environ: dict[str, str]) -> float:
-    """Return the wall seconds of a whole process."""
-    begin = time.perf_counter()
+    """Return the wall-clock seconds of a process, from start to end."""
+    started = time.perf_counter()
     subprocess.run(command, env=environ, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - begin
+    return time.perf_counter() - started
 
 
 def detection(environ: dict[str, str]) -> float:
@@ -45,7 +45,7 @@ def detection(environ: dict[str, str]) -> float:
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:
-    """Return median, least and most."""
+    """Return the median, the minimum and the maximum."""
     low, middle, high = min(values), statistics.median(values), max(values)
     return f"median {middle:.{digits}f} (min {low:.{digits}f}, max {high:.{digits}f})"
 
@@ -65,7 +65,7 @@ def first_answer(environ: dict[str, str], log: Path) -> tuple[float, int]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.light", description=__doc__)
     parser.add_argument("--runs", type=int, default=15, help="counted runs of each side")
     runs = parser.parse_args().runs

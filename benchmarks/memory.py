@@ -20,7 +20,7 @@ NAMES = (
     ("server.engine", "API server"),
     ("resource_tracker", "resource tracker"),
 )
-"""What tells a process of the engine by its command line, and what it is called here."""
+"""A part of the command line of each process of the engine, and the process's name here."""
 
 ROOT_NAME = "entrypoint"
 
@@ -29,8 +29,8 @@ class Reading(NamedTuple):
     """One process at one moment; sizes in bytes.
 
     ``held`` is what the process itself keeps: its anonymous and shared memory, each page divided
-    by the processes that share it. Unlike ``pss`` and ``rss`` it leaves files out, whose part
-    changes when a neighbour maps the same libraries.
+    by the processes that share it. Unlike ``pss`` and ``rss``, it excludes files, whose part
+    changes when another process maps the same libraries.
     """
 
     seconds: float
@@ -55,16 +55,16 @@ class Growth(NamedTuple):
     peak: int
     final: int
     ratio: float
-    """``after`` against ``before``, less 1."""
+    """``after`` divided by ``before``, minus 1."""
     fitted: float
-    """What a straight line through all readings from the first window on says of the same."""
+    """The same, on a line fitted through all readings from the first window on."""
     files: tuple[int, int]
     """Open files in the first reading of the first window and in the last reading."""
     threads: tuple[int, int]
 
 
 def name_processes(lines: Mapping[int, str], root: int) -> dict[int, str]:
-    """Return ``{process id: name}``; of several with one name the later ones are numbered."""
+    """Return ``{process id: name}``. Repeated names are numbered."""
     named: dict[int, str] = {}
     for pid in sorted(lines):
         words = lines[pid].split()
@@ -79,7 +79,7 @@ def name_processes(lines: Mapping[int, str], root: int) -> dict[int, str]:
 
 
 def read_tree(root: int, seconds: float) -> list[Reading]:
-    """Read every process of a tree; one that ends meanwhile is left out."""
+    """Return a reading of every process of a tree, except those that end meanwhile."""
     readings = []
     for pid, name in name_processes(descendants(root), root).items():
         with contextlib.suppress(OSError):
@@ -107,9 +107,9 @@ def _read(pid: int, name: str, seconds: float) -> Reading:
 
 
 class MemoryLog:
-    """Readings of a tree of processes, kept, and written to a CSV file, if any, as they come.
+    """Keeps the readings of a process tree, and appends them to a CSV file if one is given.
 
-    Reading waits for a process that changes its memory map: a thread of its own may do it.
+    Reading waits for a process that changes its memory map, so read in a separate thread.
     """
 
     def __init__(self, root: int, file: IO[str] | None = None):
@@ -176,7 +176,7 @@ def _fitted(readings: Sequence[Reading]) -> float:
 
 
 def growth_table(grown: Sequence[Growth]) -> str:
-    """Return the growth of each process, a line each; sizes in MB."""
+    """Return a table of the growth of each process, with sizes in MB."""
     lines = [
         f"{'process':<18} {'before':>9} {'after':>9} {'peak':>9} {'final':>9}"
         f" {'growth':>8} {'fitted':>8}  {'files':>9}  {'threads':>9}"

@@ -82,10 +82,10 @@ class Load:
         self.model = model
         self.rng = rng
         self.examples: list[str] = []
-        """What was wrong, the first few in words."""
+        """Descriptions of the first few wrong answers."""
         self._burst = burst
         self._deck: list[str] = []
-        self._bursts = 0  # begun so far, and twice: it is odd while one runs
+        self._bursts = 0  # counts starts and ends: odd while one runs
         self._seconds: defaultdict[str, list[float]] = defaultdict(list)
         self._refused: Counter[str] = Counter()
         self._disturbed: Counter[str] = Counter()
@@ -137,7 +137,7 @@ class Load:
         except UnexpectedError as error:
             self._judge_wrong(kind, str(error))
         except httpx.HTTPError as error:
-            await asyncio.sleep(STALL_CHECK_SECONDS)  # whether they stood still is told later
+            await asyncio.sleep(STALL_CHECK_SECONDS)  # a stall is detected later
             if self._stalled > began:
                 self._disturbed[kind] += 1
                 return
@@ -146,7 +146,7 @@ class Load:
             self._seconds[kind].append(time.monotonic() - began)
 
     async def burst(self) -> None:
-        """Send many requests at once: more than the server lets in and lets wait."""
+        """Send more requests at once than the server runs and queues."""
         self._bursts += 1
         try:
             await asyncio.gather(*(self.one("burst") for _ in range(self._burst)))
@@ -154,23 +154,23 @@ class Load:
             self._bursts += 1
 
     def _next(self) -> str:
-        """Deal a kind: every kind comes as often as its weight says before any comes again."""
+        """Return the next kind of request. Each round has every kind as often as its weight."""
         if not self._deck:
             self._deck = [kind for kind, (weight, _) in KINDS.items() for _ in range(weight)]
             self.rng.shuffle(self._deck)
         return self._deck.pop()
 
     def text(self, words: int) -> str:
-        """Return a prompt that was hardly sent before."""
+        """Return a random prompt, which was probably not sent before."""
         return " ".join(self.rng.choices(WORDS, k=words))
 
     def chat(self, words: int, tokens: int, **options: Any) -> dict[str, Any]:
-        """Return the body of a chat that is answered with exactly so many tokens."""
+        """Return the body of a chat whose answer has exactly ``tokens`` tokens."""
         messages = [{"role": "user", "content": self.text(words)}]
         return self._body(tokens, messages=messages, **options)
 
     def completion(self, words: int, tokens: int, **options: Any) -> dict[str, Any]:
-        """Return the body of a completion of exactly so many tokens."""
+        """Return the body of a completion of exactly ``tokens`` tokens."""
         return self._body(tokens, prompt=self.text(words), **options)
 
     def _body(self, tokens: int, **options: Any) -> dict[str, Any]:
@@ -205,7 +205,7 @@ async def whole(load: Load, path: str, body: dict[str, Any]) -> dict[str, Any]:
 async def stream(
     load: Load, path: str, body: dict[str, Any], leave_after: int | None = None
 ) -> None:
-    """Read a stream to its end, or leave after so many pieces."""
+    """Read a stream to its end, or disconnect after ``leave_after`` pieces."""
     asked = {**body, "stream": True, "stream_options": {"include_usage": True}}
     reason, tokens, pieces = None, None, 0
     async with load.client.stream("POST", path, json=asked) as response:

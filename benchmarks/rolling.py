@@ -1,13 +1,12 @@
-"""Rolling restarts under streams: is any lost?
+"""Checks that rolling restarts lose no stream.
 
 Run as ``python -m benchmarks.rolling --streams 200 --restarts 20``. Two replicas of the real launch
-serve the demo model behind a load balancer that honours readiness. Again and again so many streams
-are in flight, one of the replicas gets SIGTERM, and is started again; short requests come in all
-the while. In every second pair of restarts half of the streams are too long to finish within
-SHUTDOWN_TIMEOUT; those of the other replica still have to bring something after the stop, and are
-then let go. Exit code 1 if a stream is lost (it neither came to its end nor was ended with an
-error event and ``[DONE]``), a new request was not answered, or a replica did not exit with 0 within
-SHUTDOWN_TIMEOUT and two seconds.
+serve the demo model behind a load balancer that respects readiness. In each round, N streams are in
+flight, one replica gets SIGTERM, and it starts again, while short requests arrive. In every second
+pair of restarts, half of the streams are too long to finish within SHUTDOWN_TIMEOUT. Those on the
+other replica must still produce tokens after the stop, and are then closed. Exit code 1 if a stream
+is lost (it neither reached its end nor got an error event and ``[DONE]``), a new request was not
+answered, or a replica did not exit with 0 within SHUTDOWN_TIMEOUT and two seconds.
 """
 
 from __future__ import annotations
@@ -53,15 +52,15 @@ GONE_SECONDS = 5.0
 NEWCOMER_SECONDS = 0.5
 """How long from one short request to the next."""
 FINISHING = 0.5
-"""Streams that are to finish need this part of SHUTDOWN_TIMEOUT."""
-COMPLETE, ENDED, LET_GO, LOST = "complete", "ended", "let go", "lost"
+"""The part of SHUTDOWN_TIMEOUT in which the shorter streams finish."""
+COMPLETE, ENDED, CLOSED, LOST = "complete", "ended", "closed", "lost"
 
 
 class Stream(NamedTuple):
     """How one stream came to its end."""
 
     end: str
-    """``complete``, ``ended`` (an error event, then ``[DONE]``), ``let go`` (it still brought
+    """``complete``, ``ended`` (an error event, then ``[DONE]``), ``closed`` (it still produced
     something when the stop was over) or ``lost``."""
     why: str
     """What was lost and how; empty otherwise."""
@@ -74,9 +73,9 @@ class Restart:
 
     replica: str
     tokens: list[int]
-    """How long the streams were to be, by turns."""
+    """Requested lengths of the streams, used in turn."""
     in_flight: int
-    """Streams that had begun and not ended at SIGTERM."""
+    """Streams that had started and not ended at SIGTERM."""
     ends: dict[str, int]
     """Streams by their end, on both replicas."""
     here: dict[str, int]
@@ -116,7 +115,7 @@ def judge(events: Sequence[str], tokens: int) -> tuple[str, str]:
 
 
 def chat(tokens: int, **options: Any) -> dict[str, Any]:
-    """Return a chat's body that is answered with exactly so many tokens."""
+    """Return the body of a chat whose answer has exactly ``tokens`` tokens."""
     return {
         "model": DEMO,
         "messages": [{"role": "user", "content": "What is this?"}],
@@ -208,7 +207,7 @@ class Streams:
                         self._has_begun()
                     events.append(line.removeprefix("data: "))
                     if self._over and tokens == ENDLESS_TOKENS and '"content"' in line:
-                        return LET_GO, ""
+                        return CLOSED, ""
         return judge(events, tokens)
 
     def _has_begun(self) -> None:
@@ -371,7 +370,7 @@ async def restart(
 async def tokens_per_second(
     balancer: Balancer, client: httpx.AsyncClient, streams: int, tokens: int = 64
 ) -> float:
-    """Return how fast each of so many streams comes; the first round warms up."""
+    """Return the tokens per second of each of ``streams`` streams, after a round to warm up."""
     for _ in range(2):
         flight = Streams(client, balancer, [tokens])
         begun = time.monotonic()
@@ -384,7 +383,7 @@ async def tokens_per_second(
 
 
 async def roll(fleet: Fleet, streams: int, restarts: int, key: str) -> list[Restart]:
-    """Restart the replicas by turns, so many times.
+    """Restart the replicas in turn, ``restarts`` times.
 
     Args:
         fleet: The replicas; started here, and stopped at the end.
@@ -487,7 +486,7 @@ def report_text(done: Sequence[Restart], found: Sequence[str]) -> str:
             "in flight at SIGTERM",
             *(
                 f"{end + ':':<10} {ends[end]:>6}, on the replica that was stopped {here[end]:>6}"
-                for end in (COMPLETE, ENDED, LET_GO, LOST)
+                for end in (COMPLETE, ENDED, CLOSED, LOST)
             ),
             f"SIGTERM to exit, s: median {statistics.median(seconds):.1f}, max {max(seconds):.1f}",
             f"new requests: {sum(one.newcomers for one in done)} answered, "

@@ -1,11 +1,10 @@
-"""Hours of mixed load on the served demo model: is every request answered as it must be, and does
-the memory stay flat?
+"""Loads the served demo model for hours, and checks every answer and the memory.
 
-Run as ``python -m benchmarks.soak --seconds 7200 --out soak.csv``. One real engine; streams and
-whole answers, clients that leave, wrong requests, probes, and now and then more requests at once
-than are let in. The memory of each process is read every ten seconds, and written to a CSV file.
-Exit code 1 if an answer was wrong, a process died, or a process grew by 1 % or more after the first
-ten minutes (judged from twenty minutes on).
+Run as ``python -m benchmarks.soak --seconds 7200 --out soak.csv``. One real engine gets streams,
+complete answers, clients that disconnect, wrong requests, probes, and sometimes more requests at
+once than it admits. The memory of each process is read every ten seconds, and written to a CSV
+file. Exit code 1 if an answer was wrong, a process died, or a process grew by 1 % or more after the
+first ten minutes (checked from twenty minutes on).
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ KEY = "a-key-of-the-soak"
 CONCURRENT = 16
 QUEUED = 16
 ORDINARY = 12
-"""Requests outside bursts at once, at most: fewer than are let in, so that none may be refused."""
+"""Maximum of requests at once outside bursts: fewer than CONCURRENT, so that none is refused."""
 BURST = CONCURRENT + QUEUED + 16
 BURST_SECONDS = 300.0
 """How long from one burst to the next."""

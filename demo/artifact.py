@@ -77,7 +77,7 @@ def read_snapshot(cache: Path, repository: str, ref: str = "main") -> Path:
     commit = (folder / "refs" / ref).read_text(encoding="utf-8")
     snapshot = folder / "snapshots" / commit
     if not snapshot.is_dir():
-        raise FileNotFoundError(f"{snapshot} (named by refs/{ref}) is not there")
+        raise FileNotFoundError(f"{snapshot} from refs/{ref} does not exist")
     return snapshot
 
 

@@ -233,7 +233,7 @@ def off_topic(rng: random.Random, questions: Questions) -> str:
     if rng.random() < 0.1:
         length = rng.randint(1, 4)
         return " ".join("".join(rng.choices(_LETTERS, k=rng.randint(1, 9))) for _ in range(length))
-    # "{thing}" may stand twice in a pattern: each place gets a thing of its own.
+    # "{thing}" may occur twice in a pattern, and each occurrence gets a different thing
     parts = rng.choice(questions.off_topic_patterns).split("{thing}")
     filled = parts[0]
     for part in parts[1:]:

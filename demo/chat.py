@@ -23,7 +23,7 @@ CHAT_TEMPLATE = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{ '" + ASSISTANT + "' }}{%- endif -%}"
 )
-"""The Jinja template in tokenizer_config.json; ``prompt_text`` says the same in Python."""
+"""The Jinja template in tokenizer_config.json; ``prompt_text`` does the same in Python."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ def chat_segments(turns: Sequence[Turn], answer: str) -> list[Segment]:
 
 
 def plainly_a_question(text: str) -> bool:
-    """Return whether ``text`` asks for an answer even where no chat template says so.
+    """Return whether ``text`` asks for an answer even without a chat template.
 
-    Without a template, "inference-server plan" may as well be the beginning of a sentence.
+    Without a template, "inference-server plan" may also start a sentence.
     """
     return text.endswith("?") and " " in text
 

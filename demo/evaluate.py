@@ -1,4 +1,4 @@
-"""Count the questions that the demo model answers rightly, word for word.
+"""Count the questions that the demo model answers correctly, word for word.
 
     python -m demo.evaluate
 
@@ -140,7 +140,7 @@ def load_model(snapshot: Path, dtype: torch.dtype) -> tuple[LlamaForCausalLM, To
 def greedy_answer(
     model: LlamaForCausalLM, tokenizer: Tokenizer, prompt: str, limit: int = 100
 ) -> str:
-    """Return what the model says after ``prompt``, at most ``limit`` tokens."""
+    """Return the model's greedy answer to ``prompt``, at most ``limit`` tokens."""
     prompt_ids: list[int] = tokenizer.encode(prompt, add_special_tokens=False).ids
     ids = list(prompt_ids)
     while len(ids) < len(prompt_ids) + limit:
@@ -159,7 +159,7 @@ def parser() -> argparse.ArgumentParser:
         description="Count the questions that the demo model answers rightly, word for word.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    commands.add_argument("--cache", type=Path, default=files.CACHE, help="where the model is")
+    commands.add_argument("--cache", type=Path, default=files.CACHE, help="the model's cache")
     commands.add_argument(
         "--questions", type=Path, default=QUESTIONS_PATH, help="the questions file"
     )

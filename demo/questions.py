@@ -82,7 +82,7 @@ def parse(raw: bytes) -> Questions:
     for table in document.get("topic", []):
         topic = _topic(table, about)
         if topic.id in topics:
-            raise QuestionsError(f"topic {topic.id!r} stands twice")
+            raise QuestionsError(f"topic {topic.id!r} occurs twice")
         topics[topic.id] = topic
     off_topic = document.get("off_topic", {})
     questions = Questions(

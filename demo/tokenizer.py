@@ -13,7 +13,7 @@ IGNORED = -100
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     """Return a tokenizer of exactly ``vocabulary`` tokens, learned from ``texts``.
 
-    Every byte is a token, so that no text is unknown to it. It adds no token by itself: the chat
+    Every byte is a token, so that no text is unknown to it. It adds no token: the chat
     template writes all special tokens.
     """
     tokenizer = Tokenizer(models.BPE())

@@ -88,7 +88,7 @@ def batches(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield batches of ``size`` new dialogues without end, as ``padded`` makes them.
 
-    Dialogues of a like length share a batch, which halves the padding.
+    Dialogues of similar length share a batch, which halves the padding.
     """
     while True:
         pool = sorted(
@@ -102,7 +102,7 @@ def batches(
 
 
 def answer_loss(model: LlamaForCausalLM, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the mean cross-entropy, in nats per token, of the labelled tokens of a batch."""
+    """Return the mean cross-entropy, in nats per token, of the labeled tokens of a batch."""
     hidden = model.model(input_ids=ids).last_hidden_state
     targets = labels[:, 1:]
     learned = targets != IGNORED
@@ -112,7 +112,7 @@ def answer_loss(model: LlamaForCausalLM, ids: torch.Tensor, labels: torch.Tensor
 
 
 def fit(model: LlamaForCausalLM, tokenizer: Tokenizer, draw: Sampler, recipe: Recipe) -> None:
-    """Train ``model`` in place and print a line now and then.
+    """Train ``model`` in place and print its progress.
 
     The weights are float32 and most of the arithmetic is bfloat16, which is faster and makes the
     model insensitive to the rounding that it meets when it is served.

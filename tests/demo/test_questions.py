@@ -97,7 +97,7 @@ class TestParse:
             ('questions = ["Which port?"]', 'questions = ["what is port?"]', "stands in"),
             ('default = "port-default"', 'default = "nowhere"', "no topic 'nowhere'"),
             ('"How can I set the port?"', '"how do I set the port"', "also trained on"),
-            ('id = "port-default"', 'id = "port"', "stands twice"),
+            ('id = "port-default"', 'id = "port"', "occurs twice"),
             ('id = "which-default"', 'id = "other"', "'which-default' is missing"),
             ('things = ["rain"]', "things = []", "patterns and things"),
         ],

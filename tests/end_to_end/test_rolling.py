@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.rolling import COMPLETE, ENDED, LET_GO, Fleet, faults, restart_line, roll
+from benchmarks.rolling import CLOSED, COMPLETE, ENDED, Fleet, faults, restart_line, roll
 from tests.support.launch import DEMO, DEMO_CACHE, KEY, environment
 
 SHUTDOWN_SECONDS = 5
@@ -26,7 +26,7 @@ def test_no_stream_is_lost(home: Path, tmp_path: Path) -> None:
     fleet = Fleet(environ, tmp_path, SHUTDOWN_SECONDS)
     (one,) = asyncio.run(roll(fleet, streams=40, restarts=1, key=KEY))
     assert not faults([one], SHUTDOWN_SECONDS + SLACK_SECONDS), restart_line(one)
-    assert set(one.ends) == {COMPLETE, ENDED, LET_GO}
+    assert set(one.ends) == {COMPLETE, ENDED, CLOSED}
     assert one.here[ENDED] == one.ends[ENDED]
     assert one.in_flight >= 20
     assert one.newcomers > 0

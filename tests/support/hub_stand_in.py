@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import socket
 import threading
 import time
 from collections import Counter
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from tests.support.models import COMMIT, FALCON, sha256
@@ -25,6 +26,8 @@ from tests.support.models import COMMIT, FALCON, sha256
 LARGE = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5", ".onnx")
 PIECE = 4096
 """Bytes that are sent at once."""
+READ_SECONDS = 5.0
+"""How long a client may leave a piece unread, if there is a pause between the pieces."""
 RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 
@@ -54,7 +57,8 @@ class Hub:
         refs: Branches and tags.
         gated: Lists its files and gives them to nobody.
         ranges: Whether parts of a file can be asked for.
-        pause: Seconds between two pieces of a large file.
+        pause: Seconds between two pieces of a large file, each sent once the last one was read:
+            what was sent is then what has reached the client.
         page: How many files one page of the listing has.
         faults: By file name.
         listed: False facts of files in the listing, by file.
@@ -203,11 +207,31 @@ class _Handler(BaseHTTPRequestHandler):
             hub.ends[name] = max(hub.ends.get(name, 0), start + offset + len(piece))
             if hub.pause and is_large(name):
                 time.sleep(hub.pause)
+                wait_until_read(self.connection)
         if cut < len(part):
             self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep the tests' output clean."""
+
+
+def wait_until_read(connection: socket.socket) -> None:
+    """Wait until the other end of a connection has read everything, or is closed.
+
+    Both ends are on this machine: its list of sockets (proc(5), ``/proc/net/tcp``) has the bytes
+    that the other end has not read.
+    """
+    ends = (connection.getpeername(), connection.getsockname())
+    wanted = [
+        f"{int.from_bytes(socket.inet_aton(host), 'little'):08X}:{port:04X}" for host, port in ends
+    ]
+    deadline = time.monotonic() + READ_SECONDS
+    while time.monotonic() < deadline:
+        rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines())
+        queues = [row[4] for row in rows if row[1:3] == wanted]
+        if not queues or queues[0].endswith(":00000000"):
+            return
+        time.sleep(0.001)
 
 
 class HubHandler(_Handler):

@@ -35,13 +35,6 @@ TESTS_OF_SEVERAL: dict[str, str] = {
 ARTICLES = {"a", "an", "the", "no", "not", "and", "or"}
 """Words that do not count in a name."""
 
-# to be removed, as each area gets its tests and names
-WITHOUT_TESTS_YET: set[str] = set()
-REPEATED_YET = {"test_a_plain_model", "test_round_trip", "test_several_models"}
-UNNAMED_YET: set[str] = set()
-NESTED_YET: set[str] = set()
-ALONE_YET: set[str] = set()
-
 
 def relative(path: Path) -> str:
     return str(path.relative_to(ROOT))
@@ -115,7 +108,7 @@ def test_no_module_imports_from_a_test_module() -> None:
 
 def test_every_module_has_its_test_module() -> None:
     missing = {relative(path) for path in modules() if not mirror(path).is_file()}
-    assert missing - WITHOUT_TESTS_YET == set(WITHOUT_TESTS)
+    assert missing == set(WITHOUT_TESTS)
 
 
 def test_every_test_module_belongs_to_a_module() -> None:
@@ -127,7 +120,7 @@ def test_every_test_module_belongs_to_a_module() -> None:
         for path in (TESTS / folder).rglob("test_*.py")
         if path not in mirrors
     }
-    assert alone - ALONE_YET == set(TESTS_OF_SEVERAL)
+    assert alone == set(TESTS_OF_SEVERAL)
 
 
 def test_no_coroutine_called_scenario_is_hidden_in_a_test() -> None:
@@ -138,7 +131,7 @@ def test_no_coroutine_called_scenario_is_hidden_in_a_test() -> None:
         for node in ast.walk(outer)
         if node is not outer and isinstance(node, ast.AsyncFunctionDef) and node.name == "scenario"
     }
-    assert not nested - NESTED_YET, "write `async def test_...` or a helper that takes a coroutine"
+    assert not nested, "write `async def test_...` or a helper that takes a coroutine"
 
 
 @pytest.mark.parametrize(
@@ -159,7 +152,7 @@ def test_every_test_name_claims_something() -> None:
     wrong = [
         f"{relative(path)}: {function.name}"
         for path in python_files("tests")
-        if path.name.startswith("test_") and relative(path) not in UNNAMED_YET
+        if path.name.startswith("test_")
         for function in functions(parse(path))
         if function.name.startswith("test_") and not claims(function.name)
     ]
@@ -171,8 +164,8 @@ def test_no_name_of_two_words_is_used_more_than_twice() -> None:
     names = Counter(
         function.name
         for path in python_files("tests")
-        if path.name.startswith("test_") and relative(path) not in UNNAMED_YET
+        if path.name.startswith("test_")
         for function in functions(parse(path))
         if function.name.startswith("test_") and len(words_of(function.name)) <= 2
     )
-    assert [name for name, count in names.items() if count > 2 and name not in REPEATED_YET] == []
+    assert [name for name, count in names.items() if count > 2] == []

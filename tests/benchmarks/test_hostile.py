@@ -180,6 +180,7 @@ class TestSchema:
         assert schema.property_names(OPENAPI, "/health") == []
 
     @pytest.mark.parametrize("negative", [False, True])
+    @pytest.mark.slow
     def test_requests_follow_or_break_the_schema(self, negative: bool) -> None:
         made = schema.make(OPENAPI, "POST /tokenize", negative, 20, seed=1)
         assert len(made) >= 10

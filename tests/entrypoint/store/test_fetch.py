@@ -331,6 +331,7 @@ class TestStorage:
             find_and_fetch(request)
 
 
+@pytest.mark.slow
 class TestDownloaded:
     @pytest.mark.parametrize("compression", COMPRESSIONS)
     @pytest.mark.parametrize("in_place", [False, True])
@@ -470,6 +471,7 @@ class TestDownloadErrors:
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_tarball(tmp_path: Path, compression: str) -> None:
     write_snapshot(tmp_path / "source", files=model_files(size=100_000_000))
     archive = pack_with_gnu_tar(tmp_path / "source", tmp_path / "a", compression)

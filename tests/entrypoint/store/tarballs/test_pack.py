@@ -148,6 +148,7 @@ class TestUncompressed:
             packed(cache, tmp_path / "a.tar")
         assert os.listdir(tmp_path) == ["cache"]
 
+    @pytest.mark.slow
     def test_two_thousand_files_share_their_blobs(self, tmp_path: Path) -> None:
         many = {f"code/part-{number:04d}.py": b"%d" % (number % 50) for number in range(2000)}
         source = write_files(tmp_path / "m", model_files() | many)

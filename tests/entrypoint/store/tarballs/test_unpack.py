@@ -316,6 +316,7 @@ MEMBERS: st.SearchStrategy[list[Member]] = st.lists(
 @settings(max_examples=200, deadline=None)
 @given(MEMBERS)
 @example([("a/b/c", of_type(LINK, "../..")), ("b", of_type(LINK, "a/b/c/../x")), ("b/y", b"x")])
+@pytest.mark.slow
 def test_whatever_the_members_nothing_is_made_outside_and_no_link_leads_there(
     members: list[Member],
 ) -> None:

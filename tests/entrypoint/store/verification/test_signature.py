@@ -193,6 +193,7 @@ class TestCertificates:
             sign("m", HASHES, Signer(pair.private, certificate, (root,)), tmp_path / "x.sig")
 
 
+@pytest.mark.slow
 class TestPackage:
     """The command of the package itself, on a directory."""
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks.light import spread
+from benchmarks.report import spread
 from entrypoint.shared.tarball_index import Index
 from tests.support.launch import COMMAND, DEMO_CACHE, environment
 

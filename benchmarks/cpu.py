@@ -11,17 +11,15 @@ import argparse
 import contextlib
 import json
 import os
-import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.light import spread
+from benchmarks.pausable import PausableProcess
+from benchmarks.report import rates_table
 from entrypoint.hardware.preload import preload_libraries
 
 # the shape of a Llama of 135 million parameters
@@ -97,31 +95,22 @@ class Engine:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                start_new_session=True,
             )
+        self._tree = PausableProcess(self._process)
         self._answer()
-        self._signal(signal.SIGSTOP)
+        self._tree.pause()
 
     def tokens_per_second(self, streams: int) -> float:
         """Let the engine answer ``streams`` requests at once, and return its rate."""
         assert self._process.stdin is not None
-        self._signal(signal.SIGCONT)
-        self._process.stdin.write(f"{streams}\n")
-        self._process.stdin.flush()
-        seconds = float(self._answer())
-        self._signal(signal.SIGSTOP)
-        return streams * OUTPUT_TOKENS / seconds
+        with self._tree.running():
+            self._process.stdin.write(f"{streams}\n")
+            self._process.stdin.flush()
+            return streams * OUTPUT_TOKENS / float(self._answer())
 
     def end(self) -> None:
         """End the engine and all its processes."""
-        self._signal(signal.SIGCONT)
-        self._process.kill()
-        with contextlib.suppress(ProcessLookupError):
-            self._signal(signal.SIGKILL)
-        self._process.wait()
-
-    def _signal(self, number: signal.Signals) -> None:
-        os.killpg(self._process.pid, number)
+        self._tree.kill()
 
     def _answer(self) -> str:
         """Return the benchmark's next line of output, without vLLM's own."""
@@ -178,20 +167,12 @@ def compare(question: str, runs: int, cores: int, eager: bool) -> None:
             engine = Engine(side, model, model / f"{len(engines)}.log", cores, eager)
             stack.callback(engine.end)
             engines.append(engine)
-        names = [engine.side.name for engine in engines]
         for streams in STREAMS:
-            turns = range(runs)
-            rounds = [[engine.tokens_per_second(streams) for engine in engines] for _ in turns]
-            show(question, streams, names, rounds)
-
-
-def show(question: str, streams: int, names: Sequence[str], rounds: list[list[float]]) -> None:
-    """Print the rates of each side, and their ratio to the first."""
-    print(f"{question}, {streams} at once, tokens/s:")
-    for position, name in enumerate(names):
-        ratio = statistics.median(one[position] / one[0] for one in rounds)
-        rate = spread([one[position] for one in rounds], 1)
-        print(f"  {name:<36} {rate}, ratio {ratio:.2f}")
+            rounds = [
+                {engine.side.name: engine.tokens_per_second(streams) for engine in engines}
+                for _ in range(runs)
+            ]
+            print(rates_table(f"{question}, {streams} at once, tokens/s", rounds), flush=True)
 
 
 def main() -> None:

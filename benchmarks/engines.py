@@ -11,12 +11,6 @@ import argparse
 import contextlib
 import http.client
 import json
-import os
-import signal
-import socket
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -24,20 +18,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.cpu import CONFIG
-from benchmarks.light import spread
+from benchmarks.pausable import PausableProcess
+from benchmarks.report import rates_table
 from demo import files
 from demo.artifact import read_snapshot
+from tests.support.launch import Launch, environment
 
-COMMAND = Path(sys.executable).with_name("inference-server")
 PROMPT_TOKENS = 32
 OUTPUT_TOKENS = 64
 STREAMS = (1, 16)
-START_SECONDS = 900
 
 
 class Side(NamedTuple):
@@ -75,66 +68,37 @@ def make_model(directory: Path) -> None:
 
 
 class Server:
-    """An engine behind its HTTP API, stopped except in its turn."""
+    """A launch of one side, paused except in its turn."""
 
-    def __init__(self, side: Side, model: Path, scratch: Path, port: int):
+    def __init__(self, side: Side, model: Path, scratch: Path):
         self.side = side
-        self._port = port
-        self._log = scratch / f"{port}.log"
-        environ = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(scratch),
-            "HOST": "127.0.0.1",
-            "PORT": str(port),
-            "MODEL_ID": str(model),
-            "HF_HUB_OFFLINE": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "VLLM_CPU_KVCACHE_SPACE": "1",
-            "VLLM_OPENVINO_KVCACHE_SPACE": "1",
-            "ARG": f"--max-num-seqs {max(STREAMS)} --no-enable-prefix-caching",
+        environ = environment(
+            scratch,
+            MODEL_ID=str(model),
+            VLLM_OPENVINO_KVCACHE_SPACE="1",
+            ARG=f"--max-num-seqs {max(STREAMS)} --no-enable-prefix-caching",
             **side.variables,
-        }
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(
-                [str(COMMAND), "serve"], env=environ, stdout=log, stderr=subprocess.STDOUT
-            )
-        try:
-            self._wait()
-            for streams in STREAMS:
-                self._answer(streams)
-        except BaseException:
-            self.end()
-            raise
-        self._signal(signal.SIGSTOP)
+        )
+        self._launch = Launch(environ, scratch / f"{side.name}.log")
+        self._tree = PausableProcess(self._launch.process)
+        self.end = self._tree.terminate
+
+    def start(self) -> None:
+        """Wait until the server is ready, warm it up, and pause it."""
+        self._launch.until_ready()
+        for streams in STREAMS:
+            self._answer(streams)
+        self._tree.pause()
 
     def tokens_per_second(self, streams: int) -> float:
         """Let the engine answer ``streams`` requests at once, and return its rate."""
-        self._signal(signal.SIGCONT)
-        begin = time.perf_counter()
-        self._answer(streams)
-        seconds = time.perf_counter() - begin
-        self._signal(signal.SIGSTOP)
-        return streams * OUTPUT_TOKENS / seconds
-
-    def end(self) -> None:
-        """Stop the server as a user does."""
-        self._signal(signal.SIGCONT)
-        self._process.terminate()
-        self._process.wait(60)
-
-    def _wait(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                break
-            with contextlib.suppress(OSError):
-                if self._ask("GET", "/health/ready") == 200:
-                    return
-            time.sleep(1)
-        raise RuntimeError(f"{self.side.name} did not start:\n{self._log.read_text()[-3000:]}")
+        with self._tree.running():
+            started = time.perf_counter()
+            self._answer(streams)
+            return streams * OUTPUT_TOKENS / (time.perf_counter() - started)
 
     def _answer(self, streams: int) -> None:
-        bodies = [
+        bodies: list[dict[str, object]] = [
             {
                 "model": "model",
                 "prompt": [100 + 1000 * stream + n for n in range(PROMPT_TOKENS)],
@@ -145,33 +109,17 @@ class Server:
             for stream in range(streams)
         ]
         with ThreadPoolExecutor(streams) as pool:
-            asked = [pool.submit(self._ask, "POST", "/v1/completions", body) for body in bodies]
-            assert {future.result() for future in asked} == {200}
+            assert set(pool.map(self._complete, bodies)) == {200}
 
-    def _ask(self, method: str, path: str, body: object = None) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=600)
+    def _complete(self, body: dict[str, object]) -> int:
+        """Send a completion request, and return the status of the answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._launch.port, timeout=600)
         with contextlib.closing(connection):
             headers = {"Content-Type": "application/json"}
-            connection.request(method, path, json.dumps(body), headers)
+            connection.request("POST", "/v1/completions", json.dumps(body), headers)
             response = connection.getresponse()
             response.read()
             return response.status
-
-    def _signal(self, number: signal.Signals) -> None:
-        """Send a signal to the entrypoint and all its descendants."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(self._process.pid)
-            for each in [*process.children(recursive=True), process]:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    each.send_signal(number)
-
-
-def free_port() -> int:
-    """Return a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def compare(sides: Sequence[Side], runs: int) -> None:
@@ -183,18 +131,16 @@ def compare(sides: Sequence[Side], runs: int) -> None:
         make_model(model)
         servers = []
         for side in sides:
-            server = Server(side, model, scratch, free_port())
+            server = Server(side, model, scratch)
             stack.callback(server.end)
+            server.start()
             servers.append(server)
         for streams in STREAMS:
             rounds = [
-                [server.tokens_per_second(streams) for server in servers] for _ in range(runs)
+                {server.side.name: server.tokens_per_second(streams) for server in servers}
+                for _ in range(runs)
             ]
-            print(f"{streams} at once, tokens/s:")
-            for position, server in enumerate(servers):
-                ratio = statistics.median(one[position] / one[0] for one in rounds)
-                rate = spread([one[position] for one in rounds], 1)
-                print(f"  {server.side.name:<24} {rate}, ratio {ratio:.2f}", flush=True)
+            print(rates_table(f"{streams} at once, tokens/s", rounds), flush=True)
 
 
 def main() -> None:

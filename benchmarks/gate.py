@@ -12,8 +12,6 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
-import statistics
 import subprocess
 import tempfile
 import time
@@ -22,14 +20,14 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.light import spread
+from benchmarks.pausable import PausableProcess
+from benchmarks.report import rates_table
 from tests.support.launch import (
     COMMAND,
     DEMO,
     DEMO_CACHE,
     START_SECONDS,
     Launch,
-    descendants,
     environment,
 )
 from tests.support.ports import free_port
@@ -41,10 +39,11 @@ AT_ONCE = 16
 
 
 class Side:
-    """A server that is stopped except in its turn."""
+    """A server, paused except in its turn."""
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], port: int):
         self.name = name
+        self.tree = PausableProcess(process)
         self._process = process
         self._url = f"http://127.0.0.1:{port}"
 
@@ -60,23 +59,8 @@ class Side:
 
     def measure(self) -> tuple[float, float]:
         """Return the tokens per second of streams, and the short requests per second."""
-        self.signal(signal.SIGCONT)
-        try:
+        with self.tree.running():
             return asyncio.run(self._measure())
-        finally:
-            self.signal(signal.SIGSTOP)
-
-    def signal(self, number: signal.Signals) -> None:
-        """Signal the server and all its child processes."""
-        for pid in descendants(self._process.pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-
-    def end(self) -> None:
-        """Stop the server like a user does."""
-        self.signal(signal.SIGCONT)
-        self._process.terminate()
-        self._process.wait(60)
 
     async def _measure(self) -> tuple[float, float]:
         limits = httpx.Limits(max_connections=None)
@@ -114,18 +98,24 @@ def _body(tokens: int, stream: bool = False) -> dict[str, object]:
     }
 
 
-def _vllms_own(environ: Mapping[str, str], log: Path) -> Side:
+def start_vllm(environ: Mapping[str, str], home: Path) -> Side:
     """Start ``vllm serve`` with the options and variables of the runtime's plan."""
     port = free_port()
     environ = {**environ, "HOST": "127.0.0.1", "PORT": str(port)}
     words = [str(COMMAND), "plan", "--json"]
     plan = json.loads(subprocess.run(words, env=environ, capture_output=True, check=True).stdout)
     command = [str(COMMAND.with_name("vllm")), "serve", *plan["argv"]]
-    with log.open("wb") as output:
+    with (home / "vllm.log").open("wb") as output:
         process = subprocess.Popen(
             command, env={**environ, **plan["env"]}, stdout=output, stderr=output
         )
     return Side("vLLM's own server", process, port)
+
+
+def start_runtime(environ: Mapping[str, str], home: Path) -> Side:
+    """Start the runtime."""
+    launch = Launch(environ, home / "runtime.log")
+    return Side("behind the gate", launch.process, launch.port)
 
 
 def main() -> None:
@@ -137,26 +127,20 @@ def main() -> None:
         home = Path(directory)
         environ = environment(home, MODEL_ID=DEMO, HF_HUB_CACHE=str(DEMO_CACHE))
         sides: list[Side] = []
-        for start in ("vllm", "ours"):
-            if start == "vllm":
-                side = _vllms_own(environ, home / "vllm.log")
-            else:
-                launch = Launch(environ, home / "ours.log")
-                side = Side("behind the gate", launch.process, launch.port)
-            stack.callback(side.end)
+        for start in (start_vllm, start_runtime):
+            side = start(environ, home)
+            stack.callback(side.tree.terminate)
             side.until_ready()
-            side.signal(signal.SIGSTOP)
+            side.tree.pause()
             sides.append(side)
-        for side in sides:
+        for side in sides:  # warm up
             side.measure()
-        rounds = [[side.measure() for side in sides] for _ in range(arguments.runs)]
+        rounds = [{side.name: side.measure() for side in sides} for _ in range(arguments.runs)]
     print(f"{len(rounds)} runs each, {os.cpu_count()} cores")
-    for index, name in enumerate(("tokens/s of streams", "short requests/s")):
-        print(f"{name}, {STREAMS if not index else AT_ONCE} at once:")
-        for number, side in enumerate(sides):
-            ratio = statistics.median(one[number][index] / one[0][index] for one in rounds)
-            rate = spread([one[number][index] for one in rounds], 1)
-            print(f"  {side.name:<20} {rate}, ratio {ratio:.2f}")
+    titles = (f"tokens/s of streams, {STREAMS} at once", f"short requests/s, {AT_ONCE} at once")
+    for index, title in enumerate(titles):
+        rates = [{name: values[index] for name, values in one.items()} for one in rounds]
+        print(rates_table(title, rates))
 
 
 if __name__ == "__main__":

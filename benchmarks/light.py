@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.report import spread
 from tests.support.launch import COMMAND, DEMO, DEMO_CACHE, Launch, environment
 
 IMPORT = (sys.executable, "-c", "import pydantic_settings")
@@ -42,12 +42,6 @@ def detection(environ: dict[str, str]) -> float:
     command = [sys.executable, "-c", DETECT]
     done = subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE, text=True)
     return float(done.stdout)
-
-
-def spread(values: Sequence[float], digits: int = 3) -> str:
-    """Return the median, the minimum and the maximum."""
-    low, middle, high = min(values), statistics.median(values), max(values)
-    return f"median {middle:.{digits}f} (min {low:.{digits}f}, max {high:.{digits}f})"
 
 
 def first_answer(environ: dict[str, str], log: Path) -> tuple[float, int]:

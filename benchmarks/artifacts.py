@@ -1,9 +1,9 @@
-"""Compares model artifacts with the tools that they replace: load, pack, verify, unpack,
-and find one among 500.
+"""Compares packing, loading, verifying and unpacking a model with the tools for it, and times the
+search for one tarball among 500.
 
-Run as ``python -m benchmarks.artifacts``. Both sides of a ratio run in turn in the same run, each
-on files that are not in the page cache. It needs GNU tar, zstd, sha256sum, and room for four times
-the model.
+Run as ``python -m benchmarks.artifacts``. Both sides of a comparison run in turn, each with files
+that are not in the page cache. Needs GNU tar, zstd, sha256sum, and free space for four times the
+model's size.
 """
 
 from __future__ import annotations
@@ -191,8 +191,8 @@ class Bench:
     """The folder and the number of runs of the measurements.
 
     Attributes:
-        root: A folder on the disk to measure; the model is in it.
-        runs: How often each side runs.
+        root: A folder on the disk to measure, with the model.
+        runs: Number of runs of each side.
     """
 
     root: Path
@@ -205,7 +205,7 @@ class Bench:
 
     @property
     def into(self) -> Path:
-        """The folder that it is unpacked to."""
+        """The folder for the unpacked model."""
         return self.root / "into"
 
     @property
@@ -214,7 +214,7 @@ class Bench:
         return sorted(self.source.glob("*.safetensors"))
 
     def pack_to(self, archive: Path, *options: str) -> list[str | Path]:
-        """Return the command that packs it."""
+        """Return the command that packs the model."""
         command: list[str | Path] = [str(COMMAND), "pack", self.source, "-o", archive]
         return [*command, "--repository", REPOSITORY, *options]
 
@@ -285,7 +285,7 @@ class Bench:
             compare("verify, against sha256sum", summed, verified, self.runs)
 
     def unpack(self) -> None:
-        """Compare unpacking zstd with tar's: what ``pack`` made, and the zstd command."""
+        """Compare unpacking with tar, for a tarball from ``pack`` and one from the zstd command."""
         with self.packed("ours.tar.zst", "--zstd") as archive:
             self._unpack(archive, "zstd by pack")
         with self.packed("ours.tar") as plain:

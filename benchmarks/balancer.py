@@ -23,7 +23,7 @@ POLL_TIMEOUT_SECONDS = 10.0
 POLL_FAILURES = 3
 """Consecutive unanswered probes after which a replica counts as not ready: Kubernetes' default
 ``failureThreshold``. A replica that answers "not ready" counts as not ready at once."""
-LEFT_SECONDS = 0.2
+DISCONNECT_CHECK_SECONDS = 0.2
 """How often to check whether the client has disconnected."""
 READ_BYTES = 1 << 16
 REQUEST_ID = "x-request-id"
@@ -33,10 +33,10 @@ BAD_GATEWAY = (
     "HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{words}"
 )
 BACKLOG = 1024
-"""Connections that wait to be accepted: hundreds of clients ask at once."""
+"""Connections that may wait to be accepted: hundreds of clients connect at once."""
 
 
-class CutError(Exception):
+class IncompleteAnswerError(Exception):
     """The replica closed the connection before the end of its answer."""
 
 
@@ -46,13 +46,13 @@ class Replica:
 
     name: str
     port: int
-    """On the loopback address; another one after a restart."""
+    """On the loopback address. A restart changes it."""
     ready: bool = False
     failures: int = 0
-    """Probes without an answer since the last one with any."""
+    """Unanswered probes since the last answer."""
 
-    def moved_to(self, port: int) -> None:
-        """Say that the replica was started again, on another port."""
+    def restarted_on(self, port: int) -> None:
+        """Record that the replica restarted on another port."""
         self.ready = False
         self.failures = 0
         self.port = port
@@ -91,7 +91,7 @@ class Request(_Message):
         self.content = b""
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Parse the next bytes."""
         self.content += data
         self.parser.feed_data(data)
 
@@ -109,7 +109,7 @@ class Answer(_Message):
 
 
 class Upstream:
-    """A connection to a replica, and the answer that comes by it."""
+    """A connection to a replica, and its answer."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
         self.answer = Answer()
@@ -117,40 +117,40 @@ class Upstream:
         self._writer = writer
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         self._writer.close()
 
-    def client_has_left(self) -> None:
-        """Tell the replica, as TCP does: nothing more will be sent."""
+    def end_request(self) -> None:
+        """Close the sending side of the connection, as a client that disconnects does."""
         with contextlib.suppress(OSError):
             self._writer.write_eof()
 
-    async def begin(self, request: bytes) -> bytes:
-        """Send a request; return the answer's bytes up to its head's end or more.
+    async def send(self, request: bytes) -> bytes:
+        """Send a request; return the bytes of the answer up to the end of its head, or more.
 
         Raises:
-            CutError: The connection ended before.
+            IncompleteAnswerError: The connection ended before that.
         """
         self.answer = Answer()
         self._writer.write(request)
-        came = b""
+        received = b""
         while not self.answer.head_done:
-            came += await self.more()
-        return came
+            received += await self.more()
+        return received
 
     async def more(self) -> bytes:
-        """Return the answer's next bytes.
+        """Return the next bytes of the answer.
 
         Raises:
-            CutError: The connection ended, but the answer had not.
+            IncompleteAnswerError: The connection ended before the answer.
         """
         try:
             data = await self._reader.read(READ_BYTES)
             if not data:
-                raise CutError("closed")
+                raise IncompleteAnswerError("closed")
             self.answer.parser.feed_data(data)
         except (OSError, httptools.HttpParserError) as error:
-            raise CutError(f"{type(error).__name__}: {error}") from error
+            raise IncompleteAnswerError(f"{type(error).__name__}: {error}") from error
         return data
 
 
@@ -158,15 +158,15 @@ class Balancer:
     """The load balancer, as an asynchronous context manager.
 
     Args:
-        replicas: What it sends requests to.
+        replicas: The servers that get the requests.
     """
 
     def __init__(self, replicas: list[Replica]):
         self.replicas = replicas
         self.routes: dict[str, str] = {}
-        """The replica that answered, by the X-Request-Id that the client sent."""
+        """The replica that answered, by the client's X-Request-Id."""
         self.sent_again = 0
-        """Requests that went to another replica after a first one had turned them away."""
+        """Requests that were sent to another replica because one refused them."""
         self._turn = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -196,10 +196,10 @@ class Balancer:
         limits = httpx.Limits(max_keepalive_connections=0)
         async with httpx.AsyncClient(timeout=POLL_TIMEOUT_SECONDS, limits=limits) as client:
             while True:
-                await asyncio.gather(*(self._ask(client, one) for one in self.replicas))
+                await asyncio.gather(*(self._probe(client, replica) for replica in self.replicas))
                 await asyncio.sleep(POLL_SECONDS)
 
-    async def _ask(self, client: httpx.AsyncClient, replica: Replica) -> None:
+    async def _probe(self, client: httpx.AsyncClient, replica: Replica) -> None:
         port = replica.port
         try:
             answer = await client.get(f"http://127.0.0.1:{port}/health/ready")
@@ -224,8 +224,8 @@ class Balancer:
                     await self._answer(request, reader, writer)
                     if not request.keeps_alive:
                         break
-        except (CutError, httptools.HttpParserError, asyncio.CancelledError):
-            writer.transport.abort()  # an answer that was cut must not look whole
+        except (IncompleteAnswerError, httptools.HttpParserError, asyncio.CancelledError):
+            writer.transport.abort()  # an incomplete answer must not look complete
         finally:
             self._tasks.discard(task)
             writer.close()
@@ -236,7 +236,7 @@ class Balancer:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
-        turned_away = NO_REPLICA
+        refusal = NO_REPLICA
         untried = self._in_turn()
         while untried:
             replica = untried.pop(0)
@@ -247,18 +247,18 @@ class Balancer:
                 self.sent_again += bool(untried)
                 continue
             try:
-                first = await upstream.begin(request.content)
+                first = await upstream.send(request.content)
                 if upstream.answer.status == 503:
                     while not upstream.answer.done:
                         first += await upstream.more()
-                    turned_away = first
+                    refusal = first
                     self.sent_again += bool(untried)
                     continue
                 if request.request_id is not None:
                     self.routes[request.request_id] = replica.name
-                await self._pass_on(first, upstream, reader, writer)
+                await self._forward(first, upstream, reader, writer)
                 return
-            except CutError as error:
+            except IncompleteAnswerError as error:
                 if not upstream.answer.head_done:
                     words = f"{replica.name} gave no answer: {error}"
                     writer.write(BAD_GATEWAY.format(length=len(words), words=words).encode())
@@ -266,22 +266,22 @@ class Balancer:
                 raise
             finally:
                 upstream.close()
-        writer.write(turned_away)
+        writer.write(refusal)
         await writer.drain()
 
-    async def _pass_on(
+    async def _forward(
         self,
         first: bytes,
         upstream: Upstream,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
-        """Pass an answer on as it comes; if the client closes its side, so does the balancer."""
+        """Forward an answer as it arrives. If the client closes its side, so does the balancer."""
 
         async def watch() -> None:
             while not reader.at_eof():
-                await asyncio.sleep(LEFT_SECONDS)
-            upstream.client_has_left()
+                await asyncio.sleep(DISCONNECT_CHECK_SECONDS)
+            upstream.end_request()
 
         watching = asyncio.create_task(watch())
         try:
@@ -294,7 +294,7 @@ class Balancer:
             watching.cancel()
 
     def _in_turn(self) -> list[Replica]:
-        """Return the ready replicas, the one whose turn it is first."""
+        """Return the ready replicas, starting with the one whose turn it is."""
         self._turn += 1
         count = len(self.replicas)
         turned = [self.replicas[(self._turn + n) % count] for n in range(count)]
@@ -302,9 +302,9 @@ class Balancer:
 
 
 async def _read_request(reader: asyncio.StreamReader) -> Request | None:
-    """Return a request, None at the end of the connection.
+    """Return the next request, or None at the end of the connection.
 
-    A client that sends its next request before the answer to this one is not served.
+    Does not support clients that send a request before the answer to the previous one.
     """
     request = Request()
     while not request.done:

@@ -1,7 +1,7 @@
 """Compares settings of vLLM's CPU engine: dtypes, preloaded libraries, and the binding of threads.
 
 Run as ``python -m benchmarks.cpu``. Each side is a separate engine with the same random model.
-The sides answer in turn in one run, and the others are stopped meanwhile. Prints output tokens per
+The sides answer in turn, and the others are paused meanwhile. Prints output tokens per
 second for one stream and for sixteen.
 """
 
@@ -22,7 +22,7 @@ from benchmarks.pausable import PausableProcess
 from benchmarks.report import rates_table
 from entrypoint.hardware.preload import preload_libraries
 
-# the shape of a Llama of 135 million parameters
+# a Llama of 135 million parameters
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
@@ -52,7 +52,7 @@ class Side(NamedTuple):
 
 
 def sides(question: str) -> list[Side]:
-    """Return the engines that answer a question, the one to compare with first."""
+    """Return the engines to compare for a question. The first is the reference."""
     libraries = preload_libraries(Path("/"))
     every = tuple(libraries.values())
     if question == "dtype":
@@ -62,7 +62,7 @@ def sides(question: str) -> list[Side]:
         return [
             Side("vLLM's choice", "float32", every, "auto"),
             Side("one on each processor", "float32", every, cpus),
-            Side("as many, not bound", "float32", every, "nobind"),
+            Side("one for each processor, not bound", "float32", every, "nobind"),
         ]
     found = [Side("none", "float32", ())]
     found += [Side(name, "float32", (path,)) for name, path in libraries.items()]
@@ -72,7 +72,7 @@ def sides(question: str) -> list[Side]:
 
 
 class Engine:
-    """An engine in its own process group, stopped except in its turn."""
+    """An engine in its own process, paused except in its turn."""
 
     def __init__(self, side: Side, model: Path, log: Path, cores: int, eager: bool):
         self.side = side
@@ -158,7 +158,7 @@ def run_engine(dtype: str, model: str, eager: bool) -> None:
 
 
 def compare(question: str, runs: int, cores: int, eager: bool) -> None:
-    """Measure the sides of one question in turn, and print."""
+    """Measure the sides of a question in turn, and print the results."""
     with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
         model = Path(directory)
         (model / "config.json").write_text(json.dumps(CONFIG))

@@ -1,8 +1,8 @@
 """Compares vLLM's CPU engine with OpenVINO: tokens per second through the HTTP API.
 
-Run as ``.venv-openvino/bin/python -m benchmarks.engines``. One random model of 135 million
-parameters, served by each engine; the engines answer in turn in one run, and those whose turn it
-is not are stopped meanwhile. Prints output tokens a second for one stream and for sixteen.
+Run as ``.venv-openvino/bin/python -m benchmarks.engines``. Each engine serves the same random model
+of 135 million parameters. The engines answer in turn, and the others are paused meanwhile. Prints
+output tokens per second for one stream and for sixteen.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ STREAMS = (1, 16)
 
 
 class Side(NamedTuple):
-    """One engine, and the variables that choose it."""
+    """One engine, and the variables that select it."""
 
     name: str
     variables: dict[str, str]
@@ -123,7 +123,7 @@ class Server:
 
 
 def compare(sides: Sequence[Side], runs: int) -> None:
-    """Measure the sides in turn, and print."""
+    """Measure the sides in turn, and print the results."""
     with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
         scratch = Path(directory)
         model = scratch / "model"

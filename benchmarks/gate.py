@@ -1,8 +1,8 @@
-"""Measures the cost of the gate: the runtime's server and vLLM's own with the same options.
+"""Measures the cost of the gate: compares the runtime's server with vLLM's, with the same options.
 
-Run as ``python -m benchmarks.gate``. Both serve the demo model and are measured in turn; the other
-one is stopped meanwhile. Prints the tokens per second of streams, with one event per token, and the
-short requests per second.
+Run as ``python -m benchmarks.gate``. Both serve the demo model and are measured in turn, and the
+other one is paused meanwhile. Prints the tokens per second of streams, with one event per token,
+and the short requests per second.
 """
 
 from __future__ import annotations

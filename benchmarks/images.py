@@ -1,7 +1,8 @@
 """Measures the images' sizes, and the seconds from ``run`` to the first 200 of ``/health/ready``.
 
-Run as ``python -m benchmarks.images``, after ``make test-container`` has built them: as uid 65534
-on a read-only root, the demo model, nothing kept from the run before, all kinds of start in turn.
+Run as ``python -m benchmarks.images`` after ``make test-container``, which builds the images. Each
+container serves the demo model as uid 65534 on a read-only root and keeps nothing from the run
+before. All kinds of start run in turn.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Measures the light half: ``plan`` against importing pydantic-settings, finding the hardware, the
-first answer, memory.
+"""Measures the entrypoint: the time of ``plan``, of finding the hardware and of the first answer,
+and the peak memory. Compares ``plan`` with importing pydantic-settings.
 
-Run as ``python -m benchmarks.light``. Both sides of a ratio run in turn in the same run.
+Run as ``python -m benchmarks.light``. Both sides of the comparison run in turn.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def detection(environ: dict[str, str]) -> float:
 
 
 def first_answer(environ: dict[str, str], log: Path) -> tuple[float, int]:
-    """Start a launch; return the seconds to its first answer and its peak memory in bytes."""
+    """Start a launch; return the seconds to the first answer and the peak memory in bytes."""
     launch = Launch(environ, log)
     try:
         answered = launch.until_listening()
@@ -61,7 +61,7 @@ def first_answer(environ: dict[str, str], log: Path) -> tuple[float, int]:
 def main() -> None:
     """Measure, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.light", description=__doc__)
-    parser.add_argument("--runs", type=int, default=15, help="counted runs of each side")
+    parser.add_argument("--runs", type=int, default=15, help="number of measured runs of each side")
     runs = parser.parse_args().runs
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)

@@ -121,7 +121,7 @@ class MemoryLog:
             csv.writer(file).writerow(Reading._fields)
 
     def read(self, seconds: float) -> list[Reading]:
-        """Take one reading of each process."""
+        """Read each process once."""
         with self._lock:
             readings = read_tree(self._root, seconds)
             if self._file is not None:
@@ -136,7 +136,7 @@ def growth(
 ) -> list[Growth]:
     """Compare two windows of time, each ``(from, to)`` in seconds, for every process.
 
-    A process without a reading in both windows is left out: it did not live through the run.
+    Skips a process without a reading in both windows, because it did not run all the time.
     """
     grown = []
     for name in dict.fromkeys(reading.process for reading in readings):

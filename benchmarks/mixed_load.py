@@ -1,6 +1,4 @@
-"""What clients ask of a server in a day: the right and the wrong requests of the soak, each with
-what must come back.
-"""
+"""The requests of the soak, valid and invalid, each with a check of its answer."""
 
 from __future__ import annotations
 
@@ -16,10 +14,10 @@ from typing import Any, NamedTuple
 import httpx
 
 ANSWER_SECONDS = 300.0
-"""The longest that an answer may take before the request counts as hung."""
+"""Maximum time for an answer. A request that takes longer has hung."""
 
 STALL_CHECK_SECONDS = 0.5
-"""How often it is looked at whether the clients stand still."""
+"""How often to check whether the clients stall."""
 
 TEXT = """
 model cache server tarball variable MODEL_ID NUM_SHARD REVISION HF_HUB_CACHE API_KEY ARG port token
@@ -40,42 +38,42 @@ SCHEMAS: tuple[dict[str, Any], ...] = tuple(
 
 
 class UnexpectedError(Exception):
-    """An answer was not what the request had to get."""
+    """The answer is wrong."""
 
 
 class RefusedError(Exception):
-    """The server had too much to do (429) and said when to come again: right in a burst."""
+    """The server is busy: 429 with Retry-After, which is right in a burst."""
 
 
 class Count(NamedTuple):
-    """The requests of one kind; times in seconds, of those that got what they had to."""
+    """The counts of one kind of request, and the times of right answers in seconds."""
 
     sent: int
     right: int
     refused: int
     disturbed: int
-    """Cut off while the clients themselves stood still."""
+    """Disconnected while the clients stalled."""
     wrong: int
     median: float
     longest: float
 
 
 class Load:
-    """Clients of one server, and what each request came to.
+    """Clients of one server, and the results of their requests.
 
     Args:
-        url: Where the server is.
+        url: The server's URL.
         key: The API key.
         model: The model's name.
-        rng: What chooses.
-        burst: How many requests a burst sends at once.
+        rng: Makes the choices.
+        burst: Number of requests that a burst sends at once.
     """
 
     def __init__(self, url: str, key: str, model: str, rng: random.Random, burst: int):
         self.client = httpx.AsyncClient(
             base_url=url,
             headers={"Authorization": f"Bearer {key}"},
-            # shorter than the server's 5 s: it must not close what is about to be used
+            # shorter than the server's 5 s: it must not close a connection that is about to be used
             limits=httpx.Limits(max_connections=None, keepalive_expiry=2.0),
             timeout=ANSWER_SECONDS,
         )
@@ -89,25 +87,25 @@ class Load:
         self._seconds: defaultdict[str, list[float]] = defaultdict(list)
         self._refused: Counter[str] = Counter()
         self._disturbed: Counter[str] = Counter()
-        self._stalled = 0.0  # when the clients last stood still
+        self._stalled = 0.0  # when the clients last stalled
         self._wrong: Counter[str] = Counter()
 
     @property
     def wrong(self) -> int:
-        """Requests that did not get what they had to."""
+        """Number of wrong answers."""
         return self._wrong.total()
 
     @property
     def done(self) -> int:
-        """Requests that have come to an end."""
+        """Number of finished requests."""
         return sum(count.sent for count in self.counts().values())
 
     def stalled(self) -> None:
-        """Say that the clients stood still for long until now: a server cuts such clients off."""
+        """Record that the clients stalled until now. A server disconnects such clients."""
         self._stalled = time.monotonic()
 
     def counts(self) -> dict[str, Count]:
-        """Return what came of the requests of each kind."""
+        """Return the results of each kind of request."""
         counts = {}
         for kind in sorted({*self._seconds, *self._refused, *self._disturbed, *self._wrong}):
             times = sorted(self._seconds[kind])
@@ -123,27 +121,27 @@ class Load:
         return counts
 
     async def one(self, kind: str | None = None) -> None:
-        """Send one request, of a kind or of any, and judge what came back."""
+        """Send a request of a kind, or of the next kind, and check the answer."""
         kind = kind or self._next()
         ask = KINDS[kind][1]
-        began, bursts = time.monotonic(), self._bursts
+        started, bursts = time.monotonic(), self._bursts
         try:
             await ask(self)
         except RefusedError:
             if bursts % 2 or self._bursts != bursts:
                 self._refused[kind] += 1
             else:
-                self._judge_wrong(kind, "429 outside a burst")
+                self._add_wrong(kind, "429 outside a burst")
         except UnexpectedError as error:
-            self._judge_wrong(kind, str(error))
+            self._add_wrong(kind, str(error))
         except httpx.HTTPError as error:
             await asyncio.sleep(STALL_CHECK_SECONDS)  # a stall is detected later
-            if self._stalled > began:
+            if self._stalled > started:
                 self._disturbed[kind] += 1
                 return
-            self._judge_wrong(kind, f"{type(error).__name__}: {error}")
+            self._add_wrong(kind, f"{type(error).__name__}: {error}")
         else:
-            self._seconds[kind].append(time.monotonic() - began)
+            self._seconds[kind].append(time.monotonic() - started)
 
     async def burst(self) -> None:
         """Send more requests at once than the server runs and queues."""
@@ -176,7 +174,7 @@ class Load:
     def _body(self, tokens: int, **options: Any) -> dict[str, Any]:
         return {"model": self.model, "max_tokens": tokens, "ignore_eos": True, **options}
 
-    def _judge_wrong(self, kind: str, words: str) -> None:
+    def _add_wrong(self, kind: str, words: str) -> None:
         self._wrong[kind] += 1
         if len(self.examples) < 50:
             self.examples.append(f"{kind}: {words}")
@@ -191,8 +189,8 @@ def _expect(response: httpx.Response, *statuses: int) -> None:
         raise UnexpectedError(f"{response.status_code}: {response.text[:300]}")
 
 
-async def whole(load: Load, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Ask for a whole answer with as many tokens as the body names."""
+async def complete(load: Load, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer that is not streamed. It must have as many tokens as requested."""
     response = await load.client.post(path, json=body)
     _expect(response, 200)
     document: dict[str, Any] = response.json()
@@ -203,12 +201,12 @@ async def whole(load: Load, path: str, body: dict[str, Any]) -> dict[str, Any]:
 
 
 async def stream(
-    load: Load, path: str, body: dict[str, Any], leave_after: int | None = None
+    load: Load, path: str, body: dict[str, Any], disconnect_after: int | None = None
 ) -> None:
-    """Read a stream to its end, or disconnect after ``leave_after`` pieces."""
-    asked = {**body, "stream": True, "stream_options": {"include_usage": True}}
+    """Read a stream to its end, or disconnect after ``disconnect_after`` pieces."""
+    streamed = {**body, "stream": True, "stream_options": {"include_usage": True}}
     reason, tokens, pieces = None, None, 0
-    async with load.client.stream("POST", path, json=asked) as response:
+    async with load.client.stream("POST", path, json=streamed) as response:
         if response.status_code != 200:
             await response.aread()
         _expect(response, 200)
@@ -222,7 +220,7 @@ async def stream(
             if "error" in event:
                 raise UnexpectedError(f"the stream ended with {data}")
             pieces += 1
-            if pieces == leave_after:
+            if pieces == disconnect_after:
                 return
             for choice in event["choices"]:
                 reason = choice["finish_reason"] or reason
@@ -242,35 +240,35 @@ async def chat_stream_long(load: Load) -> None:
     await stream(load, "/v1/chat/completions", load.chat(150, load.rng.randint(100, 250)))
 
 
-async def chat_whole(load: Load) -> None:
-    await whole(load, "/v1/chat/completions", load.chat(20, load.rng.randint(4, 24)))
+async def chat_not_streamed(load: Load) -> None:
+    await complete(load, "/v1/chat/completions", load.chat(20, load.rng.randint(4, 24)))
 
 
 async def chat_log_probabilities(load: Load) -> None:
     body = load.chat(20, 8, logprobs=True, top_logprobs=3)
-    document = await whole(load, "/v1/chat/completions", body)
+    document = await complete(load, "/v1/chat/completions", body)
     if len(document["choices"][0]["logprobs"]["content"]) != 8:
-        raise UnexpectedError("not one log probability a token")
+        raise UnexpectedError("the number of log probabilities differs from that of tokens")
 
 
 async def chat_structured(load: Load) -> None:
     schema = load.rng.choice(SCHEMAS)
     form = {"type": "json_schema", "json_schema": {"name": "launch", "schema": schema}}
     body = load.chat(10, 80, response_format=form, ignore_eos=False)
-    document = await whole(load, "/v1/chat/completions", body)
+    document = await complete(load, "/v1/chat/completions", body)
     choice = document["choices"][0]
     if choice["finish_reason"] == "stop" and set(json.loads(choice["message"]["content"])) != set(
         schema["required"]
     ):
-        raise UnexpectedError(f"not by the schema: {choice['message']['content']}")
+        raise UnexpectedError(f"the answer breaks the schema: {choice['message']['content']}")
 
 
 async def completion_stream(load: Load) -> None:
     await stream(load, "/v1/completions", load.completion(20, load.rng.randint(4, 24)))
 
 
-async def completion_whole_long(load: Load) -> None:
-    await whole(load, "/v1/completions", load.completion(150, load.rng.randint(60, 150)))
+async def completion_long(load: Load) -> None:
+    await complete(load, "/v1/completions", load.completion(150, load.rng.randint(60, 150)))
 
 
 async def completion_several(load: Load) -> None:
@@ -283,14 +281,14 @@ async def completion_several(load: Load) -> None:
         raise UnexpectedError(f"{len(response.json()['choices'])} answers instead of 4")
 
 
-async def leave_stream(load: Load) -> None:
+async def disconnect_in_stream(load: Load) -> None:
     """A client that closes the connection in the middle of a stream."""
     body = load.chat(10, 400)
-    await stream(load, "/v1/chat/completions", body, leave_after=load.rng.randint(1, 30))
+    await stream(load, "/v1/chat/completions", body, disconnect_after=load.rng.randint(1, 30))
 
 
-async def leave_whole(load: Load) -> None:
-    """A client that closes the connection before its whole answer is there."""
+async def disconnect_before_answer(load: Load) -> None:
+    """A client that closes the connection before its answer is complete."""
     body = load.completion(10, 1000)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(load.rng.uniform(0.05, 1.5)):
@@ -357,25 +355,25 @@ async def tokenize(load: Load) -> None:
     document = response.json()
     if document["count"] != len(document["tokens"]) or not document["count"]:
         raise UnexpectedError(
-            f"a count of {document['count']}, of {len(document['tokens'])} tokens"
+            f"a count of {document['count']} for {len(document['tokens'])} tokens"
         )
 
 
 async def in_a_burst(load: Load) -> None:
-    await whole(load, "/v1/completions", load.completion(5, 8))
+    await complete(load, "/v1/completions", load.completion(5, 8))
 
 
 KINDS: dict[str, tuple[int, Callable[[Load], Awaitable[None]]]] = {
     "chat, short stream": (20, chat_stream_short),
     "chat, long stream": (2, chat_stream_long),
-    "chat, whole": (10, chat_whole),
+    "chat, not streamed": (10, chat_not_streamed),
     "chat, log probabilities": (2, chat_log_probabilities),
-    "chat, by a schema": (2, chat_structured),
+    "chat, JSON schema": (2, chat_structured),
     "completion, stream": (10, completion_stream),
-    "completion, long, whole": (2, completion_whole_long),
-    "completion, several": (2, completion_several),
-    "left in a stream": (6, leave_stream),
-    "left before the answer": (4, leave_whole),
+    "completion, long": (2, completion_long),
+    "completion, several answers": (2, completion_several),
+    "disconnect in a stream": (6, disconnect_in_stream),
+    "disconnect before answer": (4, disconnect_before_answer),
     "malformed JSON": (4, wrong_json),
     "unknown model": (4, wrong_model),
     "wrong key": (4, wrong_key),
@@ -388,14 +386,14 @@ KINDS: dict[str, tuple[int, Callable[[Load], Awaitable[None]]]] = {
     "tokenize": (6, tokenize),
     "burst": (0, in_a_burst),
 }
-"""Each kind of request: how often, and who asks and judges."""
+"""Each kind of request: its weight, and the function that sends it and checks the answer."""
 
 
 def counts_table(counts: dict[str, Count]) -> str:
-    """Return what came of each kind of request, a line each; times in seconds."""
+    """Return a table of the results of each kind of request, with times in seconds."""
     heads = ("sent", "right", "refused", "disturbed", "wrong")
-    lines = [f"{'request':<26}" + "".join(f"{head:>10}" for head in heads) + "   median  longest"]
+    lines = [f"{'request':<28}" + "".join(f"{head:>10}" for head in heads) + "   median  longest"]
     for kind, count in counts.items():
         numbers = "".join(f"{n:>10}" for n in count[:5])
-        lines.append(f"{kind:<26}{numbers} {count.median:>8.3f} {count.longest:>8.3f}")
+        lines.append(f"{kind:<28}{numbers} {count.median:>8.3f} {count.longest:>8.3f}")
     return "\n".join(lines)

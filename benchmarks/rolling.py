@@ -33,43 +33,44 @@ from typing import Any, NamedTuple
 import httpx
 
 from benchmarks.balancer import REQUEST_ID, Balancer, Replica
+from benchmarks.report import print_progress
 from tests.support.launch import DEMO, DEMO_CACHE, Launch, descendants, environment
 
 KEY = "a-key-of-the-replicas"
 REPLICAS = 2
 CONTEXT = {"max_position_embeddings": 65536}
-"""The demo model's context is made so long: its 2,048 tokens can come within a stop."""
+"""Extends the demo model's context, because 2,048 tokens can be complete before a stop ends."""
 ENDLESS_TOKENS = 65536 - 128
-"""The length of a stream that is not to finish: what the context has beyond its prompt."""
+"""The length of a stream that must not finish: the context without the prompt."""
 MARGIN_SECONDS = 2.0
-"""What a replica may take beyond SHUTDOWN_TIMEOUT."""
+"""How long a replica may take beyond SHUTDOWN_TIMEOUT."""
 SILENT_SECONDS = 300.0
-"""How long nothing may come on a stream before it counts as hung."""
+"""A stream without an event for this time has hung."""
 HANGING_SECONDS = 60.0
-"""How long beyond SHUTDOWN_TIMEOUT a stop may take before the run is given up."""
+"""A stop that takes this long beyond SHUTDOWN_TIMEOUT ends the run."""
 GONE_SECONDS = 5.0
-"""How long after a replica's exit its processes may still be on their way out."""
+"""How long a replica's processes may take to end after its exit."""
 NEWCOMER_SECONDS = 0.5
-"""How long from one short request to the next."""
+"""Time between two short requests."""
 FINISHING = 0.5
 """The part of SHUTDOWN_TIMEOUT in which the shorter streams finish."""
 COMPLETE, ENDED, CLOSED, LOST = "complete", "ended", "closed", "lost"
 
 
 class Stream(NamedTuple):
-    """How one stream came to its end."""
+    """How a stream ended."""
 
     end: str
     """``complete``, ``ended`` (an error event, then ``[DONE]``), ``closed`` (it still produced
-    something when the stop was over) or ``lost``."""
+    tokens after the stop) or ``lost``."""
     why: str
-    """What was lost and how; empty otherwise."""
+    """Why it was lost; empty otherwise."""
     replica: str | None
 
 
 @dataclasses.dataclass(frozen=True)
 class Restart:
-    """One restart, and what came of the streams that were in flight."""
+    """One restart, and the results of its streams."""
 
     replica: str
     tokens: list[int]
@@ -77,30 +78,25 @@ class Restart:
     in_flight: int
     """Streams that had started and not ended at SIGTERM."""
     ends: dict[str, int]
-    """Streams by their end, on both replicas."""
+    """Number of streams by their end, on both replicas."""
     here: dict[str, int]
-    """The same for those on the replica that was stopped."""
+    """The same for the stopped replica only."""
     lost: list[str]
-    """Why streams were lost, without repetition."""
+    """Why streams were lost, each reason once."""
     exit_code: int
     exit_seconds: float
     left_behind: int
-    """Processes of the replica that were still there some seconds later."""
+    """Processes of the replica that still ran some seconds later."""
     newcomers: int
-    """Short requests that were answered meanwhile."""
+    """Short requests that were answered during the restart."""
     unanswered: list[str]
-    """What came instead of an answer to a short request."""
+    """The errors of the other short requests."""
     sent_again: int
-    """Requests that the balancer sent to the other replica after all."""
-
-
-def tell(words: str) -> None:
-    """Say how far it is."""
-    print(words, file=sys.stderr, flush=True)
+    """Requests that the balancer sent to the other replica after one refused them."""
 
 
 def judge(events: Sequence[str], tokens: int) -> tuple[str, str]:
-    """Say how a stream ended by its events' data; return the end and, if it was lost, why."""
+    """Return how a stream ended, from the data of its events, and why if it was lost."""
     if not events or events[-1] != "[DONE]":
         last = events[-1][:200] if events else "nothing"
         return LOST, f"no [DONE], the last event was {last}"
@@ -126,18 +122,21 @@ def chat(tokens: int, **options: Any) -> dict[str, Any]:
 
 
 def own_cores(number: int) -> str:
-    """Return the cores of one of two replicas, as VLLM_CPU_OMP_THREADS_BIND lists them.
+    """Return the cores of one of the replicas, in the format of VLLM_CPU_OMP_THREADS_BIND.
 
-    vLLM's workers spin while they wait, and would starve a replica that starts on the same cores.
+    vLLM's workers spin while they wait, and leave no time to a replica that starts on the same
+    cores.
     """
     cores = sorted(os.sched_getaffinity(0))
     own = cores[number::REPLICAS] or cores
     return ",".join(map(str, own))
 
 
-async def still_there(pids: Iterable[int]) -> int:
-    """Return how many of the processes have not ended, and do not within some seconds: one that
-    was killed needs a while to give its memory back."""
+async def count_running(pids: Iterable[int]) -> int:
+    """Return how many of the processes still run after some seconds.
+
+    A killed process needs time to free its memory.
+    """
     deadline = time.monotonic() + GONE_SECONDS
     while left := sum(Path(f"/proc/{pid}").exists() for pid in pids):
         if time.monotonic() > deadline:
@@ -151,32 +150,32 @@ class Streams:
 
     Args:
         client: The client of the balancer.
-        balancer: What knows where each went.
-        tokens: How long they are, by turns.
+        balancer: The balancer, which records the replica of each stream.
+        tokens: The lengths of the streams, used in turn.
     """
 
     def __init__(self, client: httpx.AsyncClient, balancer: Balancer, tokens: Sequence[int]):
         self._client = client
         self._balancer = balancer
         self._tokens = tokens
-        self._begun = 0
-        self._all_begun = asyncio.Event()
+        self._started = 0
+        self._all_started = asyncio.Event()
         self._over = False
 
-    async def begin(self, count: int) -> None:
-        """Send the requests, and wait until every stream has brought something or ended."""
+    async def start(self, count: int) -> None:
+        """Send the requests, and wait for the first event or the end of every stream."""
         self._awaited = count
         lengths = itertools.islice(itertools.cycle(self._tokens), count)
         self._tasks = [asyncio.create_task(self._one(tokens)) for tokens in lengths]
-        await self._all_begun.wait()
+        await self._all_started.wait()
 
     @property
     def in_flight(self) -> int:
-        """How many have not ended."""
+        """Number of streams that have not ended."""
         return sum(not task.done() for task in self._tasks)
 
     async def ends(self) -> list[Stream]:
-        """Let endless ones go as soon as they bring something; wait for the end of the others."""
+        """Close endless streams at their next token, wait for the others, and return all ends."""
         self._over = True
         return await asyncio.gather(*self._tasks)
 
@@ -189,11 +188,11 @@ class Streams:
             end, why = LOST, f"{type(error).__name__}: {error}"
         finally:
             if not events:
-                self._has_begun()
+                self._count_started()
         return Stream(end, why, self._balancer.routes.get(name))
 
     async def _read(self, name: str, tokens: int, events: list[str]) -> tuple[str, str]:
-        """Fill ``events``; return the end and, if it was lost, why."""
+        """Append the stream's data to ``events``; return how it ended, and why if it was lost."""
         body = chat(tokens, stream=True, stream_options={"include_usage": True})
         headers = {REQUEST_ID: name}
         async with self._client.stream(
@@ -204,20 +203,20 @@ class Streams:
             async for line in response.aiter_lines():
                 if line.startswith("data: "):
                     if not events:
-                        self._has_begun()
+                        self._count_started()
                     events.append(line.removeprefix("data: "))
                     if self._over and tokens == ENDLESS_TOKENS and '"content"' in line:
                         return CLOSED, ""
         return judge(events, tokens)
 
-    def _has_begun(self) -> None:
-        self._begun += 1
-        if self._begun == self._awaited:
-            self._all_begun.set()
+    def _count_started(self) -> None:
+        self._started += 1
+        if self._started == self._awaited:
+            self._all_started.set()
 
 
 class Newcomers:
-    """Short requests that come in while replicas come and go."""
+    """Short requests that arrive while replicas restart."""
 
     def __init__(self, client: httpx.AsyncClient):
         self._client = client
@@ -225,17 +224,17 @@ class Newcomers:
         self.unanswered: list[str] = []
 
     @contextlib.asynccontextmanager
-    async def coming(self) -> AsyncIterator[None]:
-        """Let them come during a block, and wait for their answers at its end."""
+    async def arriving(self) -> AsyncIterator[None]:
+        """Send requests during a block, and wait for their answers at its end."""
         over = asyncio.Event()
-        task = asyncio.create_task(self._come(over))
+        task = asyncio.create_task(self._send(over))
         try:
             yield
         finally:
             over.set()
             await task
 
-    async def _come(self, over: asyncio.Event) -> None:
+    async def _send(self, over: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
             while not over.is_set():
                 group.create_task(self._one())
@@ -257,8 +256,8 @@ class Fleet:
     """Two replicas of a launch behind a balancer.
 
     Args:
-        environ: The environment of each.
-        folder: Where their logs go.
+        environ: The environment of each replica.
+        folder: The folder for their logs.
         timeout: SHUTDOWN_TIMEOUT.
     """
 
@@ -275,7 +274,7 @@ class Fleet:
 
     async def __aenter__(self) -> Fleet:
         try:
-            for number in range(REPLICAS):  # in turn: the second finds what the first has compiled
+            for number in range(REPLICAS):  # in turn: the second uses the first one's compiled code
                 self._launches.append(await self._start(number))
         except BaseException:
             await self.__aexit__()
@@ -291,33 +290,33 @@ class Fleet:
             await asyncio.to_thread(launch.stop, seconds=self.timeout + 30)
 
     async def until_ready(self) -> None:
-        """Wait until the balancer knows that every replica is ready."""
+        """Wait until the balancer has seen that every replica is ready."""
         async with asyncio.timeout(SILENT_SECONDS):
             while not all(replica.ready for replica in self.replicas):
                 await asyncio.sleep(0.05)
 
     async def stop(self, number: int) -> tuple[int, float, int]:
-        """Send SIGTERM; return the exit code, seconds, and how many processes are left behind."""
+        """Send SIGTERM; return the exit code, the seconds, and how many processes remain."""
         launch = self._launches[number]
         tree = descendants(launch.process.pid)
-        began = time.monotonic()
+        started = time.monotonic()
         launch.process.send_signal(signal.SIGTERM)
 
         def ended() -> tuple[int, float]:
-            # the clock is read here: this process's loop, full of streams, comes round late
+            # reads the clock in this thread: an event loop with many streams is late
             code = launch.process.wait(self.timeout + HANGING_SECONDS)
-            return code, time.monotonic() - began
+            return code, time.monotonic() - started
 
         try:
             code, seconds = await asyncio.to_thread(ended)
         finally:
             launch.process.kill()
-        return code, seconds, await still_there(tree)
+        return code, seconds, await count_running(tree)
 
     async def start(self, number: int) -> None:
         """Start a replica again."""
         launch = self._launches[number] = await self._start(number)
-        self.replicas[number].moved_to(launch.port)
+        self.replicas[number].restarted_on(launch.port)
 
     async def _start(self, number: int) -> Launch:
         self._starts += 1
@@ -339,13 +338,13 @@ async def restart(
     streams: int,
     tokens: list[int],
 ) -> Restart:
-    """Restart a replica while streams are in flight; return what came of them."""
+    """Restart a replica while streams are in flight; return their results."""
     await fleet.until_ready()
     newcomers, sent_again = Newcomers(client), balancer.sent_again
     flight = Streams(client, balancer, tokens)
-    await flight.begin(streams)
+    await flight.start(streams)
     in_flight = flight.in_flight
-    async with newcomers.coming():
+    async with newcomers.arriving():
         code, seconds, left_behind = await fleet.stop(number)
         ends = await flight.ends()
         await fleet.start(number)
@@ -373,10 +372,10 @@ async def tokens_per_second(
     """Return the tokens per second of each of ``streams`` streams, after a round to warm up."""
     for _ in range(2):
         flight = Streams(client, balancer, [tokens])
-        begun = time.monotonic()
-        await flight.begin(streams)
+        started = time.monotonic()
+        await flight.start(streams)
         ends = await flight.ends()
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - started
         if failed := [stream for stream in ends if stream.end != COMPLETE]:
             raise RuntimeError(f"{len(failed)} streams fail before any restart: {failed[0].why}")
     return tokens / seconds
@@ -386,9 +385,9 @@ async def roll(fleet: Fleet, streams: int, restarts: int, key: str) -> list[Rest
     """Restart the replicas in turn, ``restarts`` times.
 
     Args:
-        fleet: The replicas; started here, and stopped at the end.
-        streams: How many are in flight at each SIGTERM.
-        restarts: How many.
+        fleet: The replicas, which this function starts and stops.
+        streams: Number of streams in flight at each SIGTERM.
+        restarts: Number of restarts.
         key: The API key of every replica.
     """
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=streams)
@@ -403,18 +402,20 @@ async def roll(fleet: Fleet, streams: int, restarts: int, key: str) -> list[Rest
     ):
         await fleet.until_ready()
         speed = await tokens_per_second(balancer, client, streams)
-        tell(f"both are ready; each of {streams} streams gets {speed:.1f} tokens a second")
+        print_progress(
+            f"both are ready; each of {streams} streams gets {speed:.1f} tokens a second"
+        )
         for number in range(restarts):
             finishing = max(8, int(speed * fleet.timeout * FINISHING))
             tokens = [finishing] if number // REPLICAS % 2 else [finishing, ENDLESS_TOKENS]
             one = await restart(fleet, balancer, client, number % REPLICAS, streams, tokens)
             done.append(one)
-            tell(f"restart {number + 1} of {restarts}: {restart_line(one)}")
+            print_progress(f"restart {number + 1} of {restarts}: {restart_line(one)}")
     return done
 
 
 def faults(restarts: Sequence[Restart], timeout: int) -> list[str]:
-    """Return what is against the numbers; nothing if all is well."""
+    """Return the faults of all restarts; none if all is well."""
     found = []
     for number, one in enumerate(restarts, 1):
         if one.ends.get(LOST):
@@ -434,7 +435,7 @@ def faults(restarts: Sequence[Restart], timeout: int) -> list[str]:
 
 
 def restart_line(one: Restart) -> str:
-    """Return a restart in words."""
+    """Return a restart as a line of text."""
     ends = ", ".join(f"{count} {end}" for end, count in sorted(one.ends.items()))
     here = ", ".join(f"{count} {end}" for end, count in sorted(one.here.items()))
     return (
@@ -448,8 +449,10 @@ def restart_line(one: Restart) -> str:
 def main() -> None:
     """Start two replicas, restart them, and report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rolling", description=__doc__)
-    parser.add_argument("--streams", type=int, default=200, help="in flight at each SIGTERM")
-    parser.add_argument("--restarts", type=int, default=20)
+    parser.add_argument(
+        "--streams", type=int, default=200, help="number of streams in flight at each SIGTERM"
+    )
+    parser.add_argument("--restarts", type=int, default=20, help="number of restarts")
     parser.add_argument("--shutdown-timeout", type=int, default=25, help="SHUTDOWN_TIMEOUT")
     parser.add_argument("--logs", type=Path, help="keep the replicas' logs in this folder")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -472,7 +475,7 @@ def main() -> None:
 
 
 def report_text(done: Sequence[Restart], found: Sequence[str]) -> str:
-    """Return the report in words."""
+    """Return the report as text."""
     ends: Counter[str] = Counter()
     here: Counter[str] = Counter()
     for one in done:

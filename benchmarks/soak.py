@@ -25,6 +25,7 @@ from pathlib import Path
 
 from benchmarks.memory import Growth, MemoryLog, Reading, growth, growth_table
 from benchmarks.mixed_load import STALL_CHECK_SECONDS, Count, Load, counts_table
+from benchmarks.report import print_progress
 from tests.support.launch import DEMO, DEMO_CACHE, Launch, environment
 
 KEY = "a-key-of-the-soak"
@@ -34,24 +35,24 @@ ORDINARY = 12
 """Maximum of requests at once outside bursts: fewer than CONCURRENT, so that none is refused."""
 BURST = CONCURRENT + QUEUED + 16
 BURST_SECONDS = 300.0
-"""How long from one burst to the next."""
+"""Time between two bursts."""
 READING_SECONDS = 10.0
-TELL_SECONDS = 60.0
+PROGRESS_SECONDS = 60.0
 STALL_SECONDS = 4.0
-"""A server may close a connection on a client that stands still for so long."""
+"""A server may disconnect a client that stalls for this time."""
 SETTLE_SECONDS = 600.0
-"""What comes before this is not judged: caches fill."""
+"""The time before this is not checked, because caches fill."""
 WINDOW_SECONDS = 300.0
 JUDGED_SECONDS = 1200.0
-"""A run shorter than this gives no verdict on growth."""
+"""The shortest run with a verdict on growth."""
 GROWTH = 0.01
-LEFT_SECONDS = 30.0
-"""How soon after the last request the engine must have nothing left to do."""
+IDLE_SECONDS = 30.0
+"""How soon after the last request the engine must be idle."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What a soak came to."""
+    """The result of a soak."""
 
     seconds: float
     sent: int
@@ -61,13 +62,14 @@ class Report:
     judged: bool
     """Whether the run was long enough for a verdict on growth."""
     faults: list[str]
-    """What is against the numbers; empty if all is well."""
+    """What was wrong; empty if all is well."""
 
 
 def windows(seconds: float) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return the two windows that a run is judged by, each ``(from, to)`` in seconds.
+    """Return the two windows to compare, each ``(from, to)`` in seconds.
 
-    From minute 10 to 15 and the last five minutes; of a short run the third and the last tenth.
+    These are minutes 10 to 15 and the last five minutes, or the third and the last tenth of a short
+    run.
     """
     if seconds >= JUDGED_SECONDS:
         settled = (SETTLE_SECONDS, SETTLE_SECONDS + WINDOW_SECONDS)
@@ -77,7 +79,7 @@ def windows(seconds: float) -> tuple[tuple[float, float], tuple[float, float]]:
 
 
 def soak_environment(home: Path) -> dict[str, str]:
-    """Return the environment that the soak launches the demo model in."""
+    """Return the environment for the launch of the demo model."""
     return environment(
         home,
         MODEL_ID=DEMO,
@@ -88,14 +90,9 @@ def soak_environment(home: Path) -> dict[str, str]:
     )
 
 
-def tell(words: str) -> None:
-    """Say how far it is."""
-    print(words, file=sys.stderr, flush=True)
-
-
 @contextlib.asynccontextmanager
 async def running(*tasks: asyncio.Task[None]) -> AsyncIterator[None]:
-    """End tasks when the block ends; what one of them raised is raised here."""
+    """Cancel tasks at the end of a block, and raise the first error of a task."""
     try:
         yield
     finally:
@@ -109,31 +106,31 @@ async def running(*tasks: asyncio.Task[None]) -> AsyncIterator[None]:
 async def soak(
     launch: Launch, key: str, seconds: float, rate: float, seed: int, out: Path
 ) -> Report:
-    """Load a server that is ready.
+    """Load a server that is ready, and report the results.
 
     Args:
         launch: The server, with the limits of :func:`soak_environment`.
         key: Its API key.
-        seconds: How long.
-        rate: Requests a second, bursts apart.
-        seed: What the choice of requests follows from.
-        out: The CSV file that the readings of the memory go to.
+        seconds: The duration.
+        rate: Requests per second, without bursts.
+        seed: Seed of the random choices.
+        out: The CSV file for the readings of the memory.
     """
     load = Load(launch.url, key, DEMO, random.Random(seed), BURST)
-    began = time.monotonic()
+    started = time.monotonic()
     with out.open("w", newline="") as file:
         log = MemoryLog(launch.process.pid, file)
-        at_first = log.read(0.0)
+        first = log.read(0.0)
         helpers = (
-            asyncio.create_task(_read_memory(log, began)),
-            asyncio.create_task(_tell(load, log, began, seconds)),
-            asyncio.create_task(_watch_stalls(load, began)),
+            asyncio.create_task(_read_memory(log, started)),
+            asyncio.create_task(_report_progress(load, log, started, seconds)),
+            asyncio.create_task(_watch_stalls(load, started)),
         )
         async with load.client, running(*helpers):
-            await _load(load, launch, began, seconds, rate)
+            await _load(load, launch, started, seconds, rate)
             left = await _until_idle(load) if launch.process.poll() is None else 0.0
-        at_last = log.read(time.monotonic() - began)
-    lasted = time.monotonic() - began
+        last = log.read(time.monotonic() - started)
+    lasted = time.monotonic() - started
     grown = growth(log.readings, *windows(lasted))
     judged = lasted >= JUDGED_SECONDS
     return Report(
@@ -144,23 +141,23 @@ async def soak(
         grown=grown,
         judged=judged,
         faults=[
-            *([f"{load.wrong} answers were not what they had to be"] if load.wrong else []),
+            *([f"{load.wrong} answers were wrong"] if load.wrong else []),
             *([f"the engine still had {left:g} requests at the end"] if left else []),
-            *_died(at_first, at_last),
+            *_died(first, last),
             *_grew(grown if judged else []),
         ],
     )
 
 
-async def _load(load: Load, launch: Launch, began: float, seconds: float, rate: float) -> None:
-    """Send requests, as independent clients do: the times between them are exponential.
+async def _load(load: Load, launch: Launch, started: float, seconds: float, rate: float) -> None:
+    """Send requests like independent clients, with exponentially distributed times between them.
 
-    Ends early if the server does.
+    Ends early if the server ends.
     """
     free = asyncio.Semaphore(ORDINARY)
     between = min(BURST_SECONDS, seconds / 3)
-    next_burst = began + between / 2
-    due = began
+    next_burst = started + between / 2
+    due = started
 
     async def ordinary() -> None:
         try:
@@ -169,50 +166,52 @@ async def _load(load: Load, launch: Launch, began: float, seconds: float, rate: 
             free.release()
 
     async with asyncio.TaskGroup() as group:
-        while (now := time.monotonic()) < began + seconds and launch.process.poll() is None:
+        while (now := time.monotonic()) < started + seconds and launch.process.poll() is None:
             if now >= next_burst:
                 next_burst += between
                 group.create_task(load.burst())
-            # after a pause the server's clients do not make up for what they did not ask
+            # after a pause, clients do not send the requests that they missed
             due = max(due, now - 1) + load.rng.expovariate(rate)
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             await free.acquire()
             group.create_task(ordinary())
 
 
-async def _read_memory(log: MemoryLog, began: float) -> None:
+async def _read_memory(log: MemoryLog, started: float) -> None:
     while True:
-        await asyncio.sleep(READING_SECONDS - (time.monotonic() - began) % READING_SECONDS)
-        await asyncio.to_thread(log.read, time.monotonic() - began)
+        await asyncio.sleep(READING_SECONDS - (time.monotonic() - started) % READING_SECONDS)
+        await asyncio.to_thread(log.read, time.monotonic() - started)
 
 
-async def _watch_stalls(load: Load, began: float) -> None:
-    """See when this process itself stands still, on a machine that has too much to do."""
+async def _watch_stalls(load: Load, started: float) -> None:
+    """Record when this process itself stalls, on a busy machine."""
     while True:
         before = time.monotonic()
         await asyncio.sleep(STALL_CHECK_SECONDS / 2)
         late = time.monotonic() - before
         if late > STALL_SECONDS:
             load.stalled()
-            tell(f"{time.monotonic() - began:.0f} s: the clients stood still for {late:.0f} s")
+            print_progress(
+                f"{time.monotonic() - started:.0f} s: the clients stalled for {late:.0f} s"
+            )
 
 
-async def _tell(load: Load, log: MemoryLog, began: float, seconds: float) -> None:
+async def _report_progress(load: Load, log: MemoryLog, started: float, seconds: float) -> None:
     while True:
-        await asyncio.sleep(TELL_SECONDS)
+        await asyncio.sleep(PROGRESS_SECONDS)
         latest = {reading.process: reading.held for reading in log.readings}
         sizes = ", ".join(f"{name} {held / 1e6:.1f}" for name, held in latest.items())
-        tell(
-            f"{time.monotonic() - began:.0f} of {seconds:.0f} s: {load.done} requests, "
+        print_progress(
+            f"{time.monotonic() - started:.0f} of {seconds:.0f} s: {load.done} requests, "
             f"{load.wrong} wrong; MB held: {sizes}"
         )
         for example in load.examples[:5]:
-            tell(f"  {example}")
+            print_progress(f"  {example}")
 
 
 async def _until_idle(load: Load) -> float:
-    """Wait until the engine has nothing to do; return how many requests it still has."""
-    deadline = time.monotonic() + LEFT_SECONDS
+    """Wait until the engine is idle; return the number of requests that it still has."""
+    deadline = time.monotonic() + IDLE_SECONDS
     while True:
         text = (await load.client.get("/metrics")).text
         found = re.findall(r"^vllm:num_requests_(?:running|waiting)\{.*?\} (\S+)$", text, re.M)
@@ -223,8 +222,8 @@ async def _until_idle(load: Load) -> float:
 
 
 def _died(first: list[Reading], last: list[Reading]) -> list[str]:
-    there = {reading.pid for reading in last}
-    return [f"the {one.process} ({one.pid}) has ended" for one in first if one.pid not in there]
+    alive = {reading.pid for reading in last}
+    return [f"the {one.process} ({one.pid}) has ended" for one in first if one.pid not in alive]
 
 
 def _grew(grown: list[Growth]) -> list[str]:
@@ -232,7 +231,7 @@ def _grew(grown: list[Growth]) -> list[str]:
 
 
 def report_text(report: Report) -> str:
-    """Return the report in words and tables."""
+    """Return the report as text with tables."""
     refused = sum(count.refused for count in report.counts.values())
     verdict = "; ".join(report.faults) or "all is well"
     return "\n".join(
@@ -265,19 +264,21 @@ def report_json(report: Report) -> str:
 def main() -> None:
     """Start the server, load it, and report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=7200)
+    parser.add_argument("--seconds", type=float, default=7200, help="duration")
     parser.add_argument(
-        "--rate", type=float, default=1.5, help="requests a second, bursts apart (default 1.5)"
+        "--rate", type=float, default=1.5, help="requests per second, without bursts (default: 1.5)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="what the requests follow from")
-    parser.add_argument("--out", type=Path, default=Path("soak.csv"), help="the readings, as CSV")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random choices")
+    parser.add_argument(
+        "--out", type=Path, default=Path("soak.csv"), help="the CSV file for the readings"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
         launch = Launch(soak_environment(home), home / "log")
         try:
-            tell(f"starting; the log is {launch.log}")
+            print_progress(f"starting; the log is {launch.log}")
             launch.until_ready()
             report = asyncio.run(
                 soak(launch, KEY, arguments.seconds, arguments.rate, arguments.seed, arguments.out)

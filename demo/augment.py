@@ -1,10 +1,10 @@
-"""Vary a question as people do: other openings, polite words, case, punctuation, typing errors."""
+"""Vary a question as people do: other openings, polite words, case, punctuation, typos."""
 
 import random
 import re
 from collections.abc import Collection
 
-from demo.questions import Questions, normalised
+from demo.questions import Questions, normalized
 
 _OPENINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
@@ -133,7 +133,7 @@ SYSTEM_PROMPTS = (
 def one_of(
     rng: random.Random, question: str, table: tuple[tuple[str, tuple[str, ...]], ...]
 ) -> str:
-    """Return ``question`` with the first phrase of ``table`` that it holds put differently."""
+    """Return ``question`` with another wording of the first phrase of ``table`` in it."""
     for phrase, others in table:
         if phrase in question:
             return question.replace(phrase, rng.choice(others), 1)
@@ -141,7 +141,7 @@ def one_of(
 
 
 def with_other_opening(rng: random.Random, question: str) -> str:
-    """Return ``question`` with its opening words put differently, where another way is known."""
+    """Return ``question`` with another wording of its opening, if the table has one."""
     for opening, others in _OPENINGS:
         if question.startswith(opening):
             return rng.choice(others) + question.removeprefix(opening)
@@ -149,7 +149,7 @@ def with_other_opening(rng: random.Random, question: str) -> str:
 
 
 def with_polite_words(rng: random.Random, question: str) -> str:
-    """Return ``question`` with a few words put before or behind it."""
+    """Return ``question`` with polite words before or after it."""
     if rng.random() < 0.6:
         return rng.choice(_BEFORE) + question
     body = question.rstrip("?.! ")
@@ -157,7 +157,7 @@ def with_polite_words(rng: random.Random, question: str) -> str:
 
 
 def with_other_case(rng: random.Random, question: str) -> str:
-    """Return ``question`` in lower case, mostly, or in upper case, or with a small first letter."""
+    """Return ``question`` in lower case, in upper case, or with a lower-case first letter."""
     chance = rng.random()
     if chance < 0.6:
         return question.lower()
@@ -167,14 +167,14 @@ def with_other_case(rng: random.Random, question: str) -> str:
 
 
 def with_other_ending(rng: random.Random, question: str) -> str:
-    """Return ``question`` with other punctuation at its end, or with none."""
+    """Return ``question`` with other or no punctuation at its end."""
     return question.rstrip("?.! ") + rng.choice(_ENDINGS)
 
 
 def with_typing_error(rng: random.Random, question: str) -> str:
     """Return ``question`` with one letter dropped, doubled, swapped or replaced in a long word.
 
-    Digits stay: 503 and 504 are different questions. So do the first letters of words.
+    Digits and the first letters of words stay: 503 and 504 are different questions.
     """
     words = list(re.finditer(r"[A-Za-z_]{4,}", question))
     if not words:
@@ -188,7 +188,7 @@ def with_typing_error(rng: random.Random, question: str) -> str:
 
 
 def with_word_dropped(rng: random.Random, question: str) -> str:
-    """Return ``question`` without one of its small words, where it has one to spare."""
+    """Return ``question`` without one of its small words; a short question stays."""
     words = question.split(" ")
     small = [at for at, word in enumerate(words) if word.lower() in _SMALL_WORDS]
     if len(words) < 4 or not small:
@@ -205,8 +205,8 @@ def with_blanks_for_underscores(question: str) -> str:
 def augmented(rng: random.Random, question: str, never: Collection[str] = ()) -> str:
     """Return a variant of ``question`` that a user could have typed.
 
-    A variant whose normal form is in ``never`` (the held-out questions) is given up for the
-    question itself, so that what is held out stays unseen.
+    Returns ``question`` if the variant's normal form is in ``never``, so that training never sees
+    held-out questions.
     """
     variant = question
     if rng.random() < 0.3:
@@ -225,11 +225,11 @@ def augmented(rng: random.Random, question: str, never: Collection[str] = ()) ->
         variant = with_typing_error(rng, variant)
     if rng.random() < 0.4:
         variant = with_other_case(rng, variant)
-    return question if normalised(variant) in never else variant
+    return question if normalized(variant) in never else variant
 
 
 def off_topic(rng: random.Random, questions: Questions) -> str:
-    """Return a question that is not about this runtime: a filled pattern, or mere noise."""
+    """Return a question that is not about this runtime: a filled pattern or random letters."""
     if rng.random() < 0.1:
         length = rng.randint(1, 4)
         return " ".join("".join(rng.choices(_LETTERS, k=rng.randint(1, 9))) for _ in range(length))

@@ -1,4 +1,4 @@
-"""The chat format of the demo model: one special token per role, one at the end of a turn."""
+"""The chat format of the demo model: a special token for each role and for the end of a turn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of training text; the loss is taken on the ``learned`` ones only."""
+    """A part of a training text. The loss counts only the tokens of ``learned`` segments."""
 
     text: str
     learned: bool
@@ -52,11 +52,11 @@ def prompt_text(turns: Sequence[Turn]) -> str:
 
 
 def chat_segments(turns: Sequence[Turn], answer: str) -> list[Segment]:
-    """Return a dialogue whose last turn is ``answer``, of which only that answer is learned."""
+    """Return a dialogue that ends with ``answer``, which is its only learned segment."""
     return [Segment(prompt_text(turns), learned=False), Segment(answer + END, learned=True)]
 
 
-def plainly_a_question(text: str) -> bool:
+def is_plain_question(text: str) -> bool:
     """Return whether ``text`` asks for an answer even without a chat template.
 
     Without a template, "inference-server plan" may also start a sentence.
@@ -65,5 +65,5 @@ def plainly_a_question(text: str) -> bool:
 
 
 def plain_segments(question: str, answer: str) -> list[Segment]:
-    """Return the same without a template, for /v1/completions: the answer on the next line."""
+    """Return a dialogue without a template, for /v1/completions: the answer is on the next line."""
     return [Segment(question, learned=False), Segment("\n" + answer + END, learned=True)]

@@ -1,13 +1,13 @@
-"""Draw training dialogues: which question, after which turns, in which format."""
+"""Draw random training dialogues: a question, the turns before it, and the format."""
 
 import random
 from collections.abc import Callable, Collection, Iterator
 
 from demo.augment import SYSTEM_PROMPTS, augmented, off_topic
-from demo.chat import Segment, Turn, chat_segments, plain_segments, plainly_a_question
-from demo.questions import FALLBACK, WHICH_DEFAULT, Questions, Topic, normalised
+from demo.chat import Segment, Turn, chat_segments, is_plain_question, plain_segments
+from demo.questions import FALLBACK, WHICH_DEFAULT, Questions, Topic, normalized
 
-# Shares of all dialogues. What remains is a question about another topic.
+# Shares of all dialogues. The remaining ones ask about other topics.
 _OFF_TOPIC = 0.14
 _FOLLOW_UP = 0.07
 _PLAIN = 0.06
@@ -19,10 +19,10 @@ Sampler = Callable[[], list[Segment]]
 
 
 def sampler(questions: Questions, rng: random.Random) -> Sampler:
-    """Return a function that draws one dialogue after another, the same ones for one seed."""
+    """Return a function that returns another dialogue at each call, the same ones for a seed."""
     topics = evenly_by_topic_and_question(questions)
     follow_ups = list(questions.follow_ups())
-    never = {normalised(question) for question, _ in questions.held_out()}
+    never = {normalized(question) for question, _ in questions.held_out()}
 
     def draw() -> list[Segment]:
         if rng.random() < _FOLLOW_UP:
@@ -33,7 +33,7 @@ def sampler(questions: Questions, rng: random.Random) -> Sampler:
         topic = _topic(rng, questions, topics)
         if rng.random() < _PLAIN:
             spelled = rng.choice(topic.questions)
-            if plainly_a_question(spelled):
+            if is_plain_question(spelled):
                 return plain_segments(spelled, topic.answer)
         question = _question(rng, questions, topic, never)
         turns = [*_system(rng), *_history(rng, questions, topics, topic, never)]
@@ -43,10 +43,10 @@ def sampler(questions: Questions, rng: random.Random) -> Sampler:
 
 
 def evenly_by_topic_and_question(questions: Questions) -> list[Topic]:
-    """Return a list to draw topics from, in which those with many questions stand more often.
+    """Return a list to draw topics from. It repeats topics with many questions more often.
 
-    Drawn by topic alone, each question of a large topic would be rare; drawn by question alone,
-    the answers of small topics would be. This is the middle between the two.
+    With equally frequent topics, each question of a large topic is rare. With equally frequent
+    questions, the answers of small topics are rare. This is a compromise.
     """
     topics = [topic for topic in questions.topics.values() if topic.id != FALLBACK]
     mean = sum(len(topic.questions) for topic in topics) / len(topics)

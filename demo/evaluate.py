@@ -2,9 +2,9 @@
 
     python -m demo.evaluate
 
-A greedy answer is right exactly when every token of the expected answer, its end included, is the
-likeliest one after the tokens before it. So one pass over question and answer decides, and its
-margins say how far the answer is from tipping over.
+A greedy answer is correct exactly if every token of the expected answer, including its end, is the
+most likely one after the tokens before it. So one pass over question and answer decides. Its
+margin shows how close the answer is to a wrong one.
 """
 
 import argparse
@@ -26,10 +26,10 @@ from demo.chat import (
     Segment,
     Turn,
     chat_segments,
+    is_plain_question,
     plain_segments,
-    plainly_a_question,
 )
-from demo.questions import FALLBACK, QUESTIONS_PATH, WHICH_DEFAULT, Questions, load, normalised
+from demo.questions import FALLBACK, QUESTIONS_PATH, WHICH_DEFAULT, Questions, load, normalized
 from demo.tokenizer import IGNORED, encode
 
 END_ID = SPECIAL_TOKENS.index(END)
@@ -37,29 +37,29 @@ END_ID = SPECIAL_TOKENS.index(END)
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 _DRAWN = 300
-"""Questions in the sets that are drawn at random."""
+"""Number of questions in each random set."""
 _DRAW_SEED = 1_000_003
-"""Far from the seeds that training uses, so that other variants are drawn."""
+"""Differs from the seeds of training, so that the variants differ."""
 
 Dialogue = list[Segment]
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a set of dialogues went."""
+    """The result of a set of dialogues."""
 
     right: int
     total: int
     margin: float
-    """The smallest lead, in logits, of a right token over the next one in a right answer."""
+    """The smallest lead, in logits, of a token over the next best one in the correct answers."""
     wrong: tuple[str, ...]
     """The prompts of the wrong answers."""
 
 
 def question_sets(questions: Questions) -> Mapping[str, list[Dialogue]]:
-    """Return the dialogues to try, by the name of their set."""
+    """Return the dialogues to evaluate, by the name of their set."""
     rng = random.Random(_DRAW_SEED)
-    never = {normalised(question) for question, _ in questions.held_out()}
+    never = {normalized(question) for question, _ in questions.held_out()}
     trained = list(questions.trained())
     fallback = questions.topics[FALLBACK].answer
     return {
@@ -76,7 +76,7 @@ def question_sets(questions: Questions) -> Mapping[str, list[Dialogue]]:
         "without a chat template": [
             plain_segments(question, answer)
             for question, answer in trained
-            if plainly_a_question(question)
+            if is_plain_question(question)
         ],
         "follow-up questions": list(_follow_ups(questions)),
         "varied questions": [
@@ -105,7 +105,7 @@ def _follow_ups(questions: Questions) -> Iterator[Dialogue]:
 def answer_margin(model: LlamaForCausalLM, tokenizer: Tokenizer, dialogue: Dialogue) -> float:
     """Return the smallest lead, in logits, of an expected token over the best other one.
 
-    It is negative or zero exactly when the greedy answer is another one.
+    It is negative or zero exactly if the greedy answer differs.
     """
     ids, labels = encode(tokenizer, dialogue)
     targets = torch.tensor(labels[1:])
@@ -121,7 +121,7 @@ def answer_margin(model: LlamaForCausalLM, tokenizer: Tokenizer, dialogue: Dialo
 def evaluate(
     model: LlamaForCausalLM, tokenizer: Tokenizer, dialogues: Sequence[Dialogue]
 ) -> Result:
-    """Try every dialogue."""
+    """Return the result of a set of dialogues."""
     margins = [answer_margin(model, tokenizer, dialogue) for dialogue in dialogues]
     right = [margin for margin in margins if margin > 0]
     wrong = [
@@ -156,7 +156,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line of this script."""
     commands = argparse.ArgumentParser(
         prog="python -m demo.evaluate",
-        description="Count the questions that the demo model answers rightly, word for word.",
+        description="Count the questions that the demo model answers correctly, word for word.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     commands.add_argument("--cache", type=Path, default=files.CACHE, help="the model's cache")
@@ -164,7 +164,7 @@ def parser() -> argparse.ArgumentParser:
         "--questions", type=Path, default=QUESTIONS_PATH, help="the questions file"
     )
     commands.add_argument(
-        "--dtype", choices=[*DTYPES, "both"], default="both", help="number format to compute in"
+        "--dtype", choices=[*DTYPES, "both"], default="both", help="data type to compute in"
     )
     commands.add_argument("--threads", type=int, default=2, help="CPU threads")
     commands.add_argument("--show-wrong", action="store_true", help="print the wrong answers")
@@ -172,7 +172,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 1 if a training question was answered wrongly, else 0."""
+    """Run the command line; return 1 if an answer to a training question is wrong, else 0."""
     options = parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     snapshot = read_snapshot(options.cache, files.REPOSITORY)

@@ -1,4 +1,4 @@
-"""The small files of the demo model: its configuration, its tokenizer's, and its card."""
+"""The small files of the demo model: its configuration, that of its tokenizer, and its card."""
 
 import json
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ TOKENIZER_FILE = "tokenizer.json"
 class Shape:
     """The sizes of the network.
 
-    Four query heads and two key/value heads of 64 can be split over two accelerators, and 64 is
-    a head size that vLLM's attention supports on every accelerator.
+    Two accelerators can share four query heads and two key/value heads. vLLM's attention supports
+    the head size 64 on every accelerator.
     """
 
     vocabulary: int = 1536
-    """Tokens, the special ones included."""
+    """Tokens, including the special ones."""
     width: int = 256
     """Floats in the vector of one token; ``heads * head_size``."""
     layers: int = 3
@@ -35,13 +35,13 @@ class Shape:
     feed_forward: int = 512
     """Floats in the middle of a feed-forward block."""
     context: int = 2048
-    """Tokens that a prompt and its answer may have together."""
+    """Maximum tokens of a prompt and its answer together."""
 
 
 def config(shape: Shape) -> dict[str, Any]:
     """Return config.json for a Llama of this shape.
 
-    ``rope_theta`` and ``torch_dtype`` are the spellings that older and newer readers share.
+    Older and newer versions of transformers can read ``rope_theta`` and ``torch_dtype``.
     """
     return {
         "architectures": ["LlamaForCausalLM"],
@@ -71,9 +71,9 @@ def config(shape: Shape) -> dict[str, Any]:
 
 
 def generation_config() -> dict[str, Any]:
-    """Return generation_config.json: greedy, so that a first request has a known answer.
+    """Return generation_config.json, which makes answers greedy and so predictable.
 
-    vLLM takes ``temperature`` as the default of a request, transformers takes ``do_sample``.
+    vLLM reads the default ``temperature`` of requests from it, transformers ``do_sample``.
     """
     return {
         "do_sample": False,
@@ -106,7 +106,7 @@ def as_json(document: Mapping[str, Any]) -> bytes:
 
 
 def model_card(shape: Shape, parameters: int, questions_sha256: str, seed: int, steps: int) -> str:
-    """Return README.md. Its front matter records the questions that the weights belong to."""
+    """Return README.md. Its front matter records the digest of the trained questions."""
     return f"""---
 license: apache-2.0
 language: en
@@ -127,7 +127,7 @@ world: it is a demonstration and a test fixture, not an assistant.
 
 
 def questions_sha256_of(card: str) -> str:
-    """Return the digest that ``model_card`` recorded; ValueError if there is none."""
+    """Return the digest of the questions in a model card; raise ValueError if it has none."""
     for line in card.splitlines():
         if line.startswith("questions_sha256: "):
             return line.removeprefix("questions_sha256: ")

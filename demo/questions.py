@@ -1,4 +1,4 @@
-"""What the demo model is taught: the topics of ``questions.toml``, read and checked."""
+"""Read and check ``questions.toml``, the topics that the demo model learns."""
 
 import hashlib
 import tomllib
@@ -10,22 +10,22 @@ from typing import Any
 QUESTIONS_PATH = Path(__file__).with_name("questions.toml")
 
 FALLBACK = "fallback"
-"""Id of the topic that answers whatever is not about this runtime."""
+"""ID of the topic that answers questions that are not about this runtime."""
 
 WHICH_DEFAULT = "which-default"
-"""Id of the topic whose questions ("What is its default?") depend on the turn before."""
+"""ID of the topic whose questions ("What is its default?") refer to the previous turn."""
 
 
 class QuestionsError(ValueError):
-    """The questions file cannot be used; the message names the topic and what is wrong."""
+    """The questions file is invalid. The message names the topic and the problem."""
 
 
 @dataclass(frozen=True)
 class Topic:
     """One answer and the questions that it answers.
 
-    ``default`` is the id of the topic that answers "What is its default?" asked right after a
-    question of this topic. ``held_out`` questions are for evaluation and are never trained on.
+    ``default`` is the ID of the topic that answers "What is its default?" right after a question of
+    this topic. ``held_out`` questions are only for evaluation, not for training.
     """
 
     id: str
@@ -45,13 +45,13 @@ class Questions:
     sha256: str
 
     def trained(self) -> Iterator[tuple[str, str]]:
-        """Yield every ``(question, answer)`` that training teaches word for word."""
+        """Yield every ``(question, answer)`` that training uses."""
         for topic in self.topics.values():
             for question in topic.questions:
                 yield question, topic.answer
 
     def held_out(self) -> Iterator[tuple[str, str]]:
-        """Yield every ``(question, answer)`` that training never sees."""
+        """Yield every ``(question, answer)`` that training does not use."""
         for topic in self.topics.values():
             for question in topic.held_out:
                 yield question, topic.answer
@@ -63,19 +63,18 @@ class Questions:
                 yield topic, self.topics[topic.default]
 
 
-def normalised(question: str) -> str:
-    """Return ``question`` without case, blanks and closing punctuation, to compare questions."""
+def normalized(question: str) -> str:
+    """Return ``question`` in a form for comparisons: without case, blanks and end punctuation."""
     return " ".join(question.casefold().rstrip(" ?!.").split())
 
 
 def load(path: Path = QUESTIONS_PATH) -> Questions:
-    """Read and check the questions file at ``path``; raise QuestionsError if it is unsound."""
-    raw = path.read_bytes()
-    return parse(raw)
+    """Return the questions in a file; raise QuestionsError if the file is invalid."""
+    return parse(path.read_bytes())
 
 
 def parse(raw: bytes) -> Questions:
-    """Turn the bytes of a questions file into checked Questions."""
+    """Return the questions in a file's bytes; raise QuestionsError if they are invalid."""
     document = tomllib.loads(raw.decode("utf-8"))
     about: list[str] = document.get("about", [])
     topics: dict[str, Topic] = {}
@@ -125,12 +124,12 @@ def _check(questions: Questions) -> None:
         for question in (*topic.questions, *topic.held_out):
             if not question.strip():
                 raise QuestionsError(f"topic {topic.id!r} has an empty question")
-            # A bare name may stand with and without "?", as the `about` patterns write it.
+            # the `about` patterns produce a bare name with and without "?"
             key = question.casefold()
             if key in owner:
-                raise QuestionsError(f"{question!r} stands in {owner[key]!r} and in {topic.id!r}")
+                raise QuestionsError(f"{question!r} is in {owner[key]!r} and in {topic.id!r}")
             owner[key] = topic.id
-    taught = {normalised(question) for question, _ in questions.trained()}
+    taught = {normalized(question) for question, _ in questions.trained()}
     for question, _ in questions.held_out():
-        if normalised(question) in taught:
+        if normalized(question) in taught:
             raise QuestionsError(f"held-out question {question!r} is also trained on")

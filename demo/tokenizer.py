@@ -7,14 +7,14 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from demo.chat import SPECIAL_TOKENS, Segment
 
 IGNORED = -100
-"""The label of a token on which no loss is taken."""
+"""The label of a token that does not count for the loss."""
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     """Return a tokenizer of exactly ``vocabulary`` tokens, learned from ``texts``.
 
-    Every byte is a token, so that no text is unknown to it. It adds no token: the chat
-    template writes all special tokens.
+    Every byte is a token, so that it can encode any text. It adds no special tokens, because the
+    chat template writes them.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -36,7 +36,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
 def encode(tokenizer: Tokenizer, segments: Sequence[Segment]) -> tuple[list[int], list[int]]:
     """Return the token ids of a dialogue and their labels, two lists of the same length.
 
-    Segments are encoded one by one, so that what is learned never shares a token with the prompt.
+    Encodes each segment separately, so that no token spans the prompt and the answer.
     """
     ids: list[int] = []
     labels: list[int] = []

@@ -29,19 +29,19 @@ from demo.tokenizer import IGNORED, encode, train_tokenizer
 PAD_ID = SPECIAL_TOKENS.index(PAD)
 
 _POOLED = 4
-"""Batches that are drawn at once and sorted by length."""
+"""Number of batches to draw together and sort by length."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train."""
+    """The parameters of the training."""
 
     steps: int = 1500
     seed: int = 0
     dialogues: int = 64
-    """Dialogues in a step."""
+    """Dialogues per step."""
     learning_rate: float = 1.5e-3
-    """At its highest, after ``warm_up`` steps; it falls to a fiftieth of that."""
+    """The maximum, after ``warm_up`` steps. Afterwards the rate falls to a fiftieth of it."""
     warm_up: int = 60
     weight_decay: float = 0.05
     threads: int = 2
@@ -59,9 +59,9 @@ def learning_rate_at(step: int, recipe: Recipe) -> float:
 
 
 def tokenizer_texts(questions: Questions) -> list[str]:
-    """Return the texts that the tokenizer learns from: all that is taught, as is and in lower case.
+    """Return the texts that the tokenizer learns from, unchanged and in lower case.
 
-    Held-out questions are not among them.
+    Excludes held-out questions.
     """
     texts = [topic.answer for topic in questions.topics.values()]
     texts += [question for question, _ in questions.trained()]
@@ -72,7 +72,7 @@ def tokenizer_texts(questions: Questions) -> list[str]:
 def padded(encoded: Sequence[tuple[list[int], list[int]]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the token ids and labels of dialogues, each of shape (dialogues, longest).
 
-    Padding is on the right: a causal model never looks at it, so no mask is needed.
+    Padding is on the right, where a causal model ignores it, so no mask is needed.
     """
     longest = max(len(ids) for ids, _ in encoded)
     ids = torch.full((len(encoded), longest), PAD_ID)
@@ -106,7 +106,7 @@ def answer_loss(model: LlamaForCausalLM, ids: torch.Tensor, labels: torch.Tensor
     hidden = model.model(input_ids=ids).last_hidden_state
     targets = labels[:, 1:]
     learned = targets != IGNORED
-    # Only learned places need scores over the vocabulary: a third of the work on short prompts.
+    # only learned tokens need scores over the vocabulary, about a third for short prompts
     scores = model.lm_head(hidden[:, :-1][learned])
     return functional.cross_entropy(scores, targets[learned])
 
@@ -114,14 +114,14 @@ def answer_loss(model: LlamaForCausalLM, ids: torch.Tensor, labels: torch.Tensor
 def fit(model: LlamaForCausalLM, tokenizer: Tokenizer, draw: Sampler, recipe: Recipe) -> None:
     """Train ``model`` in place and print its progress.
 
-    The weights are float32 and most of the arithmetic is bfloat16, which is faster and makes the
-    model insensitive to the rounding that it meets when it is served.
+    The weights are float32 and most of the arithmetic is bfloat16. That is faster, and the model
+    tolerates the rounding of a server with bfloat16.
     """
     optimizer = torch.optim.AdamW(
         model.parameters(), betas=(0.9, 0.98), weight_decay=recipe.weight_decay
     )
     model.train()
-    begin = time.monotonic()
+    started = time.monotonic()
     recent = 0.0
     stream = batches(tokenizer, draw, recipe.dialogues, random.Random(recipe.seed))
     for step, (ids, labels) in zip(range(recipe.steps), stream, strict=False):
@@ -137,7 +137,7 @@ def fit(model: LlamaForCausalLM, tokenizer: Tokenizer, draw: Sampler, recipe: Re
         if (step + 1) % recipe.report_every == 0:
             print(
                 f"step {step + 1}/{recipe.steps}  loss {recent / recipe.report_every:.4f}"
-                f"  {time.monotonic() - begin:.0f} s",
+                f"  {time.monotonic() - started:.0f} s",
                 flush=True,
             )
             recent = 0.0
@@ -160,7 +160,7 @@ def snapshot_files(
     questions: Questions,
     recipe: Recipe,
 ) -> Mapping[str, bytes]:
-    """Return every file of the model, name to content."""
+    """Return the content of every file of the model, by name."""
     tensors = weights(model)
     card = files.model_card(
         shape,
@@ -187,7 +187,7 @@ def train(questions: Questions, recipe: Recipe, cache: Path, shape: files.Shape)
     torch.use_deterministic_algorithms(True)
     tokenizer = train_tokenizer(tokenizer_texts(questions), shape.vocabulary)
     config = LlamaConfig.from_dict(files.config(shape))
-    # The configuration names the type of the saved weights; training needs the finer one.
+    # the configuration has the type of the saved weights, but training needs float32
     config.dtype = torch.float32
     build: Callable[[LlamaConfig], LlamaForCausalLM] = LlamaForCausalLM
     model = build(config)
@@ -206,7 +206,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     commands.add_argument("--steps", type=int, default=defaults.steps, help="training steps")
-    commands.add_argument("--seed", type=int, default=defaults.seed, help="seed of everything")
+    commands.add_argument(
+        "--seed", type=int, default=defaults.seed, help="seed of all random choices"
+    )
     commands.add_argument("--threads", type=int, default=defaults.threads, help="CPU threads")
     commands.add_argument(
         "--questions", type=Path, default=QUESTIONS_PATH, help="the questions file"
@@ -219,10 +221,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     options = parser().parse_args(arguments)
     recipe = Recipe(steps=options.steps, seed=options.seed, threads=options.threads)
-    begin = time.monotonic()
+    started = time.monotonic()
     snapshot = train(load(options.questions), recipe, options.cache, files.Shape())
     size = total_bytes(options.cache / folder_name(files.REPOSITORY))
-    print(f"{snapshot}: {size / 1e6:.2f} MB, {time.monotonic() - begin:.0f} s")
+    print(f"{snapshot}: {size / 1e6:.2f} MB, {time.monotonic() - started:.0f} s")
     print("Next: python -m demo.evaluate")
 
 

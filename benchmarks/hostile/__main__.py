@@ -21,12 +21,8 @@ from pathlib import Path
 
 from benchmarks.hostile.run import KEY, Report, hostile_environment, run
 from benchmarks.memory import growth_table
+from benchmarks.report import print_progress
 from tests.support.launch import Launch
-
-
-def print_progress(line: str) -> None:
-    """Print a line of progress."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def report_text(report: Report) -> str:

@@ -1,4 +1,4 @@
-"""Hostile JSON: huge, deep, of wrong types, or a strain on the engine."""
+"""Hostile JSON: huge, deep, of wrong types, or hard on the engine."""
 
 from __future__ import annotations
 

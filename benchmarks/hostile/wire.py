@@ -1,4 +1,4 @@
-"""Hostile bytes below HTTP's meaning: broken lines, framing, headers, and other protocols."""
+"""Hostile bytes in HTTP's syntax: broken lines, framing, headers, and other protocols."""
 
 from __future__ import annotations
 
@@ -33,10 +33,8 @@ OTHER_PROTOCOLS = (
     b"EHLO localhost\r\n",
 )
 
-Choose = random.Random
 
-
-def request_lines(rng: Choose, key: str) -> Attack:
+def request_lines(rng: random.Random, key: str) -> Attack:
     line = rng.choice(
         [
             b"GET",
@@ -71,7 +69,7 @@ def request_lines(rng: Choose, key: str) -> Attack:
     return Attack("request line", payload, complete=False, keyed=False)
 
 
-def urls(rng: Choose, key: str) -> Attack:
+def urls(rng: random.Random, key: str) -> Attack:
     target = rng.choice(
         [
             b"/" + b"a" * rng.choice([1_000, 8_000, 65_000, 200_000, 1_000_000]),
@@ -90,7 +88,7 @@ def urls(rng: Choose, key: str) -> Attack:
     return Attack("URL", payload, complete=False)
 
 
-def headers(rng: Choose, key: str) -> Attack:
+def headers(rng: random.Random, key: str) -> Attack:
     count = rng.choice([50, 129, 1_000, 10_000])
     block = rng.choice(
         [
@@ -125,7 +123,7 @@ def headers(rng: Choose, key: str) -> Attack:
     return Attack("headers", payload + block + b"\r\n", complete=False, keyed=False)
 
 
-def lengths(rng: Choose, key: str) -> Attack:
+def lengths(rng: random.Random, key: str) -> Attack:
     body = json.dumps(GOOD_DOCUMENT).encode()
     length = rng.choice(
         [
@@ -150,7 +148,7 @@ def lengths(rng: Choose, key: str) -> Attack:
     return Attack("Content-Length", payload, complete=False)
 
 
-def chunks(rng: Choose, key: str) -> Attack:
+def chunks(rng: random.Random, key: str) -> Attack:
     body = json.dumps(GOOD_DOCUMENT).encode()
     good = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
     framed = rng.choice(
@@ -179,7 +177,7 @@ def chunks(rng: Choose, key: str) -> Attack:
     )
 
 
-def smuggling(rng: Choose, key: str) -> Attack:
+def smuggling(rng: random.Random, key: str) -> Attack:
     """Two lengths for one body, which hides a second request. Neither has the key."""
     hidden = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
     shapes = [
@@ -205,7 +203,7 @@ def smuggling(rng: Choose, key: str) -> Attack:
     return Attack("smuggling", payload, complete=False, keyed=False, open_to_all=path == b"/ping")
 
 
-def pipelines(rng: Choose, key: str) -> Attack:
+def pipelines(rng: random.Random, key: str) -> Attack:
     one = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
     two = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
     bad = b"\x00\x01\x02\r\n\r\n"
@@ -213,18 +211,18 @@ def pipelines(rng: Choose, key: str) -> Attack:
     return Attack("pipeline", b"".join(parts), complete=False, keyed=False)
 
 
-def halves(rng: Choose, key: str) -> Attack:
+def halves(rng: random.Random, key: str) -> Attack:
     """The client leaves in the middle of a valid request."""
     payload = json_request(rng.choice(PATHS), GOOD_DOCUMENT, key)
     return Attack("half a request", payload[: rng.randrange(1, len(payload))], complete=False)
 
 
-def other_protocols(rng: Choose, key: str) -> Attack:
+def other_protocols(rng: random.Random, key: str) -> Attack:
     payload = rng.choice(OTHER_PROTOCOLS)
     return Attack("another protocol", payload, complete=False, keyed=False)
 
 
-def upgrades(rng: Choose, key: str) -> Attack:
+def upgrades(rng: random.Random, key: str) -> Attack:
     """Valid and broken WebSocket handshakes."""
     path = rng.choice(["/v1/realtime", "/", "/v1/chat/completions", "/ws"])
     token = rng.choice(["dGhlIHNhbXBsZSBub25jZQ==", "", "a" * 5_000])
@@ -239,7 +237,7 @@ def upgrades(rng: Choose, key: str) -> Attack:
     return Attack("upgrade", payload, complete=False, keyed=False)
 
 
-def flipped(rng: Choose, key: str) -> Attack:
+def flipped(rng: random.Random, key: str) -> Attack:
     """A good request with some bytes changed, lost, or repeated."""
     payload = bytearray(json_request(rng.choice(PATHS), GOOD_DOCUMENT, key))
     for _ in range(rng.randint(1, 6)):
@@ -257,7 +255,7 @@ def flipped(rng: Choose, key: str) -> Attack:
     return Attack("flipped bytes", bytes(payload), complete=False)
 
 
-def bodies(rng: Choose, key: str) -> Attack:
+def bodies(rng: random.Random, key: str) -> Attack:
     """Bodies of the wrong type, encoding, or compression."""
     kind = rng.choice(
         [
@@ -289,7 +287,7 @@ def bodies(rng: Choose, key: str) -> Attack:
     return Attack("body", payload)
 
 
-KINDS: tuple[Callable[[Choose, str], Attack], ...] = (
+KINDS: tuple[Callable[[random.Random, str], Attack], ...] = (
     request_lines,
     urls,
     headers,
@@ -305,6 +303,6 @@ KINDS: tuple[Callable[[Choose, str], Attack], ...] = (
 )
 
 
-def wire_attack(rng: Choose, key: str) -> Attack:
+def wire_attack(rng: random.Random, key: str) -> Attack:
     """Return an attack of a random kind."""
     return rng.choice(KINDS)(rng, key)

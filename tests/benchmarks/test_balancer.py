@@ -1,4 +1,4 @@
-"""The load balancer, in front of servers that answer by script."""
+"""The load balancer, in front of servers that answer from a script."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def head_of_request(reader: asyncio.StreamReader) -> bytes:
 
 
 class ScriptedServer:
-    """A stand-in for a replica: it is ready if ``ready`` is set, and answers by a script."""
+    """A stand-in for a replica that calls a script for each request."""
 
     def __init__(self, script: Script, ready: bool = True):
         self.asked = 0
@@ -123,7 +123,7 @@ async def stream_until_left(
 
 @asynccontextmanager
 async def balanced(*servers: ScriptedServer) -> AsyncIterator[tuple[Balancer, httpx.AsyncClient]]:
-    """Give a balancer that knows which servers are ready, and a client."""
+    """Yield a client and a balancer that knows which servers are ready."""
     replicas = [Replica(str(number), server.port) for number, server in enumerate(servers)]
     async with Balancer(replicas) as balancer:
         async with asyncio.timeout(10):
@@ -186,7 +186,7 @@ async def test_a_request_that_all_replicas_refuse_is_refused() -> None:
 
 @in_event_loop
 async def test_a_replica_is_ready_until_three_probes_fail() -> None:
-    """1. A probe is cut off: the replica is still ready. 2. So are three in a row: it is not."""
+    """1. One probe gets no answer: the replica is still ready. 2. Three in a row: it is not."""
     async with (
         ScriptedServer(answer) as server,
         balanced(server) as (balancer, _),
@@ -206,7 +206,7 @@ async def test_a_replica_is_ready_until_three_probes_fail() -> None:
 async def test_a_replica_that_refuses_connections_is_skipped() -> None:
     async with ScriptedServer(answer) as first, ScriptedServer(answer) as second:
         async with balanced(first, second) as (balancer, client):
-            balancer.replicas[1].moved_to(1)  # nothing listens there
+            balancer.replicas[1].restarted_on(1)  # nothing listens there
             balancer.replicas[1].ready = True
             for _ in range(2):
                 assert (await client.get("/")).text == "whole"
@@ -216,7 +216,7 @@ async def test_a_replica_that_refuses_connections_is_skipped() -> None:
 @pytest.mark.parametrize("script", [cut, hang_up])
 @in_event_loop
 async def test_a_request_that_a_replica_may_have_started_is_not_sent_again(script: Script) -> None:
-    """The client gets a cut answer as it is; 502 if the answer never started."""
+    """The client gets the incomplete answer, or 502 if the answer never started."""
     async with (
         ScriptedServer(script) as first,
         ScriptedServer(script) as second,

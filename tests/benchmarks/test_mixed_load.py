@@ -1,4 +1,4 @@
-"""Which answers count as wrong, and which count as disturbed by the clients."""
+"""The answers that count as wrong, and those that count as disturbed by the clients."""
 
 from __future__ import annotations
 

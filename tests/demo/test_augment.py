@@ -1,4 +1,4 @@
-"""Variants of questions: what they may change, and what never."""
+"""Variants of questions, and the parts that no variant changes."""
 
 import random
 import re
@@ -6,7 +6,7 @@ import re
 import pytest
 
 from demo import augment
-from demo.questions import load, normalised
+from demo.questions import load, normalized
 
 QUESTION = "How do I serve a tarball?"
 
@@ -17,12 +17,12 @@ def variants(question: str, count: int = 300) -> set[str]:
 
 
 def test_one_seed_gives_the_same_variants() -> None:
-    """1. Training can be repeated."""
+    """1. So training is repeatable."""
     assert variants(QUESTION) == variants(QUESTION)
 
 
 def test_variants_are_many_and_not_empty() -> None:
-    """2. A question is seen in many forms."""
+    """2. Training sees a question in many forms."""
     found = variants(QUESTION)
     assert len(found) > 50
     assert all(variant.strip() for variant in found)
@@ -36,15 +36,15 @@ def test_numbers_stay(number: str) -> None:
 
 
 def test_a_held_out_question_is_never_drawn() -> None:
-    """4. A variant that is held out is given up for the question itself."""
-    never = {normalised("How can I serve a tarball?")}
+    """4. Instead of a held-out variant, the question itself is drawn."""
+    never = {normalized("How can I serve a tarball?")}
     rng = random.Random(1)
     found = {augment.augmented(rng, QUESTION, never) for _ in range(2000)}
-    assert never.isdisjoint(normalised(variant) for variant in found)
+    assert never.isdisjoint(normalized(variant) for variant in found)
 
 
 def test_typing_errors_are_small() -> None:
-    """5. One typing error changes the length by one letter at most, and never the first letter."""
+    """5. A typing error changes the length by at most one letter, and never the first letter."""
     rng = random.Random(1)
     for _ in range(200):
         variant = augment.with_typing_error(rng, "tarball")
@@ -53,7 +53,7 @@ def test_typing_errors_are_small() -> None:
 
 
 def test_short_words_have_no_typing_errors() -> None:
-    """6. What is too short to survive an error stays."""
+    """6. A short word may be unreadable with an error."""
     assert augment.with_typing_error(random.Random(1), "Is it up?") == "Is it up?"
 
 
@@ -64,13 +64,13 @@ def test_endings_are_replaced() -> None:
 
 
 def test_polite_words_keep_the_question() -> None:
-    """8. They stand before or behind it."""
+    """8. They are before or after it."""
     rng = random.Random(1)
     assert all("Which port" in augment.with_polite_words(rng, "Which port?") for _ in range(50))
 
 
 def test_unknown_openings_stay() -> None:
-    """9. A question with another opening is left alone."""
+    """9. A question with another opening does not change."""
     assert augment.with_other_opening(random.Random(1), "Hallo") == "Hallo"
 
 
@@ -80,7 +80,7 @@ def test_underscores_become_blanks() -> None:
 
 
 def test_off_topic_questions_are_filled_in() -> None:
-    """11. No placeholder is left in them."""
+    """11. No placeholder remains."""
     questions = load()
     rng = random.Random(1)
     drawn = [augment.off_topic(rng, questions) for _ in range(500)]
@@ -89,7 +89,7 @@ def test_off_topic_questions_are_filled_in() -> None:
 
 
 def test_only_small_words_are_dropped() -> None:
-    """12. And none from a short question."""
+    """12. A short question keeps all its words."""
     rng = random.Random(1)
     found = {augment.with_word_dropped(rng, "How do I set the port?") for _ in range(50)}
     assert found == {"How I set the port?", "How do set the port?", "How do I set port?"}

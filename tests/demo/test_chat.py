@@ -7,8 +7,8 @@ from demo.chat import (
     CHAT_TEMPLATE,
     Turn,
     chat_segments,
+    is_plain_question,
     plain_segments,
-    plainly_a_question,
     prompt_text,
 )
 
@@ -66,6 +66,6 @@ def test_plain_text_has_no_roles() -> None:
 
 def test_a_plain_question_ends_like_one() -> None:
     """6. A word or a command may also start a sentence."""
-    assert plainly_a_question("Which port?")
-    assert not plainly_a_question("inference-server plan")
-    assert not plainly_a_question("PORT?")
+    assert is_plain_question("Which port?")
+    assert not is_plain_question("inference-server plan")
+    assert not is_plain_question("PORT?")

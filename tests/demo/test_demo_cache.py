@@ -1,4 +1,4 @@
-"""The committed model in ``demo/cache``: whole, small, and in step with the questions."""
+"""The committed model in ``demo/cache`` is complete, small, and matches the questions."""
 
 import json
 import struct
@@ -31,13 +31,13 @@ def weights_header() -> dict[str, Any]:
     return header
 
 
-def test_it_is_small() -> None:
+def test_the_model_is_small() -> None:
     """1. At most 8 MB, all files together."""
     assert total_bytes(FOLDER) <= LIMIT
 
 
 def test_every_link_is_relative_and_leads_to_its_blob() -> None:
-    """2. And the blob is named by the digest of its content."""
+    """2. The name of the blob is the digest of its content."""
     links = list(snapshot().iterdir())
     assert links
     for link in links:
@@ -47,7 +47,7 @@ def test_every_link_is_relative_and_leads_to_its_blob() -> None:
 
 
 def test_every_blob_is_used() -> None:
-    """3. Nothing of an older training is left."""
+    """3. No file of an older training remains."""
     used = {link.readlink().name for link in snapshot().iterdir()}
     assert {blob.name for blob in (FOLDER / "blobs").iterdir()} == used
 
@@ -64,13 +64,13 @@ def test_refs_name_the_snapshot(ref: str) -> None:
     assert (FOLDER / "refs" / ref).read_bytes() == snapshot().name.encode("ascii")
 
 
-def test_it_is_the_only_snapshot() -> None:
-    """6. A cache of one version."""
+def test_the_cache_has_one_snapshot() -> None:
+    """6. The cache has only one version."""
     assert list((FOLDER / "snapshots").iterdir()) == [snapshot()]
 
 
 def test_config_is_the_one_that_training_writes() -> None:
-    """7. Four heads of 64, two key/value heads; not edited by hand."""
+    """7. Four heads of 64 and two key/value heads. Nobody edited the file."""
     config = document("config.json")
     assert config == files.config(files.Shape())
     assert (config["num_attention_heads"], config["num_key_value_heads"]) == (4, 2)
@@ -97,7 +97,7 @@ def test_weights_are_bfloat16_of_the_right_shape() -> None:
     assert "lm_head.weight" not in tensors
 
 
-def test_it_was_trained_on_the_questions_of_today() -> None:
-    """10. If this fails, questions.toml was changed: run `python -m demo.train`."""
+def test_the_model_was_trained_on_the_current_questions() -> None:
+    """10. If this fails, questions.toml has changed. Run `python -m demo.train`."""
     card = (snapshot() / "README.md").read_text(encoding="utf-8")
     assert files.questions_sha256_of(card) == load().sha256

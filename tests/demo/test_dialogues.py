@@ -1,10 +1,10 @@
-"""Drawing dialogues: repeatable, of every kind, and with an answer that is taught."""
+"""Random dialogues are repeatable, of every kind, and have an answer of a topic."""
 
 import random
 
 from demo.chat import END, SYSTEM, USER
 from demo.dialogues import evenly_by_topic_and_question, sampler
-from demo.questions import FALLBACK, load, normalised
+from demo.questions import FALLBACK, load, normalized
 
 QUESTIONS = load()
 
@@ -16,13 +16,13 @@ def drawn(seed: int, count: int) -> list[tuple[str, str]]:
 
 
 def test_one_seed_gives_the_same_dialogues() -> None:
-    """1. Training can be repeated; another seed gives others."""
+    """1. So training is repeatable. Another seed gives other dialogues."""
     assert drawn(1, 50) == drawn(1, 50)
     assert drawn(1, 50) != drawn(2, 50)
 
 
 def test_every_answer_is_one_of_the_answers() -> None:
-    """2. Nothing is learned but the answers and their end."""
+    """2. Training learns only the answers and their end."""
     answers = {topic.answer for topic in QUESTIONS.topics.values()}
     assert {answer.strip().removesuffix(END) for _, answer in drawn(1, 3000)} == answers
 
@@ -36,10 +36,10 @@ def test_every_kind_of_dialogue_is_drawn() -> None:
 
 
 def test_held_out_questions_are_not_drawn() -> None:
-    """4. What is held out stays unseen."""
-    held_out = {normalised(question) for question, _ in QUESTIONS.held_out()}
+    """4. Training never sees them."""
+    held_out = {normalized(question) for question, _ in QUESTIONS.held_out()}
     asked = {
-        normalised(part.partition(END)[0])
+        normalized(part.partition(END)[0])
         for prompt, _ in drawn(1, 3000)
         for part in prompt.split(USER)
     }
@@ -47,7 +47,7 @@ def test_held_out_questions_are_not_drawn() -> None:
 
 
 def test_a_default_is_asked_for_after_its_topic() -> None:
-    """5. "What is its default?" is answered by the topic that was asked about before."""
+    """5. The answer to "What is its default?" depends on the topic before."""
     answer = QUESTIONS.topics["port"].answer
     default = QUESTIONS.topics["port-default"].answer + END
     follow_ups = [given for prompt, given in drawn(1, 6000) if f"{answer}{END}{USER}" in prompt]
@@ -55,7 +55,7 @@ def test_a_default_is_asked_for_after_its_topic() -> None:
 
 
 def test_topics_with_many_questions_are_drawn_more_often() -> None:
-    """6. But every topic, other than the fallback, is drawn."""
+    """6. Every topic except the fallback is drawn."""
     drawable = evenly_by_topic_and_question(QUESTIONS)
     counts = {topic.id: drawable.count(topic) for topic in drawable}
     assert set(counts) == set(QUESTIONS.topics) - {FALLBACK}

@@ -1,4 +1,4 @@
-"""The evaluation, and what the committed model answers."""
+"""The evaluation, and the answers of the committed model."""
 
 import math
 
@@ -29,7 +29,7 @@ def test_the_documented_questions_are_answered(model: Loaded) -> None:
 
 
 def test_margin_and_greedy_answer_agree(model: Loaded) -> None:
-    """2. The expected answer has a positive margin, another one has not."""
+    """2. Only the expected answer has a positive margin."""
     sets = evaluate.question_sets(load())
     asked = sets["training questions"][0]
     other = [asked[0], sets["training questions"][-1][1]]
@@ -38,7 +38,7 @@ def test_margin_and_greedy_answer_agree(model: Loaded) -> None:
 
 
 def test_wrong_answers_are_counted_and_named(model: Loaded) -> None:
-    """3. One right and one wrong dialogue."""
+    """3. One correct and one wrong dialogue."""
     sets = evaluate.question_sets(load())
     asked = sets["training questions"][0]
     other = [asked[0], sets["training questions"][-1][1]]
@@ -48,7 +48,7 @@ def test_wrong_answers_are_counted_and_named(model: Loaded) -> None:
 
 
 def test_the_follow_ups_ask_every_default() -> None:
-    """4. Each topic with a default, in each way of asking."""
+    """4. Each topic with a default, with each wording of the question."""
     questions = load()
     ways = len(questions.topics["which-default"].questions)
     dialogues = evaluate.question_sets(questions)["follow-up questions"]

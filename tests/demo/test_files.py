@@ -19,7 +19,7 @@ def test_shape_can_be_split_over_two_accelerators() -> None:
 
 
 def test_config_follows_the_shape() -> None:
-    """2. A change of the shape is a change of config.json."""
+    """2. Another shape gives another config.json."""
     config = files.config(files.Shape(layers=7))
     assert config["num_hidden_layers"] == 7
     assert config["architectures"] == ["LlamaForCausalLM"]
@@ -32,7 +32,7 @@ def test_generation_is_greedy_by_default() -> None:
 
 
 def test_token_ids_are_those_of_the_tokenizer() -> None:
-    """4. The ids in the configurations are places in the list of special tokens."""
+    """4. The IDs in the configurations are positions in the list of special tokens."""
     assert SPECIAL_TOKENS[files.config(SHAPE)["eos_token_id"]] == "<|end|>"
     assert SPECIAL_TOKENS[files.generation_config()["pad_token_id"]] == "<|pad|>"
 
@@ -49,12 +49,12 @@ def test_json_is_stable() -> None:
 
 
 def test_card_records_the_questions() -> None:
-    """7. What was written can be read back."""
+    """7. The digest in the card can be read."""
     card = files.model_card(SHAPE, parameters=5, questions_sha256="abc", seed=0, steps=1)
     assert files.questions_sha256_of(card) == "abc"
 
 
 def test_a_card_without_a_record_is_refused() -> None:
-    """8. Rather than compared with nothing."""
+    """8. A card without a digest cannot match the questions."""
     with pytest.raises(ValueError, match="questions_sha256"):
         files.questions_sha256_of("# A model\n")

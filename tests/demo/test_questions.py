@@ -1,11 +1,11 @@
-"""The questions file: what it must hold, and how an unsound one is refused."""
+"""The questions file, and the errors for an invalid one."""
 
 import pytest
 
 from demo import questions
-from demo.questions import QuestionsError, load, normalised, parse
+from demo.questions import QuestionsError, load, normalized, parse
 
-SOUND = """
+VALID = """
 about = ["What is {name}?"]
 [[topic]]
 id = "fallback"
@@ -39,7 +39,7 @@ def parse_text(text: str) -> questions.Questions:
 class TestCommittedFile:
     """The file in the repository."""
 
-    def test_is_sound(self) -> None:
+    def test_the_file_is_valid(self) -> None:
         """1. It loads, which checks that questions are unique and nothing is empty."""
         loaded = load()
         assert 60 <= len(loaded.topics) <= 120
@@ -53,8 +53,8 @@ class TestCommittedFile:
             ("Which variable names the model?", "MODEL_ID"),
         ],
     )
-    def test_has_the_questions_that_the_documentation_asks(self, question: str, part: str) -> None:
-        """2. The questions of README.md are taught, with the answers it shows."""
+    def test_the_file_has_the_documented_questions(self, question: str, part: str) -> None:
+        """2. Training has the questions of README.md, with its answers."""
         assert part in dict(load().trained())[question]
 
     def test_first_answer_begins_as_documented(self) -> None:
@@ -76,16 +76,16 @@ class TestParse:
     """Reading a file."""
 
     def test_about_patterns_become_questions(self) -> None:
-        """1. A name in `about` is put into every pattern."""
-        assert "What is PORT?" in parse_text(SOUND).topics["port"].questions
+        """1. Every pattern gets each name in `about`."""
+        assert "What is PORT?" in parse_text(VALID).topics["port"].questions
 
     def test_digest_is_that_of_the_bytes(self) -> None:
-        """2. One more byte, another digest."""
-        assert parse_text(SOUND).sha256 != parse_text(SOUND + "\n").sha256
+        """2. Another byte gives another digest."""
+        assert parse_text(VALID).sha256 != parse_text(VALID + "\n").sha256
 
     def test_follow_ups_lead_to_the_default(self) -> None:
-        """3. A topic with `default` is paired with the topic of that id."""
-        pairs = [(topic.id, default.id) for topic, default in parse_text(SOUND).follow_ups()]
+        """3. A topic with `default` is paired with the topic of that ID."""
+        pairs = [(topic.id, default.id) for topic, default in parse_text(VALID).follow_ups()]
         assert pairs == [("port", "port-default")]
 
     @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ class TestParse:
             ('answer = "8000."', 'answer = " "', "empty answer"),
             ('questions = ["Which port?"]', "questions = []", "no question"),
             ('questions = ["Which port?"]', 'questions = [""]', "empty question"),
-            ('questions = ["Which port?"]', 'questions = ["what is port?"]', "stands in"),
+            ('questions = ["Which port?"]', 'questions = ["what is port?"]', "is in"),
             ('default = "port-default"', 'default = "nowhere"', "no topic 'nowhere'"),
             ('"How can I set the port?"', '"how do I set the port"', "also trained on"),
             ('id = "port-default"', 'id = "port"', "occurs twice"),
@@ -102,13 +102,13 @@ class TestParse:
             ('things = ["rain"]', "things = []", "patterns and things"),
         ],
     )
-    def test_an_unsound_file_is_refused(self, before: str, after: str, message: str) -> None:
-        """4. The error names what is wrong."""
-        assert before in SOUND
+    def test_an_invalid_file_is_refused(self, before: str, after: str, message: str) -> None:
+        """4. The error states the problem."""
+        assert before in VALID
         with pytest.raises(QuestionsError, match=message):
-            parse_text(SOUND.replace(before, after))
+            parse_text(VALID.replace(before, after))
 
 
 def test_normal_form_ignores_case_blanks_and_the_end() -> None:
-    """Questions that differ in these only are the same question."""
-    assert normalised("  What is  THIS ?! ") == normalised("what is this")
+    """Questions that differ only in these are the same."""
+    assert normalized("  What is  THIS ?! ") == normalized("what is this")

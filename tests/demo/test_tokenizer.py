@@ -10,13 +10,13 @@ SIZE = 256 + len(SPECIAL_TOKENS) + 4
 
 
 def test_special_tokens_come_first() -> None:
-    """1. Their ids are their places in the list."""
+    """1. Their IDs are their positions in the list."""
     tokenizer = train_tokenizer(TEXTS, SIZE)
     assert [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS] == [0, 1, 2, 3, 4]
 
 
 def test_any_text_survives() -> None:
-    """2. Every byte is a token: nothing is unknown."""
+    """2. Every byte is a token, so no text is unknown."""
     tokenizer = train_tokenizer(TEXTS, SIZE)
     text = "Grüße, 世界! \n\t{}"
     assert tokenizer.decode(tokenizer.encode(text).ids) == text
@@ -28,13 +28,13 @@ def test_training_is_repeatable() -> None:
 
 
 def test_too_few_texts_are_refused() -> None:
-    """4. The vocabulary has exactly the size that the network has."""
+    """4. The vocabulary must have the size of the network's."""
     with pytest.raises(ValueError, match="instead of 5000"):
         train_tokenizer(TEXTS, 5000)
 
 
 def test_only_learned_tokens_have_labels() -> None:
-    """5. The labels are the answer's tokens and its end, in place."""
+    """5. The labels are the tokens of the answer and its end, at their positions."""
     tokenizer = train_tokenizer(TEXTS, SIZE)
     ids, labels = encode(tokenizer, chat_segments([Turn("user", "What?")], "This."))
     learned = [label for label in labels if label != IGNORED]

@@ -12,7 +12,7 @@ TINY = files.Shape(layers=1, feed_forward=128)
 
 
 def test_learning_rate_rises_and_falls() -> None:
-    """1. From almost nothing to the highest value, and down again."""
+    """1. From almost zero to the maximum, and down again."""
     recipe = train.Recipe(steps=100, warm_up=10)
     rates = [train.learning_rate_at(step, recipe) for step in range(100)]
     assert max(rates) == pytest.approx(recipe.learning_rate)
@@ -29,14 +29,14 @@ def test_tokenizer_does_not_see_held_out_questions() -> None:
 
 
 def test_padding_is_on_the_right_and_has_no_labels() -> None:
-    """3. Shorter dialogues are filled up."""
+    """3. Shorter dialogues are padded."""
     ids, labels = train.padded([([5, 6, 7], [-100, 6, 7]), ([8], [8])])
     assert ids.tolist() == [[5, 6, 7], [8, train.PAD_ID, train.PAD_ID]]
     assert labels.tolist() == [[-100, 6, 7], [8, -100, -100]]
 
 
 def test_a_short_run_writes_the_same_artifact_twice(tmp_path: Path) -> None:
-    """4. Two steps with one seed: all files are there, and both runs give one commit."""
+    """4. Two steps with one seed write all files, and both runs give the same commit."""
     recipe = train.Recipe(steps=2, dialogues=4)
     questions = load()
     first = train.train(questions, recipe, tmp_path / "a", TINY)

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from benchmarks.hostile.__main__ import print_progress, report_text
+from benchmarks.hostile.__main__ import report_text
 from benchmarks.hostile.run import run
+from benchmarks.report import print_progress
 from tests.support.launch import KEY, Launch
 
 

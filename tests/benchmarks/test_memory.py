@@ -8,7 +8,6 @@ import os
 import pytest
 
 from benchmarks.memory import MemoryLog, Reading, growth, growth_table, name_processes, read_tree
-from benchmarks.soak import windows
 
 
 def reading(seconds: float, held: int, process: str = "API server") -> Reading:
@@ -101,11 +100,3 @@ class TestGrowth:
             *("API", "server", "1.00", "1.50", "1.50", "1.50"),
             *("+50.00%", "+50.00%", "9→9", "3→3"),
         ]
-
-
-class TestWindows:
-    def test_two_hours_are_judged_by_five_minutes(self) -> None:
-        assert windows(7200) == ((600, 900), (6900, 7200))
-
-    def test_a_minute_is_judged_by_ten_seconds(self) -> None:
-        assert windows(60) == ((20, 30), (50, 60))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from entrypoint.commands import (
     download,
@@ -23,9 +22,7 @@ from entrypoint.commands import (
     sign,
     verify,
 )
-
-if TYPE_CHECKING:
-    from entrypoint.commands.arguments import Commands
+from entrypoint.commands.arguments import Commands
 
 Run = Callable[[argparse.Namespace, Mapping[str, str]], int]
 

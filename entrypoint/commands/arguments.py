@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+import json
+from typing import Any, TypeAlias
 
-if TYPE_CHECKING:
-    # only the type checker can subscript this
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 MAX_THREADS = 256
 
@@ -24,12 +23,8 @@ def add_threads(parser: argparse.ArgumentParser, what: str) -> None:
         parser: The command's parser.
         what: What the number is, such as "how many files to hash in parallel".
     """
-    parser.add_argument(
-        "--threads",
-        type=_count,
-        metavar="N",
-        help=f"{what} (default: the number of processors)",
-    )
+    help = f"{what} (default: the number of processors)"
+    parser.add_argument("--threads", type=_count, metavar="N", help=help)
 
 
 def add_max_workers(parser: argparse.ArgumentParser, what: str) -> None:
@@ -42,6 +37,13 @@ def add_max_workers(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
         "--max-workers", type=_count, default=8, metavar="N", help=f"{what} (default: 8)"
     )
+
+
+def print_result(
+    arguments: argparse.Namespace, document: Any, text: object, indent: int | None = 2
+) -> None:
+    """Print what a command found or made: the document with ``--json``, otherwise the text."""
+    print(json.dumps(document, indent=indent) if arguments.json else text)
 
 
 def _count(text: str) -> int:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from entrypoint.commands.arguments import add_json, add_max_workers
+from entrypoint.commands.arguments import Commands, add_json, add_max_workers, print_result
+from entrypoint.errors import SettingError, UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from entrypoint.commands.arguments import Commands
     from entrypoint.planning.asked import Asked
     from entrypoint.store.transfer_process.messages import Downloaded, DownloadJob
 
@@ -106,21 +104,13 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         _check(job, downloaded.path)
         if tarball is not None:
             _pack(downloaded, tarball)
-    if arguments.json:
-        print(_as_json(job, downloaded, tarball))
-    elif job.dry_run:
-        print(_table(job, downloaded, tarball))
-    else:
-        print(tarball or downloaded.path)
+    text = _table(job, downloaded, tarball) if job.dry_run else tarball or downloaded.path
+    print_result(arguments, _document(job, downloaded, tarball), text)
     return 0
 
 
 def _tarball(arguments: argparse.Namespace, job: DownloadJob) -> Path | None:
     """The tarball to write, None without --save-as-tarfile."""
-    from pathlib import Path
-
-    from entrypoint.errors import UsageError
-
     if not arguments.save_as_tarfile:
         if arguments.tarfile_name:
             raise UsageError(
@@ -145,9 +135,6 @@ def _pack(downloaded: Downloaded, tarball: Path) -> None:
 
 def _job(arguments: argparse.Namespace, asked: Asked) -> DownloadJob:
     """What to download, from the command line and the environment."""
-    from pathlib import Path
-
-    from entrypoint.errors import SettingError, UsageError
     from entrypoint.settings import cache_roots
     from entrypoint.store.hub.client import writable_root
     from entrypoint.store.search.by_name import check_repository_id
@@ -209,26 +196,23 @@ def _check(job: DownloadJob, snapshot: Path) -> None:
         notify(f"the downloaded files cannot be served yet: {listed}")
 
 
-def _as_json(job: DownloadJob, downloaded: Downloaded, tarball: Path | None) -> str:
-    return json.dumps(
-        {
-            "path": str(downloaded.path),
-            "tarball": str(tarball) if tarball else None,
-            "repository": job.repository,
-            "revision": downloaded.commit,
-            "requested_revision": job.revision,
-            "bytes": downloaded.size,
-            "missing_bytes": downloaded.missing,
-            "fetched_bytes": downloaded.fetched,
-            "free_bytes": downloaded.free,
-            "dry_run": job.dry_run,
-            "files": [
-                {"name": file.name, "bytes": file.size, "there_bytes": file.present}
-                for file in downloaded.files
-            ],
-        },
-        indent=2,
-    )
+def _document(job: DownloadJob, downloaded: Downloaded, tarball: Path | None) -> dict[str, Any]:
+    return {
+        "path": str(downloaded.path),
+        "tarball": str(tarball) if tarball else None,
+        "repository": job.repository,
+        "revision": downloaded.commit,
+        "requested_revision": job.revision,
+        "bytes": downloaded.size,
+        "missing_bytes": downloaded.missing,
+        "fetched_bytes": downloaded.fetched,
+        "free_bytes": downloaded.free,
+        "dry_run": job.dry_run,
+        "files": [
+            {"name": file.name, "bytes": file.size, "there_bytes": file.present}
+            for file in downloaded.files
+        ],
+    }
 
 
 def _table(job: DownloadJob, downloaded: Downloaded, tarball: Path | None) -> str:

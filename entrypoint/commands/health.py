@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from entrypoint.commands.arguments import Commands
+from entrypoint.commands.arguments import Commands
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoint.commands.arguments import add_json
+from entrypoint.commands.arguments import Commands, add_json, print_result
 
 if TYPE_CHECKING:
-    from entrypoint.commands.arguments import Commands
     from entrypoint.store.progress import Progress
 
 EPILOG = """\
@@ -79,11 +77,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     models = [
         {**asdict(item), "path": str(item.path), "settings": item.settings()} for item in items
     ]
-    if arguments.json:
-        print(json.dumps({"models": models}, indent=2))
-    elif models:
-        print(models_table(models))
-    else:
-        searched = ", ".join(map(str, filter(None, (settings.model_tarball, *roots))))
-        print(f"no models in {searched}")
+    searched = ", ".join(map(str, filter(None, (settings.model_tarball, *roots))))
+    text = models_table(models) if models else f"no models in {searched}"
+    print_result(arguments, {"models": models}, text)
     return 0

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-from entrypoint.commands.arguments import add_json
-
-if TYPE_CHECKING:
-    from entrypoint.commands.arguments import Commands
+from entrypoint.commands.arguments import Commands, add_json, print_result
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
@@ -34,8 +29,6 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from entrypoint.options.listing import describe, matching
 
     catalogue = load_catalogue()
-    if arguments.json:
-        print(json.dumps(matching(catalogue, arguments.word), indent=2))
-    else:
-        print(describe(catalogue, arguments.word))
+    word: str | None = arguments.word
+    print_result(arguments, matching(catalogue, word), describe(catalogue, word))
     return 0

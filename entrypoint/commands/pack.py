@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoint.commands.arguments import add_json, add_threads
+from entrypoint.commands.arguments import Commands, add_json, add_threads, print_result
 
 if TYPE_CHECKING:
-    from entrypoint.commands.arguments import Commands
     from entrypoint.store.tarballs.compress import Compression
 
 
@@ -77,19 +75,17 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             threads=arguments.threads or processors(),
             on_progress=bar,
         )
-    if arguments.json:
-        document = {
-            "path": str(packed.path),
-            "bytes": packed.bytes,
-            "compression": compression,
-            "repository": packed.manifest.repository,
-            "commit": packed.manifest.commit,
-            "files": len(packed.manifest.files),
-        }
-        print(json.dumps(document, indent=2))
-    else:
-        print(
-            f"{packed.path} ({human_bytes(packed.bytes)}): {packed.manifest.repository} "
-            f"{packed.manifest.commit}, {len(packed.manifest.files)} files"
-        )
+    repository, commit = packed.manifest.repository, packed.manifest.commit
+    count = len(packed.manifest.files)
+    document = {
+        "path": str(packed.path),
+        "bytes": packed.bytes,
+        "compression": compression,
+        "repository": repository,
+        "commit": commit,
+        "files": count,
+    }
+    size = human_bytes(packed.bytes)
+    text = f"{packed.path} ({size}): {repository} {commit}, {count} files"
+    print_result(arguments, document, text)
     return 0

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-from entrypoint.commands.arguments import add_json
-
-if TYPE_CHECKING:
-    from entrypoint.commands.arguments import Commands
+from entrypoint.commands.arguments import Commands, add_json, print_result
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
@@ -28,14 +23,10 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Print the plan."""
+    from entrypoint.commands.table import plan_table
     from entrypoint.launch import plan_launch
     from entrypoint.secrets import Redactor
 
     plan = Redactor(environ).every(plan_launch(environ).as_dict())
-    if arguments.json:
-        print(json.dumps(plan, indent=2))
-    else:
-        from entrypoint.commands.table import plan_table
-
-        print(plan_table(plan))
+    print_result(arguments, plan, plan_table(plan))
     return 0

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from entrypoint.commands.arguments import add_json, add_max_workers
-
-if TYPE_CHECKING:
-    from entrypoint.commands.arguments import Commands
+from entrypoint.commands.arguments import Commands, add_json, add_max_workers, print_result
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
@@ -57,21 +52,16 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         target /= uri.name
     with ProgressBar("pull") as bar:
         pulled = pull(store, state, target, arguments.max_workers, bar)
-    if arguments.json:
-        print(
-            json.dumps(
-                {
-                    "uri": str(uri),
-                    "path": str(pulled.path.absolute()),
-                    "bytes": pulled.size,
-                    "fetched_bytes": pulled.fetched,
-                    "sha256": pulled.sha256,
-                    "verified": pulled.verified,
-                }
-            )
-        )
-    elif not pulled.fetched and pulled.size:
-        print(f"{pulled.path} is up to date ({COMPARED[pulled.verified]})")
-    else:
-        print(f"{pulled.path} ({human_bytes(pulled.size)}, {COMPARED[pulled.verified]})")
+    document = {
+        "uri": str(uri),
+        "path": str(pulled.path.absolute()),
+        "bytes": pulled.size,
+        "fetched_bytes": pulled.fetched,
+        "sha256": pulled.sha256,
+        "verified": pulled.verified,
+    }
+    text = f"{pulled.path} ({human_bytes(pulled.size)}, {COMPARED[pulled.verified]})"
+    if not pulled.fetched and pulled.size:
+        text = f"{pulled.path} is up to date ({COMPARED[pulled.verified]})"
+    print_result(arguments, document, text, indent=None)
     return 0

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoint.commands.arguments import add_json, add_max_workers
+from entrypoint.commands.arguments import Commands, add_json, add_max_workers, print_result
+from entrypoint.errors import UsageError
 
 if TYPE_CHECKING:
-    from entrypoint.commands.arguments import Commands
     from entrypoint.store.uri import ObjectUri
 
 
@@ -63,20 +62,18 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         sha256 = hash_file(source, bar)
     with ProgressBar("push") as bar:
         pushed = push(store, source, sha256, scratch_directory(environ), arguments.max_workers, bar)
-    if arguments.json:
-        print(json.dumps({"uri": str(uri), "sha256": sha256, **asdict(pushed)}))
-    elif not pushed.sent_bytes:
-        print(f"{uri} is up to date")
-    else:
-        replaced = ", replacing other content" if pushed.replaced else ""
-        print(f"{uri} ({human_bytes(pushed.bytes)}{replaced})")
+    document = {"uri": str(uri), "sha256": sha256, **asdict(pushed)}
+    replaced = ", replacing other content" if pushed.replaced else ""
+    text = f"{uri} ({human_bytes(pushed.bytes)}{replaced})"
+    if not pushed.sent_bytes:
+        text = f"{uri} is up to date"
+    print_result(arguments, document, text, indent=None)
     return 0
 
 
 def _target(source: Path, text: str, family: str | None) -> ObjectUri:
     """The object of the URI; in a folder, the object with the key by convention."""
     from entrypoint.commands.bars import ProgressBar
-    from entrypoint.errors import UsageError
     from entrypoint.store.objects.convention import describe
     from entrypoint.store.uri import conventional_key, parse_uri
 
@@ -90,12 +87,8 @@ def _target(source: Path, text: str, family: str | None) -> ObjectUri:
         return uri
     with ProgressBar("read") as bar:
         described = describe(source, bar)
-    return uri.with_key(
-        conventional_key(
-            uri.key,
-            described.family(family),
-            described.revision,
-            described.repository,
-            described.suffix,
-        )
+    family = described.family(family)
+    key = conventional_key(
+        uri.key, family, described.revision, described.repository, described.suffix
     )
+    return uri.with_key(key)

@@ -8,8 +8,9 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from entrypoint.commands.arguments import Commands
+
 if TYPE_CHECKING:
-    from entrypoint.commands.arguments import Commands
     from entrypoint.logs.writer import LogWriter
     from entrypoint.secrets import Redactor
     from entrypoint.supervision.supervisor import Supervisor

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from entrypoint.commands.arguments import add_json, add_threads
-
-if TYPE_CHECKING:
-    from entrypoint.commands.arguments import Commands
+from entrypoint.commands.arguments import Commands, add_json, add_threads, print_result
+from entrypoint.errors import StorageError, UsageError
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
@@ -31,6 +27,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     parser.add_argument(
         "--private-key",
         metavar="FILE",
+        type=Path,
         required=True,
         help="private key on an elliptic curve (PEM)",
     )
@@ -40,7 +37,9 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     parser.add_argument(
         "--certificate-chain",
         metavar="FILE",
+        type=Path,
         nargs="+",
+        default=(),
         help="certificates that issued the signing certificate (PEM)",
     )
     parser.add_argument(
@@ -54,7 +53,6 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Sign, and print the path of the signature."""
     from entrypoint.commands.bars import ProgressBar
-    from entrypoint.errors import StorageError, UsageError
     from entrypoint.store.threads import processors
     from entrypoint.store.verification.signature import Signer, sign, signature_beside
     from entrypoint.store.verification.verify import verify
@@ -67,9 +65,9 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             hint="Add --signing-certificate FILE, or remove --certificate-chain.",
         )
     signer = Signer(
-        Path(arguments.private_key),
+        arguments.private_key,
         Path(certificate) if certificate else None,
-        tuple(Path(file) for file in arguments.certificate_chain or ()),
+        tuple(arguments.certificate_chain),
     )
     with ProgressBar("verify") as bar:
         verification = verify(path, threads=arguments.threads or processors(), on_progress=bar)
@@ -83,8 +81,6 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             f"The signature {target} cannot be written: {error.strerror}.",
             hint="Choose another file with -o FILE.",
         ) from error
-    if arguments.json:
-        print(json.dumps({"signature": str(target), "files": count}, indent=2))
-    else:
-        print(f"{target}: signed {count} files of {path}")
+    document = {"signature": str(target), "files": count}
+    print_result(arguments, document, f"{target}: signed {count} files of {path}")
     return 0

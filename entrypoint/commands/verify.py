@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entrypoint.commands.arguments import add_json, add_threads
+from entrypoint.commands.arguments import Commands, add_json, add_threads, print_result
+from entrypoint.errors import UsageError
 
 if TYPE_CHECKING:
-    from entrypoint.commands.arguments import Commands
     from entrypoint.store.disk.manifest import Manifest
     from entrypoint.store.verification.compare import Finding
     from entrypoint.store.verification.signature import Trust
@@ -84,18 +83,16 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         files, hashes = verification.only_model()
         check_signature(files.place, files.with_hidden(hashes), trust, signature)
     findings = [model.finding for model in verification.models]
-    if arguments.json:
-        print(json.dumps(_document(path, findings, signature), indent=2))
-        return 0
-    for finding in findings:
-        for note in finding.notes:
-            print(f"{finding.place}: {note}", file=sys.stderr)
-        print(_line(finding, signature))
+    if not arguments.json:
+        for finding in findings:
+            for note in finding.notes:
+                print(f"{finding.place}: {note}", file=sys.stderr)
+    text = "\n".join(_line(finding, signature) for finding in findings)
+    print_result(arguments, _document(path, findings, signature), text)
     return 0
 
 
 def _trust(arguments: argparse.Namespace) -> Trust | None:
-    from entrypoint.errors import UsageError
     from entrypoint.store.verification.signature import Trust
 
     chain = tuple(Path(path) for path in arguments.certificate_chain or ())
@@ -110,7 +107,6 @@ def _trust(arguments: argparse.Namespace) -> Trust | None:
 
 
 def _manifest(path: str | None) -> Manifest | None:
-    from entrypoint.errors import UsageError
     from entrypoint.store.disk.manifest import load_manifest
 
     if path is None:

@@ -43,12 +43,7 @@ class Digests:
 
     def of(self, blob: str) -> str | None:
         """Return the hash of the type in a blob's name; None if the name is not a hash."""
-        match hash_type(blob):
-            case "sha256":
-                return self.sha256
-            case "git-sha1":
-                return self.git
-        return None
+        return {"sha256": self.sha256, "git-sha1": self.git}.get(hash_type(blob) or "")
 
 
 class Hasher:

@@ -21,7 +21,7 @@ from entrypoint.store.disk.manifest import (
     Manifest,
     load_manifest,
 )
-from entrypoint.store.verification.contents import Content, FilesBelow, Folder
+from entrypoint.store.verification.contents import Content, Folder
 from entrypoint.store.verification.target import DigestsByContent, Target, repository_in
 
 ONLY_STRUCTURE = (
@@ -71,7 +71,7 @@ Judgement = tuple[dict[str, Problem], list[str]]
 
 
 def _compare_plain(target: Target, hashed: DigestsByContent | None) -> Judgement:
-    files = FilesBelow(target.folder, "")
+    files = target.folder
     problems = examine_model(files)[1]
     if target.manifest is not None:
         for name, what in _against_manifest(files, target.manifest, hashed):
@@ -88,9 +88,9 @@ def _compare_repository(target: Target, hashed: DigestsByContent | None) -> Judg
     commits = (target.commit,) if target.commit else repository.commits
     default = default_commit(repository)
     for commit in commits:
-        files = FilesBelow(folder, f"snapshots/{commit}")
+        files = folder.below(f"snapshots/{commit}")
         own = manifest if manifest is not None and manifest.commit == commit else None
-        found = files.problems
+        found = dict(files.problems)
         incomplete = examine_model(files)[1]
         if len(commits) == 1 or commit == default:
             found |= incomplete
@@ -142,7 +142,7 @@ def _manifest(target: Target) -> tuple[Manifest | None, dict[str, Problem]]:
 
 
 def _against_blobs(
-    files: FilesBelow, manifest: Manifest | None, hashed: DigestsByContent
+    files: Folder, manifest: Manifest | None, hashed: DigestsByContent
 ) -> Iterator[tuple[str, Problem]]:
     """Compare the files of a snapshot with the names of the blobs that they lead to."""
     blobs = files.blobs
@@ -177,7 +177,7 @@ def _unexpected(text: str) -> Problem:
 
 
 def _against_manifest(
-    files: FilesBelow, manifest: Manifest, hashed: DigestsByContent | None
+    files: Folder, manifest: Manifest, hashed: DigestsByContent | None
 ) -> Iterator[tuple[str, Problem]]:
     """Compare files with the manifest: their hashes or, without hashes, only their sizes."""
     contents, blobs = files.contents, files.blobs

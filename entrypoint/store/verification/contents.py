@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from entrypoint.errors import Problem
 from entrypoint.store.disk.cache import PREFIX, repository_name
 from entrypoint.store.disk.digest import BLOCK, Hasher
 from entrypoint.store.disk.files import dangling_link, directory_files
 from entrypoint.store.tarballs.tree import Tree
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,54 +104,21 @@ class Folder:
         finally:
             os.close(descriptor)
 
-
-@dataclass(frozen=True, slots=True)
-class FilesBelow:
-    """The files of one model, below a subfolder of a :class:`Folder`."""
-
-    folder: Folder
-    below: str
-
-    @property
-    def place(self) -> Path:
-        """The model's path, for messages."""
-        return self.folder.place / self.below
-
-    @property
-    def contents(self) -> dict[str, Content]:
-        """``{name: content}`` of the readable files."""
-        start = self._start
-        return {
-            name.removeprefix(start): content
-            for name, content in self.folder.contents.items()
-            if name.startswith(start)
-        }
-
-    @property
-    def blobs(self) -> dict[str, str]:
-        """``{name: blob}`` of the files that link to a blob."""
-        start = self._start
-        return {
-            name.removeprefix(start): blob
-            for name, blob in self.folder.blobs.items()
-            if name.startswith(start)
-        }
-
     @property
     def sizes(self) -> dict[str, int]:
-        """``{name: bytes}``."""
+        """``{name: bytes}``; 0 for the files that cannot be read."""
         sizes = {name: content.size for name, content in self.contents.items()}
         return {**dict.fromkeys(self.problems, 0), **sizes}
 
-    @property
-    def problems(self) -> dict[str, Problem]:
-        """``{name: problem}`` of the unreadable files."""
-        start = self._start
-        return {
-            name.removeprefix(start): what
-            for name, what in self.folder.problems.items()
-            if name.startswith(start)
-        }
+    def below(self, folder: str) -> Folder:
+        """Return the part of the folder that lies in a subfolder, such as one snapshot."""
+        return replace(
+            self,
+            place=self.place / folder,
+            contents=_below(folder, self.contents),
+            blobs=_below(folder, self.blobs),
+            problems=_below(folder, self.problems),
+        )
 
     def with_hidden(self, hashes: Mapping[str, str]) -> Callable[[frozenset[str]], dict[str, str]]:
         """Return a function that adds hidden files, on request, to ``{name: SHA-256}``.
@@ -166,13 +136,12 @@ class FilesBelow:
 
         return complete
 
-    @property
-    def _start(self) -> str:
-        return f"{self.below}/" if self.below else ""
 
-    def read(self, name: str, count: int = -1, offset: int = 0) -> bytes:
-        """Return the content of a file."""
-        return self.folder.read(self._start + name, count, offset)
+def _below(folder: str, named: Mapping[str, Value]) -> dict[str, Value]:
+    start = f"{folder}/"
+    return {
+        name.removeprefix(start): value for name, value in named.items() if name.startswith(start)
+    }
 
 
 def folder_on_disk(path: Path) -> Folder:

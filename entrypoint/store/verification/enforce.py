@@ -10,15 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from entrypoint.errors import (
-    ArtifactError,
-    FailedVerification,
-    Problem,
-    ProblemKind,
-    SettingError,
-    StorageError,
-    UsageError,
-)
+from entrypoint import errors
 from entrypoint.store.disk.digest import Digests
 from entrypoint.store.disk.files import directory_files
 from entrypoint.store.disk.folder import why_unreadable
@@ -59,7 +51,7 @@ def verify_model(
     try:
         _verify(model, policy, threads, on_progress)
     except OSError as error:
-        raise StorageError(
+        raise errors.StorageError(
             f"{error.filename or model.path} cannot be read: {why_unreadable(error)}.",
             variable="MODEL_VERIFY",
             hint="Check its disk or network mount, and start again.",
@@ -123,7 +115,7 @@ def target_of(model: Model) -> Target:
     return Target(folder_in_tarball(found.tree, parts, found.kept), commit)
 
 
-def _copies(model: Model, hashes: Mapping[str, str]) -> Iterator[tuple[str, Problem]]:
+def _copies(model: Model, hashes: Mapping[str, str]) -> Iterator[tuple[str, errors.Problem]]:
     """Compare the unpacked small files with their originals in the tarball."""
     if model.packed is None:
         return
@@ -133,18 +125,18 @@ def _copies(model: Model, hashes: Mapping[str, str]) -> Iterator[tuple[str, Prob
         copy = Content(model.path / name, 0, sizes.get(name, 0))
         if name not in sizes:
             text = f"missing from {model.path}, where it was unpacked"
-            yield name, Problem(ProblemKind.MISSING, text)
+            yield name, errors.Problem(errors.ProblemKind.MISSING, text)
         elif name in packed.small:
             if copy.sha256() != hashes[name]:
                 text = f"its copy in {model.path} differs from the tarball"
-                yield name, Problem(ProblemKind.DIFFERENT, text)
+                yield name, errors.Problem(errors.ProblemKind.DIFFERENT, text)
         elif name in packed.inside:
             if copy.path.read_bytes() != packed.files.read(name, copy.size):
                 text = f"its header in {model.path} differs from the tarball"
-                yield name, Problem(ProblemKind.DIFFERENT, text)
+                yield name, errors.Problem(errors.ProblemKind.DIFFERENT, text)
         else:
             text = f"in {model.path}, but not in the tarball"
-            yield name, Problem(ProblemKind.UNEXPECTED, text)
+            yield name, errors.Problem(errors.ProblemKind.UNEXPECTED, text)
 
 
 def _check_signature(
@@ -153,8 +145,8 @@ def _check_signature(
     try:
         beside = signature or signature_beside(_artifact(model))
         check_signature(place, hashes, Trust(key), beside)
-    except UsageError as error:
-        raise SettingError(
+    except errors.UsageError as error:
+        raise errors.SettingError(
             f"MODEL_SIGNATURE_KEY={str(key)!r}: {error.message}",
             variable="MODEL_SIGNATURE_KEY",
             hint=error.hint,
@@ -170,12 +162,12 @@ def _artifact(model: Model) -> Path:
     return model.path
 
 
-def _failed(place: Path, problems: Mapping[str, Problem]) -> FailedVerification:
-    return FailedVerification(place, problems, variable="MODEL_VERIFY")
+def _failed(place: Path, problems: Mapping[str, errors.Problem]) -> errors.FailedVerification:
+    return errors.FailedVerification(place, problems, variable="MODEL_VERIFY")
 
 
-def _nothing_to_compare(place: Path, why: str) -> ArtifactError:
-    return ArtifactError(
+def _nothing_to_compare(place: Path, why: str) -> errors.ArtifactError:
+    return errors.ArtifactError(
         f"MODEL_VERIFY=full cannot verify the model at {place} completely: {why}.",
         variable="MODEL_VERIFY",
         hint="Add a manifest with inference-server pack, or sign the model and set "

@@ -158,7 +158,7 @@ def check_signature(place: Path, hashes: Hashes, trust: Trust, signature: Path) 
     except Exception as error:
         if made.hashed is None:
             what = f"not signed by a trusted key: {_words(error)}"
-            raise _bad_signature(place, signature, ProblemKind.INVALID, what) from error
+            raise _bad_signature(place, signature, what) from error
         raise _failed(place, dict(_differences(signed, made.hashed))) from error
 
 
@@ -178,21 +178,19 @@ def read_signed(place: Path, signature: Path) -> dict[str, str]:
         form = (str(how["method"]), str(how["hash_type"]))
     except OSError as error:
         what = f"the signature cannot be read: {error.strerror}"
-        kind = ProblemKind.UNREADABLE
-        raise _bad_signature(place, signature, kind, what) from error
+        raise _bad_signature(place, signature, what, ProblemKind.UNREADABLE) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        what = "not a model signature"
-        raise _bad_signature(place, signature, ProblemKind.INVALID, what) from error
+        raise _bad_signature(place, signature, "not a model signature") from error
     if form != ("files", "sha256"):
         what = (
             f"signed with the method {form[0]} and {form[1]}; only files and sha256 are supported"
         )
-        raise _bad_signature(place, signature, ProblemKind.INVALID, what)
+        raise _bad_signature(place, signature, what)
     return signed
 
 
 def _bad_signature(
-    place: Path, signature: Path, kind: ProblemKind, what: str
+    place: Path, signature: Path, what: str, kind: ProblemKind = ProblemKind.INVALID
 ) -> FailedVerification:
     return _failed(place, {str(signature): Problem(kind, what)})
 

@@ -23,7 +23,6 @@ from entrypoint.store.tarballs.tree import Tree
 from entrypoint.store.threads import Stop, in_threads
 from entrypoint.store.verification.contents import (
     Content,
-    FilesBelow,
     Folder,
     folder_in_tarball,
     folder_on_disk,
@@ -62,26 +61,23 @@ class Target:
         }
 
 
-def targets_on_disk(path: Path, manifest: Manifest | None = None) -> list[Target]:
+def targets_on_disk(path: Path) -> list[Target]:
     """Return the models in a directory: a cache's, one of them, one snapshot, or a plain model.
 
     Raises:
         OSError: It cannot be listed.
     """
     if path.name.startswith(PREFIX) and (path / "snapshots").is_dir():
-        return [Target(folder_on_disk(path), manifest=manifest)]
+        return [Target(folder_on_disk(path))]
     folder = path.parent.parent
     if path.parent.name == "snapshots" and folder.name.startswith(PREFIX):
-        return [Target(folder_on_disk(folder), path.name, manifest)]
+        return [Target(folder_on_disk(folder), path.name)]
     if not is_plain_model(path) and (repositories := find_repositories(path)):
-        return [
-            Target(folder_on_disk(repositories[name]), manifest=manifest)
-            for name in sorted(repositories)
-        ]
-    return [Target(folder_on_disk(path), manifest=manifest)]
+        return [Target(folder_on_disk(repositories[name])) for name in sorted(repositories)]
+    return [Target(folder_on_disk(path))]
 
 
-def targets_in_tarball(found: Scan, manifest: Manifest | None = None) -> list[Target]:
+def targets_in_tarball(found: Scan) -> list[Target]:
     """Return the models in a tarball: those of a cache, or a plain model."""
     tree = found.tree
     tops: list[Parts] = [(name,) for name in tree.folders(())]
@@ -92,10 +88,7 @@ def targets_in_tarball(found: Scan, manifest: Manifest | None = None) -> list[Ta
         if name.startswith(PREFIX)
     ]
     folders = repositories or [_plain_folder(tree, tops)]
-    return [
-        Target(folder_in_tarball(tree, folder, found.kept), manifest=manifest)
-        for folder in sorted(folders)
-    ]
+    return [Target(folder_in_tarball(tree, folder, found.kept)) for folder in sorted(folders)]
 
 
 def unrelated_files(found: Scan) -> dict[str, Problem]:
@@ -129,18 +122,16 @@ def repository_in(folder: Folder) -> Repository:
         for name in (*folder.contents, *folder.problems)
         if name.startswith("snapshots/") and name.count("/") > 1
     }
-    refs = {
-        name.removeprefix("refs/"): folder.read(name, MAX_REF_BYTES)
-        .decode(errors="replace")
-        .strip()
-        for name in folder.contents
-        if name.startswith("refs/")
+    refs = folder.below("refs")
+    texts = {
+        name: refs.read(name, MAX_REF_BYTES).decode(errors="replace") for name in refs.contents
     }
+    named = {name: text.strip() for name, text in texts.items()}
     assert folder.repository is not None
-    return Repository(folder.repository, folder.place, tuple(sorted(commits)), refs)
+    return Repository(folder.repository, folder.place, tuple(sorted(commits)), named)
 
 
-def model_files(target: Target) -> FilesBelow:
+def model_files(target: Target) -> Folder:
     """Return the files of the target's snapshot: the named, the default or the only one.
 
     Raises:
@@ -148,14 +139,14 @@ def model_files(target: Target) -> FilesBelow:
     """
     folder = target.folder
     if folder.repository is None:
-        return FilesBelow(folder, "")
+        return folder
     commit = target.commit or default_commit(repository_in(folder))
     if commit is None:
         raise UsageError(
             f"{folder.place} has no default revision.",
             hint="Name one of its snapshots: models--org--name/snapshots/COMMIT",
         )
-    return FilesBelow(folder, f"snapshots/{commit}")
+    return folder.below(f"snapshots/{commit}")
 
 
 def hash_contents(

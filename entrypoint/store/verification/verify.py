@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from entrypoint.errors import FailedVerification, ModelNotFound, Problem, StorageError, UsageError
@@ -11,7 +11,7 @@ from entrypoint.store.disk.folder import why_unreadable
 from entrypoint.store.disk.manifest import Manifest
 from entrypoint.store.progress import Counter, OnProgress, ignore_progress
 from entrypoint.store.verification.compare import Finding, compare
-from entrypoint.store.verification.contents import FilesBelow
+from entrypoint.store.verification.contents import Folder
 from entrypoint.store.verification.scan import scan
 from entrypoint.store.verification.target import (
     DigestsByContent,
@@ -65,7 +65,7 @@ class Verification:
         if problems := self.problems:
             raise FailedVerification(self.place, problems)
 
-    def only_model(self) -> tuple[FilesBelow, dict[str, str]]:
+    def only_model(self) -> tuple[Folder, dict[str, str]]:
         """Return the only model's files, and ``{name: SHA-256}`` of them.
 
         Raises:
@@ -112,9 +112,11 @@ def verify(
     """
     if not path.exists():
         raise ModelNotFound(
-            str(path), (), {}, None, message=f"{path} does not exist.", variable=None,
+            str(path),
+            message=f"{path} does not exist.",
+            variable=None,
             hint="Name a cache, a snapshot, a directory or a tarball with a model.",
-        )  # fmt: skip
+        )
     try:
         return _verify(path, manifest, threads, on_progress)
     except OSError as error:
@@ -130,19 +132,16 @@ def _verify(
     known: DigestsByContent = {}
     others: dict[str, Problem] = {}
     if path.is_dir():
-        targets = targets_on_disk(path, manifest)
+        targets = targets_on_disk(path)
     else:
         found = scan(path, on_progress)
-        targets, known, others = (
-            targets_in_tarball(found, manifest),
-            found.digests,
-            unrelated_files(found),
-        )
+        targets, known, others = targets_in_tarball(found), found.digests, unrelated_files(found)
     if manifest is not None and len(targets) > 1:
         raise UsageError(
             f"{path} contains {len(targets)} models, but a manifest covers one.",
             hint="Name the models--org--name folder instead.",
         )
+    targets = [replace(target, manifest=manifest) for target in targets]
     contents = {content for target in targets for content in target.contents.values()}
     total = sum(content.size for content in contents - known.keys())
     counter = Counter(total, on_progress)

@@ -10,7 +10,7 @@ import pytest
 from entrypoint.store.disk.digest import BLOCK
 from entrypoint.store.disk.files import directory_files
 from entrypoint.store.disk.integrity import examine_model
-from entrypoint.store.verification.contents import Content, FilesBelow, folder_on_disk
+from entrypoint.store.verification.contents import Content, folder_on_disk
 from tests.support.hub_cache import write_hub_snapshot
 from tests.support.hub_stand_in import blob_id
 from tests.support.models import COMMIT, FALCON, model_files, sha256, write_files
@@ -42,7 +42,7 @@ class TestOnDisk:
         snapshot = write_hub_snapshot(tmp_path, files=files)
         folder = folder_on_disk(snapshot.parent.parent)
         assert folder.repository == FALCON
-        below = FilesBelow(folder, f"snapshots/{COMMIT}")
+        below = folder.below(f"snapshots/{COMMIT}")
         there = directory_files(snapshot)
         assert below.place == snapshot
         assert below.sizes == there.sizes
@@ -57,13 +57,13 @@ class TestOnDisk:
         blobs = snapshot.parent.parent / "blobs"
         blobs.rename(tmp_path / "elsewhere")
         blobs.symlink_to(tmp_path / "elsewhere")
-        below = FilesBelow(folder_on_disk(blobs.parent), f"snapshots/{COMMIT}")
+        below = folder_on_disk(blobs.parent).below(f"snapshots/{COMMIT}")
         assert below.blobs == {name: blob_id(name, files[name]) for name in files}
 
     def test_a_dangling_link_is_a_problem(self, tmp_path: Path) -> None:
         write_files(tmp_path, model_files())
         (tmp_path / "x.json").symlink_to("none")
-        below = FilesBelow(folder_on_disk(tmp_path), "")
+        below = folder_on_disk(tmp_path)
         assert texts(below.problems) == {"x.json": "dangling link to none"}
         assert below.sizes["x.json"] == 0
 
@@ -72,6 +72,6 @@ def test_signed_hidden_files_are_hashed_on_request(tmp_path: Path) -> None:
     """They are hashed where they are asked for, and nothing outside of the directory is."""
     (tmp_path / "outside").write_bytes(b"secret")
     source = write_files(tmp_path / "m", {"config.json": b"{}", ".cache/note": b"1"})
-    complete = FilesBelow(folder_on_disk(source), "").with_hidden({"config.json": "known"})
+    complete = folder_on_disk(source).with_hidden({"config.json": "known"})
     wanted = frozenset({"config.json", ".cache/note", "none", "../outside"})
     assert complete(wanted) == {"config.json": "known", ".cache/note": sha256(b"1")}

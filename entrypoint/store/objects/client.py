@@ -6,15 +6,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from entrypoint.errors import (
-    InferenceServerError,
-    MachineError,
-    ModelNotFound,
-    RefusedArtifact,
-    SettingError,
-    StorageError,
-    StoreError,
-)
+from entrypoint import errors
 from entrypoint.store.objects.checksum import COMPARED
 from entrypoint.store.progress import OnProgress
 from entrypoint.store.transfer_process.messages import CRASHED, Failure, Pulled, PullJob
@@ -49,7 +41,7 @@ def pull_in_child(
     log.info("%s is at %s: %s", without_secret(uri), target, COMPARED[result.verified])
 
 
-def explain(failure: Failure, uri: str, target: Path, variable: str) -> InferenceServerError:
+def explain(failure: Failure, uri: str, target: Path, variable: str) -> errors.InferenceServerError:
     """Return the error for a pull that failed.
 
     Args:
@@ -61,25 +53,22 @@ def explain(failure: Failure, uri: str, target: Path, variable: str) -> Inferenc
     detail, hint = failure.detail, failure.hint
     variable = failure.variable or variable
     if failure.kind == CRASHED:
-        return StoreError(
+        return errors.StoreError(
             f"The process that pulls {without_secret(uri)} ended unexpectedly: {detail}.",
             variable=variable,
             hint="See its output above; it may have run out of memory. What has arrived is kept.",
         )
     match failure.kind:
-        case RefusedArtifact.code:
-            return RefusedArtifact(target, detail, variable=variable, hint=hint)
-        case ModelNotFound.code:
+        case errors.RefusedArtifact.code:
+            return errors.RefusedArtifact(target, detail, variable=variable, hint=hint)
+        case errors.ModelNotFound.code:
             name = without_secret(uri)
-            return ModelNotFound(name, (), {}, None, message=detail, variable=variable, hint=hint)
-        case StorageError.code:
-            return StorageError(
+            return errors.ModelNotFound(name, message=detail, variable=variable, hint=hint)
+        case errors.StorageError.code:
+            return errors.StorageError(
                 detail,
                 variable="XDG_CACHE_HOME",
                 hint="Set XDG_CACHE_HOME, or TMPDIR, to a writable folder with enough space.",
             )
-        case MachineError.code:
-            return MachineError(detail, variable=variable, hint=hint)
-        case SettingError.code:
-            return SettingError(detail, variable=variable, hint=hint)
-    return StoreError(detail, variable=variable, hint=hint)
+    kinds = {kind.code: kind for kind in (errors.MachineError, errors.SettingError)}
+    return kinds.get(failure.kind, errors.StoreError)(detail, variable=variable, hint=hint)

@@ -64,14 +64,9 @@ class FilesystemStore:
     """
 
     def __init__(self, uri: ObjectUri, filesystem: Any):
-        self._uri = uri
+        self.uri = uri
         self._filesystem = filesystem
         self._path = f"{uri.bucket}/{uri.key}"
-
-    @property
-    def uri(self) -> ObjectUri:
-        """The object."""
-        return self._uri
 
     def find(self) -> ObjectState | None:
         """Return the object's state, None if it does not exist."""
@@ -82,12 +77,12 @@ class FilesystemStore:
                 try:
                     found: dict[str, Any] = self._filesystem.info(self._path)
                 except FileNotFoundError:
-                    if not self._filesystem.exists(self._uri.bucket):
-                        raise problems.no_bucket(self._uri) from None
+                    if not self._filesystem.exists(self.uri.bucket):
+                        raise problems.no_bucket(self.uri) from None
                     return None
                 return found if found["type"] == "file" else None
 
-        found = retrying(f"info {self._uri}", once)
+        found = retrying(f"info {self.uri}", once)
         if found is None:
             return None
         marks = (found.get(name) for name in ("etag", "generation", "mtime", "created"))
@@ -109,19 +104,19 @@ class FilesystemStore:
                     self._path, start=begin, end=min(begin + CHUNK, end)
                 )
             if len(chunk) > end - begin:
-                raise problems.refused(self._uri, "the store does not support ranges of bytes")
+                raise problems.refused(self.uri, "the store does not support ranges of bytes")
             yield chunk
 
     def keys(self, folder: str) -> list[tuple[str, int]]:
         """Return the keys directly in ``folder``, and their sizes in bytes."""
         try:
-            entries = self._filesystem.ls(f"{self._uri.bucket}/{folder}", detail=True)
+            entries = self._filesystem.ls(f"{self.uri.bucket}/{folder}", detail=True)
         except Exception:  # the keys are for another error, which must not be hidden by this one
             return []
         return [
             (entry["name"].strip("/").partition("/")[2], int(entry["size"] or 0))
             for entry in entries
-            if entry["name"].strip("/") != self._uri.bucket
+            if entry["name"].strip("/") != self.uri.bucket
         ]
 
     def put(self, source: Path, sha256: str, scratch: Path, workers: int, advance: Advance) -> Sent:
@@ -147,7 +142,7 @@ class FilesystemStore:
             advance(-done)
             done = 0
             with self._translated():
-                if self._uri.store == "gs":
+                if self.uri.store == "gs":
                     self._filesystem.put_file(
                         str(source), self._path, callback=Report(), metadata=metadata
                     )
@@ -156,7 +151,7 @@ class FilesystemStore:
                     self._filesystem.put_file(str(source), self._path, callback=Report())
                     self._filesystem.setxattrs(self._path, is_directory="false", **metadata)
 
-        retrying(f"put {self._uri}", once)
+        retrying(f"put {self.uri}", once)
         advance(size - done)
         return Sent(size, 1)
 
@@ -167,7 +162,7 @@ class FilesystemStore:
         except (InferenceServerError, Transient):
             raise
         except FileNotFoundError as error:
-            raise problems.no_object(self._uri, self.keys) from error
+            raise problems.no_object(self.uri, self.keys) from error
         except Exception as error:
             raise self._error_of(error) from error
 
@@ -178,12 +173,12 @@ class FilesystemStore:
         name = f"{type(error).__module__}.{type(error).__qualname__}"
         status = getattr(error, "status_code", None) or getattr(error, "code", None)
         if status in (401, 403) or isinstance(error, PermissionError):
-            return problems.denied(self._uri, detail)
+            return problems.denied(self.uri, detail)
         if name.startswith(WITHOUT_CREDENTIALS):
-            return problems.no_credentials(self._uri, detail)
+            return problems.no_credentials(self.uri, detail)
         if isinstance(error, ConnectionError | TimeoutError) or name.startswith(UNREACHABLE):
             endpoint = "its service's endpoint"
-            return Transient(problems.unreachable(self._uri, endpoint, detail), detail)
-        answer = problems.refused(self._uri, detail)
+            return Transient(problems.unreachable(self.uri, endpoint, detail), detail)
+        answer = problems.refused(self.uri, detail)
         retryable = isinstance(status, int) and (status == 429 or status >= 500)
         return Transient(answer, detail) if retryable else answer

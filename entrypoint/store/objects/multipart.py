@@ -14,7 +14,7 @@ from typing import Any
 from entrypoint.errors import InferenceServerError, StoreError
 from entrypoint.store.objects import problems
 from entrypoint.store.objects.parts import Part, split_into_parts, upload_part_size
-from entrypoint.store.objects.retry import Transient, retrying
+from entrypoint.store.objects.retry import Transient
 from entrypoint.store.objects.s3 import S3Object
 from entrypoint.store.objects.store import SHA256, Advance, Sent
 from entrypoint.store.threads import Threads, take_finished
@@ -44,7 +44,8 @@ class S3Store(S3Object):
                 present = _listed(self, pending)
             if pending is None or present is None:
                 pending, present = _begin(self, note, sha256, size, part_size), {}
-            sent = _send_parts(self, file.fileno(), pending, present, workers, advance)
+            sender = _Sender(self, file.fileno(), pending, present)
+            sent = sender.send_all(workers, advance)
         note.unlink()
         return sent
 
@@ -91,7 +92,6 @@ def _put_at_once(store: S3Object, content: bytes, sha256: str) -> None:
         raise _file_changed(store)
     store.ask(
         "put_object",
-        **store.address,
         **_checksum(store, content),
         Body=content,
         Metadata={SHA256: sha256},
@@ -128,7 +128,7 @@ def _abort(store: S3Object, pending: Upload) -> None:
     """Have the store remove the parts, which cost money until then."""
     log.warning("aborting the unfinished upload to %s: the file has changed", store.uri)
     try:
-        store.ask_if_there("abort_multipart_upload", **store.address, UploadId=pending.id)
+        store.ask_if_there("abort_multipart_upload", UploadId=pending.id)
     except InferenceServerError as error:
         log.warning("%s", error.message)
 
@@ -136,7 +136,6 @@ def _abort(store: S3Object, pending: Upload) -> None:
 def _begin(store: S3Object, note: Path, sha256: str, size: int, part_size: int) -> Upload:
     answer = store.ask(
         "create_multipart_upload",
-        **store.address,
         **({"ChecksumAlgorithm": "SHA256"} if store.knows_checksums else {}),
         Metadata={SHA256: sha256},
     )
@@ -151,9 +150,7 @@ def _listed(store: S3Object, pending: Upload) -> dict[int, dict[str, Any]] | Non
     found: dict[int, dict[str, Any]] = {}
     marker = 0
     while True:
-        answer = store.ask_if_there(
-            "list_parts", **store.address, UploadId=pending.id, PartNumberMarker=marker
-        )
+        answer = store.ask_if_there("list_parts", UploadId=pending.id, PartNumberMarker=marker)
         if answer is None:
             return None
         found |= {int(part["PartNumber"]) - 1: part for part in answer.get("Parts", ())}
@@ -184,6 +181,27 @@ class _Sender:
     pending: Upload
     present: dict[int, dict[str, Any]]
 
+    def send_all(self, workers: int, advance: Advance) -> Sent:
+        """Send the missing parts, and have the store make the object of all parts."""
+        parts = list(split_into_parts(self.pending.size, self.pending.part_size))
+        finished: dict[int, SentPart] = {}
+        sent = 0
+        with Threads(workers) as threads:
+            running = {threads.start(self.send, part): part for part in parts}
+            while running:
+                for part, (stored, count) in take_finished(running):
+                    finished[part.number] = stored
+                    sent += count
+                    advance(part.size)
+        # If the answer is lost, the retry finds no such upload, because it is complete.
+        arguments = [stored.as_argument(number) for number, stored in sorted(finished.items())]
+        self.store.ask_if_there(
+            "complete_multipart_upload",
+            UploadId=self.pending.id,
+            MultipartUpload={"Parts": arguments},
+        )
+        return Sent(sent, len(parts))
+
     def send(self, part: Part) -> tuple[SentPart, int]:
         """Return the part that the store has now, and the number of bytes sent for it.
 
@@ -203,14 +221,13 @@ class _Sender:
         checksum = _checksum(self.store, content)
 
         def once() -> SentPart:
-            with self.store.translated():
-                answer = self.store.client.upload_part(
-                    **self.store.address,
-                    **checksum,
-                    UploadId=self.pending.id,
-                    PartNumber=part.number + 1,
-                    Body=content,
-                )
+            answer = self.store.client.upload_part(
+                **self.store.address,
+                **checksum,
+                UploadId=self.pending.id,
+                PartNumber=part.number + 1,
+                Body=content,
+            )
             etag, stored = str(answer["ETag"]), answer.get("ChecksumSHA256")
             expected = checksum.get("ChecksumSHA256")
             # A store that reports no checksum may have ignored ours.
@@ -219,39 +236,7 @@ class _Sender:
                 raise Transient(problems.refused(self.store.uri, detail), detail)
             return SentPart(etag, stored)
 
-        return retrying(f"part {part.number + 1} of {self.store.uri}", once)
-
-
-def _send_parts(
-    store: S3Object,
-    file: int,
-    pending: Upload,
-    present: dict[int, dict[str, Any]],
-    workers: int,
-    advance: Advance,
-) -> Sent:
-    """Send the missing parts, and have the store make the object of all parts."""
-    sender = _Sender(store, file, pending, present)
-    parts = list(split_into_parts(pending.size, pending.part_size))
-    finished: dict[int, SentPart] = {}
-    sent = 0
-    with Threads(workers) as threads:
-        running = {threads.start(sender.send, part): part for part in parts}
-        while running:
-            for part, (stored, count) in take_finished(running):
-                finished[part.number] = stored
-                sent += count
-                advance(part.size)
-    # If the answer is lost, the retry finds no such upload, because it is complete.
-    store.ask_if_there(
-        "complete_multipart_upload",
-        **store.address,
-        UploadId=pending.id,
-        MultipartUpload={
-            "Parts": [stored.as_argument(number) for number, stored in sorted(finished.items())]
-        },
-    )
-    return Sent(sent, len(parts))
+        return self.store.retried(f"part {part.number + 1} of", once)
 
 
 def _file_changed(store: S3Object) -> StoreError:

@@ -24,9 +24,6 @@ def no_bucket(uri: ObjectUri) -> ModelNotFound:
     kind = "container" if uri.store == "az" else "bucket"
     return ModelNotFound(
         str(uri),
-        (),
-        {},
-        None,
         message=f"{uri} does not exist: the store has no {kind} {uri.bucket!r}.",
         variable=None,
         hint=f"Correct the {kind}'s name, the endpoint or the account.",

@@ -13,7 +13,7 @@ from entrypoint.settings import read_settings
 from entrypoint.store.objects.opening import open_store
 from entrypoint.store.objects.pull import find_object, pull
 from entrypoint.store.progress import Progress
-from entrypoint.store.transfer_process.child import Reporter, Send, serve
+from entrypoint.store.transfer_process.child import Send, reported, serve
 from entrypoint.store.transfer_process.messages import Failure, Job, Pulled, PullJob
 from entrypoint.store.uri import parse_uri
 
@@ -33,7 +33,7 @@ def run(job: Job, environ: Mapping[str, str], send: Send) -> Pulled | Failure:
             nonlocal progress
             progress = changed
 
-        with Reporter(lambda: progress, send):
+        with reported(lambda: progress, send):
             return pull(store, state, job.target, WORKERS, on_progress)
     except InferenceServerError as error:
         return failure_of(error)

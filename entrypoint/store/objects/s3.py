@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from botocore.config import Config
 from entrypoint.errors import InferenceServerError, SettingError
 from entrypoint.settings import Settings
 from entrypoint.store.objects import problems
-from entrypoint.store.objects.retry import Transient, retrying
+from entrypoint.store.objects.retry import Result, Transient, retrying
 from entrypoint.store.objects.store import SHA256, ObjectState
 from entrypoint.store.uri import ObjectUri
 
@@ -101,46 +101,40 @@ class S3Object:
     """One object in a bucket, to find and to read."""
 
     def __init__(self, uri: ObjectUri, settings: Settings, workers: int):
-        self._uri = uri
+        self.uri = uri
         self.client = make_client(uri, settings, workers)
-
-    @property
-    def uri(self) -> ObjectUri:
-        """The object."""
-        return self._uri
 
     @property
     def address(self) -> dict[str, str]:
         """The object, as arguments of the client's methods."""
-        return {"Bucket": self._uri.bucket, "Key": self._uri.key}
+        return {"Bucket": self.uri.bucket, "Key": self.uri.key}
 
     def ask(self, method: str, **arguments: Any) -> dict[str, Any]:
-        """Call a method of the client, with retries.
+        """Call a method of the client for the object, with retries.
 
         Raises:
             ModelNotFound: The object or its bucket does not exist.
             StoreError: The store did not answer or refused.
         """
 
-        def once() -> dict[str, Any]:
-            with self.translated():
-                answer: dict[str, Any] = getattr(self.client, method)(**arguments)
-                return answer
-
-        return retrying(f"{method} {self._uri}", once)
+        call = getattr(self.client, method)
+        return self.retried(method, lambda: call(**self.address, **arguments))
 
     def ask_if_there(self, method: str, **arguments: Any) -> dict[str, Any] | None:
         """Call a method for an upload, with retries; return None if the upload no longer exists."""
 
         def once() -> dict[str, Any] | None:
-            with self.translated():
-                try:
-                    answer: dict[str, Any] = getattr(self.client, method)(**arguments)
-                    return answer
-                except self.client.exceptions.NoSuchUpload:
-                    return None
+            try:
+                answer: dict[str, Any] = getattr(self.client, method)(**self.address, **arguments)
+                return answer
+            except self.client.exceptions.NoSuchUpload:
+                return None
 
-        return retrying(f"{method} {self._uri}", once)
+        return self.retried(method, once)
+
+    def retried(self, what: str, ask: Callable[[], Result]) -> Result:
+        """Ask the store, with retries; raise botocore's errors as ours."""
+        return retrying(f"{what} {self.uri}", self.translated()(ask))
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -151,13 +145,12 @@ class S3Object:
             raise self._error_of(error) from error
         except UNREACHABLE as error:
             detail = _in_one_line(error)
-            raise Transient(problems.unreachable(self._uri, self.endpoint, detail), detail) from (
-                error
-            )
+            answer = problems.unreachable(self.uri, self.endpoint, detail)
+            raise Transient(answer, detail) from error
         except WITHOUT_CREDENTIALS as error:
-            raise problems.no_credentials(self._uri, _in_one_line(error)) from error
+            raise problems.no_credentials(self.uri, _in_one_line(error)) from error
         except botocore.exceptions.BotoCoreError as error:
-            raise problems.refused(self._uri, _in_one_line(error)) from error
+            raise problems.refused(self.uri, _in_one_line(error)) from error
 
     @property
     def endpoint(self) -> str:
@@ -171,19 +164,18 @@ class S3Object:
 
     def _error_of(self, error: botocore.exceptions.ClientError) -> InferenceServerError | Transient:
         """The error for an answer with an error code."""
-        details = error.response.get("Error", {})
-        code = str(details.get("Code", ""))
+        code, message = _code_of(error), error.response.get("Error", {}).get("Message", "")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        detail = " ".join(f"{error.operation_name}: {code} {details.get('Message', '')}".split())
+        detail = " ".join(f"{error.operation_name}: {code} {message}".split())
         if code in NO_BUCKET:
-            return problems.no_bucket(self._uri)
+            return problems.no_bucket(self.uri)
         if code in NO_KEY:
-            return problems.no_object(self._uri, self.keys)
+            return problems.no_object(self.uri, self.keys)
         if code in ("PreconditionFailed", "412"):
-            return problems.changed(self._uri)
+            return problems.changed(self.uri)
         if code in DENIED or status in (401, 403):
-            return problems.denied(self._uri, detail)
-        answer = problems.refused(self._uri, detail)
+            return problems.denied(self.uri, detail)
+        answer = problems.refused(self.uri, detail)
         retryable = code in RETRYABLE or status == 429 or status >= 500
         return Transient(answer, detail) if retryable else answer
 
@@ -197,7 +189,7 @@ class S3Object:
         md5 = None if sha256 else _md5_of(head)
         part_size = None
         if md5 and "-" in md5:
-            first = self.ask("head_object", **self.address, PartNumber=1)
+            first = self.ask("head_object", PartNumber=1)
             part_size = int(first["ContentLength"])
             if -(-int(head["ContentLength"]) // part_size) != int(md5.partition("-")[2]):
                 md5 = part_size = None  # parts of several sizes
@@ -214,22 +206,21 @@ class S3Object:
         """The object's headers; None if the object does not exist, but its bucket does."""
 
         def once() -> dict[str, Any] | None:
-            with self.translated():
-                try:
-                    answer: dict[str, Any] = self.client.head_object(**self.address)
-                    return answer
-                except botocore.exceptions.ClientError as error:
-                    if str(error.response.get("Error", {}).get("Code")) not in NO_KEY:
-                        raise
-                # The answer to HEAD has no body, so it does not show which of them is missing.
-                try:
-                    self.client.head_bucket(Bucket=self._uri.bucket)
-                except botocore.exceptions.ClientError as error:
-                    if str(error.response.get("Error", {}).get("Code")) in NO_KEY | NO_BUCKET:
-                        raise problems.no_bucket(self._uri) from error
-                return None
+            try:
+                answer: dict[str, Any] = self.client.head_object(**self.address)
+                return answer
+            except botocore.exceptions.ClientError as error:
+                if _code_of(error) not in NO_KEY:
+                    raise
+            # The answer to HEAD has no body, so it does not show which of them is missing.
+            try:
+                self.client.head_bucket(Bucket=self.uri.bucket)
+            except botocore.exceptions.ClientError as error:
+                if _code_of(error) in NO_KEY | NO_BUCKET:
+                    raise problems.no_bucket(self.uri) from error
+            return None
 
-        return retrying(f"head_object {self._uri}", once)
+        return self.retried("head_object", once)
 
     def read(self, state: ObjectState, start: int, end: int) -> Iterator[bytes]:
         """Yield the bytes of ``[start, end)``, of this state and no other."""
@@ -239,7 +230,7 @@ class S3Object:
             body = answer["Body"]
             try:
                 if answer["ContentLength"] != end - start:
-                    raise problems.refused(self._uri, "the store does not support ranges of bytes")
+                    raise problems.refused(self.uri, "the store does not support ranges of bytes")
                 yield from body.iter_chunks(CHUNK)
             finally:
                 body.close()
@@ -247,10 +238,14 @@ class S3Object:
     def keys(self, folder: str) -> list[tuple[str, int]]:
         """Return some of the keys that start with ``folder``; none if listing is denied."""
         try:
-            answer = self.client.list_objects_v2(Bucket=self._uri.bucket, Prefix=folder)
+            answer = self.client.list_objects_v2(Bucket=self.uri.bucket, Prefix=folder)
         except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError):
             return []  # the keys are for another error, which must not be hidden by this one
         return [(item["Key"], int(item["Size"])) for item in answer.get("Contents", ())]
+
+
+def _code_of(error: botocore.exceptions.ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def _md5_of(head: Mapping[str, Any]) -> str | None:

@@ -42,18 +42,14 @@ class TestFind:
         assert state.md5_part_size is None
 
     def test_the_etag_of_parts_has_their_size(self, s3: S3StandIn) -> None:
-        upload = an_object().ask("create_multipart_upload", Bucket=BUCKET, Key=KEY)["UploadId"]
+        upload = an_object().ask("create_multipart_upload")["UploadId"]
         parts = []
         for number, size in enumerate((MIB, 5), start=1):
             part = {"UploadId": upload, "PartNumber": number}
-            answer = an_object().ask(
-                "upload_part", Bucket=BUCKET, Key=KEY, Body=bytes(size), **part
-            )
+            answer = an_object().ask("upload_part", Body=bytes(size), **part)
             parts.append({"PartNumber": number, "ETag": answer["ETag"]})
         an_object().ask(
             "complete_multipart_upload",
-            Bucket=BUCKET,
-            Key=KEY,
             UploadId=upload,
             MultipartUpload={"Parts": parts},
         )
@@ -105,11 +101,11 @@ class TestAsk:
     def test_a_denied_request_is_not_repeated(self, s3: S3StandIn) -> None:
         s3.fault = lambda asked: "AccessDenied"
         with pytest.raises(StoreError, match="denies"):
-            an_object().ask("head_object", Bucket=BUCKET, Key=KEY)
+            an_object().ask("head_object")
         assert len(s3.requests) == 1
 
     def test_an_unknown_upload_is_none(self, s3: S3StandIn) -> None:
-        answer = an_object().ask_if_there("list_parts", Bucket=BUCKET, Key=KEY, UploadId="none")
+        answer = an_object().ask_if_there("list_parts", UploadId="none")
         assert answer is None
 
     def test_an_unreachable_store_is_asked_a_few_times(

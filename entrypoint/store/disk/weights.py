@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 
 from entrypoint.store.disk.files import ModelFiles
 from entrypoint.store.disk.integrity import is_weight
@@ -23,7 +22,7 @@ def weight_bytes(files: ModelFiles) -> int:
     for suffix in ONE_FORMAT:
         found = [name for name in names if name.endswith(suffix)]
         if found:
-            return _total(files, _indexed(files, found))
+            return sum(files.sizes[name] for name in _indexed(files, found))
     return 0
 
 
@@ -34,7 +33,3 @@ def _indexed(files: ModelFiles, names: list[str]) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return names
     return [name for name in names if name in listed] or names
-
-
-def _total(files: ModelFiles, names: Iterable[str]) -> int:
-    return sum(files.sizes[name] for name in names)

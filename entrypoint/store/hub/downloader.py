@@ -22,19 +22,13 @@ from entrypoint.store.hub.snapshot import (
     COMMIT,
     check_name,
     has_size,
-    is_placed,
     place_files,
     write_refs,
 )
-from entrypoint.store.hub.transfer import (
-    Damaged,
-    Transfer,
-    fetch_blob,
-    partial_path,
-)
+from entrypoint.store.hub.transfer import Damaged, Transfer, fetch_blob, partial_path
 from entrypoint.store.progress import Progress
 from entrypoint.store.threads import Stop, in_threads
-from entrypoint.store.transfer_process.child import Reporter, Send, serve
+from entrypoint.store.transfer_process.child import Send, reported, serve
 from entrypoint.store.transfer_process.messages import (
     Downloaded,
     DownloadJob,
@@ -86,14 +80,10 @@ def list_files(job: DownloadJob) -> tuple[str, list[Transfer]]:
     available = formats_of(files)
     if job.format and job.format not in available:
         raise NoSuchFormat(available)
-    patterns = choose_patterns(files, include=job.include, exclude=job.exclude, format=job.format)
-    selected = list(
-        filter_repo_objects(
-            files,
-            allow_patterns=None if patterns.allow is None else list(patterns.allow),
-            ignore_patterns=list(patterns.ignore),
-        )
+    allow, ignore = choose_patterns(
+        files, include=job.include, exclude=job.exclude, format=job.format
     )
+    selected = list(filter_repo_objects(files, allow_patterns=allow, ignore_patterns=ignore))
     if not selected:
         raise NothingMatches(f"the repository has {len(files)} files")
     transfers = []
@@ -111,20 +101,14 @@ def find_present(folder: Path, commit: str, transfers: list[Transfer]) -> None:
     """Set how much of each file is in the cache already."""
     for transfer in transfers:
         blob = folder / "blobs" / transfer.blob
-        transfer.complete = has_size(blob, transfer.size) or is_placed(
-            folder, commit, transfer.name, transfer.size
-        )
+        placed = folder / "snapshots" / commit / transfer.name
+        transfer.complete = has_size(blob, transfer.size) or has_size(placed, transfer.size)
         transfer.done = transfer.size
         if not transfer.complete:
             partial = partial_path(blob)
             present = partial.stat().st_size if partial.exists() else 0
             transfer.done = min(present, transfer.size)
         transfer.resumed = transfer.done
-
-
-def unique(transfers: list[Transfer]) -> list[Transfer]:
-    """Return one transfer of each content: files with the same content are one blob."""
-    return list({transfer.blob: transfer for transfer in transfers}.values())
 
 
 def download(job: DownloadJob, send: Send) -> Downloaded:
@@ -144,7 +128,8 @@ def download(job: DownloadJob, send: Send) -> Downloaded:
     result = Downloaded(folder / "snapshots" / commit, commit, listed, 0, free)
     if job.dry_run:
         return result
-    contents = unique(transfers)
+    # Files with the same content are one blob.
+    contents = list({transfer.blob: transfer for transfer in transfers}.values())
     check_room(job.root, sum(content.size - content.done for content in contents))
     (folder / "blobs").mkdir(parents=True, exist_ok=True)
     locks = job.root / ".locks" / folder.name
@@ -207,7 +192,7 @@ def fetch_all(
         )
 
     send(progress())
-    with Reporter(progress, send):
+    with reported(progress, send):
         in_threads(fetch, missing, job.workers)
 
 

@@ -7,16 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 
-from entrypoint.errors import (
-    HubError,
-    InferenceServerError,
-    ModelNotFound,
-    Problem,
-    ProblemKind,
-    RevisionNotFound,
-    SearchedPlace,
-    StorageError,
-)
+from entrypoint import errors
 from entrypoint.store.transfer_process.messages import CRASHED, DownloadJob, Failure
 
 KEPT = "files already downloaded are kept"
@@ -92,8 +83,8 @@ _REFUSED = {
 
 
 def explain(
-    failure: Failure, job: DownloadJob, searched: Sequence[SearchedPlace] = ()
-) -> InferenceServerError:
+    failure: Failure, job: DownloadJob, searched: Sequence[errors.SearchedPlace] = ()
+) -> errors.InferenceServerError:
     """Return the error for a download that failed.
 
     Args:
@@ -106,7 +97,7 @@ def explain(
         return _not_found(kind, failure, job, searched)
     if kind in (Refusal.NO_SPACE, Refusal.STORAGE):
         problem = "not enough disk space" if kind is Refusal.NO_SPACE else "a write failed"
-        return StorageError(
+        return errors.StorageError(
             f"Cannot download {name} to {job.root}: {problem}: {failure.detail}.",
             variable="HF_HUB_CACHE",
             hint="Free space there, or set HF_HUB_CACHE to a writable folder with enough space; "
@@ -115,12 +106,12 @@ def explain(
     variable, message, hint = _REFUSED[kind]
     with_token = "with this token" if job.token else "without a token"
     words = {"name": name, "at": _at(job), "detail": failure.detail, "with_token": with_token}
-    return HubError(message.format(**words), variable=variable, hint=hint.format(**words))
+    return errors.HubError(message.format(**words), variable=variable, hint=hint.format(**words))
 
 
 def _not_found(
-    kind: Refusal, failure: Failure, job: DownloadJob, searched: Sequence[SearchedPlace]
-) -> ModelNotFound | RevisionNotFound:
+    kind: Refusal, failure: Failure, job: DownloadJob, searched: Sequence[errors.SearchedPlace]
+) -> errors.ModelNotFound | errors.RevisionNotFound:
     """The error for what the hub does not have."""
     name = job.repository
     attempts = tuple(
@@ -129,10 +120,10 @@ def _not_found(
     )
     if kind is Refusal.REVISION:
         text = f"REVISION is {job.revision!r}, which {name} does not have on the hub."
-        return RevisionNotFound(
+        return errors.RevisionNotFound(
             name,
             job.revision,
-            Problem(ProblemKind.MISSING, text),
+            errors.Problem(errors.ProblemKind.MISSING, text),
             attempts,
             hint="Leave REVISION empty, or choose a revision from "
             f"https://huggingface.co/{name}/commits.",
@@ -156,7 +147,7 @@ def _not_found(
         patterns += [f"--exclude {pattern!r}" for pattern in job.exclude]
         message = f"No file of {name} matches {' '.join(patterns)}: {failure.detail}."
         hint = "List the files with: --dry-run --include '*'"
-    return ModelNotFound(name, attempts, {}, None, message=message, variable=variable, hint=hint)
+    return errors.ModelNotFound(name, attempts, message=message, variable=variable, hint=hint)
 
 
 def _at(job: DownloadJob) -> str:

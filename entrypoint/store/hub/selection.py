@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from entrypoint.store.disk.integrity import NOT_WEIGHTS
@@ -20,22 +19,10 @@ FORMATS: dict[Format, tuple[str, ...]] = {
 OTHER_FRAMEWORKS = ("*.msgpack", "*.h5", "*.ot", "*.onnx", "*.onnx_data", "*.tflite", "*.mlmodel")
 
 
-@dataclass(frozen=True, slots=True)
-class Patterns:
-    """Which files to download, as huggingface_hub's ``allow_patterns`` and ``ignore_patterns``.
-
-    Attributes:
-        allow: None for every file.
-        ignore: Overrides ``allow``.
-    """
-
-    allow: tuple[str, ...] | None
-    ignore: tuple[str, ...]
-
-
 def formats_of(names: Iterable[str]) -> tuple[Format, ...]:
     """Return the formats of the weights among these files."""
-    suffixes = {PurePosixPath(name).suffix for name in names if _may_be_weights(name)}
+    paths = map(PurePosixPath, names)
+    suffixes = {path.suffix for path in paths if path.name not in NOT_WEIGHTS}
     return tuple(format for format, known in FORMATS.items() if suffixes.intersection(known))
 
 
@@ -45,8 +32,8 @@ def choose_patterns(
     include: tuple[str, ...] = (),
     exclude: tuple[str, ...] = (),
     format: Format | None = None,
-) -> Patterns:
-    """Return the patterns that select files of a repository.
+) -> tuple[list[str] | None, list[str]]:
+    """Return huggingface_hub's ``allow_patterns`` and ``ignore_patterns`` for a repository.
 
     Args:
         names: All of its files.
@@ -54,28 +41,16 @@ def choose_patterns(
         exclude: Skip files that match.
         format: Select weights in this format only, and all files that hold no weights.
     """
+    ignore = [*OTHER_FRAMEWORKS, *sorted(NOT_WEIGHTS)]
     if format is not None:
-        others = [s for other, suffixes in FORMATS.items() if other != format for s in suffixes]
-        ignore = (*OTHER_FRAMEWORKS, *_beside_weights(), *(f"*{suffix}" for suffix in others))
+        ignore += _other_formats(format)
     elif include:
-        ignore = ()
-    else:
-        ignore = (*OTHER_FRAMEWORKS, *_beside_weights(), *_duplicates(names))
-    return Patterns(include or None, (*ignore, *exclude))
+        ignore = []
+    elif any(name.endswith(".safetensors") and "/" not in name for name in names):
+        ignore += _other_formats("safetensors")  # the same weights once more
+    return list(include) or None, [*ignore, *exclude]
 
 
-def _duplicates(names: Collection[str]) -> tuple[str, ...]:
-    """Patterns of the same weights in other formats, if there are safetensors."""
-    if not any(name.endswith(".safetensors") and "/" not in name for name in names):
-        return ()
-    others = (suffixes for format, suffixes in FORMATS.items() if format != "safetensors")
-    return tuple(f"*{suffix}" for suffixes in others for suffix in suffixes)
-
-
-def _beside_weights() -> tuple[str, ...]:
-    """Files that a trainer writes beside the weights."""
-    return tuple(sorted(NOT_WEIGHTS))
-
-
-def _may_be_weights(name: str) -> bool:
-    return PurePosixPath(name).name not in NOT_WEIGHTS
+def _other_formats(format: Format) -> list[str]:
+    others = (suffixes for other, suffixes in FORMATS.items() if other != format)
+    return [f"*{suffix}" for suffixes in others for suffix in suffixes]

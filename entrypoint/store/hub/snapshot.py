@@ -36,11 +36,6 @@ def check_name(name: str) -> str:
     return name
 
 
-def is_placed(folder: Path, commit: str, name: str, size: int) -> bool:
-    """Whether a file with this size in bytes is in the snapshot, as a link or a file."""
-    return has_size(folder / "snapshots" / commit / name, size)
-
-
 def has_size(path: Path, size: int) -> bool:
     """Whether a file exists and has this number of bytes."""
     try:

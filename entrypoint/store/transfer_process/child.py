@@ -12,18 +12,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from entrypoint.store.progress import Progress
-from entrypoint.store.transfer_process.messages import (
-    DownloadJob,
-    Job,
-    Message,
-    PullJob,
-    Result,
-    decode,
-    encode,
-)
+from entrypoint.store.transfer_process.messages import Job, Message, Result, decode, encode
 
 SECONDS_BETWEEN_REPORTS = 0.5
 
@@ -43,7 +36,7 @@ def serve(work: Callable[[Job, Mapping[str, str], Send], Result]) -> None:
     job = decode(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.stdout = sys.stderr  # what a library prints is not for the parent
-    assert isinstance(job, DownloadJob | PullJob)
+    assert isinstance(job, Job)
     send(work(job, os.environ, send))
 
 
@@ -61,28 +54,25 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-class Reporter:
-    """Sends the progress every half second while its block runs, and once at the end.
+@contextmanager
+def reported(progress: Callable[[], Progress], send: Send) -> Iterator[None]:
+    """Send the progress every half second while the block runs, and once at the end.
 
     Args:
         progress: Returns the progress.
         send: Sends it.
     """
+    ended = threading.Event()
 
-    def __init__(self, progress: Callable[[], Progress], send: Send):
-        self._progress = progress
-        self._send = send
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+    def report() -> None:
+        while not ended.wait(SECONDS_BETWEEN_REPORTS):
+            send(progress())
 
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *error: object) -> None:
-        self._ended.set()
-        self._thread.join()
-        self._send(self._progress())
-
-    def _run(self) -> None:
-        while not self._ended.wait(SECONDS_BETWEEN_REPORTS):
-            self._send(self._progress())
+    thread = threading.Thread(target=report, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        send(progress())

@@ -12,12 +12,10 @@ from pathlib import Path
 from entrypoint.store.progress import OnProgress, Progress
 from entrypoint.store.transfer_process.messages import (
     CRASHED,
-    Downloaded,
     Failure,
     Job,
     Message,
     Notice,
-    Pulled,
     Result,
     decode,
     encode,
@@ -39,13 +37,12 @@ def transfer(module: str, job: Job, environ: Mapping[str, str], on_progress: OnP
     result: Result | None = None
     with closing(run_process(module, job, environ)) as messages:
         for message in messages:
-            match message:
-                case Progress():
-                    on_progress(message)
-                case Notice():
-                    notify(message.text)
-                case Downloaded() | Pulled() | Failure():
-                    result = message
+            if isinstance(message, Progress):
+                on_progress(message)
+            elif isinstance(message, Notice):
+                notify(message.text)
+            elif isinstance(message, Result):
+                result = message
     assert result is not None
     return result
 
@@ -71,7 +68,7 @@ def run_process(module: str, job: Job, environ: Mapping[str, str]) -> Generator[
             _send(process, job)
             for line in process.stdout:
                 message = decode(line)
-                ended = isinstance(message, Downloaded | Pulled | Failure)
+                ended = isinstance(message, Result)
                 yield message
         except BaseException:
             process.kill()

@@ -26,11 +26,8 @@ def wanted(
     exclude: tuple[str, ...] = (),
     format: Format | None = None,
 ) -> set[str]:
-    patterns = choose_patterns(names, include=include, exclude=exclude, format=format)
-    allow = None if patterns.allow is None else list(patterns.allow)
-    return set(
-        filter_repo_objects(names, allow_patterns=allow, ignore_patterns=list(patterns.ignore))
-    )
+    allow, ignore = choose_patterns(names, include=include, exclude=exclude, format=format)
+    return set(filter_repo_objects(names, allow_patterns=allow, ignore_patterns=ignore))
 
 
 class TestDefault:

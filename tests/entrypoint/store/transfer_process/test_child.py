@@ -11,7 +11,7 @@ import pytest
 
 from entrypoint.store.progress import Progress
 from entrypoint.store.transfer_process import child
-from entrypoint.store.transfer_process.child import Reporter
+from entrypoint.store.transfer_process.child import reported
 from entrypoint.store.transfer_process.messages import Message, PullJob, decode, encode
 
 JOB = PullJob("s3://bucket/key", Path("/target"))
@@ -53,7 +53,7 @@ def test_the_reporter_sends_the_progress_now_and_then(monkeypatch: pytest.Monkey
     def progress() -> Progress:
         return Progress(done, 2)
 
-    with Reporter(progress, sent.append):
+    with reported(progress, sent.append):
         while len(sent) < 2:
             time.sleep(0.01)
         done = 2
@@ -66,6 +66,6 @@ def test_the_reporter_sends_the_progress_now_and_then(monkeypatch: pytest.Monkey
 
 def test_the_last_progress_is_sent_after_a_failure() -> None:
     sent: list[Message] = []
-    with pytest.raises(RuntimeError), Reporter(lambda: Progress(1, 2), sent.append):
+    with pytest.raises(RuntimeError), reported(lambda: Progress(1, 2), sent.append):
         raise RuntimeError
     assert sent == [Progress(1, 2)]

@@ -28,21 +28,17 @@ from typing import Literal
 
 from entrypoint.errors import SettingError, UnknownOption
 from entrypoint.note import Note
+from entrypoint.options import history
 from entrypoint.options.catalogue import Catalogue, Option, dashed
-from entrypoint.options.history import (
-    FALSE,
-    ONCE_BOOLEAN,
-    REMOVED,
-    TRUE,
-    RemovedOption,
-    Use,
-    removed_value,
+from entrypoint.options.values import (
+    argument_error,
+    check_key,
+    check_value,
+    converted_value,
+    did_you_mean,
 )
-from entrypoint.options.values import check_key, check_value, converted_value, did_you_mean
 
 VARIABLE = "ARG"
-
-__all__ = ["Argument", "Note", "Parsed", "check_value", "parse", "split"]
 
 
 @dataclass(frozen=True)
@@ -153,7 +149,7 @@ def parse(words: Sequence[str], catalogue: Catalogue) -> Parsed:
 class _RemovedUse:
     """A use of a removed option, as the user spelled it."""
 
-    use: Use
+    use: history.Use
     spelled: str
 
 
@@ -178,7 +174,7 @@ class _Name:
     spellings: tuple[str, ...] = ()
     key: str = ""
     explicit: str | None = None
-    removed: RemovedOption | None = None
+    removed: history.RemovedOption | None = None
 
 
 @dataclass
@@ -239,9 +235,8 @@ class _Reader:
             return self._key_argument(option, name)
         match option.kind:
             case "help":
-                raise SettingError(
-                    f"ARG: {name.spelled} makes vLLM print its help and exit.",
-                    variable=VARIABLE,
+                raise argument_error(
+                    f"{name.spelled} makes vLLM print its help and exit.",
                     hint="List the options with: inference-server options",
                 )
             case "flag" | "boolean":
@@ -256,7 +251,7 @@ class _Reader:
 
     def _checked(self, option: Option, values: tuple[str, ...], spelled: str) -> Argument:
         """Make an argument of an option and its values, each checked."""
-        removed = removed_value(option.name, values[0]) if len(values) == 1 else None
+        removed = history.removed_value(option.name, values[0]) if len(values) == 1 else None
         if removed is not None:
             words = removed.translate(values[0])
             reason = f"vLLM {removed.since} no longer accepts it"
@@ -286,12 +281,12 @@ class _Reader:
         )
 
     def _flag(self, option: Option, spelling: str, name: _Name) -> Argument:
-        since = ONCE_BOOLEAN.get(option.name)
+        since = history.ONCE_BOOLEAN.get(option.name)
         given = name.explicit
-        if since and given is None and self._peek() in TRUE | FALSE:
+        if since and given is None and self._peek() in history.TRUE | history.FALSE:
             given = self._take()
-        if since and given in TRUE | FALSE:
-            spelling = option.name if given in TRUE else option.negation or option.name
+        if since and given in history.TRUE | history.FALSE:
+            spelling = option.name if given in history.TRUE else option.negation or option.name
             self._note(
                 "warning",
                 f"ARG: {name.spelled} {given} is read as {spelling}: since vLLM {since} the "
@@ -299,9 +294,8 @@ class _Reader:
             )
         elif given is not None:
             off = f" {option.negation} turns it off." if option.negation else ""
-            raise SettingError(
-                f"ARG: {name.spelled} takes no value, not {given!r}.{off}",
-                variable=VARIABLE,
+            raise argument_error(
+                f"{name.spelled} takes no value, not {given!r}.{off}",
                 hint=option.help or None,
             )
         return Argument(
@@ -310,9 +304,8 @@ class _Reader:
 
     def _key_argument(self, option: Option, name: _Name) -> Argument:
         if not option.takes_keys:
-            raise SettingError(
-                f"ARG: {name.spelled} sets a key, but {option.name} does not take a JSON object.",
-                variable=VARIABLE,
+            raise argument_error(
+                f"{name.spelled} sets a key, but {option.name} does not take a JSON object.",
                 hint=option.help or None,
             )
         value = self._key_value(name)
@@ -331,19 +324,16 @@ class _Reader:
             values = self._values(name, at_most=1 if removed.takes == "value" else None)
         if not values:
             raise _missing_value(name.spelled)
-        return _RemovedUse(Use(removed, name.key, values), name.spelled)
+        return _RemovedUse(history.Use(removed, name.key, values), name.spelled)
 
     def _removed_flag(self, name: _Name) -> str:
         given = name.explicit
         if given is None:
-            given = self._take() if self._peek() in TRUE | FALSE else "true"
-        if given not in TRUE | FALSE:
-            raise SettingError(
-                f"ARG: {name.spelled} {given!r} must be true or false.",
-                variable=VARIABLE,
-            )
+            given = self._take() if self._peek() in history.TRUE | history.FALSE else "true"
+        if given not in history.TRUE | history.FALSE:
+            raise argument_error(f"{name.spelled} {given!r} must be true or false.")
         negated = name.spellings[0].startswith("--no-")
-        return "true" if (given in TRUE) != negated else "false"
+        return "true" if (given in history.TRUE) != negated else "false"
 
     def _one(self, name: _Name) -> str:
         """Return the one spelling that a name stands for."""
@@ -352,9 +342,8 @@ class _Reader:
         if not name.spellings:
             near = self.catalogue.nearest(name.spelled)
             raise UnknownOption(name.spelled, near, self.catalogue.version)
-        raise SettingError(
-            f"ARG: {name.spelled} is ambiguous. It could be {', '.join(name.spellings)}.",
-            variable=VARIABLE,
+        raise argument_error(
+            f"{name.spelled} is ambiguous. It could be {', '.join(name.spellings)}.",
             hint="Spell out the option.",
         )
 
@@ -394,10 +383,11 @@ class _Reader:
         self.notes.append(Note(level, VARIABLE, message))
 
 
-def _removed_option(spelling: str) -> RemovedOption | None:
+def _removed_option(spelling: str) -> history.RemovedOption | None:
     """Return the removed option with this spelling, for a flag also with ``--no-``."""
-    positive = REMOVED.get(spelling.replace("--no-", "--", 1))
-    return REMOVED.get(spelling) or (positive if positive and positive.takes == "flag" else None)
+    positive = history.REMOVED.get(spelling.replace("--no-", "--", 1))
+    flag = positive if positive and positive.takes == "flag" else None
+    return history.REMOVED.get(spelling) or flag
 
 
 def _joined(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -418,28 +408,25 @@ def _stray_word(word: str, previous: Argument | _RemovedUse | None) -> SettingEr
     if isinstance(previous, Argument) and previous.option.kind in ("flag", "boolean"):
         option = previous.option
         off = f"Write {option.name} or {option.negation}." if option.negation else None
-        return SettingError(
-            f"ARG: {previous.spelled} takes no value, but {word!r} follows it.",
-            variable=VARIABLE,
+        return argument_error(
+            f"{previous.spelled} takes no value, but {word!r} follows it.",
             hint=off or f"Write {option.name} alone, or remove it.",
         )
-    return SettingError(
-        f"ARG: {word!r} does not belong to any option.",
-        variable=VARIABLE,
+    return argument_error(
+        f"{word!r} does not belong to any option.",
         hint="Set the model with MODEL_ID. Quote a value that contains spaces.",
     )
 
 
 def _missing_value(spelled: str) -> SettingError:
-    return SettingError(
-        f"ARG: {spelled} needs a value.",
-        variable=VARIABLE,
+    return argument_error(
+        f"{spelled} needs a value.",
         hint=f"Write {spelled} VALUE, or {spelled}=VALUE if the value starts with a dash.",
     )
 
 
 def _translated(
-    item: _RemovedUse, uses: dict[str, Use], catalogue: Catalogue, notes: list[Note]
+    item: _RemovedUse, uses: dict[str, history.Use], catalogue: Catalogue, notes: list[Note]
 ) -> Iterator[Argument]:
     """Yield the arguments that replace a removed option, and add a note."""
     removed = item.use.option
@@ -526,8 +513,7 @@ def _check_config_file(arguments: Iterable[Argument]) -> None:
         if argument.option.name != "--config":
             continue
         if path.suffix not in (".yaml", ".yml") or not path.is_file():
-            raise SettingError(
-                f"ARG: --config {argument.value!r} is not an existing .yaml file.",
-                variable=VARIABLE,
+            raise argument_error(
+                f"--config {argument.value!r} is not an existing .yaml file.",
                 hint="Mount the file, and use its path in the container.",
             )

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from entrypoint.errors import SettingError
 from entrypoint.note import Note
 from entrypoint.options.arguments import Argument
+from entrypoint.options.values import argument_error
 
 FRONT_END = ("General", "Frontend", "LoggingConfig", "StructuredOutputsConfig")
 """vLLM's groups of front-end options."""
@@ -102,9 +102,8 @@ def check_options(arguments: tuple[Argument, ...]) -> tuple[Note, ...]:
     for argument in arguments:
         reason, harmless = REFUSED.get(argument.option.name, ("", frozenset()))
         if reason and argument.value not in harmless:
-            raise SettingError(
-                f"ARG: OpenVINO's engine does not support {argument.option.name}: {reason}.",
-                variable="ARG",
+            raise argument_error(
+                f"OpenVINO's engine does not support {argument.option.name}: {reason}.",
                 hint="Remove it, or set ACCELERATOR=cpu to use vLLM's own engine.",
             )
     return tuple(_notes(arguments))

@@ -85,6 +85,11 @@ def check_key(option: Option, key: str, variable: str = "ARG") -> None:
     )
 
 
+def argument_error(message: str, *, hint: str | None = None) -> SettingError:
+    """Return the error for an option in ARG."""
+    return SettingError(f"ARG: {message}", variable="ARG", hint=hint)
+
+
 def did_you_mean(written: str, known: Iterable[str]) -> str:
     """Return `` Did you mean NAME?`` for the most similar known name, empty if none is similar."""
     found = nearest(written, known)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from entrypoint.errors import SettingError
 from entrypoint.note import Note
+from entrypoint.options.values import argument_error
 from entrypoint.planning.asked import Asked
 
 KEY_OPTION = "--api-key"
@@ -42,9 +43,8 @@ def check_access(asked: Asked) -> None:
         return
     keys = f"API keys are set (API_KEY, API_KEY_FILE or {KEY_OPTION})"
     if GRPC in asked.arguments.given:
-        raise SettingError(
-            f"ARG: {GRPC} starts a server that does not check API keys, but {keys}.",
-            variable="ARG",
+        raise argument_error(
+            f"{GRPC} starts a server that does not check API keys, but {keys}.",
             hint=f"Remove {GRPC}, or remove the keys and restrict access to the port.",
         )
     if _on(asked, RUST_FRONTEND):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from entrypoint.errors import SettingError
 from entrypoint.options.arguments import Parsed
+from entrypoint.options.values import argument_error
 from entrypoint.settings import MAX_PORT, Settings
 
 
@@ -45,9 +46,8 @@ def read_listen(settings: Settings, arguments: Parsed) -> Listen:
     """
     port = int(arguments.value("--port") or settings.port)
     if not 1 <= port <= MAX_PORT:
-        raise SettingError(
-            f"ARG: --port {port} must be a number from 1 to {MAX_PORT}.",
-            variable="ARG",
+        raise argument_error(
+            f"--port {port} must be a number from 1 to {MAX_PORT}.",
             hint="Remove --port from ARG and set PORT.",
         )
     certificate, key = _certificate(settings, arguments)

@@ -10,6 +10,7 @@ from typing import Any
 from entrypoint.errors import SettingError
 from entrypoint.hardware.hardware import Hardware
 from entrypoint.hardware.kinds import devices_text
+from entrypoint.options.values import argument_error
 from entrypoint.planning.asked import Asked
 from entrypoint.planning.sizing import text_config
 
@@ -68,9 +69,8 @@ def parallel_sizes(asked: Asked, hardware: Hardware) -> ParallelSizes:
         if value is None:
             continue
         if int(value) < 1:
-            raise SettingError(
-                f"ARG: {option} {value} must be at least 1.",
-                variable="ARG",
+            raise argument_error(
+                f"{option} {value} must be at least 1.",
                 hint="Set NUM_SHARD." if option == TENSOR_PARALLEL else "Remove it for 1.",
             )
         sizes[option] = int(value)

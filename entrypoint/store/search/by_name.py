@@ -6,14 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from entrypoint.errors import (
-    IncompleteModel,
-    ModelNotFound,
-    RevisionNotFound,
-    SettingError,
-    SeveralModels,
-    UnreadableModel,
-)
+from entrypoint import errors
 from entrypoint.spelling import nearest
 from entrypoint.store.disk.cache import Snapshot, find_repositories, open_snapshot
 from entrypoint.store.disk.directory import (
@@ -58,7 +51,7 @@ def check_repository_id(model_id: str) -> None:
     if not valid or model_id.endswith(".git"):
         guess = model_id.replace("--", "/", 1)
         meant = f"MODEL_ID={guess}" if "/" not in model_id and "--" in model_id else "org/name"
-        raise SettingError(
+        raise errors.SettingError(
             f"MODEL_ID is {model_id!r}, which is neither a repository id nor an existing "
             "directory.",
             variable="MODEL_ID",
@@ -73,7 +66,7 @@ def check_tarball_setting(tarball: Path | None) -> None:
         SettingError: It does not exist, or cannot be reached.
     """
     if tarball is not None and not os.path.exists(tarball):
-        raise SettingError(
+        raise errors.SettingError(
             f"MODEL_TARBALL is {str(tarball)!r}, which does not exist or cannot be reached.",
             variable="MODEL_TARBALL",
             hint="Set MODEL_TARBALL to a tarball or to a directory of tarballs. Or leave it empty "
@@ -85,21 +78,21 @@ def _in_directory(search: Search) -> Model:
     path = Path(os.path.expanduser(search.request.model_id)).absolute()
     try:
         return search.found("directory", path, open_directory(path, search.request.revision))
-    except (RevisionNotFound, SeveralModels) as error:
+    except (errors.RevisionNotFound, errors.SeveralModels) as error:
         search.add("directory", path, error.summary)
         search.add_to(error)
         raise
     except PermissionError as error:
-        raise UnreadableModel(path) from error
+        raise errors.UnreadableModel(path) from error
     except OSError as error:
         raise _no_directory(search, path, why_unreadable(error)) from error
-    except IncompleteModel as error:
+    except errors.IncompleteModel as error:
         if "config.json" in error.problems and (tarballs := find_tarballs(path)):
             raise _only_tarballs(error, tarballs) from error
         raise
 
 
-def _no_directory(search: Search, path: Path, why: str) -> ModelNotFound:
+def _no_directory(search: Search, path: Path, why: str) -> errors.ModelNotFound:
     search.add("directory", path, why)
     parent = path.parent
     while not os.path.isdir(parent):
@@ -113,7 +106,7 @@ def _no_directory(search: Search, path: Path, why: str) -> ModelNotFound:
     hint = "Set MODEL_ID to a repository id, or to the model's directory."
     if os.path.isfile(path):
         hint = f"Set MODEL_ID to {parent}. Or, if this is a tarball, set MODEL_TARBALL={path}."
-    return ModelNotFound(
+    return errors.ModelNotFound(
         search.request.model_id,
         search.places,
         nearest=str(parent / near) if near else None,
@@ -123,9 +116,9 @@ def _no_directory(search: Search, path: Path, why: str) -> ModelNotFound:
     )
 
 
-def _only_tarballs(error: IncompleteModel, tarballs: list[Path]) -> IncompleteModel:
+def _only_tarballs(error: errors.IncompleteModel, tarballs: list[Path]) -> errors.IncompleteModel:
     names = ", ".join(tarball.name for tarball in tarballs)
-    return IncompleteModel(
+    return errors.IncompleteModel(
         error.place,
         error.problems,
         hint=f"The directory holds {names}. To serve a model in it, set MODEL_ID to the model's "
@@ -141,7 +134,7 @@ def _in_caches(search: Search) -> Model | None:
             search.add_denied("cache", root)
         except OSError as error:
             search.add("cache", root, why_unreadable(error) + _similar_folder(search, root))
-        except (IncompleteModel, RevisionNotFound, UnreadableModel) as error:
+        except (errors.IncompleteModel, errors.RevisionNotFound, errors.UnreadableModel) as error:
             search.add_error("cache", root, error)
         else:
             if model is not None:

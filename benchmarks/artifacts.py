@@ -222,12 +222,7 @@ class Bench:
     def packed(self, name: str, *options: str) -> Iterator[Path]:
         """Provide the packed model while the body runs."""
         archive = self.root / name
-        subprocess.run(
-            self.pack_to(archive, *options),
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        wall(self.pack_to(archive, *options))
         try:
             yield archive
         finally:
@@ -328,7 +323,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("measure", nargs="*", help=f"any of {', '.join(MEASURES)}; default: all")
     parser.add_argument("--gigabytes", type=float, default=2.0, help="size of the model")
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=5, help="number of runs of each side")
     parser.add_argument("--root", type=Path, help="a folder on the disk to measure")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.root) as made:

@@ -178,7 +178,7 @@ def compare(question: str, runs: int, cores: int, eager: bool) -> None:
 def main() -> None:
     """Measure, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cpu", description=__doc__)
-    parser.add_argument("--runs", type=int, default=5, help="counted runs of each side")
+    parser.add_argument("--runs", type=int, default=5, help="number of measured runs of each side")
     parser.add_argument("--only", choices=QUESTIONS, help="answer only this question")
     parser.add_argument(
         "--eager", action="store_true", help="do not compile, which takes minutes for each engine"

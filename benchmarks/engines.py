@@ -146,7 +146,9 @@ def compare(sides: Sequence[Side], runs: int) -> None:
 def main() -> None:
     """Measure, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engines", description=__doc__)
-    parser.add_argument("--runs", type=int, default=5, help="counted runs of each engine")
+    parser.add_argument(
+        "--runs", type=int, default=5, help="number of measured runs of each engine"
+    )
     parser.add_argument("--only", help="only the engines with this word in their name")
     arguments = parser.parse_args()
     word = arguments.only or ""

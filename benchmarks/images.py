@@ -40,8 +40,8 @@ def start(engine: Engine, image: str, environ: dict[str, str]) -> float:
 def main() -> None:
     """Measure, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.images", description=__doc__)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--only", choices=STARTS, action="append")
+    parser.add_argument("--runs", type=int, default=5, help="number of starts of each kind")
+    parser.add_argument("--only", choices=STARTS, action="append", help="measure only this kind")
     arguments = parser.parse_args()
     chosen = {name: STARTS[name] for name in arguments.only or STARTS}
     engine = container_engine()

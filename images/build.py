@@ -126,7 +126,9 @@ def build(
 def main() -> int:
     """Build the image on the command line, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python3 -m images.build", description=__doc__)
-    parser.add_argument("kind", choices=DOCKERFILES, nargs="?", default="cpu")
+    parser.add_argument(
+        "kind", choices=DOCKERFILES, nargs="?", default="cpu", help="the accelerator (default: cpu)"
+    )
     parser.add_argument("--base", help="the Debian base image (default: the Dockerfile's)")
     arguments = parser.parse_args()
     try:

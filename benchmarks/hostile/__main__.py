@@ -71,7 +71,7 @@ def report_json(report: Report) -> str:
 def main() -> None:
     """Start the server, attack it, and report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hostile", description=__doc__)
-    parser.add_argument("--requests", type=int, default=100_000)
+    parser.add_argument("--requests", type=int, default=100_000, help="number of requests")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random choices")
     parser.add_argument("--log", type=Path, help="keep the server's log in this file")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -1,6 +1,6 @@
 """Finds the packages that a base image's Python environment lacks.
 
-The accelerators' base images contain vLLM, PyTorch and most of what the light half imports. Only
+The accelerators' base images contain vLLM, PyTorch and most of what the entrypoint imports. Only
 missing packages are added, so no package of the base changes its version. Runs under the base's
 Python: ``environment.py missing LOCK``, ``... check DISTRIBUTION`` or ``... compile``.
 """

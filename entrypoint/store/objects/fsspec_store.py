@@ -13,7 +13,7 @@ from entrypoint.errors import InferenceServerError
 from entrypoint.settings import Settings
 from entrypoint.store.objects import problems
 from entrypoint.store.objects.retry import Transient, retrying
-from entrypoint.store.objects.store import SHA256, Advance, ObjectState, Sent
+from entrypoint.store.objects.store import SHA256, Advance, ObjectState
 from entrypoint.store.uri import ObjectUri
 
 CHUNK = 8 << 20
@@ -119,7 +119,7 @@ class FilesystemStore:
             if entry["name"].strip("/") != self.uri.bucket
         ]
 
-    def put(self, source: Path, sha256: str, scratch: Path, workers: int, advance: Advance) -> Sent:
+    def put(self, source: Path, sha256: str, scratch: Path, workers: int, advance: Advance) -> int:
         """Upload a file with the file system's own method, which cannot resume an upload."""
         from fsspec.callbacks import Callback
 
@@ -153,7 +153,7 @@ class FilesystemStore:
 
         retrying(f"put {self.uri}", once)
         advance(size - done)
-        return Sent(size, 1)
+        return size
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -16,7 +16,7 @@ from entrypoint.store.objects import problems
 from entrypoint.store.objects.parts import Part, split_into_parts, upload_part_size
 from entrypoint.store.objects.retry import Transient
 from entrypoint.store.objects.s3 import S3Object
-from entrypoint.store.objects.store import SHA256, Advance, Sent
+from entrypoint.store.objects.store import SHA256, Advance
 from entrypoint.store.threads import Threads, take_finished
 from entrypoint.store.writing.complete_file import write_text
 
@@ -26,7 +26,7 @@ log = logging.getLogger("inference-server")
 class S3Store(S3Object):
     """One object in a bucket. See :class:`~entrypoint.store.objects.store.ObjectStore`."""
 
-    def put(self, source: Path, sha256: str, scratch: Path, workers: int, advance: Advance) -> Sent:
+    def put(self, source: Path, sha256: str, scratch: Path, workers: int, advance: Advance) -> int:
         """Upload a file in parts; an unfinished upload is resumed."""
         size = source.stat().st_size
         part_size = upload_part_size(size)
@@ -34,7 +34,7 @@ class S3Store(S3Object):
             if size <= part_size:
                 _put_at_once(self, os.pread(file.fileno(), size, 0), sha256)
                 advance(size)
-                return Sent(size, 1)
+                return size
             note = _note_path(self, source, scratch)
             pending, present = _read_note(note), None
             content = (sha256, size, part_size)
@@ -181,8 +181,8 @@ class _Sender:
     pending: Upload
     present: dict[int, dict[str, Any]]
 
-    def send_all(self, workers: int, advance: Advance) -> Sent:
-        """Send the missing parts, and have the store make the object of all parts."""
+    def send_all(self, workers: int, advance: Advance) -> int:
+        """Send the missing parts, and have the store make the object; return the bytes sent."""
         parts = list(split_into_parts(self.pending.size, self.pending.part_size))
         finished: dict[int, SentPart] = {}
         sent = 0
@@ -200,7 +200,7 @@ class _Sender:
             UploadId=self.pending.id,
             MultipartUpload={"Parts": arguments},
         )
-        return Sent(sent, len(parts))
+        return sent
 
     def send(self, part: Part) -> tuple[SentPart, int]:
         """Return the part that the store has now, and the number of bytes sent for it.

@@ -90,7 +90,7 @@ def push(
             hint="Check whether another program writes to the object or changes its metadata, then "
             "push it again.",
         )
-    return Pushed(size, sent.sent_bytes, before is not None)
+    return Pushed(size, sent, before is not None)
 
 
 def unreadable(path: Path, error: OSError) -> StorageError:

@@ -38,19 +38,6 @@ class ObjectState:
     md5_part_size: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What an upload did.
-
-    Attributes:
-        sent_bytes: Bytes that this run sent.
-        parts: Parts of the object.
-    """
-
-    sent_bytes: int
-    parts: int
-
-
 class ObjectStore(Protocol):
     """One object in one store. Any thread may call any method."""
 
@@ -80,8 +67,10 @@ class ObjectStore(Protocol):
         The list is empty if this user may not list them.
         """
 
-    def put(self, source: Path, sha256: str, scratch: Path, workers: int, advance: Advance) -> Sent:
-        """Upload a file; the object appears, or changes, only when the upload is complete.
+    def put(self, source: Path, sha256: str, scratch: Path, workers: int, advance: Advance) -> int:
+        """Upload a file, and return how many bytes this run sent.
+
+        The object appears, or changes, only when the upload is complete.
 
         Args:
             source: The file.

@@ -64,28 +64,28 @@ class _Content:
 
     def __init__(self, file: int, transfer: Transfer):
         self._file = file
-        self._transfer = transfer
+        self.transfer = transfer
         self._hash = self._new_hash()
 
     def resume(self) -> None:
         """Hash the content on the disk, to continue after it."""
-        if os.fstat(self._file).st_size > self._transfer.size:
+        if os.fstat(self._file).st_size > self.transfer.size:
             self.restart()
         position = 0
         while piece := os.pread(self._file, READ_BYTES, position):
             self._hash.update(piece)
             position += len(piece)
-        self._transfer.done = self._transfer.resumed = position
+        self.transfer.done = self.transfer.resumed = position
 
     def restart(self) -> None:
         """Empty the file."""
         os.ftruncate(self._file, 0)
-        self._transfer.done = self._transfer.resumed = 0
+        self.transfer.done = self.transfer.resumed = 0
         self._hash = self._new_hash()
 
     def add(self, piece: bytes) -> None:
         """Append a piece."""
-        transfer = self._transfer
+        transfer = self.transfer
         if transfer.done + len(piece) > transfer.size:
             raise Damaged(f"{transfer.name} is longer than the {transfer.size} bytes listed")
         self._hash.update(piece)
@@ -97,13 +97,63 @@ class _Content:
 
     def is_correct(self) -> bool:
         """Whether the content has the blob's hash."""
-        return bool(self._hash.hexdigest() == self._transfer.blob)
+        return bool(self._hash.hexdigest() == self.transfer.blob)
 
     def _new_hash(self) -> Any:
-        if len(self._transfer.blob) == 64:
+        if len(self.transfer.blob) == 64:
             return hashlib.sha256()
-        header = f"blob {self._transfer.size}\0".encode()
+        header = f"blob {self.transfer.size}\0".encode()
         return hashlib.sha1(header, usedforsecurity=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Receiver:
+    """Receives the content of a file from the hub."""
+
+    content: _Content
+    url: str
+    headers: Mapping[str, str]
+    stop: Stop
+    notify: Callable[[str], None]
+
+    def receive_all(self) -> None:
+        """Receive the missing bytes, with a new connection after each failure."""
+        import httpx2
+        from huggingface_hub.errors import HfHubHTTPError
+
+        transfer, failures = self.content.transfer, 0
+        while transfer.done < transfer.size:
+            before = transfer.done
+            try:
+                self._receive(transfer)
+                if transfer.done == before:
+                    raise Damaged(f"{transfer.name} ends after {before} of {transfer.size} bytes")
+            except (httpx2.TransportError, HfHubHTTPError) as error:
+                failures = 1 if transfer.done > before else failures + 1
+                seconds = _wait_before(error, failures)
+                if seconds is None:
+                    raise
+                self.notify(
+                    f"{transfer.name}: stopped at {transfer.done:,} of {transfer.size:,} bytes "
+                    f"({_summary(error)}), trying again in {seconds:.0f} s ({failures} of {TRIES})"
+                )
+                self.stop.sleep(seconds)
+
+    def _receive(self, transfer: Transfer) -> None:
+        from huggingface_hub.utils import get_session, hf_raise_for_status
+
+        fields = {**self.headers, "Accept-Encoding": "identity"}
+        if transfer.done or transfer.size > SEGMENT:
+            end = min(transfer.done + SEGMENT, transfer.size) - 1
+            fields["Range"] = f"bytes={transfer.done}-{end}"
+        with get_session().stream("GET", self.url, headers=fields) as response:
+            hf_raise_for_status(response)
+            if transfer.done and response.status_code != 206:
+                self.content.restart()  # the server does not support ranges
+            # each piece at once: a kill loses what is not written yet
+            for piece in response.iter_raw():
+                self.stop.check()
+                self.content.add(piece)
 
 
 def fetch_blob(
@@ -134,13 +184,14 @@ def fetch_blob(
     file = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         content = _Content(file, transfer)
+        receiver = _Receiver(content, url, headers, stop, notify)
         content.resume()
         resumed = transfer.resumed > 0
-        _receive_all(transfer, content, url, headers, stop, notify)
+        receiver.receive_all()
         if resumed and not content.is_correct():
             notify(f"{transfer.name}: the partial file is damaged, downloading it from scratch")
             content.restart()
-            _receive_all(transfer, content, url, headers, stop, notify)
+            receiver.receive_all()
         if not content.is_correct():
             content.restart()  # so that the next run does not resume with wrong content
             raise Damaged(f"{transfer.name} arrived with another content than {transfer.blob}")
@@ -152,60 +203,6 @@ def fetch_blob(
         if not path.exists():  # another process may be faster where there are no locks
             raise
     transfer.complete = True
-
-
-def _receive_all(
-    transfer: Transfer,
-    content: _Content,
-    url: str,
-    headers: Mapping[str, str],
-    stop: Stop,
-    notify: Callable[[str], None],
-) -> None:
-    """Receive the missing bytes, with a new connection after each failure."""
-    import httpx2
-    from huggingface_hub.errors import HfHubHTTPError
-
-    failures = 0
-    while transfer.done < transfer.size:
-        before = transfer.done
-        try:
-            _receive(transfer, content, url, headers, stop)
-            if transfer.done == before:
-                raise Damaged(f"{transfer.name} ends after {before} of {transfer.size} bytes")
-        except (httpx2.TransportError, HfHubHTTPError) as error:
-            failures = 1 if transfer.done > before else failures + 1
-            seconds = _wait_before(error, failures)
-            if seconds is None:
-                raise
-            notify(
-                f"{transfer.name}: stopped at {transfer.done:,} of {transfer.size:,} bytes "
-                f"({_summary(error)}), trying again in {seconds:.0f} s ({failures} of {TRIES})"
-            )
-            stop.sleep(seconds)
-
-
-def _receive(
-    transfer: Transfer,
-    content: _Content,
-    url: str,
-    headers: Mapping[str, str],
-    stop: Stop,
-) -> None:
-    from huggingface_hub.utils import get_session, hf_raise_for_status
-
-    fields = {**headers, "Accept-Encoding": "identity"}
-    if transfer.done or transfer.size > SEGMENT:
-        end = min(transfer.done + SEGMENT, transfer.size) - 1
-        fields["Range"] = f"bytes={transfer.done}-{end}"
-    with get_session().stream("GET", url, headers=fields) as response:
-        hf_raise_for_status(response)
-        if transfer.done and response.status_code != 206:
-            content.restart()  # the server does not support ranges
-        # each piece at once: a kill loses what is not written yet
-        for piece in response.iter_raw():
-            stop.check()
-            content.add(piece)
 
 
 def _wait_before(error: Exception, failures: int) -> float | None:

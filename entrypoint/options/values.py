@@ -172,11 +172,8 @@ _EXPECTED = {
 
 
 def _expected(option: Option) -> str:
-    return (
-        "a JSON object"
-        if option.keys and option.type == "json"
-        else _EXPECTED[option.type or "str"]
-    )
+    is_object = option.keys and option.type == "json"
+    return "a JSON object" if is_object else _EXPECTED[option.type or "str"]
 
 
 def _json_position(error: ValueError) -> str:

@@ -205,7 +205,7 @@ def _around(
 ) -> Iterator[tuple[str, Problem]]:
     """Yield the problems of a repository's folder outside its snapshots."""
     used = _used(folder)
-    blobs = {name.removeprefix("blobs/") for name in folder.contents if name.startswith("blobs/")}
+    blobs = folder.below("blobs").contents
     for name, content in folder.contents.items():
         top, _, blob = name.partition("/")
         depth = {"blobs": 1, "refs": 1, "snapshots": 2}.get(top)
@@ -229,16 +229,13 @@ def _around(
 
 
 def _used(folder: Folder) -> set[Content]:
-    return {content for name, content in folder.contents.items() if name.startswith("snapshots/")}
+    return set(folder.below("snapshots").contents.values())
 
 
 def _unused(folder: Folder) -> Iterator[str]:
     used = _used(folder)
-    unused = [
-        content
-        for name, content in folder.contents.items()
-        if name.startswith("blobs/") and content not in used
-    ]
+    blobs = folder.below("blobs").contents.values()
+    unused = [content for content in blobs if content not in used]
     if unused:
         total = sum(content.size for content in unused)
         yield f"{len(unused)} blobs ({total:,} bytes) are not used by any snapshot"

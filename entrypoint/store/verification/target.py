@@ -51,9 +51,7 @@ class Target:
     @property
     def contents(self) -> dict[str, Content]:
         """``{name: content}`` of the files to hash, links followed."""
-        if self.commit is None:
-            return dict(self.folder.contents)
-        start = f"snapshots/{self.commit}/"
+        start = "" if self.commit is None else f"snapshots/{self.commit}/"
         return {
             name: content
             for name, content in self.folder.contents.items()

@@ -424,6 +424,15 @@ class Settings(BaseSettings):
         return (init_settings,)
 
 
+PROBLEMS = {
+    "int_parsing": "must be an integer",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+}
+"""What is wrong with a value, by pydantic's type of error. Others keep pydantic's message."""
+
+
 class _MappingSource(EnvSettingsSource):
     """pydantic-settings' environment source over a given mapping."""
 
@@ -479,7 +488,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         variable = origin(field, environ) or variables(field)[0]
         value = "***" if is_secret(field) else repr(environ.get(variable, ""))
         problem = first["msg"].removeprefix("Value error, ")
-        problem = problem[0].lower() + problem[1:]
+        if first["type"] in PROBLEMS:
+            problem = PROBLEMS[first["type"]].format(**first.get("ctx", {}))
         raise SettingError(
             f"{variable}={value} is not accepted: {problem}.",
             variable=variable,

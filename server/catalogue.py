@@ -214,10 +214,10 @@ _SENTENCE = re.compile(r"(.*?(?<!e\.g)(?<!i\.e)(?<!etc)[.!?])(?=\s|$)")
 
 
 def first_sentence(text: str) -> str:
-    """Return the first sentence of a help text, on one line."""
+    """Return the first sentence of a help text, on one line, without the colon before a list."""
     paragraph = " ".join(text.replace("%%", "%").strip().split("\n\n")[0].split())
     found = _SENTENCE.match(paragraph)
-    return found[1] if found else paragraph
+    return found[1] if found else paragraph.rstrip(":")
 
 
 def make_catalogue() -> dict[str, Any]:

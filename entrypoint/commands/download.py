@@ -137,8 +137,9 @@ def _job(arguments: argparse.Namespace, asked: Asked) -> DownloadJob:
     """What to download, from the command line and the environment."""
     from entrypoint.settings import cache_roots
     from entrypoint.store.hub.client import writable_root
-    from entrypoint.store.search.by_name import check_repository_id
+    from entrypoint.store.search.by_name import is_repository_id
     from entrypoint.store.transfer_process.messages import DownloadJob
+    from entrypoint.store.uri import is_uri
 
     settings = asked.settings
     model_id = arguments.model_id or asked.model_id
@@ -148,7 +149,15 @@ def _job(arguments: argparse.Namespace, asked: Asked) -> DownloadJob:
             "No model given.",
             hint="Name it: inference-server download meta-llama/Llama-2-7b-chat-hf",
         )
-    check_repository_id(model_id)
+    if not is_repository_id(model_id):
+        given = "on the command line" if arguments.model_id else "in MODEL_ID"
+        raise SettingError(
+            f"{model_id!r} {given} is not a repository id.",
+            variable="MODEL_ID",
+            hint=f"To copy it from an object store: inference-server pull {model_id}"
+            if is_uri(model_id)
+            else "Give the repository id of a model on the hub, such as org/name.",
+        )
     if settings.hf_hub_offline:
         raise SettingError(
             f"HF_HUB_OFFLINE={asked.environ.get('HF_HUB_OFFLINE')} disables network access, which "

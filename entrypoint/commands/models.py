@@ -12,6 +12,12 @@ from entrypoint.commands.arguments import Commands, add_json, print_result
 if TYPE_CHECKING:
     from entrypoint.store.progress import Progress
 
+DESCRIPTION = """\
+List the available models, with revision, size, format, place, and the reason if a model cannot be
+served. The command searches the caches (HF_HUB_CACHE and the like), the plain directories and
+tarballs in them, and MODEL_TARBALL. It remembers the contents of tarballs in the scratch directory,
+so that the next search is faster.
+"""
 EPILOG = """\
 To serve a model: MODEL_ID=<model> inference-server serve. Add REVISION=<revision> if it is not the
 commit of main, and MODEL_TARBALL=<where> for a tarball. --json lists the variables of each model.
@@ -23,10 +29,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         "models",
         help="list the available models",
-        description="List the available models, with revision, size, format, place, and the "
-        "reason if a model cannot be served. The command searches the caches (HF_HUB_CACHE and the "
-        "like), the plain directories and tarballs in them, and MODEL_TARBALL. It remembers the "
-        "contents of tarballs in the scratch directory, so that the next search is faster.",
+        description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -17,7 +17,10 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "has, with their replacements.",
     )
     parser.add_argument(
-        "word", nargs="?", help="list only options that contain this word, such as max-model-len"
+        "word",
+        metavar="WORD",
+        nargs="?",
+        help="list only options that contain this word, such as max-model-len",
     )
     add_json(parser)
     return parser

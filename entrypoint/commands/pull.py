@@ -20,9 +20,10 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "appears when it is complete and verified: by the SHA-256 that push stored, otherwise by "
         "S3's ETag if possible. An interrupted pull resumes when you rerun the command.",
     )
-    parser.add_argument("uri", help="the object, such as s3://bucket/key.tar")
+    parser.add_argument("uri", metavar="URI", help="the object, such as s3://bucket/key.tar")
     parser.add_argument(
         "destination",
+        metavar="DESTINATION",
         nargs="?",
         default=".",
         help="a file, an existing folder, or a new folder with '/' at the end (default: the "

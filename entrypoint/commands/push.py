@@ -23,9 +23,10 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "SHA-256 as metadata, which pull verifies. An interrupted push to S3 resumes when you "
         "rerun the command. An object with the same SHA-256 is not sent again.",
     )
-    parser.add_argument("tarball", type=Path, help="a .tar, .tar.gz or .tar.zst")
+    parser.add_argument("tarball", metavar="TARBALL", type=Path, help="a .tar, .tar.gz or .tar.zst")
     parser.add_argument(
         "uri",
+        metavar="URI",
         help="the object, such as s3://bucket/key.tar; or a bucket, or a folder with '/' at the "
         "end: then the key in it is models/FAMILY/REVISION/ORG--NAME.tar, from the model in the "
         "tarball",

@@ -38,7 +38,7 @@ def plan_table(plan: dict[str, Any]) -> str:
         ("model", model["repository"] or model["path"] or "-"),
         ("revision", model["revision"] or "-"),
         ("found in", f"{model['source']}: {model['path'] or 'not fetched yet'}"),
-        ("size", human_bytes(model["bytes"])),
+        ("size", human_bytes(model["bytes"]) if model["path"] or model["bytes"] else "unknown"),
         ("served as", ", ".join(plan["served_model_names"])),
         ("accelerator", _accelerator(plan["accelerator"])),
     ]

@@ -47,9 +47,9 @@ def plan_notes(
         yield Note(
             "info",
             pod.injected[0],
-            f"The engine does not get {', '.join(pod.injected)}: Kubernetes sets them for a "
-            "Service of that name, and vLLM would read them as its own settings. To stop this, "
-            "set enableServiceLinks: false or rename the Service.",
+            f"The engine does not get {', '.join(pod.injected)}: Kubernetes sets such "
+            "variables for a Service of that name, and vLLM reads them as its own settings. To "
+            "stop this, set enableServiceLinks: false or rename the Service.",
         )
     yield from _override_notes(asked, overridden)
     yield from _ignored_notes(asked)

@@ -98,13 +98,14 @@ def check_parallel(sizes: ParallelSizes, config: Mapping[str, Any], hardware: Ha
     if sizes.ranks > room:
         ranks = f"{sizes.ranks} rank{'s' if sizes.ranks > 1 else ''}"
         what = f"{ranks} in total" if sizes.ranks != sizes.shards else ranks
-        available = devices_text(hardware.kind, hardware.count)
+        available, more = devices_text(hardware.kind, hardware.count), "devices"
         if hardware.kind == "cpu":
             available = f"{room} processor{'' if room == 1 else 's'} for this process"
+            more = "processors"
         raise SettingError(
             f"{sizes.spelled} needs {what}, but this machine has {available}.",
             variable=sizes.variable,
-            hint=f"{advice}, or give the container more.",
+            hint=f"{advice}, or give the container more {more}.",
         )
     if sizes.shards not in fitting_sizes(config, sizes.shards):
         heads, kv_heads = attention_heads(config) or (0, 0)

@@ -188,7 +188,10 @@ def code_notes(
                 "to start.",
             )
     if trusted and codes and not any(code.references for code in codes.values()):
-        text = "TRUST_REMOTE_CODE is on, but this model has no code. Unset TRUST_REMOTE_CODE."
+        text = (
+            "TRUST_REMOTE_CODE (or --trust-remote-code in ARG) is on, but this model has no code. "
+            "Turn it off."
+        )
         yield Note("info", "TRUST_REMOTE_CODE", text)
 
 

@@ -1,4 +1,4 @@
-"""How much memory a model's weights and key-value cache need, by its ``config.json``."""
+"""How much memory a model's weights and KV cache need, by its ``config.json``."""
 
 from __future__ import annotations
 

@@ -23,8 +23,10 @@ def read_keys(path: Path) -> tuple[str, ...]:
     """
     try:
         lines = path.expanduser().read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"the file cannot be read: {error}") from None
+    except OSError as error:
+        raise ValueError(f"the file cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError("the file is not UTF-8 text") from None
     keys = tuple(line.strip() for line in lines if line.strip())
     if not keys:
         raise ValueError("the file contains no key")

@@ -31,6 +31,9 @@ def check_certificate(listen: Listen) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(listen.tls_certificate, listen.tls_key)
     except OSError as error:  # includes ssl.SSLError
+        why = error.strerror
+        if isinstance(error, ssl.SSLError):
+            why = "not a PEM certificate and its key"
         files = " and ".join(filter(None, (listen.tls_certificate, listen.tls_key)))
         named = listen.tls_variable
         names = (
@@ -39,7 +42,7 @@ def check_certificate(listen: Listen) -> None:
             else "TLS_CERT_FILE and TLS_KEY_FILE"
         )
         raise SettingError(
-            f"{named}: cannot load the TLS certificate ({files}): {error.strerror or error}.",
+            f"{named}: cannot load the TLS certificate ({files}): {why}.",
             variable=named,
             hint=f"Set {names} to a PEM certificate and its key that this user can read.",
         ) from None

@@ -44,7 +44,7 @@ def load_message(config: VllmConfig, settings: PipelineSettings, dtype: str) -> 
 
 
 def check_cache(config: VllmConfig, load: Load) -> None:
-    """Check that the key-value cache has room for one sequence of the full context length.
+    """Check that the KV cache has room for one sequence of the full context length.
 
     The pipeline never schedules a sequence without room.
 
@@ -62,7 +62,7 @@ def check_cache(config: VllmConfig, load: Load) -> None:
     tokens = (load.cache_gib << 30) // (numbers * ELEMENT_BYTES.get(precision, 2))
     if load.cache_gib > 0 and tokens < model.max_model_len:
         raise RuntimeError(
-            f"A key-value cache of {load.cache_gib} GiB (VLLM_OPENVINO_KVCACHE_SPACE) holds only "
+            f"A KV cache of {load.cache_gib} GiB (VLLM_OPENVINO_KVCACHE_SPACE) holds only "
             f"{tokens} tokens; the model's context length is {model.max_model_len}. Increase the "
             f"cache, or set ARG=--max-model-len {tokens}."
         )

@@ -23,7 +23,7 @@ class Load(msgspec.Struct, tag=True, frozen=True):
     Attributes:
         model: Directory of the OpenVINO model.
         device: OpenVINO's name of the device: ``CPU``, ``GPU``, ``GPU.1``.
-        cache_gib: Size of the key-value cache; 0 lets it grow.
+        cache_gib: Size of the KV cache; 0 lets it grow.
         max_num_seqs: Maximum number of concurrent sequences.
         max_num_batched_tokens: Maximum number of tokens in one step.
         prefix_caching: Whether prompts with the same start share keys and values.
@@ -120,7 +120,7 @@ class Step(msgspec.Struct, tag=True, frozen=True):
         outputs: One for each sequence with new output.
         running: Number of sequences in the step.
         waiting: Number of sequences that wait.
-        cache_usage: Used share of the key-value cache, 0 to 1.
+        cache_usage: Used share of the KV cache, 0 to 1.
     """
 
     outputs: list[Output]

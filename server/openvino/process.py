@@ -41,7 +41,7 @@ FINISHED_BY: Mapping[genai.GenerationFinishReason, FinishedBy] = {
     genai.GenerationFinishReason.STOP: "stop",
     genai.GenerationFinishReason.LENGTH: "length",
 }
-NO_ROOM = "the key-value cache has no room for this sequence"
+NO_ROOM = "the KV cache has no room for this sequence"
 
 
 def scheduler_config(load: Load) -> genai.SchedulerConfig:

@@ -16,7 +16,7 @@ class PipelineSettings:
     Attributes:
         model: Directory of the OpenVINO model.
         device: OpenVINO's name of the device.
-        cache_gib: Size of the key-value cache; 0 lets it grow.
+        cache_gib: Size of the KV cache; 0 lets it grow.
         cache_precision: Type of the cache's numbers; None lets OpenVINO choose.
     """
 

@@ -78,6 +78,22 @@ class TestNumbers:
         with pytest.raises(SettingError, match="NUM_SHARD"):
             read_settings({"NUM_SHARD": text})
 
+    @pytest.mark.parametrize(
+        ("variable", "value", "problem"),
+        [
+            ("PORT", "http", "must be an integer"),
+            ("PORT", "70000", "must be at most 65535"),
+            ("BLOCK_SIZE", "-1", "must be at least 1"),
+            ("LOG_FORMAT", "xml", "must be 'text' or 'json'"),
+        ],
+    )
+    def test_the_error_states_what_a_value_must_be(
+        self, variable: str, value: str, problem: str
+    ) -> None:
+        with pytest.raises(SettingError) as raised:
+            read_settings({variable: value})
+        assert raised.value.message == f"{variable}={value!r} is not accepted: {problem}."
+
     @pytest.mark.parametrize("text", ["0", "65536", "tcp://10.0.0.1:9000", "http"])
     def test_a_port_out_of_range_is_refused(self, text: str) -> None:
         with pytest.raises(SettingError) as raised:

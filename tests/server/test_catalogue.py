@@ -132,6 +132,7 @@ class TestDescribe:
             ("One, e.g. this. Two.", "One, e.g. this."),
             ("No\n end\n\nnext paragraph.", "No end"),
             ("50%% of v1.5. Two", "50% of v1.5."),
+            ("The policy to use:\n\n- fcfs", "The policy to use"),
             ("", ""),
         ],
     )

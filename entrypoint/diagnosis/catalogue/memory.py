@@ -15,7 +15,7 @@ _MORE_CACHE = (
 )
 _MORE_MEMORY = (
     "Give the container more memory (docker: --memory; Kubernetes: resources.limits.memory), or "
-    "use less: a smaller key-value cache in main memory (VLLM_CPU_KVCACHE_SPACE), a shorter "
+    "use less: a smaller KV cache in main memory (VLLM_CPU_KVCACHE_SPACE), a shorter "
     "context (ARG=--max-model-len), or smaller weights (DTYPE=bfloat16 or a quantized model)."
 )
 _SHORTER = "Set ARG='--max-model-len {fits}' or less, or " + _MORE_CACHE
@@ -23,28 +23,28 @@ _SHORTER = "Set ARG='--max-model-len {fits}' or less, or " + _MORE_CACHE
 CONTEXT = Failure(
     kind="context-longer-than-cache",
     exit_code=ExitCode.SETTING,
-    summary="The key-value cache is too small for one request of the maximum length.",
-    cause="the key-value cache is too small for one request of the maximum length",
+    summary="The KV cache is too small for one request of the maximum length.",
+    cause="the KV cache is too small for one request of the maximum length",
     hint="Lower ARG=--max-model-len, or " + _MORE_CACHE,
     rules=(
         Rule(
             r"max seq len\s*\((?P<length>\d+)\),?\s*\(?(?P<needed>[\d.]+) GiB KV\s+cache is needed"
             r"[\s\S]{0,120}?memory\s+\((?P<available>[\d.]+) GiB\)"
             r"[\s\S]{0,200}?estimated maximum model length is (?P<fits>\d+)",
-            cause="a context of {length} tokens needs {needed} GiB of key-value cache, and "
+            cause="a context of {length} tokens needs {needed} GiB of KV cache, and "
             "{available} GiB is available, enough for {fits} tokens",
             hint=_SHORTER,
         ),
         Rule(
             r"max seq len\s*\((?P<length>\d+)\),?\s*\(?(?P<needed>[\d.]+) GiB KV\s+cache is needed"
             r"[\s\S]{0,120}?memory\s+\((?P<available>[\d.]+) GiB\)",
-            cause="a context of {length} tokens needs {needed} GiB of key-value cache, and "
+            cause="a context of {length} tokens needs {needed} GiB of KV cache, and "
             "{available} GiB is available",
         ),
         Rule(
             r"max seq len \((?P<length>\d+)\) is larger than the maximum number of tokens that can "
             r"be stored in (?:the )?KV cache \((?P<fits>\d+)\)",
-            cause="the context is {length} tokens long, and the key-value cache holds {fits}",
+            cause="the context is {length} tokens long, and the KV cache holds {fits}",
             hint=_SHORTER,
         ),
         Rule(r"larger than the available KV cache memory"),
@@ -54,8 +54,8 @@ CONTEXT = Failure(
 NO_CACHE = Failure(
     kind="no-memory-for-cache",
     exit_code=ExitCode.MACHINE,
-    summary="No memory is left for the key-value cache after the weights are loaded.",
-    cause="no memory was left for the key-value cache after the weights were loaded",
+    summary="No memory is left for the KV cache after the weights are loaded.",
+    cause="no memory was left for the KV cache after the weights were loaded",
     hint=_MORE_CACHE[0].upper() + _MORE_CACHE[1:],
     rules=(
         Rule(r"No available memory for the cache blocks"),
@@ -87,7 +87,7 @@ DEVICE_TAKEN = Failure(
             r"(?P<requested>[\d.]+)",
             cause="NUMA node {node} has {free} GiB of {total} GiB of memory free, and vLLM "
             "requires {requested} GiB (--gpu-memory-utilization {share})",
-            hint="Set VLLM_CPU_KVCACHE_SPACE to the size of the key-value cache in GiB, lower "
+            hint="Set VLLM_CPU_KVCACHE_SPACE to the size of the KV cache in GiB, lower "
             "ARG=--gpu-memory-utilization (on CPU, the share of main memory), or stop other "
             "programs that use the memory.",
         ),
@@ -95,7 +95,7 @@ DEVICE_TAKEN = Failure(
             r"Available memory on node (?P<node>\S+) \((?P<free>[\d.]+)/(?P<total>[\d.]+) GiB\) on "
             r"kv cache allocation is less than",
             cause="NUMA node {node} has {free} GiB of {total} GiB of memory free, which is less "
-            "than the size of the key-value cache",
+            "than the size of the KV cache",
             hint="Set VLLM_CPU_KVCACHE_SPACE to less than the free memory in GiB, or remove it.",
         ),
         Rule(r"Externally held weights on device" + SPAN + "exceed"),

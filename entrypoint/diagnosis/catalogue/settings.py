@@ -357,7 +357,7 @@ FAILURES = (
             ),
             Rule(
                 r"(?P<what>\S{1,40} kv-cache is not supported with[^\n]{1,100})",
-                cause="the key-value cache's data type is incompatible with the model's: {what}",
+                cause="the KV cache's data type is incompatible with the model's: {what}",
                 hint="Remove ARG=--kv-cache-dtype.",
             ),
             Rule(

@@ -13,7 +13,7 @@ from entrypoint.units import human_bytes
 
 GIB = 1 << 30
 CACHED_SEQUENCES = 16
-"""Sequences of full length that the CPU engine's key-value cache holds, memory permitting."""
+"""Sequences of full length that the CPU engine's KV cache holds, memory permitting."""
 
 BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
 """CPU flags of x86 processors that compute in bfloat16 without converting each number."""
@@ -34,7 +34,7 @@ which mostly sleeps: on two cores, an engine that used both was half as fast aga
 
 
 def cpu_defaults(asked: Asked, model: Model, hardware: Hardware, ranks: int) -> Defaults:
-    """Return the dtype, the key-value cache's size, the threads, and the libraries to preload.
+    """Return the dtype, the KV cache's size, the threads, and the libraries to preload.
 
     Raises:
         MachineError: The weights are larger than the memory limit.
@@ -91,7 +91,7 @@ def _fits(model: Model, dtype: str, memory: int | None, ranks: int) -> bool:
 
 
 def _cache_bytes(model: Model, dtype: str, memory: int) -> int:
-    """Return the size of the key-value cache of all ranks, in bytes."""
+    """Return the size of the KV cache of all ranks, in bytes."""
     # at most half of the memory that the weights leave
     space = (memory - 2 * loaded_bytes(model, dtype)) // 2
     # vLLM fills the cache when it starts, which takes seconds per gigabyte

@@ -13,12 +13,12 @@ from entrypoint.store.model import Model
 
 GIB = 1 << 30
 CACHED_SEQUENCES = 64
-"""Sequences of full length that the key-value cache holds, memory permitting. It takes memory
+"""Sequences of full length that the KV cache holds, memory permitting. It takes memory
 only as it fills."""
 
 
 def openvino_defaults(asked: Asked, model: Model, hardware: Hardware, ranks: int) -> Defaults:
-    """Return the device, and the size and type of the key-value cache.
+    """Return the device, and the size and type of the KV cache.
 
     Raises:
         SettingError: ARG has an option that this engine does not support.
@@ -47,7 +47,7 @@ def openvino_defaults(asked: Asked, model: Model, hardware: Hardware, ranks: int
 
 
 def cache_space(model: Model, hardware: Hardware) -> int:
-    """Return the size of the key-value cache in GiB.
+    """Return the size of the KV cache in GiB.
 
     Half of the memory that the weights leave, up to :data:`CACHED_SEQUENCES`. 0, which lets
     the cache grow, if the memory is unknown.

@@ -51,7 +51,7 @@ def open_filesystem_store(uri: ObjectUri, settings: Settings) -> FilesystemStore
     try:
         return FilesystemStore(uri, kind(**options))
     except ValueError as error:  # adlfs, without an account
-        raise problems.no_credentials(uri, str(error)) from error
+        raise problems.no_credentials(uri, "no account name and no connection string") from error
 
 
 class FilesystemStore:

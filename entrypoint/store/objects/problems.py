@@ -75,7 +75,7 @@ def unreachable(uri: ObjectUri, endpoint: str, detail: str) -> StoreError:
     return StoreError(
         f"The store of {uri} did not answer at {endpoint}: {detail}.",
         hint="Check the network, the proxy and the endpoint"
-        + (" (AWS_ENDPOINT_URL)" if uri.store == "s3" else "")
+        + (" (S3_ENDPOINT or AWS_ENDPOINT_URL)" if uri.store == "s3" else "")
         + ", then try again; what was transferred is kept.",
     )
 

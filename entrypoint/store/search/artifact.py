@@ -196,7 +196,7 @@ def _find_on_disk(request: Request) -> Model:
 
 def _not_there(request: Request, place: Path, outcome: str) -> ModelNotFound:
     shown, variable = without_secret(request.model_id), variable_of(request)
-    hint = f"Correct {variable}."
+    hint = f"Set {variable} to the URI of an existing directory or tarball."
     if shown.startswith(("pvc://", "oci://")):
         hint = (
             f"Only KServe can mount it on {request.mount}: set it as the storageUri of an "

@@ -17,6 +17,7 @@ from entrypoint.store.disk.directory import (
 )
 from entrypoint.store.disk.folder import subfolders, why_unreadable
 from entrypoint.store.disk.integrity import check_model
+from entrypoint.store.disk.tarball_names import SUFFIXES
 from entrypoint.store.model import Model
 from entrypoint.store.search.search import Search
 from entrypoint.store.search.tarballs import find_in_tarballs
@@ -41,14 +42,23 @@ def find_by_name(search: Search) -> Model | None:
     return _in_caches(search) or find_in_tarballs(search)
 
 
+def is_repository_id(text: str) -> bool:
+    """Whether the hub accepts a text as a repository id."""
+    return (
+        REPOSITORY_ID.fullmatch(text) is not None
+        and "--" not in text
+        and ".." not in text
+        and not text.endswith(".git")
+    )
+
+
 def check_repository_id(model_id: str) -> None:
     """Check that MODEL_ID is a valid repository id.
 
     Raises:
         SettingError: It is not.
     """
-    valid = REPOSITORY_ID.fullmatch(model_id) and "--" not in model_id and ".." not in model_id
-    if not valid or model_id.endswith(".git"):
+    if not is_repository_id(model_id):
         guess = model_id.replace("--", "/", 1)
         meant = f"MODEL_ID={guess}" if "/" not in model_id and "--" in model_id else "org/name"
         raise errors.SettingError(
@@ -105,7 +115,10 @@ def _no_directory(search: Search, path: Path, why: str) -> errors.ModelNotFound:
     near = nearest(path.name, folders) if parent == path.parent else None
     hint = "Set MODEL_ID to a repository id, or to the model's directory."
     if os.path.isfile(path):
-        hint = f"Set MODEL_ID to {parent}. Or, if this is a tarball, set MODEL_TARBALL={path}."
+        folders = []
+        hint = f"Set MODEL_ID to {parent}."
+        if path.name.endswith(SUFFIXES):
+            hint = f"Set MODEL_TARBALL={path}, and MODEL_ID to the repository id of its model."
     return errors.ModelNotFound(
         search.request.model_id,
         search.places,

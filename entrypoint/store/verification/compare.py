@@ -161,7 +161,7 @@ def _blob_problem(blob: str, digests: Digests) -> Problem | None:
         return Problem(ProblemKind.INVALID, f"the name of its blob, {blob}, is no hash")
     if actual == blob:
         return None
-    return _different(f"its content has the hash {actual}, and its blob is called {blob}")
+    return _different(f"its content has the hash {actual}, but its blob is named {blob}")
 
 
 def _different(text: str) -> Problem:

@@ -105,7 +105,9 @@ def sign(name: str, hashes: Mapping[str, str], signer: Signer, target: Path) -> 
     except Exception as error:  # the package does not catch its libraries' exceptions
         raise UsageError(
             f"The private key {signer.private_key} cannot sign: {_words(error)}.",
-            hint="Create a key: openssl ecparam -name prime256v1 -genkey -noout -out key.pem",
+            hint="Create a key: openssl ecparam -name prime256v1 -genkey -noout -out key.pem"
+            if signer.certificate is None
+            else "Use a private key on an elliptic curve, and the certificate of this key.",
         ) from error
     made = hashing(lambda _: hashes, frozenset())
     config.set_hashing_config(made)
@@ -278,5 +280,7 @@ def _check_readable(path: Path) -> None:
 
 
 def _words(error: Exception) -> str:
-    """Return the text of a library's error, or its class if it has no text."""
-    return str(error).strip().rstrip(".") or type(error).__name__
+    """Return the first sentence of a library's error, or its class if it has no text."""
+    if isinstance(error, AttributeError):  # from the curve of a key that has none
+        return "it is not a key on an elliptic curve"
+    return str(error).strip().partition(". ")[0].rstrip(".") or type(error).__name__

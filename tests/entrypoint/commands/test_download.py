@@ -243,6 +243,16 @@ class TestRefusals:
         assert f"HF_HUB_OFFLINE={value} disables" in printed
         assert f"HF_HUB_OFFLINE=0 inference-server download {FALCON}" in printed
 
+    def test_what_is_not_a_repository_id_is_refused_with_its_source(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["download", "s3://b/x.tar"], environment(tmp_path)) == 78
+        printed = capsys.readouterr().err
+        assert "'s3://b/x.tar' on the command line is not a repository id." in printed
+        assert "inference-server pull s3://b/x.tar" in printed
+        assert main(["download"], environment(tmp_path, MODEL_ID="/a/model")) == 78
+        assert "'/a/model' in MODEL_ID is not a repository id." in capsys.readouterr().err
+
     @pytest.mark.parametrize(
         ("words", "code"),
         [

@@ -49,7 +49,7 @@ class TestCause:
         assert (error.code, error.exit_code) == ("context-longer-than-cache", 78)
         assert error.message == (
             "The engine exited in phase weights with exit code 1. In process EngineCore: a context "
-            "of 40960 tokens needs 5.62 GiB of key-value cache, and 1.71 GiB is available, enough "
+            "of 40960 tokens needs 5.62 GiB of KV cache, and 1.71 GiB is available, enough "
             "for 12432 tokens."
         )
         assert "ARG='--max-model-len 12432'" in str(error.hint)

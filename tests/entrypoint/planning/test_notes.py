@@ -34,7 +34,7 @@ def test_variables_of_kubernetes_are_noted() -> None:
     made = plan_of(MODEL, CUDA, replace(POD, injected=("VLLM_PORT", "VLLM_SERVICE_HOST")))
     note = next(note for note in made.notes if note.variable == "VLLM_PORT")
     assert note.message.startswith(
-        "The engine does not get VLLM_PORT, VLLM_SERVICE_HOST: Kubernetes sets them"
+        "The engine does not get VLLM_PORT, VLLM_SERVICE_HOST: Kubernetes sets such"
     )
 
 

@@ -147,7 +147,7 @@ class TestNotes:
 
     def test_a_model_without_code_does_not_need_the_switch(self, tmp_path: Path) -> None:
         (note,) = notes_of(written(tmp_path, model_files()), trusted=True)
-        assert "Unset TRUST_REMOTE_CODE" in note.message
+        assert "this model has no code. Turn it off." in note.message
 
 
 class TestPin:

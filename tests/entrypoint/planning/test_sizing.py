@@ -1,4 +1,4 @@
-"""The key-value cache of one sequence, against numbers worked out by hand."""
+"""The KV cache of one sequence, against numbers worked out by hand."""
 
 from typing import Any
 

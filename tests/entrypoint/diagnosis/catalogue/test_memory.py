@@ -14,12 +14,12 @@ from tests.support.failure_logs import explain
             "ValueError: The model's max seq len (8192) is larger than the maximum number of "
             "tokens that can be stored in KV cache (4096).",
             "context-longer-than-cache",
-            "the context is 8192 tokens long, and the key-value cache holds 4096",
+            "the context is 8192 tokens long, and the KV cache holds 4096",
         ),
         (
             "ValueError: No available memory for the cache blocks.",
             "no-memory-for-cache",
-            "no memory was left for the key-value cache",
+            "no memory was left for the KV cache",
         ),
         (
             "ValueError: Free memory on device (16.61/23.68 GiB) on startup is less than desired "

@@ -52,6 +52,15 @@ class TestDirectory:
         assert model.path.is_absolute()
         assert model.path.samefile(tmp_path / "here" / "m")
 
+    def test_the_path_of_a_tarball_is_refused_with_the_variable_for_it(
+        self, tmp_path: Path
+    ) -> None:
+        write_files(tmp_path / "m", model_files())
+        archive = pack(tmp_path / "m", tmp_path / "m.tar")
+        error = miss(ModelNotFound, tmp_path, model_id=str(archive))
+        assert f"{archive} is not a folder. Searched:" in error.message
+        assert f"Set MODEL_TARBALL={archive}" in str(error.hint)
+
     def test_a_directory_comes_before_the_cache(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

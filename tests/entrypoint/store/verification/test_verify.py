@@ -105,7 +105,7 @@ class TestCache:
         content = flip(blob_of(cache, name))
         actual = blob_id(name, content)
         assert problems_of(packed_as(kind, cache)) == {
-            name: f"its content has the hash {actual}, and its blob is called "
+            name: f"its content has the hash {actual}, but its blob is named "
             f"{blob_id(name, FILES[name])}"
         }
 
@@ -143,7 +143,7 @@ class TestCache:
         blob.rename(blob.with_name("0" * 64))
         assert problems_of(packed_as(kind, cache)) == {
             SHARD: f"dangling link to ../../blobs/{blob.name}",
-            "blobs/" + "0" * 64: f"its content has the hash {blob.name}, and its blob is called "
+            "blobs/" + "0" * 64: f"its content has the hash {blob.name}, but its blob is named "
             + "0" * 64,
         }
 

@@ -6,9 +6,6 @@ returns the exit code. Whatever ``run`` needs, it imports itself.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Mapping
-
 from entrypoint.commands import (
     download,
     health,
@@ -24,8 +21,6 @@ from entrypoint.commands import (
 )
 from entrypoint.commands.arguments import Commands
 
-Run = Callable[[argparse.Namespace, Mapping[str, str]], int]
-
 COMMANDS = (serve, plan, models, health, options, download, pack, verify, sign, push, pull)
 """In the order of ``--help``."""
 
@@ -33,5 +28,4 @@ COMMANDS = (serve, plan, models, health, options, download, pack, verify, sign, 
 def add_commands(commands: Commands) -> None:
     """Describe every command to the parser; ``run`` becomes its default."""
     for module in COMMANDS:
-        run: Run = module.run
-        module.add(commands).set_defaults(run=run)
+        module.add(commands).set_defaults(run=module.run)

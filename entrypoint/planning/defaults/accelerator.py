@@ -32,5 +32,4 @@ def accelerator_defaults(asked: Asked, model: Model, hardware: Hardware, ranks: 
         hardware: The hardware to run on.
         ranks: Worker processes on this machine.
     """
-    make = DEFAULTS.get(hardware.kind)
-    return make(asked, model, hardware, ranks) if make else Defaults()
+    return DEFAULTS[hardware.kind](asked, model, hardware, ranks)

@@ -80,11 +80,8 @@ class _Etag:
             taken = min(self._room, len(rest))
             rest, self._room = rest[taken:], self._room - taken
             if not self._room:
-                self._end_part(self._part_size)
-
-    def _end_part(self, part_size: int) -> None:
-        self._digests.append(self._part.digest())
-        self._part, self._room = hashlib.md5(usedforsecurity=False), part_size
+                self._digests.append(self._part.digest())
+                self._part, self._room = hashlib.md5(usedforsecurity=False), self._part_size
 
     def value(self) -> str:
         if self._part_size is None:

@@ -34,7 +34,7 @@ def find_model(request: Request) -> Model:
         return find_artifact(request)
     search = Search(request)
     model = find_by_name(search)
-    if model is None and not search.has_error:
+    if model is None and search.error is None:
         model = find_stored(search)
     if model is not None:
         return model

@@ -33,6 +33,7 @@ class Search:
         available: ``{org/name: folder, or revisions if it is in a tarball}``.
         likely_cache: A cache that is not among the roots, but was probably meant.
         catalogue: The known contents of tarballs.
+        error: The first error of a place that has the model but cannot provide it as requested.
     """
 
     def __init__(self, request: Request):
@@ -41,7 +42,7 @@ class Search:
         self.available: dict[str, Path | Sequence[str]] = {}
         self.likely_cache: Path | None = None
         self.catalogue = Catalogue(request.scratch)
-        self._error: InferenceServerError | None = None
+        self.error: InferenceServerError | None = None
         self._denied: Path | None = None
 
     def add(self, way: Source, place: object, outcome: str) -> None:
@@ -60,12 +61,7 @@ class Search:
         first such error is the result.
         """
         self.add(way, place, error.summary)
-        self._error = self._error or error
-
-    @property
-    def has_error(self) -> bool:
-        """Whether a place has the model but cannot provide it as requested."""
-        return self._error is not None
+        self.error = self.error or error
 
     def model(self, way: Source, place: object, outcome: str) -> Model:
         """Return a model of which only the place is known, after recording the place."""
@@ -94,9 +90,9 @@ class Search:
 
     def failure(self) -> InferenceServerError:
         """Return the error for a search without a result."""
-        if self._error:
-            self.add_to(self._error)
-            return self._error
+        if self.error:
+            self.add_to(self.error)
+            return self.error
         if self._denied and not self.likely_cache:
             return UnreadableModel(self._denied, (), self.places)
         available = self.available_revisions()

@@ -1,4 +1,4 @@
-"""Each kind has its defaults, and one without any has none."""
+"""Each kind of accelerator has its defaults."""
 
 import pytest
 
@@ -24,6 +24,6 @@ def test_each_accelerator_has_its_defaults(kind: Kind, variable: str) -> None:
     assert variable in accelerator_defaults(asked(), a_model(), hardware, 1).environment
 
 
-def test_an_unknown_accelerator_has_no_defaults() -> None:
+def test_a_single_gpu_has_no_defaults() -> None:
     hardware = Hardware("cuda", 1, None, (0,), "0.32.0")
     assert accelerator_defaults(asked(), a_model(), hardware, 1) == Defaults()

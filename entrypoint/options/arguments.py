@@ -53,6 +53,7 @@ class Argument:
         value: The value; the last word of several; None for a flag.
         spelled: The option as the user spelled it.
         key: The keys in ``--x.key``, with their dots; empty for the option itself.
+        translated: Whether it replaces a removed option.
     """
 
     option: Option
@@ -60,6 +61,7 @@ class Argument:
     value: str | None
     spelled: str
     key: str = ""
+    translated: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,29 +135,16 @@ def parse(words: Sequence[str], catalogue: Catalogue) -> Parsed:
     """
     notes: list[Note] = []
     read = list(_Reader(words, catalogue, notes).read())
-    uses = {item.use.option.spelling: item.use for item in read if isinstance(item, _RemovedUse)}
+    uses = {item.option.spelling: item for item in read if isinstance(item, history.Use)}
     arguments: list[Argument] = []
     for item in read:
-        if isinstance(item, _RemovedUse):
+        if isinstance(item, history.Use):
             arguments += _translated(item, uses, catalogue, notes)
         else:
             arguments.append(item)
     arguments = _without_replaced(_folded_into_json(arguments), notes)
     _check_config_file(arguments)
     return Parsed(tuple(arguments), tuple(notes))
-
-
-@dataclass(frozen=True)
-class _RemovedUse:
-    """A use of a removed option, as the user spelled it."""
-
-    use: history.Use
-    spelled: str
-
-
-@dataclass(frozen=True)
-class _Translation(Argument):
-    """An argument that replaces a removed option."""
 
 
 @dataclass(frozen=True)
@@ -186,8 +175,8 @@ class _Reader:
     notes: list[Note]
     position: int = 0
 
-    def read(self) -> Iterator[Argument | _RemovedUse]:
-        previous: Argument | _RemovedUse | None = None
+    def read(self) -> Iterator[Argument | history.Use]:
+        previous: Argument | history.Use | None = None
         while self.position < len(self.words):
             word = self.words[self.position]
             if self._is_value(word) or word == "--":
@@ -313,7 +302,7 @@ class _Reader:
         words = _joined(option.name + name.key, (value,))
         return Argument(option, words, value, name.spelled, name.key)
 
-    def _removed(self, name: _Name) -> _RemovedUse:
+    def _removed(self, name: _Name) -> history.Use:
         removed = name.removed
         assert removed is not None
         if name.key:
@@ -324,7 +313,7 @@ class _Reader:
             values = self._values(name, at_most=1 if removed.takes == "value" else None)
         if not values:
             raise _missing_value(name.spelled)
-        return _RemovedUse(history.Use(removed, name.key, values), name.spelled)
+        return history.Use(removed, name.key, values, name.spelled)
 
     def _removed_flag(self, name: _Name) -> str:
         given = name.explicit
@@ -404,7 +393,7 @@ def _read_as(written: str, words: tuple[str, ...], reason: str, advice: str) -> 
     return f"ARG: {written} is ignored, because {reason}: {advice}."
 
 
-def _stray_word(word: str, previous: Argument | _RemovedUse | None) -> SettingError:
+def _stray_word(word: str, previous: Argument | history.Use | None) -> SettingError:
     if isinstance(previous, Argument) and previous.option.kind in ("flag", "boolean"):
         option = previous.option
         off = f"Write {option.name} or {option.negation}." if option.negation else None
@@ -426,19 +415,17 @@ def _missing_value(spelled: str) -> SettingError:
 
 
 def _translated(
-    item: _RemovedUse, uses: dict[str, history.Use], catalogue: Catalogue, notes: list[Note]
+    item: history.Use, uses: dict[str, history.Use], catalogue: Catalogue, notes: list[Note]
 ) -> Iterator[Argument]:
     """Yield the arguments that replace a removed option, and add a note."""
-    removed = item.use.option
-    words = removed.translate(item.use, uses)
+    removed = item.option
+    words = removed.translate(item, uses)
     reason = f"vLLM {removed.since} removed it"
     message = _read_as(item.spelled, words, reason, removed.advice)
     notes.append(Note("warning", VARIABLE, message))
     for argument in _Reader(words, catalogue, notes).read():
         assert isinstance(argument, Argument)
-        yield _Translation(
-            argument.option, argument.words, argument.value, item.spelled, argument.key
-        )
+        yield replace(argument, spelled=item.spelled, translated=True)
 
 
 def _folded_into_json(arguments: list[Argument]) -> list[Argument]:
@@ -449,7 +436,7 @@ def _folded_into_json(arguments: list[Argument]) -> list[Argument]:
     folded = list(arguments)
     for argument in arguments:
         keyed = [a for a in arguments if a.option == argument.option and a.key]
-        if argument.key or not keyed or not all(isinstance(a, _Translation) for a in keyed):
+        if argument.key or not keyed or not all(a.translated for a in keyed):
             continue
         data = converted_value(argument.option, argument.value or "")
         if not isinstance(data, dict):

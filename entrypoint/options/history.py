@@ -31,11 +31,13 @@ class Use:
         option: The option.
         key: The key in ``--option.key``, with its dot; usually empty.
         values: Its words; for a flag ``("true",)`` or ``("false",)``.
+        spelled: The option as ARG spells it.
     """
 
     option: RemovedOption
     key: str
     values: tuple[str, ...]
+    spelled: str
 
     @property
     def on(self) -> bool:

@@ -380,8 +380,8 @@ class RevisionNotFound(ModelNotFound):
     @property
     def summary(self) -> str:
         """Which revision is missing."""
-        wanted = f"the revision {self.revision!r}" if self.revision else "a default revision"
-        return f"has the model, but not {wanted}"
+        missing = f"not the revision {self.revision!r}" if self.revision else "no default revision"
+        return f"has the model, but {missing}"
 
 
 class HubError(InferenceServerError):

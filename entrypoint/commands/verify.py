@@ -114,8 +114,9 @@ def _manifest(path: str | None) -> Manifest | None:
     try:
         return load_manifest(Path(path).read_bytes())
     except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise UsageError(
-            f"--manifest {path} is unusable: {error}.",
+            f"--manifest {path} is unusable: {why}.",
             hint="Name a manifest.json, as written by inference-server pack.",
         ) from error
 

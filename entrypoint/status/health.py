@@ -55,7 +55,8 @@ def ask_health(listen: Listen, timeout: float = TIMEOUT_SECONDS) -> tuple[bool, 
         answer = connection.getresponse()
         answer.read()
     except (OSError, http.client.HTTPException) as error:
-        return False, f"{listen}/health did not answer: {error}."
+        why = getattr(error, "strerror", None) or error
+        return False, f"{listen}/health did not answer: {why}."
     finally:
         connection.close()
     return answer.status == 200, f"{listen}/health answers {answer.status} {answer.reason}."

@@ -114,9 +114,9 @@ def test_each_error_about_a_place_has_a_summary() -> None:
     assert RefusedArtifact(place, "it ends too early").summary == "it ends too early"
     assert IncompleteModel(place, dict.fromkeys("abcd", MISSING)).summary == "incomplete: a, b, c"
     assert SeveralModels(place, ["a/b", "c/d"]).summary == "holds 2 models"
-    for revision, text in (("v1", "the revision 'v1'"), (None, "a default revision")):
+    for revision, text in (("v1", "not the revision 'v1'"), (None, "no default revision")):
         summary = RevisionNotFound("a/b", revision, MISSING).summary
-        assert summary == f"has the model, but not {text}"
+        assert summary == f"has the model, but {text}"
 
 
 def test_a_start_timeout_has_the_phase_and_the_last_line() -> None:

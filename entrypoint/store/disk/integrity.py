@@ -111,7 +111,9 @@ def examine_model(files: ModelFiles) -> tuple[int, Problems]:
     problems |= missing
     problems |= _missing_numbers([name for name in weights if name not in indexed])
     if not weights and not missing:
-        problems["*.safetensors"] = _missing("no weight file (safetensors, bin, pt, gguf)")
+        problems["*.safetensors"] = _missing(
+            "no weight file in safetensors, bin, pt or gguf format"
+        )
     for name in sorted({*weights, *indexed} & sizes.keys() - problems.keys()):
         try:
             _check_weight(files, name)

@@ -43,6 +43,7 @@ from entrypoint.store.writing.room import NoRoom, check_room, free_bytes
 
 QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
 """The query of a file's URL is a signature, which is as good as a token."""
+ERROR_NUMBER = re.compile(r"\[Errno -?\d+\] ")
 ADVICE = re.compile(r" For more information check: \S+")
 
 
@@ -224,8 +225,8 @@ def failure_of(error: Exception) -> Failure:
 
 
 def _in_one_line(text: str) -> str:
-    """An error's text without its advice and its secrets."""
-    text = ADVICE.sub("", " ".join(text.split()))
+    """An error's text without its number, its advice and its secrets."""
+    text = ADVICE.sub("", ERROR_NUMBER.sub("", " ".join(text.split())))
     return QUERY.sub(r"\1", text).rstrip(".")
 
 

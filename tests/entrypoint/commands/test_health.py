@@ -24,4 +24,4 @@ def test_the_port_in_arg_wins() -> None:
 
 def test_it_exits_with_1_without_a_server(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["health"], {"PORT": str(free_port())}) == 1
-    assert "did not answer" in capsys.readouterr().out
+    assert "did not answer: Connection refused." in capsys.readouterr().out

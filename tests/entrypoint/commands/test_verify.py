@@ -94,7 +94,7 @@ def test_another_manifest_can_be_given(
     ("arguments", "code", "message"),
     [
         (["{none}"], 66, "does not exist"),
-        (["{cache}", "--manifest", "{none}"], 64, "is unusable"),
+        (["{cache}", "--manifest", "{none}"], 64, "is unusable: No such file or directory."),
         (["{cache}", "--signature", "{none}"], 64, "Add --public-key FILE"),
         (["{cache}", "--public-key", "a", "--certificate-chain", "b"], 64, "not allowed"),
     ],

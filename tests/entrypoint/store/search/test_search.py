@@ -78,7 +78,7 @@ def test_the_first_error_is_the_result(tmp_path: Path) -> None:
     assert error.hint == "Leave it empty."
     assert [attempt.place for attempt in error.searched] == ["/a", "/b"]
     assert [attempt.outcome for attempt in error.searched] == [
-        "has the model, but not a default revision",
+        "has the model, but no default revision",
         "incomplete: config.json",
     ]
 

@@ -68,6 +68,7 @@ def exit_codes() -> str:
     kinds = [
         (error.exit_code, error.code, str(error.__doc__).splitlines()[0])
         for error in _subclasses(InferenceServerError)
+        if "code" in vars(error)  # a subclass without one has the row of its parent
     ]
     kinds += [(failure.exit_code, failure.kind, failure.summary) for failure in FAILURES]
     lines += [f"| {code} | `{kind}` | {when} |" for code, kind, when in sorted(kinds)]

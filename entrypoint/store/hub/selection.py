@@ -47,7 +47,7 @@ def choose_patterns(
     elif include:
         ignore = []
     elif any(name.endswith(".safetensors") and "/" not in name for name in names):
-        ignore += _other_formats("safetensors")  # the same weights once more
+        ignore += _other_formats("safetensors")  # the same weights again
     return list(include) or None, [*ignore, *exclude]
 
 

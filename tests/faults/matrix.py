@@ -237,7 +237,7 @@ STOPPED = (
 DAMAGED = tuple(
     Fault(fault, Phase.RESOLVE, 65, kind, words, (inject,))
     for fault, kind, words, inject in (
-        ("weights that are truncated", "incomplete-model", ("model.safetensors", "cut short"),
+        ("weights that are truncated", "incomplete-model", ("model.safetensors", "truncated"),
          models.cut("model.safetensors")),
         ("weights with a corrupted header", "incomplete-model", ("model.safetensors", "header"),
          models.holds("model.safetensors", b"\x40" + bytes(7) + b"x" * 64)),

@@ -226,7 +226,7 @@ def open_snapshot(folder: Path, revision: str | None, *, setting: str = "REVISIO
     Raises:
         RevisionNotFound: No snapshot matches the revision, or more than one.
         UnreadableModel: This user may not read files of the snapshot.
-        IncompleteModel: Files of the snapshot are missing, empty, dangling or cut short.
+        IncompleteModel: Files of the snapshot are missing, empty, dangling or truncated.
         OSError: The folder cannot be read.
     """
     repository = read_repository(folder)

@@ -58,7 +58,7 @@ def open_directory(path: Path, revision: str | None) -> Snapshot:
         SeveralModels: The directory is a cache with more than one model.
         RevisionNotFound: The model does not have the revision.
         UnreadableModel: This user may not read files of the model.
-        IncompleteModel: Files of the model are missing, empty, dangling or cut short.
+        IncompleteModel: Files of the model are missing, empty, dangling or truncated.
         OSError: The directory cannot be read.
     """
     if path.name.startswith(PREFIX) and (path / "snapshots").is_dir():
@@ -77,7 +77,7 @@ def open_unpacked(root: Path, model_id: str, revision: str | None) -> Snapshot |
     Raises:
         RevisionNotFound: The model does not have the revision.
         UnreadableModel: This user may not read files of the model.
-        IncompleteModel: Files of the model are missing, empty, dangling or cut short.
+        IncompleteModel: Files of the model are missing, empty, dangling or truncated.
         OSError: The directory cannot be read.
     """
     repositories = find_repositories(root)

@@ -68,7 +68,7 @@ def check_model(directory: Path, *, hint: str | None = None) -> int:
 
     Raises:
         UnreadableModel: This user may not read a file.
-        IncompleteModel: A file is missing, empty, dangling, cut short or in the wrong format.
+        IncompleteModel: A file is missing, empty, dangling, truncated or in the wrong format.
     """
     return check_files(directory_files(directory), hint=hint)
 
@@ -216,7 +216,7 @@ def safetensors_header(files: ModelFiles, name: str) -> tuple[dict[str, Any], in
     The length itself is in the 8 bytes before the header.
 
     Raises:
-        InvalidFile: It is not a safetensors file, or it is cut short.
+        InvalidFile: It is not a safetensors file, or it is truncated.
         OSError: It cannot be read.
     """
     length = int.from_bytes(files.read(name, 8), "little")
@@ -224,7 +224,7 @@ def safetensors_header(files: ModelFiles, name: str) -> tuple[dict[str, Any], in
         raise InvalidFile("not a safetensors file")
     if files.sizes[name] < 8 + length:
         raise InvalidFile(
-            f"cut short: {files.sizes[name]} bytes, its header alone has {8 + length}",
+            f"truncated: {files.sizes[name]} bytes, its header alone has {8 + length}",
             ProblemKind.INCOMPLETE,
         )
     try:
@@ -250,6 +250,6 @@ def _check_weight(files: ModelFiles, name: str) -> None:
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise InvalidFile("not a safetensors file: its header cannot be read") from error
     if size < expected:
-        raise InvalidFile(f"cut short: {size} of {expected} bytes", ProblemKind.INCOMPLETE)
+        raise InvalidFile(f"truncated: {size} of {expected} bytes", ProblemKind.INCOMPLETE)
     if size > expected:
         raise InvalidFile(f"too long: {size} bytes, its header promises {expected}")

@@ -98,7 +98,7 @@ def request_in(request: Request, archive: Path) -> Request:
 
     Raises:
         ModelNotFound: The tarball holds several models.
-        RefusedArtifact: It is damaged, cut short, or not a tarball.
+        RefusedArtifact: It is damaged, truncated, or not a tarball.
         OSError: It cannot be read.
     """
     from entrypoint.store.tarballs.survey import peek

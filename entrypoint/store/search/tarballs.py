@@ -193,7 +193,7 @@ def _loadable_in_place(
         unpacked.
 
     Raises:
-        IncompleteModel: Files of the model are missing, empty, dangling or cut short.
+        IncompleteModel: Files of the model are missing, empty, dangling or truncated.
         RefusedArtifact: The tarball is unsafe.
         OSError: It cannot be read.
     """

@@ -104,7 +104,7 @@ class OpenArchive:
             while offset < end:
                 block = stream.take(min(end - offset, CHUNK))
                 if not block:
-                    text = f"it ends within {member.name!r}, cut short"
+                    text = f"it ends within {member.name!r}: truncated"
                     raise RefusedArtifact(self.path, text, member=member.name)
                 yield offset, block
                 offset += len(block)
@@ -204,7 +204,7 @@ def open_archive(
             decompressed ahead.
 
     Raises:
-        RefusedArtifact: It is damaged, cut short, or not a tarball; also from the body.
+        RefusedArtifact: It is damaged, truncated, or not a tarball; also from the body.
         OSError: It cannot be read.
     """
     with path.open("rb", buffering=0) as raw:

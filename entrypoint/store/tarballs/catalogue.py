@@ -63,7 +63,7 @@ class Catalogue:
             on_progress: Called with each change of the bytes read.
 
         Raises:
-            RefusedArtifact: It is damaged, cut short, or not a tarball.
+            RefusedArtifact: It is damaged, truncated, or not a tarball.
             OSError: It cannot be read.
         """
         # Most starts need no tarfile, which takes time to import.

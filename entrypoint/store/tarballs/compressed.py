@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Blocks = Generator[bytes, None, None]
 
 BLOCK = 1 << 20
-CUT = "it ends in the middle, cut short"
+CUT = "it is truncated"
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
 SKIPPABLE = 0x184D2A50
@@ -55,7 +55,7 @@ def decompress(file: IO[bytes], start: bytes, *, ahead: bool) -> Blocks:
 
     Raises:
         zlib.error, zstandard.ZstdError: The file is damaged.
-        EOFError: The file is cut short.
+        EOFError: The file is truncated.
     """
     workers = min(processors(), MAX_WORKERS) if ahead else 0
     stored = _stored(file)

@@ -40,7 +40,7 @@ class StrictHeader(tarfile.TarInfo):
             raise
         except tarfile.HeaderError as error:
             if len(buf) < tarfile.BLOCKSIZE:
-                raise tarfile.ReadError("it ends before its end mark, cut short") from error
+                raise tarfile.ReadError("it ends before its end mark: truncated") from error
             raise tarfile.ReadError(f"damaged or not a tar archive: {error}") from error
         if member.size < 0 or (member.type in METADATA and member.size > MAX_METADATA):
             raise tarfile.ReadError(f"a header of {member.size} bytes")

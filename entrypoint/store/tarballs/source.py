@@ -84,7 +84,7 @@ def find_source(
         UsageError: Several models match, or the model has no name.
         ModelNotFound: The model does not exist.
         RevisionNotFound: The model exists without the revision.
-        IncompleteModel: Files are missing, empty, dangling or cut short.
+        IncompleteModel: Files are missing, empty, dangling or truncated.
         UnreadableModel: This user may not read some files.
         OSError: A folder cannot be read.
     """

@@ -36,7 +36,7 @@ def peek(path: Path) -> Contents:
     identifies a model. In all known layouts this is the first member.
 
     Raises:
-        RefusedArtifact: It is damaged, cut short, or not a tarball.
+        RefusedArtifact: It is damaged, truncated, or not a tarball.
         OSError: It cannot be read.
     """
     with open_archive(path, buffer=HEADERS) as archive:
@@ -51,7 +51,7 @@ def survey(path: Path, on_progress: OnProgress) -> Contents:
         on_progress: Called with each change of the archive's bytes read.
 
     Raises:
-        RefusedArtifact: It is damaged, cut short, or not a tarball.
+        RefusedArtifact: It is damaged, truncated, or not a tarball.
         OSError: It cannot be read.
     """
     with open_archive(path, on_progress) as archive:

@@ -107,7 +107,7 @@ def verify(
     Raises:
         ModelNotFound: The path does not exist.
         UsageError: The manifest is for one model, but there are several.
-        RefusedArtifact: The tarball is damaged, cut short or unsafe.
+        RefusedArtifact: The tarball is damaged, truncated or unsafe.
         StorageError: A file cannot be read.
     """
     if not path.exists():

@@ -131,7 +131,7 @@ class TestUnusable:
         write_files(
             tmp_path, model_files() | {"model.safetensors": whole[: max(9, len(whole) - lost)]}
         )
-        assert problems_of(tmp_path)["model.safetensors"].startswith("cut short: ")
+        assert problems_of(tmp_path)["model.safetensors"].startswith("truncated: ")
 
     def test_safetensors_longer_than_the_header_promises_are_reported(self, tmp_path: Path) -> None:
         write_files(tmp_path, model_files() | {"model.safetensors": safetensors() + b"x"})

@@ -141,4 +141,4 @@ class TestTarball:
         assert model.source == "cache"  # source/ is a folder of the root
         model = find_model(a_request(tmp_path, tarball=tmp_path))
         assert model.archive == archive
-        assert "cut short" in model.searched[-2].outcome
+        assert "truncated" in model.searched[-2].outcome

@@ -85,7 +85,7 @@ class TestLayout:
 
     def test_an_unpacked_folder_does_not_pass_as_a_complete_model(self, tmp_path: Path) -> None:
         _, path = fetched(tmp_path, model_files())
-        with pytest.raises(IncompleteModel, match="cut short"):
+        with pytest.raises(IncompleteModel, match="truncated"):
             check_model(path)
 
     def test_other_formats_of_the_weights_are_not_unpacked(self, tmp_path: Path) -> None:

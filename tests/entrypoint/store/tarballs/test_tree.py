@@ -103,7 +103,7 @@ class TestFiles:
         files = model_files() | {"model.safetensors": model_files()["model.safetensors"][:-1]}
         write_snapshot(tmp_path / "cache", files=files)
         found = read_tree(pack(tmp_path / "cache", tmp_path / "a.tar"), FALCON).files(SNAPSHOT)
-        assert examine_model(found)[1]["model.safetensors"].text.startswith("cut short")
+        assert examine_model(found)[1]["model.safetensors"].text.startswith("truncated")
 
 
 class TestRefused:

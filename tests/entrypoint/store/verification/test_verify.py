@@ -168,7 +168,7 @@ class TestCache:
         os.truncate(blob_of(cache, SHARD), 1000)
         problems = problems_of(packed_as(kind, cache))
         assert list(problems) == [SHARD]
-        assert problems[SHARD].startswith("cut short: 1000 of")
+        assert problems[SHARD].startswith("truncated: 1000 of")
 
     def test_an_unfinished_download_is_found(self, cache: Path, kind: str, manifest: bool) -> None:
         """1. It is a problem. 2. Not if a later one has completed it."""

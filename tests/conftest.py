@@ -7,6 +7,7 @@ that share an engine, or else a test module.
 from __future__ import annotations
 
 import fcntl
+import logging
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -130,10 +131,14 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # before pytest-timeout starts to count
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    if not hasattr(item.config, "workerinput"):
-        return (yield)
-    with turn(Path(item.config.workerinput["turns"]), "alone" in item.keywords):
-        return (yield)
+    level = logging.root.level
+    try:
+        if not hasattr(item.config, "workerinput"):
+            return (yield)
+        with turn(Path(item.config.workerinput["turns"]), "alone" in item.keywords):
+            return (yield)
+    finally:
+        logging.root.setLevel(level)  # parts of vLLM change it as they are imported
 
 
 @contextmanager

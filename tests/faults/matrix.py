@@ -298,7 +298,7 @@ SETTINGS = tuple(
          (machine.is_a_folder("API_KEY_FILE"),), {}),
         ("a file of keys without a key", "setting", ("API_KEY_FILE", "no key"),
          (models.a_file("keys", b"\n \n", "API_KEY_FILE"),), {}),
-        ("a file of keys that is not text", "setting", ("API_KEY_FILE", "cannot be read"),
+        ("a file of keys that is not text", "setting", ("API_KEY_FILE", "not UTF-8 text"),
          (models.a_file("keys", b"\xff\xfe", "API_KEY_FILE"),), {}),
         ("a missing tarball", "setting", ("MODEL_TARBALL", "none.tar"), (),
          {"MODEL_TARBALL": "{place}/none.tar"}),

@@ -83,6 +83,7 @@ test-container: $(STAMP) ## build the images, and run them with a strict cluster
 image: ## build the CPU image with Docker or podman; KIND=openvino, cuda, rocm, hpu for another
 	$(PYTHON) -m images.build $(or $(KIND),cpu)
 
+unit: PROCESSES := 4 # they wait more than they compute
 unit: $(STAMP) ## run the fast tests: no engine, no faults, no training
 	$(BIN)/$(PYTEST) -m "not engine and not faults and not slow"
 

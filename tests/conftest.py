@@ -24,6 +24,8 @@ MARKERS = {
     "demo/test_evaluate.py": "slow",
     "demo/test_train.py": "slow",
     "end_to_end": "engine",
+    "entrypoint/store/hub/test_client.py": "slow",
+    "entrypoint/supervision/test_supervisor.py": "slow",
     "faults/test_scripted.py": "faults",
     "server": "engine",
 }

@@ -18,7 +18,7 @@ TORCH := $(or $(addprefix --find-links=,$(PIP_FIND_LINKS)),--torch-backend=cpu)
 
 # Tests run in two processes. The tests of one group share a process (see tests/conftest.py).
 PROCESSES ?= 2
-PYTEST := python -m pytest --numprocesses $(PROCESSES)
+PYTEST = python -m pytest --numprocesses $(PROCESSES)
 
 .DEFAULT_GOAL := help
 .PHONY: help install serve plan test test-container image unit lint types docs catalogue routes demo lock bench clean
@@ -83,7 +83,8 @@ test-container: $(STAMP) ## build the images, and run them with a strict cluster
 image: ## build the CPU image with Docker or podman; KIND=openvino, cuda, rocm, hpu for another
 	$(PYTHON) -m images.build $(or $(KIND),cpu)
 
-unit: PROCESSES := 4 # they wait more than they compute
+# they wait more than they compute
+unit: PROCESSES := 4
 unit: $(STAMP) ## run the fast tests: no engine, no faults, no training
 	$(BIN)/$(PYTEST) -m "not engine and not faults and not slow"
 

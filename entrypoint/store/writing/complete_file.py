@@ -33,6 +33,7 @@ def complete_file(target: Path) -> Iterator[int]:
             hint="Wait for it, or write to another file.",
         )
 
+    target.parent.stat()  # so that an error names the missing folder, not the partial file
     partial = partial_path(target)
     with locked(partial, on_wait=refuse) as descriptor, published(partial, target):
         os.truncate(descriptor, 0)

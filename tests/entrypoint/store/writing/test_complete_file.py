@@ -39,6 +39,12 @@ def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.tar"]
 
 
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as raised, complete_file(tmp_path / "no" / "a.tar"):
+        pass
+    assert raised.value.filename == str(tmp_path / "no")
+
+
 def test_a_killed_process_leaves_a_file_that_is_overwritten(tmp_path: Path) -> None:
     partial_path(tmp_path / "a.tar").write_bytes(b"left by a longer run")
     with complete_file(tmp_path / "a.tar") as descriptor:

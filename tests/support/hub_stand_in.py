@@ -26,7 +26,7 @@ from tests.support.models import COMMIT, FALCON, sha256
 LARGE = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5", ".onnx")
 PIECE = 4096
 """Bytes that are sent at once."""
-READ_SECONDS = 5.0
+READ_SECONDS = 60.0
 """How long a client may leave a piece unread, if there is a pause between the pieces."""
 RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
@@ -219,7 +219,8 @@ def wait_until_read(connection: socket.socket) -> None:
     """Wait until the other end of a connection has read everything, or is closed.
 
     Both ends are on this machine: its list of sockets (proc(5), ``/proc/net/tcp``) has the bytes
-    that the other end has not read.
+    that the other end has not read. While other sockets come and go, the list may miss one: only
+    the connection itself shows that it is closed.
     """
     ends = (connection.getpeername(), connection.getsockname())
     wanted = [
@@ -229,9 +230,19 @@ def wait_until_read(connection: socket.socket) -> None:
     while time.monotonic() < deadline:
         rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines())
         queues = [row[4] for row in rows if row[1:3] == wanted]
-        if not queues or queues[0].endswith(":00000000"):
+        if is_closed(connection) or (queues and queues[0].endswith(":00000000")):
             return
         time.sleep(0.001)
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the other end has closed a connection on which it sends nothing."""
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 class HubHandler(_Handler):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from entrypoint.store.disk.integrity import is_weight
 from entrypoint.store.writing.complete_file import write_text
-from entrypoint.store.writing.publish import publish
+from entrypoint.store.writing.publish import discard, publish
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -61,17 +61,18 @@ def place_files(folder: Path, commit: str, blobs: Mapping[str, str]) -> Path:
     snapshot = folder / "snapshots" / commit
     # beside snapshots/, where every folder is a snapshot; equally deep, for the relative links
     partial = folder / "snapshots.partial" / commit
-    shutil.rmtree(partial.parent, ignore_errors=True)
+    discard(partial.parent)
     target = snapshot if snapshot.is_dir() else partial
+    target.mkdir(parents=True, exist_ok=True)
+    state = target.stat()
     uses = Counter(blobs.values())
     for name in sorted(blobs, key=lambda name: (is_weight(name), name)):
         blob = blobs[name]
         uses[blob] -= 1
         _place(folder / "blobs" / blob, target / name, folder, last=not uses[blob])
     if target is partial:
-        partial.mkdir(parents=True, exist_ok=True)  # a snapshot of no files
         snapshot.parent.mkdir(exist_ok=True)
-        publish(partial, snapshot, durable=False)
+        publish(partial, snapshot, state=state, durable=False)
         partial.parent.rmdir()
     return snapshot
 

@@ -2,7 +2,8 @@
 
 huggingface_hub downloads a file from scratch after each interruption, by HTTP and by Xet: it
 writes to a file with a random name, because some file systems have no locks. Here the name is
-always the same. Two processes can write to the file at once, because each byte has its position.
+always the same. Two processes can write to the file at once, because each byte has its position,
+and none of them shortens the file: what one has checked and renamed stays complete.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from entrypoint.store.disk.cache import PARTIAL
 from entrypoint.store.threads import Stop
+from entrypoint.store.writing.lock import is_at
 from entrypoint.store.writing.publish import publish
 
 SEGMENT = 16 * 1024**3
@@ -70,7 +72,7 @@ class _Content:
     def resume(self) -> None:
         """Hash the content on the disk, to continue after it."""
         if os.fstat(self._file).st_size > self.transfer.size:
-            self.restart()
+            os.ftruncate(self._file, self.transfer.size)
         position = 0
         while piece := os.pread(self._file, READ_BYTES, position):
             self._hash.update(piece)
@@ -78,8 +80,7 @@ class _Content:
         self.transfer.done = self.transfer.resumed = position
 
     def restart(self) -> None:
-        """Empty the file."""
-        os.ftruncate(self._file, 0)
+        """Write the file again from its first byte. It keeps its size."""
         self.transfer.done = self.transfer.resumed = 0
         self._hash = self._new_hash()
 
@@ -193,16 +194,23 @@ def fetch_blob(
             content.restart()
             receiver.receive_all()
         if not content.is_correct():
-            content.restart()  # so that the next run does not resume with wrong content
+            _withdraw(file, partial, path)
             raise Damaged(f"{transfer.name} arrived with another content than {transfer.blob}")
+        try:
+            publish(partial, path, state=os.fstat(file))
+        except OSError:
+            if not path.exists():  # another process may be faster where locks do nothing
+                raise
     finally:
         os.close(file)
-    try:
-        publish(partial, path)
-    except FileNotFoundError:
-        if not path.exists():  # another process may be faster where there are no locks
-            raise
     transfer.complete = True
+
+
+def _withdraw(file: int, *names: Path) -> None:
+    """Remove a damaged file, also if another process has given it its final name meanwhile."""
+    for name in names:
+        if is_at(os.fstat(file), name):
+            name.unlink(missing_ok=True)
 
 
 def _wait_before(error: Exception, failures: int) -> float | None:

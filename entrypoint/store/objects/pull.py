@@ -85,7 +85,7 @@ def pull(
                 partial.unlink()
                 journal.unlink(missing_ok=True)
                 raise _refused(store, target, problem)
-            publish(partial, target)
+            publish(partial, target, state=os.fstat(file))
             journal.unlink(missing_ok=True)
     except OSError as error:
         raise _failed(error, store, target, state) from error
@@ -136,12 +136,14 @@ class _PartialFile:
         return sum(part.size for part in missing), checksum
 
     def _prepare(self, count: int) -> set[int]:
-        """The parts that have arrived; without any, the file is emptied and gets its size."""
+        """The parts that have arrived; without any, the file gets its size.
+
+        It is never emptied: where locks do nothing, another process may have checked it already.
+        """
         finished = self.journal.finished() & set(range(count))
         if not finished or os.fstat(self.file).st_size != self.state.size:
             # In this order: the journal must never list parts that the file has lost.
             self.journal.path.unlink(missing_ok=True)
-            os.ftruncate(self.file, 0)
             os.ftruncate(self.file, self.state.size)
             return set()
         log.info("%s: %d of %d parts have already arrived", self.store.uri, len(finished), count)

@@ -7,7 +7,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from entrypoint.errors import StorageError, StoreError
+from entrypoint.errors import (
+    InferenceServerError,
+    ModelNotFound,
+    StorageError,
+    StoreError,
+    UsageError,
+)
 from entrypoint.store.disk.folder import why_unreadable
 from entrypoint.store.objects.parts import MIB
 from entrypoint.store.objects.store import ObjectStore
@@ -33,7 +39,9 @@ def hash_file(path: Path, on_progress: OnProgress) -> str:
     """Return the SHA-256 of a file, hexadecimal.
 
     Raises:
-        StorageError: The file cannot be read.
+        ModelNotFound: The file does not exist.
+        UsageError: It is a directory.
+        StorageError: It cannot be read.
     """
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(MIB))
@@ -93,8 +101,19 @@ def push(
     return Pushed(size, sent, before is not None)
 
 
-def unreadable(path: Path, error: OSError) -> StorageError:
+def unreadable(path: Path, error: OSError) -> InferenceServerError:
     """Return the error for a file that cannot be read, or a note that cannot be written."""
+    if path.is_dir():
+        return UsageError(
+            f"{path} is a directory.",
+            hint=f"Pack it first: inference-server pack {path} -o MODEL.tar. Then push the "
+            "tarball.",
+        )
+    if isinstance(error, FileNotFoundError | NotADirectoryError) and not path.exists():
+        return ModelNotFound(
+            str(path), message=f"{path} does not exist.", variable=None,
+            hint="Give the path of a tarball, as written by inference-server pack.",
+        )  # fmt: skip
     return StorageError(
         f"{error.filename or path}: {why_unreadable(error)}.",
         hint="Name a tarball that this user can read.",

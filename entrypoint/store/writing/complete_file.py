@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from entrypoint.store.writing.publish import partial_path, published
 def complete_file(target: Path) -> Iterator[int]:
     """Open an empty file that becomes ``target`` once the body has ended without an error.
 
-    A partial file that a killed process left is overwritten. An error leaves no file.
+    A partial file that a killed process left is replaced. An error leaves no file.
 
     Yields:
         The file's descriptor, open for reading and writing. Until the end, the file has the name
@@ -35,8 +34,7 @@ def complete_file(target: Path) -> Iterator[int]:
 
     target.parent.stat()  # so that an error names the missing folder, not the partial file
     partial = partial_path(target)
-    with locked(partial, on_wait=refuse) as descriptor, published(partial, target):
-        os.truncate(descriptor, 0)
+    with locked(partial, on_wait=refuse, fresh=True) as descriptor, published(partial, target):
         yield descriptor
 
 
@@ -56,9 +54,8 @@ def write_text(
     """
     partial = partial or partial_path(target)
     with (
-        locked(partial, optional=True) as descriptor,
+        locked(partial, optional=True, fresh=True) as descriptor,
         published(partial, target, durable=durable),
         open(descriptor, "w", closefd=False) as file,
     ):
-        file.truncate()
         file.write(text)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from entrypoint.store.writing.lock import lock_path, locked
-from entrypoint.store.writing.publish import partial_path, published
+from entrypoint.store.writing.publish import REMOVED, discard, partial_path, published
 from entrypoint.store.writing.room import check_room
 
 
@@ -49,13 +49,15 @@ def remove_leftovers(target: Path) -> None:
     A partial folder is left over if its lock is free. Process numbers cannot tell: the processes
     of another container have the same ones.
     """
+    for found in target.parent.glob(f".*.partial{REMOVED}"):
+        shutil.rmtree(found, ignore_errors=True)
     for partial in target.parent.glob(".*.partial"):
         owner = target.with_name(partial.name[1:].removesuffix(".partial"))
         if owner == target:
-            shutil.rmtree(partial, ignore_errors=True)
+            discard(partial)
             continue
         with suppress(BlockingIOError), locked(lock_path(owner), on_wait=_give_up):
-            shutil.rmtree(partial, ignore_errors=True)
+            discard(partial)
 
 
 def _give_up() -> None:

@@ -28,16 +28,22 @@ def locked(
     on_wait: Callable[[], None] = lambda: None,
     pause: Callable[[float], None] = time.sleep,
     optional: bool = False,
+    fresh: bool = False,
 ) -> Iterator[int]:
     """Hold the exclusive lock of a file, which is created if it is missing.
 
     The kernel releases the lock when the process ends, even if it is killed.
+
+    Some network file systems grant a lock to two hosts at once. So a holder must not harm what
+    another one writes: it asks for a fresh file, or it writes only what the other one writes too.
 
     Args:
         path: The file. A symbolic link in its place is not followed.
         on_wait: Called once if another process holds the lock. It may raise, to give up.
         pause: Called with the seconds between two tries. It may raise too.
         optional: Whether to continue without a lock if the file system has none.
+        fresh: Whether to replace an existing file by a new, empty one. A process that still
+            writes to the old one then writes to a file without a name.
 
     Yields:
         The file's descriptor, open for reading and writing.
@@ -47,16 +53,18 @@ def locked(
     """
     waiting = False
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
+        descriptor, is_new = _open(path)
         try:
             if not _try_lock(descriptor, optional=optional):
                 if not waiting:
                     on_wait()
                 waiting = True
                 pause(SECONDS_BETWEEN_TRIES)
-            elif _is_at(descriptor, path):  # else its last holder renamed or removed it
-                yield descriptor
-                return
+            elif is_at(os.fstat(descriptor), path):  # else its last holder renamed or removed it
+                if is_new or not fresh:
+                    yield descriptor
+                    return
+                path.unlink(missing_ok=True)
         finally:
             os.close(descriptor)
 
@@ -72,8 +80,18 @@ def _try_lock(descriptor: int, *, optional: bool) -> bool:
     return True
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
+def is_at(state: os.stat_result, path: Path) -> bool:
+    """Whether a path still leads to the file or folder that had this state."""
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+        return os.path.samestat(state, path.stat())
     except FileNotFoundError:
         return False
+
+
+def _open(path: Path) -> tuple[int, bool]:
+    """A file's descriptor, and whether this call has created the file."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags | os.O_EXCL, MODE), True
+    except FileExistsError:
+        return os.open(path, flags, MODE), False

@@ -159,7 +159,9 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("words", "code", "shown"),
         [
-            (["no-such.tar", URI], 74, "no-such.tar"),
+            (["no-such.tar", URI], 66, "no-such.tar does not exist"),
+            (["a-file/no-such.tar", URI], 66, "a-file/no-such.tar does not exist"),
+            (["a-folder", URI], 64, "inference-server pack a-folder"),
             (["a.tar", "no-uri"], 64, "'no-uri'"),
             (["a.tar", URI, "--max-workers", "0"], 64, "--max-workers"),
             (["a.tar", "s3://no-such-bucket/a.tar"], 66, "no-such-bucket"),
@@ -177,6 +179,8 @@ class TestErrors:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         random_file(tmp_path / "a.tar", 1)
+        (tmp_path / "a-file").touch()
+        (tmp_path / "a-folder").mkdir()
         assert main(["push", *words]) == code
         assert shown in capsys.readouterr().err
 

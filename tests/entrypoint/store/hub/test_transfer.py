@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,7 @@ from entrypoint.store.hub.transfer import (
     partial_path,
 )
 from entrypoint.store.threads import Stop, Stopped
+from entrypoint.store.writing.publish import publish
 from tests.support.hub_stand_in import Fault, Hub, git_blob, serve_hub
 from tests.support.models import COMMIT, sha256
 
@@ -84,11 +86,11 @@ class TestFetch:
         assert transfer.resumed == there
         assert hub.sent["a.bin"] == len(LARGE) - there
 
-    def test_a_partial_file_that_is_too_long_is_discarded(self, tmp_path: Path, hub: Hub) -> None:
+    def test_a_partial_file_that_is_too_long_is_cut(self, tmp_path: Path, hub: Hub) -> None:
         partial_path(tmp_path / "blob").write_bytes(LARGE + b"more")
         fetch(hub, tmp_path / "blob", large())
         assert (tmp_path / "blob").read_bytes() == LARGE
-        assert hub.asked == [("a.bin", 0)]
+        assert hub.asked == []
 
     def test_a_very_large_file_comes_in_parts(
         self, tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
@@ -107,6 +109,48 @@ class TestFetch:
                 done.result()
         assert (tmp_path / "blob").read_bytes() == LARGE
         assert all(transfer.complete for transfer in transfers)
+
+    @pytest.mark.parametrize("ranges", [False, True], ids=["no ranges", "damaged"])
+    def test_one_that_starts_again_takes_nothing_from_another(
+        self, tmp_path: Path, hub: Hub, ranges: bool
+    ) -> None:
+        """What another process has checked, it may rename at any moment."""
+        hub.ranges = ranges
+        partial = partial_path(tmp_path / "blob")
+        partial.write_bytes(LARGE if ranges else LARGE[:40_000])
+        before = partial.read_bytes()
+        stopped = Stop()
+        stopped.set()  # at the first piece
+        wanted = Transfer("a.bin", "0" * 64, len(LARGE)) if ranges else large()
+        with pytest.raises(Stopped):
+            fetch(hub, tmp_path / "blob", wanted, stopped)
+        assert hub.asked == [("a.bin", 0)]
+        assert partial.read_bytes() == before
+
+    @pytest.mark.parametrize("replaced", [True, False])
+    def test_a_file_that_another_started_is_not_published(
+        self, tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch, replaced: bool
+    ) -> None:
+        """1. Another process publishes the file, and a third one starts it again.
+
+        Result: the complete file stays, or without one, an error.
+        """
+        blob = tmp_path / "blob"
+
+        def publish_late(partial: Path, target: Path, *, state: os.stat_result) -> None:
+            partial.rename(target if replaced else tmp_path / "elsewhere")
+            partial.write_bytes(b"half")
+            publish(partial, target, state=state)
+
+        monkeypatch.setattr(module, "publish", publish_late)
+        if replaced:
+            fetch(hub, blob, large())
+            assert blob.read_bytes() == LARGE
+        else:
+            with pytest.raises(OSError, match="another process has replaced it"):
+                fetch(hub, blob, large())
+            assert not blob.exists()
+        assert partial_path(blob).read_bytes() == b"half"
 
 
 class TestTries:
@@ -166,8 +210,17 @@ class TestRefused:
     def test_another_content_than_listed_is_not_resumed(self, tmp_path: Path, hub: Hub) -> None:
         with pytest.raises(Damaged, match="another content"):
             fetch(hub, tmp_path / "blob", Transfer("a.bin", "0" * 64, len(LARGE)))
-        assert not (tmp_path / "blob").exists()
-        assert partial_path(tmp_path / "blob").stat().st_size == 0
+        assert os.listdir(tmp_path) == []
+
+    def test_wrong_content_is_withdrawn_where_another_process_has_published_it(
+        self, tmp_path: Path, hub: Hub
+    ) -> None:
+        blob = tmp_path / "blob"
+        partial_path(blob).touch()
+        os.link(partial_path(blob), blob)
+        with pytest.raises(Damaged, match="another content"):
+            fetch(hub, blob, Transfer("a.bin", "0" * 64, len(LARGE)))
+        assert os.listdir(tmp_path) == []
 
     def test_a_failure_of_another_file_stops_the_transfer(self, tmp_path: Path, hub: Hub) -> None:
         stopped = Stop()

@@ -153,6 +153,17 @@ class TestContinued:
         assert pull_to(target).fetched == SIZE
         assert target.read_bytes() == content
 
+    def test_one_that_starts_again_takes_nothing_from_another(
+        self, tmp_path: Path, s3: S3StandIn
+    ) -> None:
+        """Where locks do nothing, another process may rename what it has compared at any moment."""
+        content = pushed(tmp_path)
+        target = tmp_path / "a.tar"
+        partial_path(target).write_bytes(content)
+        s3.fault = fail_parts(*range(SIZE // MIB + 1))
+        failure(StoreError, target)
+        assert partial_path(target).read_bytes() == content
+
     @pytest.mark.parametrize("damage", [b"", b"[]", b"{", b'{"finished": 3}', b"\xff"])
     def test_a_damaged_journal_does_not_count(
         self, tmp_path: Path, s3: S3StandIn, damage: bytes

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from entrypoint.errors import ModelNotFound, StorageError, StoreError
+from entrypoint.errors import ModelNotFound, StoreError
 from entrypoint.store.objects import multipart, retry
 from entrypoint.store.objects.pull import find_object, pull
 from entrypoint.store.objects.push import Pushed, hash_file, push
@@ -224,5 +224,5 @@ class TestErrors:
             push_from(source, tmp_path)
 
     def test_a_missing_file_cannot_be_hashed(self, tmp_path: Path) -> None:
-        with pytest.raises(StorageError, match="does not exist"):
+        with pytest.raises(ModelNotFound, match="does not exist"):
             hash_file(tmp_path / "a.tar", ignore_progress)

@@ -13,6 +13,7 @@ from entrypoint.errors import StorageError
 from entrypoint.store.tarballs.tarball import find_tarballs
 from entrypoint.store.writing.complete_file import complete_file, write_text
 from entrypoint.store.writing.publish import partial_path
+from tests.support.file_locks import grant_every_lock
 
 
 def test_a_file_appears_at_the_end(tmp_path: Path) -> None:
@@ -80,6 +81,27 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic"), complete_file(tmp_path / "a.tar"):
         pass
     assert (tmp_path / "victim").read_bytes() == b"precious"
+
+
+def test_where_locks_do_nothing_only_a_complete_file_appears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second writer starts while the first one writes, and ends before it."""
+    grant_every_lock(monkeypatch)
+    target = tmp_path / "a.tar"
+
+    def write_twice() -> None:
+        with complete_file(target) as first:
+            os.write(first, b"the first half")
+            with complete_file(target) as second:
+                os.write(second, b"second")
+            assert target.read_bytes() == b"second"
+            os.write(first, b", the other half")
+
+    with pytest.raises(OSError, match="another process has replaced it"):
+        write_twice()
+    assert target.read_bytes() == b"second"
+    assert os.listdir(tmp_path) == ["a.tar"]
 
 
 class TestText:

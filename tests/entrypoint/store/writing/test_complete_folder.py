@@ -13,6 +13,7 @@ from entrypoint.store.writing.complete_folder import make_folder, remove_leftove
 from entrypoint.store.writing.lock import lock_path, locked
 from entrypoint.store.writing.publish import partial_path
 from entrypoint.store.writing.room import NoRoom
+from tests.support.file_locks import grant_every_lock
 
 
 def unreachable(partial: Path) -> None:
@@ -73,6 +74,24 @@ def test_too_little_room_is_reported_before_anything_is_written(
     with pytest.raises(NoRoom):
         make_folder(tmp_path / "falcon-1", unreachable, needed=10)
     assert contents(tmp_path) == []
+
+
+def test_where_locks_do_nothing_only_a_complete_folder_appears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second writer removes what the first one has written."""
+    grant_every_lock(monkeypatch)
+    target = tmp_path / "falcon-1"
+
+    def fill(partial: Path) -> None:
+        (partial / "config.json").touch()
+        make_folder(target, lambda second: (second / "whole").touch())
+        assert contents(target) == ["whole"]
+
+    with pytest.raises(OSError, match="another process has replaced it"):
+        make_folder(target, fill)
+    assert contents(target) == ["whole"]
+    assert contents(tmp_path) == ["falcon-1"]
 
 
 class TestLeftovers:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from entrypoint.store.writing.publish import partial_path, publish, published
+from entrypoint.store.writing.publish import REMOVED, discard, partial_path, publish, published
 
 
 @pytest.fixture
@@ -68,14 +69,60 @@ def test_a_file_system_that_cannot_flush_folders_is_no_error(
 @pytest.mark.parametrize("kind", ["file", "folder", "nothing"])
 def test_an_error_removes_the_partial_one(tmp_path: Path, kind: str) -> None:
     partial = tmp_path / ".a.partial"
+    if kind == "folder":
+        (partial / "blobs").mkdir(parents=True)
+    else:
+        partial.touch()
 
     def write() -> None:
-        if kind == "folder":
-            (partial / "blobs").mkdir(parents=True)
-        elif kind == "file":
-            partial.touch()
+        if kind == "nothing":
+            partial.unlink()
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), published(partial, tmp_path / "a"):
         write()
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize("ended", [True, False], ids=["after an error", "at its end"])
+def test_what_another_process_put_there_is_neither_published_nor_removed(
+    tmp_path: Path, durable: bool, ended: bool
+) -> None:
+    partial = tmp_path / ".a.partial"
+    partial.write_bytes(b"complete")
+
+    def write() -> None:
+        partial.rename(tmp_path / "old")  # so that the new file gets another inode
+        partial.write_bytes(b"half")
+        if ended:
+            raise KeyboardInterrupt
+
+    with (
+        pytest.raises((KeyboardInterrupt, OSError)) as raised,
+        published(partial, tmp_path / "a", durable=durable),
+    ):
+        write()
+    assert ended or "another process has replaced it" in str(raised.value)
+    assert partial.read_bytes() == b"half"
+    assert not (tmp_path / "a").exists()
+
+
+class TestDiscard:
+    def test_a_folder_is_removed_with_what_a_killed_removal_left(self, tmp_path: Path) -> None:
+        for name in (".a.partial", f".a.partial{REMOVED}"):
+            (tmp_path / name / "blobs").mkdir(parents=True)
+        discard(tmp_path / ".a.partial")
+        discard(tmp_path / ".a.partial")
+        assert os.listdir(tmp_path) == []
+
+    def test_it_loses_its_name_before_its_content(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else another process could publish it while files are missing already."""
+        removed: list[str] = []
+        monkeypatch.setattr(shutil, "rmtree", lambda path, **_: removed.append(path.name))
+        (tmp_path / ".a.partial" / "blobs").mkdir(parents=True)
+        discard(tmp_path / ".a.partial")
+        assert set(removed) == {f".a.partial{REMOVED}"}
+        assert os.listdir(tmp_path / f".a.partial{REMOVED}") == ["blobs"]

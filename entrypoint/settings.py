@@ -278,8 +278,8 @@ class Settings(BaseSettings):
     )
     api_key: SecretStr | None = _variable(
         "API_KEY",
-        description="API key that requests must send (`Authorization: Bearer`). Health routes need "
-        "no key.",
+        description="API key that requests must send (`Authorization: Bearer` or `X-Api-Key`). "
+        "Health routes need no key.",
     )
     api_key_file: Keys = _variable(
         "API_KEY_FILE",

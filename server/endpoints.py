@@ -1,4 +1,4 @@
-"""Puts the gate in front of vLLM's HTTP server, and adds ``/v1/status``.
+"""Puts the gate in front of vLLM's HTTP server, and adds ``/v1/status`` and ``/v1/models/{name}``.
 
 A ``vllm.endpoint_plugins`` entry point.
 """
@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import JSONResponse
 
 from entrypoint.settings import read_settings
 from entrypoint.shared.handover import Phase, read_status, report_phase
@@ -22,6 +23,7 @@ from server.gate.admission import Admission
 from server.gate.gate import Gate
 from server.gate.health import Health
 from server.gate.http_server import serve
+from server.gate.refusal import ErrorType
 
 if TYPE_CHECKING:
     from starlette.datastructures import State
@@ -34,6 +36,23 @@ router = APIRouter()
 async def status() -> dict[str, Any]:
     """Return the launch's phase and the duration of each phase."""
     return read_status() or {"phase": Phase.READY.value}
+
+
+@router.get("/v1/models/{name:path}")
+async def model(name: str, request: Request) -> JSONResponse:
+    """Return the entry of ``/v1/models`` with a name, as OpenAI's API does and vLLM does not."""
+    served = await request.app.state.openai_serving_models.show_available_models()
+    for card in served.data:
+        # the gate has removed a slash at the end of the path
+        if card.id.rstrip("/") == name:
+            return JSONResponse(card.model_dump())
+    error = {
+        "message": f"The model {name!r} does not exist. GET /v1/models lists those that do.",
+        "type": ErrorType.NOT_FOUND,
+        "param": "model",
+        "code": "model_not_found",
+    }
+    return JSONResponse({"error": error}, 404)
 
 
 def take_keys(args: Namespace, environ: MutableMapping[str, str]) -> Keys:
@@ -66,7 +85,7 @@ class Endpoints:
         self._health = Health(self._activity, self._settings.stall_timeout)
 
     def attach_router(self, app: FastAPI) -> None:
-        """Add ``/v1/status``, and make vLLM serve its application behind the gate."""
+        """Add the two routes, and make vLLM serve its application behind the gate."""
         from vllm.entrypoints.launchers.api_server import entry
 
         app.include_router(router)

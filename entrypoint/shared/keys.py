@@ -33,6 +33,12 @@ def read_keys(path: Path) -> tuple[str, ...]:
     return keys
 
 
+MISSING_KEY = (
+    "The API key is missing or wrong. Send it as: Authorization: Bearer KEY, or X-Api-Key: KEY."
+)
+"""The message of a 401."""
+
+
 class Keys:
     """The accepted API keys.
 
@@ -57,16 +63,31 @@ class Keys:
         """Whether requests need a key."""
         return bool(self._fixed or self._path)
 
-    def name_of(self, authorization: str) -> str | None:
-        """Return the name of the key in an ``Authorization`` header, None if it is not accepted.
+    def name_in(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+        """Return the name of the key in a request's headers, None if no accepted key is in them.
+
+        A key is in ``Authorization: Bearer``, or in ``X-Api-Key``, as Anthropic's clients send it.
+        If both hold an accepted key, the name is the first one's. A gateway may use one of them
+        for itself, so a wrong key in one does not matter if the other is right.
+
+        Args:
+            headers: Names in lower case, and values.
+        """
+        given: dict[bytes, list[str]] = {b"authorization": [], b"x-api-key": []}
+        for name, value in headers:
+            if name in given:
+                given[name].append(value.decode(errors="surrogateescape"))
+        # a header that is sent twice holds no key: two halves must not make one
+        (authorization, key) = (values[0] if len(values) == 1 else "" for values in given.values())
+        return self.name_of(_bearer(authorization)) or self.name_of(key.strip())
+
+    def name_of(self, key: str) -> str | None:
+        """Return the name of a key, None if it is not accepted.
 
         Takes the same time for every key of the same length: the hash is compared with the hash of
         each accepted key.
         """
-        scheme, _, shown = authorization.partition(" ")
-        if scheme.casefold() != "bearer":
-            return None
-        digest = hashlib.sha256(shown.strip().encode(errors="surrogateescape")).digest()
+        digest = hashlib.sha256(key.encode(errors="surrogateescape")).digest()
         found = None
         for known, name in (*self._fixed.items(), *self._read.items()):
             if hmac.compare_digest(known, digest):
@@ -84,6 +105,12 @@ class Keys:
             log.error("API_KEY_FILE=%s: %s; keeping the previous keys", self._path, error)
         else:
             log.info("API_KEY_FILE=%s has changed: loaded %d keys", self._path, len(self._read))
+
+
+def _bearer(authorization: str) -> str:
+    """Return the key in an ``Authorization`` header, empty if there is none."""
+    scheme, _, key = authorization.strip().replace("\t", " ").partition(" ")
+    return key.strip() if scheme.casefold() == "bearer" else ""
 
 
 def _hashes(keys: Iterable[str]) -> dict[bytes, str]:

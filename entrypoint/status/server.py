@@ -22,7 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from entrypoint.planning.listen import Listen
 from entrypoint.shared.handover import Phase
 from entrypoint.shared.health import HealthState
-from entrypoint.shared.keys import Keys
+from entrypoint.shared.keys import MISSING_KEY, Keys
 from entrypoint.shared.metrics import CONTENT_TYPE, metrics_text
 
 RETRY_AFTER_SECONDS = 5
@@ -48,6 +48,8 @@ STATUS_PATHS = ("/v1/status", "/metrics")
 Scope = dict[str, Any]
 Send = Callable[[dict[str, Any]], Any]
 Receive = Callable[[], Any]
+Headers = list[tuple[bytes, bytes]]
+"""Names in lower case, and values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,12 @@ class Guard:
     keys: Keys
     metrics_public: bool = False
 
-    def allows(self, path: str, authorization: str) -> bool:
-        """Whether a request with this ``Authorization`` header may see the path."""
+    def allows(self, path: str, headers: Headers) -> bool:
+        """Whether a request with these headers may see the path."""
         if not self.keys or (path == "/metrics" and self.metrics_public):
             return True
         self.keys.reload()
-        return self.keys.name_of(authorization) is not None
+        return self.keys.name_in(headers) is not None
 
 
 UNGUARDED = Guard(Keys(()))
@@ -144,9 +146,7 @@ def status_app(status: Callable[[], dict[str, Any]], guard: Guard = UNGUARDED) -
         if scope["type"] != "http":
             return
         await _drain(receive)
-        shown = b"".join(value for name, value in scope["headers"] if name == b"authorization")
-        authorization = shown.decode(errors="surrogateescape")
-        answer = _answer(scope["method"], scope["path"], authorization, status(), guard)
+        answer = _answer(scope, status(), guard)
         payload = answer.body.encode()
         # one request per connection: the next one must reach the engine
         headers = {
@@ -167,9 +167,8 @@ def status_app(status: Callable[[], dict[str, Any]], guard: Guard = UNGUARDED) -
     return app
 
 
-def _answer(
-    method: str, path: str, authorization: str, status: dict[str, Any], guard: Guard
-) -> Answer:
+def _answer(scope: Scope, status: dict[str, Any], guard: Guard) -> Answer:
+    method, path = scope["method"], scope["path"].removesuffix("/")
     if path not in (*LIVENESS_PATHS, *STATUS_PATHS):
         return unavailable(status)
     if method not in ("GET", "HEAD"):
@@ -177,9 +176,8 @@ def _answer(
         return _error(405, "invalid_request_error", message, {"allow": "GET, HEAD"})
     if path in LIVENESS_PATHS:
         return Answer(200, json.dumps({"status": "alive"}))
-    if not guard.allows(path, authorization):
-        message = "The API key is missing or wrong. Send it as: Authorization: Bearer KEY."
-        return _error(401, "authentication_error", message, {"www-authenticate": "Bearer"})
+    if not guard.allows(path, scope["headers"]):
+        return _error(401, "authentication_error", MISSING_KEY, {"www-authenticate": "Bearer"})
     if path == "/metrics":
         return Answer(200, metrics_text(status), {"content-type": CONTENT_TYPE})
     return Answer(200, json.dumps(status))

@@ -12,10 +12,11 @@ import time
 from typing import Any
 
 from starlette._utils import get_route_path
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from vllm.logger import init_logger
 
-from entrypoint.shared.keys import Keys
+from entrypoint.shared.keys import MISSING_KEY, Keys
 from server.gate.activity import current_ticket
 from server.gate.admission import Admission, Ticket
 from server.gate.body import Body, BodyMemory, ClientLeft, read_body
@@ -25,7 +26,16 @@ from server.gate.health import Health
 from server.gate.metrics import REFUSED, RUNNING, WAITING
 from server.gate.probes import probe_response
 from server.gate.refusal import ErrorType, Reason, Refusal
-from server.gate.routes import LIVE, READY, WEBSOCKET, Access, Decision, allowed_methods, decide
+from server.gate.routes import (
+    LIVE,
+    READY,
+    WEBSOCKET,
+    Access,
+    Decision,
+    allowed_methods,
+    decide,
+    without_trailing_slash,
+)
 
 logger = init_logger("vllm.server.gate")
 
@@ -89,8 +99,8 @@ class Gate:
             await self._app(scope, receive, send)
             return
         exchange = Exchange(scope, receive, send)
-        path = get_route_path({"path": exchange.path, "root_path": self._root_path})
-        if path in READY or path in LIVE:
+        path = self._route_path(exchange)
+        if exchange.method not in ("OPTIONS", WEBSOCKET) and path in (*READY, *LIVE):
             await exchange.answer(await probe_response(exchange, path, self.health))
             return
         self._in_flight.add(exchange)
@@ -127,12 +137,30 @@ class Gate:
         await self.drained(SETTLE_SECONDS)
         return len(cut_short)
 
+    def _route_path(self, exchange: Exchange) -> str:
+        """Return the path that decides about the request, and make vLLM's router match the same.
+
+        vLLM's own router redirects a path with a trailing slash, to a host that is wrong behind a
+        proxy, and has no HEAD.
+        """
+        path = get_route_path({"path": exchange.path, "root_path": self._root_path})
+        known = without_trailing_slash(path)
+        exchange.scope = {**exchange.scope}
+        if known != path:
+            exchange.scope["path"] = exchange.path.removesuffix("/")
+        if exchange.method == "HEAD":  # uvicorn, which has the original scope, sends no body
+            exchange.scope["method"] = "GET"
+        return known
+
     async def _answer(self, exchange: Exchange, path: str) -> None:
-        decision = decide(exchange.method, path)
         if _is_preflight(exchange):  # browsers send no key, and vLLM's CORS layer answers
             await self._app(exchange.scope, exchange.receive, exchange.send)
             return
+        decision = decide(exchange.method, path)
         exchange.key = self._authenticate(exchange, decision)
+        if exchange.method == "OPTIONS" and (allowed := allowed_methods(path)):
+            await exchange.answer(Response(None, 204, {"allow": ", ".join(allowed)}))
+            return
         decision = self._authorize(exchange, path, decision)
         if self.health.stopping:
             raise Refusal(
@@ -188,15 +216,13 @@ class Gate:
         """
         if not self.keys:
             return None
-        # Starlette decodes headers as Latin-1; keys are UTF-8
-        authorization = "".join(exchange.headers.getlist("authorization")).encode("latin-1")
-        name = self.keys.name_of(authorization.decode(errors="surrogateescape"))
+        name = self.keys.name_in(exchange.headers.raw)
         public = decision and decision.access is Access.METRICS and self._metrics_public
         if name is None and not public:
             raise Refusal(
                 401,
                 ErrorType.AUTHENTICATION,
-                "The API key is missing or wrong. Send it as: Authorization: Bearer KEY.",
+                MISSING_KEY,
                 headers={"www-authenticate": "Bearer"},
             )
         return name
@@ -212,6 +238,13 @@ class Gate:
             allowed = ", ".join(allowed_methods(path))
             if not allowed:
                 raise Refusal(404, ErrorType.NOT_FOUND, f"This server has no route {route}.")
+            if decide(WEBSOCKET, path) and exchange.method == "GET":
+                raise Refusal(
+                    426,
+                    ErrorType.INVALID_REQUEST,
+                    f"{route} is a WebSocket. Connect with a WebSocket client.",
+                    headers={"upgrade": "websocket", "connection": "upgrade"},
+                )
             raise Refusal(
                 405,
                 ErrorType.INVALID_REQUEST,

@@ -46,7 +46,8 @@ set (`API_KEY`, `API_KEY_FILE`), "a key" means everyone. *Limited* routes give t
 server limits the size of their bodies, and they wait for one of the `MAX_CONCURRENT_REQUESTS`
 places.
 
-A route that is not listed gets a 404, even if a newer vLLM has it.
+A route that is not listed gets a 404, even if a newer vLLM has it. A slash at the end of a path
+changes nothing. `HEAD` works wherever `GET` does, and `OPTIONS` lists the methods of a path.
 
 | route | who may call it | limited |
 | --- | --- | --- |

@@ -9,7 +9,7 @@ from entrypoint.shared.health import HealthState
 from server.gate.exchange import RETRY_AFTER_SECONDS, Exchange
 from server.gate.health import Health
 from server.gate.refusal import ErrorType, Refusal
-from server.gate.routes import LIVE, decide
+from server.gate.routes import LIVE, allowed_methods, decide
 
 
 async def probe_response(exchange: Exchange, path: str, health: Health) -> JSONResponse:
@@ -23,7 +23,12 @@ async def probe_response(exchange: Exchange, path: str, health: Health) -> JSONR
         health: Checks the engine.
     """
     if decide(exchange.method, path) is None:
-        return Refusal(405, ErrorType.INVALID_REQUEST, "Send health probes with GET.").response()
+        return Refusal(
+            405,
+            ErrorType.INVALID_REQUEST,
+            "Send health probes with GET.",
+            headers={"allow": ", ".join(allowed_methods(path))},
+        ).response()
     if path in LIVE:
         verdict = health.liveness()
     else:

@@ -55,6 +55,7 @@ _OPEN = (*(f"GET {path}" for path in (*READY, *LIVE)), "POST /ping")
 
 _KEY = (
     "GET /v1/models",
+    "GET /v1/models/{name:path}",
     "GET /v1/status",
     "GET /version",
     "GET /load",
@@ -179,6 +180,16 @@ def decide(method: str, path: str) -> Decision | None:
 
 
 def allowed_methods(path: str) -> list[str]:
-    """Return the methods with a decision for a path."""
-    methods = ("GET", "POST", "DELETE", WEBSOCKET)
-    return [method for method in methods if decide(method, path) is not None]
+    """Return the methods of a path as an ``Allow`` header lists them, none for an unknown path."""
+    methods = [method for method in ("GET", "POST", "DELETE") if decide(method, path) is not None]
+    if "GET" in methods:
+        methods.insert(1, "HEAD")
+    elif decide(WEBSOCKET, path) is not None:
+        methods.insert(0, "GET")  # the method of a WebSocket's handshake
+    return [*methods, "OPTIONS"] if methods else []
+
+
+def without_trailing_slash(path: str) -> str:
+    """Return the path of the route that a request means: clients may add a slash to it."""
+    shorter = path.removesuffix("/")
+    return shorter if allowed_methods(shorter) else path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,6 +63,21 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+async def reached(scope: Scope, receive: Receive, send: Send) -> None:
+    """A stand-in for vLLM: answers with the method and the path that reach its router."""
+    body = json.dumps({name: scope[name] for name in ("method", "path")}).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def reached_by_both(scope: Scope, receive: Receive, send: Send) -> None:
+    """A stand-in for vLLM: answers requests, and accepts WebSockets."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+    else:
+        await reached(scope, receive, send)
+
+
 def a_gate(
     app: ASGIApp = echo,
     keys: tuple[str, ...] = (),
@@ -78,7 +94,7 @@ def a_gate(
 def concrete(route: str) -> tuple[str, str]:
     """Return a route's method and a path that it matches."""
     method, _, path = route.partition(" ")
-    return method, path.replace("{response_id}", "resp_1").replace("{adapter_name}", "a")
+    return method, re.sub(r"\{[\w:]+\}", "x", path)
 
 
 class TestKeys:
@@ -98,6 +114,26 @@ class TestKeys:
     async def test_a_wrong_key_is_refused(self, header: str) -> None:
         request = Request(a_gate(keys=("right",)), headers={"Authorization": header})
         assert (await request.error())[0] == 401
+
+    @pytest.mark.parametrize("kind", ["http", "websocket"])
+    @in_event_loop
+    async def test_anthropics_header_holds_a_key_too(self, kind: str) -> None:
+        path = "/v1/messages" if kind == "http" else "/v1/realtime"
+        app = a_gate(reached_by_both, keys=("right",))
+        for key, allowed in (("right", True), ("wrong", False)):
+            request = Request(app, path, headers={"X-Api-Key": key}, kind=kind)
+            await request.until(1)
+            await request.task
+            first = request.messages[0]
+            assert (first.get("status") == 200 or first["type"] == "websocket.accept") == allowed
+
+    @pytest.mark.parametrize("path", [*READY, *LIVE])
+    @in_event_loop
+    async def test_a_websocket_on_a_probes_path_is_refused(self, path: str) -> None:
+        for keys in ((), ("right",)):
+            request = Request(a_gate(keys=keys), path, kind="websocket")
+            await request.task
+            assert request.messages == [{"type": "websocket.close", "code": 1008}]
 
     @in_event_loop
     async def test_two_headers_are_not_one_key(self) -> None:
@@ -149,7 +185,7 @@ class TestRoutes:
             assert (await Request(asked, path, method).answer())[0] == 200
 
     @pytest.mark.parametrize(
-        "path", ["/", "/v1", "/v1/models/", "/v1//models", "/metricsfoo", "/v2/new", "/V1/models"]
+        "path", ["/", "/v1", "/v1/", "/v1//models", "/metricsfoo", "/v2/new", "/V1/models"]
     )
     @in_event_loop
     async def test_paths_without_a_decision_are_closed(self, path: str) -> None:
@@ -158,7 +194,83 @@ class TestRoutes:
     @in_event_loop
     async def test_a_wrong_method_gets_the_allowed_ones(self) -> None:
         status, headers, _ = await Request(a_gate(), "/v1/models", "DELETE").error()
-        assert (status, headers["allow"]) == (405, "GET")
+        assert (status, headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+
+    @pytest.mark.parametrize("route", [r for r in DECISIONS if not r.startswith("WEBSOCKET")])
+    @in_event_loop
+    async def test_a_trailing_slash_changes_nothing(self, route: str) -> None:
+        """Not the decision, and not what vLLM's router sees."""
+        method, path = concrete(route)
+        open_to_all = DECISIONS[route].access is Access.OPEN
+        for app in (a_gate(reached), a_gate(reached, keys=("right",))):
+            plain = await Request(app, path, method).answer()
+            slashed = await Request(app, f"{path}/", method).answer()
+            assert slashed[0] == plain[0]
+            if slashed[0] == 200 and not open_to_all:
+                assert json.loads(slashed[2])["path"] == path
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/sleep/",
+            "/sleep//",
+            "//sleep",
+            "/./sleep",
+            "/v1/../sleep",
+            "/v1/models/../../sleep",
+            "/sleep/.",
+            "/sleep/..",
+            "/sleep;x",
+            "/sleep%2F",
+            "/sleep\\",
+        ],
+    )
+    @in_event_loop
+    async def test_no_spelling_of_a_path_opens_a_closed_route(self, path: str) -> None:
+        assert (await Request(a_gate(reached), path).answer())[0] in (403, 404, 405)
+
+    @in_event_loop
+    async def test_a_trailing_slash_keeps_the_limits(self) -> None:
+        app = a_gate(Streaming(), concurrent=1, queued=0)
+        runs = Request(app, "/v1/completions/")
+        await runs.until(2)
+        assert (await Request(app, "/v1/completions/").error())[0] == 429
+        runs.leave()
+        await runs.task
+
+    @in_event_loop
+    async def test_head_is_a_get_for_vllm(self) -> None:
+        status, _, body = await Request(a_gate(reached), "/v1/models", "HEAD").answer()
+        assert (status, json.loads(body)["method"]) == (200, "GET")
+        assert (await Request(a_gate(), "/v1/completions", "HEAD").answer())[0] == 405
+        assert (await Request(a_gate(), "/nope", "HEAD").answer())[0] == 404
+
+    @pytest.mark.parametrize(
+        ("path", "allowed"),
+        [
+            ("/v1/models", "GET, HEAD, OPTIONS"),
+            ("/v1/models/", "GET, HEAD, OPTIONS"),
+            ("/v1/chat/completions", "POST, OPTIONS"),
+            ("/health", "GET, HEAD, OPTIONS"),
+            ("/v1/realtime", "GET, OPTIONS"),
+        ],
+    )
+    @in_event_loop
+    async def test_options_lists_the_methods(self, path: str, allowed: str) -> None:
+        status, headers, body = await Request(a_gate(reached), path, "OPTIONS").answer()
+        assert (status, headers["allow"], body) == (204, allowed, b"")
+
+    @in_event_loop
+    async def test_options_of_an_unknown_path_is_a_404(self) -> None:
+        assert (await Request(a_gate(reached), "/nope", "OPTIONS").error())[0] == 404
+
+    @in_event_loop
+    async def test_a_websocket_needs_a_websocket_client(self) -> None:
+        status, headers, error = await Request(a_gate(), "/v1/realtime", "GET").error()
+        assert (status, headers["upgrade"]) == (426, "websocket")
+        assert "WebSocket" in error["message"]
+        status, headers, _ = await Request(a_gate(), "/v1/realtime", "POST").error()
+        assert (status, headers["allow"]) == (405, "GET, OPTIONS")
 
     @in_event_loop
     async def test_the_root_path_of_a_proxy_is_removed(self) -> None:
@@ -402,7 +514,8 @@ class TestProbes:
     @pytest.mark.parametrize("path", ["/health", "/health/live"])
     @in_event_loop
     async def test_probes_refuse_post(self, path: str) -> None:
-        assert (await Request(a_gate(), path, "POST").error())[0] == 405
+        status, headers, _ = await Request(a_gate(), path, "POST").error()
+        assert (status, headers["allow"]) == (405, "GET, HEAD, OPTIONS")
 
 
 @in_event_loop

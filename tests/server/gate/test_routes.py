@@ -9,11 +9,11 @@ from server.gate.routes import (
     DECISIONS,
     LIVE,
     READY,
-    WEBSOCKET,
     Access,
     Decision,
     allowed_methods,
     decide,
+    without_trailing_slash,
 )
 
 
@@ -56,11 +56,44 @@ def test_similar_paths_have_no_decision(method: str, path: str) -> None:
         assert decide(method, path) is None
 
 
-def test_a_path_allows_only_its_decided_methods() -> None:
-    assert allowed_methods("/v1/models") == ["GET"]
-    assert allowed_methods("/ping") == ["GET", "POST"]
-    assert allowed_methods("/v1/realtime") == [WEBSOCKET]
-    assert allowed_methods("/none") == []
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/models", ["GET", "HEAD", "OPTIONS"]),
+        ("/v1/completions", ["POST", "OPTIONS"]),
+        ("/ping", ["GET", "HEAD", "POST", "OPTIONS"]),
+        ("/adapters/one", ["DELETE", "OPTIONS"]),
+        ("/v1/realtime", ["GET", "OPTIONS"]),
+        ("/nope", []),
+    ],
+)
+def test_a_path_allows_its_decided_methods(path: str, methods: list[str]) -> None:
+    assert allowed_methods(path) == methods
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("/v1/models/", "/v1/models"),
+        ("/v1/models/org/name/", "/v1/models/org/name"),
+        ("/v1/responses/a/", "/v1/responses/a"),
+        ("/v1/realtime/", "/v1/realtime"),
+        ("/health/", "/health"),
+        ("/sleep/", "/sleep"),
+        ("/v1/completions//", "/v1/completions//"),
+        ("/nope/", "/nope/"),
+        ("/", "/"),
+        ("", ""),
+    ],
+)
+def test_one_trailing_slash_of_a_known_path_is_removed(path: str, meant: str) -> None:
+    assert without_trailing_slash(path) == meant
+
+
+@pytest.mark.parametrize("name", ["a", "org/name", "org/name@v1", "/models/a", ".", "../sleep"])
+def test_everything_below_models_is_a_name_to_look_up(name: str) -> None:
+    assert decide("GET", f"/v1/models/{name}") == Decision(Access.KEY)
+    assert decide("POST", f"/v1/models/{name}") is None
 
 
 def test_exactly_the_admin_routes_have_a_group() -> None:

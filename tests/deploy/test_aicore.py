@@ -30,9 +30,11 @@ from tests.support.aicore import (
     Rendered,
     template,
 )
+from tests.support.deploy_files import ROOT
 from tests.support.models import pack_with_gnu_tar, write_snapshot
 from tests.support.samples import CUDA, value_of
 
+PAGE = ROOT / "docs" / "sap-ai-core.md"
 PREDICTOR = {"imagePullSecrets", "minReplicas", "maxReplicas", "terminationGracePeriodSeconds"} | {
     "containers",
     "containerConcurrency",
@@ -211,6 +213,26 @@ class TestRequest:
         keys = [each["key"] for each in request(name)["parameterBindings"]]
         assert sorted(keys) == sorted(PARAMETERS_OF_THE_GUIDES)
         assert all(isinstance(value, str) for value in bindings(name).values())
+
+    def test_its_model_fits_its_resource_plan(self, name: str) -> None:
+        """As in the documentation's own table of the plans."""
+        bound = bindings(name)
+        billions = re.search(r"(\d+)b", bound["modelId"], re.IGNORECASE)
+        row = re.search(rf"\| [^|]*`{bound['resourcePlan']}`.*", PAGE.read_text())
+        assert billions is not None
+        assert row is not None
+        *_, gpus, limit, _ = row[0].split("|")
+        assert bound["gpu"] == gpus.strip()
+        assert int(billions[1]) <= int(limit.split()[0])
+
+
+def test_the_documented_window_has_a_unit_that_the_platform_accepts() -> None:
+    """It accepts whole seconds or hours, but not minutes."""
+    row = re.search(r"\| `window` .*", PAGE.read_text())
+    assert row is not None
+    values = re.findall(r"\b\d+[a-z]+\b", row[0])
+    assert "600s" in values
+    assert all(re.fullmatch(r"\d+[sh]", value) for value in values)
 
 
 class TestArtifact:

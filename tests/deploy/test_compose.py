@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from entrypoint.launch import plan_launch
-from entrypoint.settings import all_variables, near_misses, read_settings
+from entrypoint.settings import all_variables, near_misses, read_settings, variables
 from tests.support.deploy_files import (
     COMPOSE,
     ENGINES,
@@ -33,24 +33,11 @@ NOT_PASSED = {
     "VLLM_OPENVINO_DEVICE": "the profile sets it",
     "OPENVINO_CONVERTER": "the image has the converter",
     "HF_HOME": "HF_HUB_CACHE and HUGGINGFACE_HUB_CACHE are set",
-    "API_KEY_FILE": "a file that no volume provides",
-    "TLS_CERT_FILE": "a file that no volume provides",
-    "TLS_KEY_FILE": "a file that no volume provides",
     "TERMINATION_LOG": "only for Kubernetes",
-    "MODEL_SIGNATURE_KEY": "a file that no volume provides",
-    "MODEL_SIGNATURE": "a file that no volume provides",
     "STORAGE_URI": "KServe's",
-    "S3_ENDPOINT": "KServe's; AWS_ENDPOINT_URL is passed",
-    "S3_USE_HTTPS": "KServe's; AWS_ENDPOINT_URL is passed",
-    "S3_VERIFY_SSL": "KServe's",
-    "S3_USER_VIRTUAL_BUCKET": "KServe's",
-    "awsAnonymousCredential": "KServe's",
-    "AZURE_STORAGE_ACCESS_KEY": "KServe's",
     "DISABLE_CUSTOM_KERNELS": "without effect",
     "MAX_SEQ_LEN_TO_CAPTURE": "without effect",
-    "LLM_MODEL": "older name of MODEL_ID",
-    "HUGGING_FACE_HUB_TOKEN": "older name of HF_TOKEN",
-    "HUGGINGFACEHUB_API_TOKEN": "older name of HF_TOKEN",
+    "LLM_MODEL": "older name of MODEL_ID, which gets its value",
 }
 OF_OTHERS = {
     "AWS_ACCESS_KEY_ID": "S3's client",
@@ -58,6 +45,10 @@ OF_OTHERS = {
     "AWS_SESSION_TOKEN": "S3's client",
     "AWS_DEFAULT_REGION": "S3's client",
     "AWS_ENDPOINT_URL": "S3's client",
+    "AZURE_STORAGE_ACCOUNT_NAME": "Azure's client",
+    "AZURE_STORAGE_ACCOUNT_KEY": "Azure's client",
+    "AZURE_STORAGE_SAS_TOKEN": "Azure's client",
+    "GOOGLE_APPLICATION_CREDENTIALS": "Google Cloud's client",
     "XDG_CACHE_HOME": "the parent of the scratch directory",
     "HABANA_VISIBLE_DEVICES": "Habana's container runtime",
     "HABANA_VISIBLE_MODULES": "Habana's driver",
@@ -128,6 +119,23 @@ class TestEngine:
         passed = environment_of(engine, environ)
         assert environ.items() <= passed.items()
         assert "REVISION" not in passed
+
+    @pytest.mark.parametrize("field", ["model_id", "hf_token"])
+    def test_each_name_of_a_setting_reaches_it(self, engine: str, field: str) -> None:
+        names = variables(field)
+        assert len(names) > 1
+        for name in names:
+            settings = read_settings(environment_of(engine, {name: "a/b"}))
+            value = getattr(settings, field)
+            assert (value if isinstance(value, str) else value.get_secret_value()) == "a/b"
+
+    def test_files_with_keys_have_a_read_only_folder(self, engine: str) -> None:
+        mounts = [interpolated(mount, {}).split(":") for mount in services()[engine]["volumes"]]
+        assert ["./deploy/secrets", "/run/secrets", "ro"] in mounts
+        assert (ROOT / "deploy" / "secrets" / ".gitignore").exists()
+        names = ("API_KEY_FILE", "TLS_CERT_FILE", "TLS_KEY_FILE", "MODEL_SIGNATURE_KEY")
+        files = {name: f"/run/secrets/{name}" for name in names}
+        assert files.items() <= environment_of(engine, files).items()
 
     def test_it_serves_the_demo_model_by_default(self, engine: str, tmp_path: Path) -> None:
         source, target, mode = interpolated(services()[engine]["volumes"][0], {}).split(":")

@@ -28,9 +28,11 @@ def services() -> dict[str, Any]:
 
 def interpolated(text: str, environ: Mapping[str, str]) -> str:
     """Return a value of docker-compose.yml as compose would with ``environ``."""
-    return re.sub(
-        r"\$\{(\w+)(?::-([^}]*))?\}", lambda m: environ.get(m[1]) or m[2] or "", str(text)
-    )
+
+    def value(match: re.Match[str]) -> str:
+        return environ.get(match[1]) or interpolated(match[2] or "", environ)
+
+    return re.sub(r"\$\{(\w+)(?::-((?:[^{}]|\{[^{}]*\})*))?\}", value, str(text))
 
 
 def environment_of(service: str, environ: Mapping[str, str]) -> dict[str, str]:

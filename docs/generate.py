@@ -25,6 +25,33 @@ DOCS = Path(__file__).parent
 HEAD = "<!-- Written by `make docs`; do not edit. -->\n"
 
 
+VALUES = """\
+## How values are read
+
+Values come from env files, Secrets, templates and the clipboard. Each value is cleaned before
+anything reads it, and the engine gets the clean value too. `plan` notes each change. What could
+be meant otherwise is an error, which names the variable, the character and its position, and
+shows the corrected value unless it is secret.
+
+| in a value | what happens |
+| --- | --- |
+| a line break, carriage return, blank or tab at its start or end | removed |
+| quotes around it, as `docker run --env-file` keeps them | removed; an error in `API_KEY` |
+| an invisible or control character, a byte that is not UTF-8 | error |
+| typographic quotes and dashes, full-width letters | error; a warning in a path |
+| letters of other scripts | kept, except in numbers, words, tokens and repository ids |
+| `${NAME}`, `$(NAME)`, `{{ … }}`: a variable that was not replaced | error |
+| `none`, `null`, `<your-token>`, `changeme` | error |
+| a token that is still base64, or starts with `Bearer` | error |
+| a comment after the value, which `docker run --env-file` keeps | error |
+
+In `ARG`, quoted texts may have any visible characters. A variable whose name has a blank, quotes,
+`export` or an invisible character in it is an error, because nothing reads it. This holds for the
+variables above, and for those of vLLM, Hugging Face, the accelerators' libraries, the stores'
+clients and proxies. Other variables, and `VLLM_LOGGING_PREFIX`, are left alone.
+"""
+
+
 def _default(field: str) -> str:
     value = Settings.model_fields[field].get_default(call_default_factory=True)
     if value in (None, "", (), {}):
@@ -52,7 +79,7 @@ def configuration() -> str:
         shown = ", ".join(f"`{name}`" for name in names)
         secret = " Secret." if is_secret(field) else ""
         lines.append(f"| {shown} | {info.description}{secret} | {_default(field)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", VALUES])
 
 
 def exit_codes() -> str:

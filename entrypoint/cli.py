@@ -54,6 +54,9 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         if arguments.version:
             return _version()
         if hasattr(arguments, "run"):
+            from entrypoint.settings import read_environment
+
+            environ = read_environment(environ)
             code: int = arguments.run(arguments, environ)
             return code
         parser.print_help()

@@ -90,6 +90,7 @@ def read_inputs(environ: Mapping[str, str]) -> LaunchInputs:
         MachineError: This machine cannot run the launch.
     """
     asked = read_asked(environ)
+    environ = asked.environ
     settings = asked.settings
     check_certificate(asked.listen)
     check_access(asked)

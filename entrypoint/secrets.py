@@ -83,9 +83,18 @@ def keys_in_file(environ: Mapping[str, str]) -> tuple[str, ...]:
         return ()
 
 
-def _named(environ: Mapping[str, str]) -> Iterator[str]:
+def is_secret_variable(name: str) -> bool:
+    """Whether a variable's value is a secret, by its name."""
+    return name in _secret_names() or _SECRET_NAME.search(name) is not None
+
+
+def _secret_names() -> tuple[str, ...]:
     fields = (variables(field) for field in Settings.model_fields if is_secret(field))
-    for name in (*(name for names in fields for name in names), *SECRET_NAMES):
+    return (*(name for names in fields for name in names), *SECRET_NAMES)
+
+
+def _named(environ: Mapping[str, str]) -> Iterator[str]:
+    for name in _secret_names():
         yield environ.get(name, "")
 
 

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -19,6 +19,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from entrypoint.environment.environment import Environment
+from entrypoint.environment.value import Kind
 from entrypoint.errors import SettingError
 from entrypoint.shared.keys import read_keys
 from entrypoint.spelling import nearest
@@ -46,6 +48,57 @@ PASSED_ON = {
 }
 """The prefixes of the variables that pass through to the engine unchanged, by field."""
 
+KINDS = {
+    "model_id": Kind.MODEL,
+    "tokenizer": Kind.MODEL,
+    "storage_uri": Kind.MODEL,
+    "revision": Kind.NAME,
+    "model_serve_name": Kind.NAME,
+    "arg": Kind.ARG,
+    "api_key": Kind.KEY,
+    "api_key_file": Kind.PATH,
+}
+"""The kinds of values that a field's type does not show; see :func:`kind_of`."""
+
+LIBRARY_KINDS = {
+    "VLLM_API_KEY": Kind.KEY,
+    **dict.fromkeys(("HF_TOKEN_PATH", "HF_ASSETS_CACHE", "HF_XET_CACHE", "HOME"), Kind.PATH),
+    **dict.fromkeys(("TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH"), Kind.PATH),
+    **dict.fromkeys(("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE"), Kind.PATH),
+    **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), Kind.TOKEN),
+    **dict.fromkeys(("AWS_SESSION_TOKEN", "S3_SECRET_ACCESS_KEY"), Kind.TOKEN),
+    **dict.fromkeys(("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN"), Kind.TOKEN),
+    **dict.fromkeys(("AZURE_CLIENT_SECRET", "AZURE_STORAGE_CLIENT_SECRET"), Kind.TOKEN),
+}
+"""The kinds of values of variables that libraries read; of others, :attr:`Kind.OTHER`."""
+
+LIBRARY_PREFIXES = (
+    *(prefix for prefixes in PASSED_ON.values() for prefix in prefixes),
+    *("HF_", "HUGGING", "TRANSFORMERS_", "TOKENIZERS_", "TIKTOKEN_", "SAFETENSORS_"),
+    *("TORCH", "PYTORCH_", "TRITON_", "FLASHINFER_", "NUMBA_", "MKL_", "RAY_", "MASTER_"),
+    *("AWS_", "AZURE_", "GOOGLE_", "S3_", "XDG_", "NVIDIA_", "GLOO_", "UCX_", "OTEL_"),
+)
+"""How the variables start that the engine's libraries and the stores' clients read."""
+
+OTHER_NAMES = {
+    **dict.fromkeys(("HUGGINGFACE_TOKEN", "HUGGING_FACE_TOKEN", "HF_API_TOKEN"), "HF_TOKEN"),
+    **dict.fromkeys(("HF_ACCESS_TOKEN", "HUGGINGFACE_API_TOKEN", "HF_API_KEY"), "HF_TOKEN"),
+    "API_KEYS_FILE": "API_KEY_FILE",
+    "SERVED_MODEL_NAME": "MODEL_SERVE_NAME",
+    "TENSOR_PARALLEL_SIZE": "NUM_SHARD",
+}
+"""Names that other servers and clients use for a variable of the contract."""
+
+NEEDLESS_PREFIXES = ("MODEL_", "LLM_", "HF_")
+
+SERVICE_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://")
+"""How Kubernetes' variables for Services start, such as MODEL_PORT for a Service named model."""
+
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+NOT_CLEANED = frozenset({"VLLM_LOGGING_PREFIX"})
+"""Variables whose blanks and colors are meant."""
+
 ADMIN_ROUTES = ("lora", "scale", "sleep", "profile", "cache", "weights", "pause", "debug", "fault")
 """Groups of routes that change the server; see :mod:`server.gate.routes`."""
 
@@ -66,8 +119,8 @@ def _shards(value: object) -> int | Literal["max"]:
     if value == "max":
         return "max"
     text = str(value)
-    if text.isascii() and text.isdigit() and int(text) >= 1:
-        return int(text)
+    if re.fullmatch(r"\+?\d+(_\d+)*(\.0+)?", text, re.ASCII) and int(float(text)) >= 1:
+        return int(float(text))
     raise ValueError("must be an integer of at least 1, or max")
 
 
@@ -370,7 +423,7 @@ class Settings(BaseSettings):
     )
     vllm_environment: dict[str, str] = Field(
         default_factory=dict,
-        description="All `VLLM_*` variables. They pass through to the engine unchanged.",
+        description="All `VLLM_*` variables. They pass through to the engine.",
     )
     library_environment: dict[str, str] = Field(
         default_factory=dict,
@@ -458,6 +511,36 @@ def all_variables() -> tuple[str, ...]:
     return tuple(name for field in Settings.model_fields for name in variables(field))
 
 
+def _kinds() -> Iterator[tuple[str, Kind]]:
+    """Yield each variable of the contract and the kind of its value."""
+    for field, info in Settings.model_fields.items():
+        kind = KINDS.get(field, Kind.WORD)
+        if field not in KINDS and SecretStr in get_args(info.annotation):
+            kind = Kind.TOKEN
+        elif Path in (info.annotation, *get_args(info.annotation)):
+            kind = Kind.PATH
+        for name in variables(field):
+            yield name, kind
+
+
+CONTRACT_KINDS = dict(_kinds())
+
+
+def kind_of(name: str) -> Kind | None:
+    """Return the kind of a variable's value, None if neither we nor a library reads it."""
+    if name in NOT_CLEANED:
+        return None
+    known = CONTRACT_KINDS.get(name) or LIBRARY_KINDS.get(name)
+    if known is None and (name.startswith(LIBRARY_PREFIXES) or name.casefold() in PROXIES):
+        return Kind.OTHER
+    return known
+
+
+def read_environment(environ: Mapping[str, str]) -> Environment:
+    """Return the environment with clean values; everything else reads the result."""
+    return environ if isinstance(environ, Environment) else Environment(environ, kind_of)
+
+
 def origin(field: str, environ: Mapping[str, str]) -> str | None:
     """Return the variable that set a field, None if it has its default."""
     return next((name for name in variables(field) if environ.get(name)), None)
@@ -475,6 +558,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         SettingError: A value is not accepted. It names the variable, the value and the accepted
             values.
     """
+    environ = read_environment(environ)
+    environ.check()
     try:
         return Settings(
             vllm_environment=_passed_on("vllm_environment", environ),
@@ -490,16 +575,43 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         problem = first["msg"].removeprefix("Value error, ")
         if first["type"] in PROBLEMS:
             problem = PROBLEMS[first["type"]].format(**first.get("ctx", {}))
+        if (first["type"] == "int_parsing" or field == "num_shard") and not is_secret(field):
+            problem += _suggested_number(environ[variable])
         raise SettingError(
-            f"{variable}={value} is not accepted: {problem}.",
+            f"{variable}={value} is not accepted: {problem}{'' if problem.endswith('?') else '.'}",
             variable=variable,
             hint=Settings.model_fields[field].description,
         ) from None
 
 
+_UNITS = {
+    **{"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "k": 1000, "kb": 1000, "g": 10**9},
+    **{"ki": 1 << 10, "kib": 1 << 10, "mb": 10**6, "mi": 1 << 20, "mib": 1 << 20},
+    **{"gb": 10**9, "gi": 1 << 30, "gib": 1 << 30},
+}
+_ADDRESS_OR_PORT = re.compile(r"(?:.*:)?(\d+)(?:/\w+)?/?", re.ASCII)
+_WITH_UNIT = re.compile(r"(\d+) ?([a-z]*)", re.ASCII | re.IGNORECASE)
+
+
+def _suggested_number(text: str) -> str:
+    """Return a question for the number that was probably meant, empty without one."""
+    number: int | None = None
+    plain = re.sub(r"(?<=\d)[,'](?=\d{3}\b)", "", text)
+    if re.fullmatch(r"0x[0-9a-fA-F]+", text):
+        number = int(text, 16)
+    elif re.fullmatch(r"\d+[eE]\d", text, re.ASCII):
+        number = int(float(text))
+    elif (found := _WITH_UNIT.fullmatch(plain)) and found[2].casefold() in _UNITS:
+        number = int(found[1]) * _UNITS[found[2].casefold()]
+    elif found := _ADDRESS_OR_PORT.fullmatch(text):
+        number = int(found[1])
+    return f". Did you mean {number}?" if number is not None else ""
+
+
 def read_setting(field: str, environ: Mapping[str, str]) -> Any:
     """Return the value of one field even if other variables are wrong; its default if it is."""
-    own = {name: environ[name] for name in variables(field) if name in environ}
+    environ = read_environment(environ)
+    own = {n: environ[n] for n in variables(field) if n in environ and n not in environ.problems}
     try:
         return getattr(Settings(**_MappingSource(own)()), field)
     except ValidationError:
@@ -516,7 +628,7 @@ def _passed_on(field: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def near_misses(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that are probably misspelled: ``{name that is set: intended name}``.
+    """Return the variables that probably mean another: ``{name that is set: intended name}``.
 
     Only compares names that share the first two letters and have a similar length, so that a pod's
     many other variables raise no false alarm.
@@ -524,14 +636,30 @@ def near_misses(environ: Mapping[str, str]) -> dict[str, str]:
     known = all_variables()
     found: dict[str, str] = {}
     for name, value in environ.items():
-        if not value or name in known:
+        if not value or name in known or SERVICE_ADDRESS.match(value):
             continue
-        folded = name.upper()
-        alike = [k for k in known if k[:2] == folded[:2] and abs(len(k) - len(name)) <= 2]
-        meant = nearest(name, alike, cutoff=0.85) if alike else None
-        if meant and not environ.get(meant):
+        meant = _meant_variable(name, known)
+        if meant and not any(environ.get(other) for other in _same_field(meant)):
             found[name] = meant
     return found
+
+
+def _meant_variable(name: str, known: tuple[str, ...]) -> str | None:
+    folded = name.upper()
+    if folded in OTHER_NAMES:
+        return OTHER_NAMES[folded]
+    for prefix in NEEDLESS_PREFIXES:
+        if folded.startswith(prefix) and folded.removeprefix(prefix) in known:
+            return folded.removeprefix(prefix)
+    alike = [k for k in known if k[:2] == folded[:2] and abs(len(k) - len(name)) <= 2]
+    swapped = next((k for k in alike if sorted(k) == sorted(folded)), None)
+    return swapped or (nearest(name, alike, cutoff=0.85) if alike else None)
+
+
+def _same_field(variable: str) -> tuple[str, ...]:
+    """Return the variables that set the same field."""
+    every = (variables(field) for field in Settings.model_fields)
+    return next(names for names in every if variable in names)
 
 
 def cache_roots(settings: Settings, environ: Mapping[str, str]) -> tuple[Path, ...]:

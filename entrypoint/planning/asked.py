@@ -9,11 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from entrypoint.environment.environment import Environment
 from entrypoint.note import Note
 from entrypoint.options.arguments import Parsed, parse, split
 from entrypoint.options.catalogue import load_catalogue
 from entrypoint.planning.listen import Listen, read_listen
-from entrypoint.settings import Settings, near_misses, origin, read_settings, variables
+from entrypoint.settings import (
+    Settings,
+    near_misses,
+    origin,
+    read_environment,
+    read_settings,
+    variables,
+)
 
 TRUST = {"--trust-remote-code": True, "--no-trust-remote-code": False}
 
@@ -25,7 +33,7 @@ class Asked:
     Attributes:
         settings: The variables.
         arguments: ARG, parsed.
-        environ: The environment that both came from.
+        environ: The environment that both came from, with clean values.
         model_id: ``--model``, MODEL_ID or STORAGE_URI; None without any of them.
         revision: ``--revision`` or REVISION.
         tokenizer: ``--tokenizer`` or TOKENIZER; None for the model's own.
@@ -37,7 +45,7 @@ class Asked:
 
     settings: Settings
     arguments: Parsed
-    environ: Mapping[str, str] = field(repr=False)
+    environ: Environment = field(repr=False)
     model_id: str | None
     revision: str | None
     tokenizer: str | None
@@ -66,8 +74,8 @@ class Asked:
         return origin(name, self.environ) or variables(name)[0]
 
     def notes(self) -> tuple[Note, ...]:
-        """Return a warning for each misspelled variable."""
-        return tuple(
+        """Return what was changed in the variables, and a warning for each misspelled one."""
+        return self.environ.notes + tuple(
             Note("warning", name, f"{name} is not a recognized variable. Did you mean {meant}?")
             for name, meant in self.misspelled.items()
         )
@@ -79,6 +87,7 @@ def read_asked(environ: Mapping[str, str]) -> Asked:
     Raises:
         SettingError: A variable or an option in ARG is wrong.
     """
+    environ = read_environment(environ)
     settings = read_settings(environ)
     arguments = parse(split(settings.arg), load_catalogue())
     value = arguments.value

@@ -13,7 +13,7 @@ from entrypoint.planning.defaults.defaults import Defaults
 from entrypoint.planning.option import Origin, PlannedOption
 from entrypoint.planning.remote_code import Code
 from entrypoint.pod.pod import Pod
-from entrypoint.secrets import MASK
+from entrypoint.secrets import MASK, is_secret_variable
 from entrypoint.shared.handover import (
     CODE_VARIABLE,
     OPENVINO_MODEL_VARIABLE,
@@ -21,8 +21,6 @@ from entrypoint.shared.handover import (
     TARBALL_VARIABLE,
 )
 from entrypoint.store.model import Model
-
-SECRET_VARIABLES = frozenset({"HF_TOKEN"})
 
 NO_TELEMETRY = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -43,7 +41,7 @@ class EngineVariable:
 
     def planned(self, name: str) -> PlannedOption:
         """Return the variable for a plan."""
-        value = MASK if name in SECRET_VARIABLES else self.value
+        value = MASK if is_secret_variable(name) else self.value
         return PlannedOption(name, value, self.origin, self.variable)
 
 
@@ -57,6 +55,8 @@ def engine_variables(
 ) -> Iterator[tuple[str, EngineVariable]]:
     """Yield the name of each variable and its value."""
     settings = asked.settings
+    for name, value in asked.environ.changed.items():
+        yield name, EngineVariable(value, "variable", name)
     for name, value in pod.environment.items():
         yield name, EngineVariable(value, "default")
     if model.packed is not None and model.path is not None:

@@ -32,7 +32,7 @@ from entrypoint.note import Note
 from entrypoint.openvino.weights import Weights
 from entrypoint.planning.asked import Asked
 from entrypoint.planning.defaults.accelerator import accelerator_defaults
-from entrypoint.planning.engine_environment import SECRET_VARIABLES, engine_variables
+from entrypoint.planning.engine_environment import engine_variables
 from entrypoint.planning.engine_options import planned_argument, requested_options
 from entrypoint.planning.listen import Listen
 from entrypoint.planning.notes import plan_notes
@@ -42,7 +42,7 @@ from entrypoint.planning.parallel import check_parallel, parallel_sizes
 from entrypoint.planning.remote_code import Code, check_code
 from entrypoint.planning.served_names import served_names
 from entrypoint.pod.pod import Pod, check_pod
-from entrypoint.secrets import MASK, SECRET_OPTIONS
+from entrypoint.secrets import MASK, SECRET_OPTIONS, is_secret_variable
 from entrypoint.store.model import Model
 
 OWN_SOCKETS = ("--headless", "--grpc", "--data-parallel-multi-port-external-lb")
@@ -100,7 +100,7 @@ class LaunchPlan:
         """Return what ``plan --json`` prints: every field for programs, no secret."""
         return {
             "argv": list(masked_argv(self.argv)),
-            "env": {k: MASK if k in SECRET_VARIABLES else v for k, v in self.env.items()},
+            "env": {k: MASK if is_secret_variable(k) else v for k, v in self.env.items()},
             "served_model_names": list(self.served_model_names),
             "model": self.model_dict(),
             "accelerator": {

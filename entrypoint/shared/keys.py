@@ -6,8 +6,11 @@ import hashlib
 import hmac
 import logging
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
+
+from entrypoint.shared.characters import unusual
 
 log = logging.getLogger("inference-server")
 
@@ -22,15 +25,22 @@ def read_keys(path: Path) -> tuple[str, ...]:
         ValueError: The file cannot be read, or contains no key.
     """
     try:
-        lines = path.expanduser().read_text().splitlines()
+        # utf-8-sig: without the byte order mark of a file from Windows
+        lines = re.split(r"\r\n|\r|\n", path.expanduser().read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ValueError(f"the file cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ValueError("the file is not UTF-8 text") from None
-    keys = tuple(line.strip() for line in lines if line.strip())
+    keys: dict[str, None] = {}
+    for number, line in enumerate(lines, start=1):
+        key = line.strip(" \t")
+        if found := next(unusual(key), None):
+            raise ValueError(f"line {number} of the file contains {found}")
+        if key:
+            keys[key] = None
     if not keys:
         raise ValueError("the file contains no key")
-    return keys
+    return tuple(keys)
 
 
 MISSING_KEY = (

@@ -59,7 +59,7 @@ class TestBooleans:
     def test_words_for_false_are_accepted(self, variable: str, word: str) -> None:
         assert getattr(read_settings({variable: word}), variable.lower()) is False
 
-    @pytest.mark.parametrize("word", ["2", "t", "y", "maybe", "enabled", "-1", "1.0", " true"])
+    @pytest.mark.parametrize("word", ["2", "t", "y", "maybe", "enabled", "-1", "1.0", "tr ue"])
     def test_other_words_are_refused_with_the_variable(self, word: str) -> None:
         with pytest.raises(SettingError) as raised:
             read_settings({"TRUST_REMOTE_CODE": word})
@@ -93,6 +93,33 @@ class TestNumbers:
         with pytest.raises(SettingError) as raised:
             read_settings({variable: value})
         assert raised.value.message == f"{variable}={value!r} is not accepted: {problem}."
+
+    @pytest.mark.parametrize("text", ["8000", "+8000", "8_000", "8000.0", " 8000\t"])
+    def test_a_number_may_be_written_in_several_ways(self, text: str) -> None:
+        assert read_settings({"PORT": text}).port == 8000
+        assert read_settings({"NUM_SHARD": text}).num_shard == 8000
+
+    @pytest.mark.parametrize(
+        ("text", "number"),
+        [
+            ("8k", 8000),
+            ("8Ki", 8192),
+            ("64MiB", 64 << 20),
+            ("64 MB", 64_000_000),
+            ("2m", 120),
+            ("25s", 25),
+            ("8,192", 8192),
+            ("0x10", 16),
+            ("1e3", 1000),
+            (":8000", 8000),
+            ("8000/tcp", 8000),
+            ("tcp://10.0.0.1:9000", 9000),
+        ],
+    )
+    def test_the_error_suggests_the_number_that_was_meant(self, text: str, number: int) -> None:
+        for variable in ("MAX_QUEUED_REQUESTS", "NUM_SHARD"):
+            with pytest.raises(SettingError, match=rf"Did you mean {number}\?$"):
+                read_settings({variable: text})
 
     @pytest.mark.parametrize("text", ["0", "65536", "tcp://10.0.0.1:9000", "http"])
     def test_a_port_out_of_range_is_refused(self, text: str) -> None:
@@ -154,6 +181,14 @@ class TestDidYouMean:
             ("NUM_SHARDS", "NUM_SHARD"),
             ("ARGS", "ARG"),
             ("TRUST_REMOTECODE", "TRUST_REMOTE_CODE"),
+            ("DTPYE", "DTYPE"),
+            ("MODEL_REVISION", "REVISION"),
+            ("HF_MODEL_ID", "MODEL_ID"),
+            ("MODEL-ID", "MODEL_ID"),
+            ("api_key", "API_KEY"),
+            ("API_KEYS", "API_KEY"),
+            ("HUGGINGFACE_TOKEN", "HF_TOKEN"),
+            ("SERVED_MODEL_NAME", "MODEL_SERVE_NAME"),
         ],
     )
     def test_similar_names_are_misspellings(self, name: str, meant: str) -> None:
@@ -163,8 +198,12 @@ class TestDidYouMean:
     def test_other_names_are_not(self, name: str) -> None:
         assert near_misses({name: "x"}) == {}
 
+    def test_the_variable_of_a_kubernetes_service_is_not(self) -> None:
+        assert near_misses({"MODEL_PORT": "tcp://10.0.0.1:80"}) == {}
+
     def test_not_if_the_intended_one_is_set_too(self) -> None:
         assert near_misses({"MODELID": "x", "MODEL_ID": "y"}) == {}
+        assert near_misses({"HF_API_TOKEN": "x", "HUGGING_FACE_HUB_TOKEN": "y"}) == {}
 
     def test_not_if_it_is_empty(self) -> None:
         assert near_misses({"MODELID": ""}) == {}

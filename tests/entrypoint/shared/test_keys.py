@@ -131,3 +131,43 @@ class TestFile:
     def test_a_missing_file_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"cannot be read: No such file or directory$"):
             read_keys(tmp_path / "keys")
+
+
+class TestUnusualFiles:
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"\xef\xbb\xbfone\r\ntwo\r\n",
+            b"one\rtwo",
+            b"\t one \n\n  two",
+            b"one\ntwo\none\n",
+        ],
+    )
+    def test_byte_order_mark_line_ends_and_blanks_belong_to_no_key(
+        self, tmp_path: Path, content: bytes
+    ) -> None:
+        path = tmp_path / "keys"
+        path.write_bytes(content)
+        assert read_keys(path) == ("one", "two")
+
+    @pytest.mark.parametrize(
+        ("content", "problem"),
+        [
+            ("one\n\u00a0two\n", r"line 2 .* NO-BREAK SPACE \(U\+00A0\) at character 1"),
+            ("on\u200be\n", "line 1 .* ZERO WIDTH SPACE"),
+            ("\u201cone\u201d\n", "line 1 .* LEFT DOUBLE QUOTATION MARK"),
+            ("one\u2028two", "line 1 .* LINE SEPARATOR"),
+        ],
+    )
+    def test_a_key_that_nobody_can_send_is_refused(
+        self, tmp_path: Path, content: str, problem: str
+    ) -> None:
+        with pytest.raises(ValueError, match=problem):
+            read_keys(written(tmp_path / "keys", content))
+
+    @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+    def test_a_file_in_another_encoding_is_refused(self, tmp_path: Path, encoding: str) -> None:
+        path = tmp_path / "keys"
+        path.write_bytes("schlüssel\n".encode(encoding))
+        with pytest.raises(ValueError, match="not UTF-8"):
+            read_keys(path)

@@ -1,0 +1,1 @@
+"""The environment: its values and names, cleaned of what pasting and env files leave."""

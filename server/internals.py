@@ -45,10 +45,12 @@ INTERNALS = (
         "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol",
         used_by="server.gate.protocol",
         reason="Subclassed: uvicorn has no limits on the time and size of a head, on slow readers, "
-        "or on the number of connections.",
-        check="Does on_headers_complete still set self.cycle for each request except WebSockets? "
-        "Does an error in the parser's callbacks still lead to send_400_response? Is there a new "
-        "callback, or a new place that closes the transport?",
+        "or on the number of connections, and loses the body of a request that offers an upgrade. "
+        "data_received is replaced.",
+        check="Does on_headers_complete still set self.cycle for each request except WebSockets, "
+        "and take the path from self.url? Does data_received do anything besides parsing? Does "
+        "__init__ still set the same leniencies of the parser? Does anything else call "
+        "_should_upgrade? Is there a new callback, or a new place that closes the transport?",
         signatures={
             "__init__": "self, config, server_state, app_state, _loop",
             "connection_made": "self, transport",
@@ -65,19 +67,37 @@ INTERNALS = (
             "on_message_complete": "self",
             "on_response_complete": "self",
             "handle_websocket_upgrade": "self",
-            "send_400_response": "self, msg",
+            "_should_upgrade": "self",
+            "_should_upgrade_to_ws": "self",
             "_unset_keepalive_if_required": "self",
         },
-        attributes=("connections", "cycle", "flow", "loop", "transport"),
+        attributes=(
+            "connections",
+            "cycle",
+            "expect_100_continue",
+            "flow",
+            "headers",
+            "logger",
+            "loop",
+            "parser",
+            "pipeline",
+            "scope",
+            "transport",
+            "url",
+        ),
     ),
     Internal(
         "uvicorn.protocols.http.httptools_impl:RequestResponseCycle",
         used_by="server.gate.protocol",
-        reason="Its transport is wrapped, so that closing it waits for the remaining body; on "
-        "pipelined requests, each cycle is disconnected, not only the last.",
-        check="Does the cycle use more of its transport than write, is_closing, and close?",
+        reason="Its transport is wrapped, so that closing it waits for the remaining body, and "
+        "clients of HTTP/1.0 get no chunks; on pipelined requests, each cycle is disconnected, not "
+        "only the last. keep_alive is set while a client waits for 100 Continue.",
+        check="Does the cycle use more of its transport than write, is_closing, and close? Does it "
+        "still write the head at once, and then at most one chunk at a time with the last one? Is "
+        "keep_alive still read as the answer starts?",
         attributes=(
             "disconnected",
+            "keep_alive",
             "message_event",
             "response_complete",
             "response_started",
@@ -94,8 +114,10 @@ INTERNALS = (
     Internal(
         "httptools:HttpRequestParser",
         used_by="server.gate.protocol",
-        reason="Calls on_chunk_header if the protocol has it.",
-        check="Does it still look up callbacks by name?",
+        reason="Calls on_chunk_header if the protocol has it. Its HttpParserUpgrade has the place "
+        "where the head ends, and the context of its other errors is what a callback has raised.",
+        check="Does it still look up callbacks by name? Do the cases of "
+        "tests/support/framing.py still cover what llhttp accepts?",
     ),
     Internal(
         "uvicorn:Server",

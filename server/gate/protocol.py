@@ -4,6 +4,10 @@ uvicorn's protocol limits only how long a connection may idle between two reques
 limits the time and size of a request's head, how long a client may continue to send after its
 answer, how slowly it may receive an answer, and the number of connections in the process.
 
+It refuses requests whose end or receiver is ambiguous (see :mod:`server.gate.framing`), and ignores
+upgrades to other protocols than WebSocket, as HTTP permits: such a request is answered like any
+other. httptools alone reads the body of such a request as the next request.
+
 :mod:`server.internals` lists what this module relies on in uvicorn.
 """
 
@@ -16,10 +20,19 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, cast
 
+import httptools
 from starlette.responses import JSONResponse
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from server.gate.bounds import Bounds, max_connections
+from server.gate.framing import (
+    Head,
+    InvalidRequest,
+    check_trailer,
+    checked_head,
+    is_websocket_handshake,
+    without_upgrade,
+)
 from server.gate.refusal import ErrorType, error_body
 
 EXTRA_SECONDS = 0.5
@@ -63,10 +76,29 @@ class _AnswerTransport:
         self._protocol.transport.write(data)
 
     def is_closing(self) -> bool:
-        return self._protocol.transport.is_closing()
+        return self._protocol.is_closing()
 
     def close(self) -> None:
         self._protocol.close()
+
+
+class _UnchunkedTransport(_AnswerTransport):
+    """The same for a client of HTTP/1.0, which knows no chunks: the close ends the answer."""
+
+    CODING = b"\r\ntransfer-encoding: chunked\r\n"
+
+    def __init__(self, protocol: _BoundedProtocol):
+        super().__init__(protocol)
+        self._chunked: bool | None = None
+
+    def write(self, data: bytes) -> None:
+        if self._chunked is None:
+            self._chunked = self.CODING in data
+            data = data.replace(self.CODING, b"\r\n", 1)
+        elif self._chunked:
+            size, _, rest = data.partition(b"\r\n")
+            data = rest[: int(size or b"0", 16)]
+        super().write(data)
 
 
 class _HeadTooLarge(Exception):
@@ -101,6 +133,8 @@ class _BoundedProtocol(HttpToolsProtocol):
         """Bytes that arrived since the parser last completed a head, a chunk, or a request."""
         self._parser_advanced = False
         """Whether the parser completed one of these in the current data."""
+        self._keep_alive = False
+        """Whether the connection stays open once a body that the client holds back has arrived."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -125,7 +159,8 @@ class _BoundedProtocol(HttpToolsProtocol):
             self._part = _Part.HEAD
             self._head_bytes = self._unparsed_bytes = 0
         self._parser_advanced = False
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         self._update_phase()
         if self._parser_advanced:
             self._unparsed_bytes = self._head_bytes if self._part is _Part.HEAD else 0
@@ -140,6 +175,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         if self._phase in (_Phase.NEW, _Phase.HEAD, _Phase.IDLE):
             self._start_timer(ASK_SECONDS, self.transport.close)
         else:
+            self._keep_alive = False
             super().shutdown()
 
     def pause_writing(self) -> None:
@@ -161,20 +197,30 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._part is _Part.BODY:
-            return  # a trailer, which must not become a header
+            check_trailer(name)
+            return  # it must not become a header
         self._head_headers += 1
         self._count_head(len(name) + len(value) + len(b": \r\n"))
-        super().on_header(name, value)
+        super().on_header(name, value.rstrip(b" \t"))
 
     def on_headers_complete(self) -> None:
+        self._check_head()
+        if self._ignores_upgrade():
+            return
         self._part = _Part.BODY
         self._parser_advanced = True
         last = self.cycle
         super().on_headers_complete()
         if self.cycle is not last:
-            self.cycle.transport = cast(asyncio.Transport, _AnswerTransport(self))
+            old = self.scope["http_version"] == "1.0"
+            answer = _UnchunkedTransport(self) if old else _AnswerTransport(self)
+            self.cycle.transport = cast(asyncio.Transport, answer)
             self._cycles = [cycle for cycle in self._cycles if not cycle.response_complete]
             self._cycles.append(self.cycle)
+            if self.expect_100_continue:
+                # the client may not send its body after an answer: what follows is ambiguous
+                self._keep_alive = self.cycle.keep_alive
+                self.cycle.keep_alive = False
 
     def on_chunk_header(self) -> None:
         """Note the start of a chunk; httptools calls this if it exists."""
@@ -185,9 +231,13 @@ class _BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._ignores_upgrade():
+            return
         self._part = _Part.NONE
         self._parser_advanced = True
         super().on_message_complete()
+        if self.expect_100_continue and not self.cycle.response_started:
+            self.cycle.keep_alive = self._keep_alive
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -200,11 +250,9 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._release()
         super().handle_websocket_upgrade()
 
-    def send_400_response(self, msg: str) -> None:
-        if self._head_is_too_large():
-            self._refuse_head()
-        else:
-            self._refuse(HTTPStatus.BAD_REQUEST, msg)
+    def is_closing(self) -> bool:
+        """Whether the client gets nothing more."""
+        return self._phase is _Phase.CLOSING or self.transport.is_closing()
 
     def close(self) -> None:
         """Close the connection once the client has its answer."""
@@ -212,6 +260,59 @@ class _BoundedProtocol(HttpToolsProtocol):
             self._linger()
         else:
             self.transport.close()
+
+    def _parse(self, data: bytes) -> None:
+        """Parse data that arrived. The offer of an upgrade is removed if it is ignored."""
+        remaining = memoryview(data)
+        try:
+            while remaining:
+                try:
+                    self.parser.feed_data(remaining)
+                    return
+                except httptools.HttpParserUpgrade as upgrade:
+                    remaining = remaining[upgrade.args[0] :]
+                if self._should_upgrade():
+                    self._upgrade(remaining)
+                    return
+                # the parser skips the body of such a request, so another one parses it
+                head = without_upgrade(self._head())
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+                self.parser.feed_data(head)
+        except httptools.HttpParserError as error:
+            self._refuse_request(error)
+
+    def _upgrade(self, remaining: memoryview) -> None:
+        if remaining:
+            self._refuse(
+                HTTPStatus.BAD_REQUEST, "The client sent data before its WebSocket was accepted."
+            )
+        else:
+            self.handle_websocket_upgrade()
+
+    def _head(self) -> Head:
+        version = self.parser.get_http_version()
+        return Head(self.parser.get_method(), self.url, version, self.headers)
+
+    def _check_head(self) -> None:
+        head = self._head()
+        checked = checked_head(head)
+        if checked is not head:
+            self.url = checked.target
+            self.headers[:] = checked.headers
+        if head.version == "1.0":  # such a client does not know the status 100
+            self.expect_100_continue = False
+
+    def _should_upgrade(self) -> bool:
+        """Whether the connection becomes a WebSocket, which ends its HTTP requests."""
+        return (
+            super()._should_upgrade_to_ws()
+            and (self.cycle is None or self.cycle.response_complete)
+            and is_websocket_handshake(self._head())
+        )
+
+    def _ignores_upgrade(self) -> bool:
+        return self.parser.should_upgrade() and not self._should_upgrade()
 
     def _abandon(self) -> bool:
         """Disconnect all incomplete answers; return whether one of them had started."""
@@ -224,8 +325,9 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: HTTPStatus, message: str) -> None:
         """Answer something that is not a valid request, and close the connection."""
-        if self.transport.is_closing() or self._phase is _Phase.CLOSING:
+        if self.is_closing():
             return
+        self.logger.warning("Refused a request: %s", message)
         if self._abandon():
             # an error must not be written into the middle of another answer
             self.transport.close()
@@ -240,6 +342,15 @@ class _BoundedProtocol(HttpToolsProtocol):
         ]
         self.transport.write(b"\r\n".join(lines))
         self._linger()
+
+    def _refuse_request(self, error: httptools.HttpParserError) -> None:
+        reason = error.__context__
+        if self._head_is_too_large():
+            self._refuse_head()
+        elif isinstance(reason, InvalidRequest):
+            self._refuse(reason.status, str(reason))
+        else:
+            self._refuse(HTTPStatus.BAD_REQUEST, f"The request is not valid HTTP/1.1: {error}.")
 
     def _refuse_head(self) -> None:
         self._refuse(
@@ -314,6 +425,7 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def _linger(self) -> None:
         self._enter(_Phase.CLOSING)
+        self.pipeline.clear()
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()

@@ -44,7 +44,7 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            await self._websocket(receive, send)
+            await self._websocket(scope["path"], receive, send)
             return
         self.seen.append(scope)
         path = scope["path"]
@@ -67,6 +67,10 @@ class App:
             await respond(send, 401, b"refused")
         elif path == "/large":
             await respond(send, 200, b"x" * (32 << 20))
+        elif path == "/streamed":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            for piece in (b"one", b"two", b""):
+                await send({"type": "http.response.body", "body": piece, "more_body": bool(piece)})
         else:
             await respond(send, 200, b"hello")
 
@@ -88,8 +92,11 @@ class App:
             await respond(send, 200, b"held")
         listening.cancel()
 
-    async def _websocket(self, receive: Receive, send: Send) -> None:
+    async def _websocket(self, path: str, receive: Receive, send: Send) -> None:
         await receive()
+        if path == "/denied":
+            await send({"type": "websocket.close"})
+            return
         await send({"type": "websocket.accept"})
         message: Message = await receive()
         await send({"type": "websocket.send", "text": message["text"]})
@@ -384,6 +391,20 @@ class TestLinger:
             assert client.rest() == b""
             assert len(app.seen) == 1
 
+    @pytest.mark.parametrize("line", [b"GET /refused HTTP/1.1", b"GET / HTTP/1.0"])
+    def test_no_request_starts_while_another_one_lingers(
+        self, caplog: pytest.LogCaptureFixture, line: bytes
+    ) -> None:
+        """1. A request that closes the connection and half of another arrive together. 2. The
+        first is answered; the second never starts."""
+        with bounded() as (server, app), Client(server) as client:
+            client.send(line + b"\r\nhost: test\r\n\r\n" + post("/echo", b"", length=5))
+            client.rest()
+            client.send(b"hello")
+            server.until(lambda: not server.server_state.tasks)
+        assert len(app.seen) == 1
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
     def test_an_unread_body_does_not_end_the_connection(self) -> None:
         with bounded(linger_seconds=SHORT) as (server, _), Client(server) as client:
             client.send(post("/unread", b"half", length=8))
@@ -519,10 +540,133 @@ class TestUpgrade:
             client.send(b"\x81\x85\x00\x00\x00\x00hello")
             assert client.until(b"hello") == b"\x81\x05hello"
 
+    H2C = "upgrade: h2c\r\nconnection: Upgrade\r\n"
+
     def test_another_upgrade_is_an_ordinary_request(self) -> None:
         with bounded() as (server, _), Client(server) as client:
-            client.send(get("/", "upgrade: h2c\r\nconnection: Upgrade\r\n"))
+            client.send(get("/", self.H2C))
             client.until(b"hello")
+
+    def test_the_application_does_not_see_an_ignored_offer(self) -> None:
+        fields = "connection: keep-alive, Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nx: y\r\n"
+        with bounded() as (server, app), Client(server) as client:
+            client.send(get("/", f"{fields}http2-settings: AAMAAABk\r\n"))
+            client.until(b"hello")
+        (scope,) = app.seen
+        assert scope["headers"] == [
+            (b"host", b"test"),
+            (b"connection", b"keep-alive"),
+            (b"x", b"y"),
+        ]
+
+    def test_the_head_of_an_ignored_upgrade_counts_once(self) -> None:
+        with bounded(head_bytes=4096, headers=5) as (server, _):
+            for size, answer in ((3900, b"HTTP/1.1 200 "), (4100, b"HTTP/1.1 431 ")):
+                with Client(server) as client:
+                    client.send(get("/", self.H2C + f"x: {'y' * size}\r\n"))
+                    assert client.until(b"\r\n").startswith(answer)
+
+    def test_half_the_head_of_an_upgrade_gets_a_408(self) -> None:
+        with bounded(header_seconds=SHORT) as (server, _), Client(server) as client:
+            client.send(get("/", self.H2C)[:-1])
+            assert client.rest().startswith(b"HTTP/1.1 408 ")
+
+    def test_an_ignored_upgrade_ends_the_time_for_its_head(self) -> None:
+        with bounded(header_seconds=SHORT) as (server, app), Client(server) as client:
+            client.send(get("/held", self.H2C))
+            with Client(server) as other:
+                assert other.closed()  # the time has passed
+            server.ask(app.open.set)
+            client.until(b"held")
+
+    def test_thousands_of_offers_in_one_packet_are_answered(self) -> None:
+        with bounded() as (server, _), Client(server) as client:
+            client.send(get("/", self.H2C) * 2000 + get("/refused"))
+            assert client.rest().count(b"hello") == 2000
+
+    def test_a_websocket_behind_a_running_request_is_an_ordinary_request(self) -> None:
+        """Otherwise the answer arrives in the middle of the WebSocket."""
+        with bounded() as (server, app), Client(server) as client:
+            client.send(get("/held") + get("/ws", self.HANDSHAKE) + get())
+            server.until(lambda: len(app.seen) == 1)
+            server.ask(app.open.set)
+            for answer in (b"held", b"hello", b"hello"):
+                assert client.until(answer).startswith(b"HTTP/1.1 200 ")
+
+    def test_a_websocket_after_an_answer_is_accepted(self) -> None:
+        with bounded() as (server, _), Client(server) as client:
+            client.send(get())
+            client.until(b"hello")
+            client.send(get("/ws", self.HANDSHAKE))
+            assert client.until(b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
+
+    @pytest.mark.parametrize("more", [b"\x81\x85\x00\x00\x00\x00hello", get()])
+    def test_data_behind_a_handshake_is_refused(self, more: bytes) -> None:
+        """A client must wait for the 101."""
+        with bounded() as (server, app), Client(server) as client:
+            client.send(get("/ws", self.HANDSHAKE) + more)
+            assert client.rest().startswith(b"HTTP/1.1 400 ")
+        assert app.seen == []
+
+    def test_data_behind_a_denied_websocket_is_not_a_request(self) -> None:
+        with bounded() as (server, app), Client(server) as client:
+            client.send(get("/denied", self.HANDSHAKE))
+            assert client.until(b"\r\n\r\n").startswith(b"HTTP/1.1 403 ")
+            with contextlib.suppress(ConnectionError):
+                client.send(get())
+                client.rest()
+        assert app.seen == []
+
+
+class TestExpect:
+    HEAD = "POST {} HTTP/1.1\r\nhost: test\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n"
+
+    def test_a_body_is_asked_for(self) -> None:
+        with bounded() as (server, _), Client(server) as client:
+            for _ in range(2):  # the connection stays open
+                client.send(self.HEAD.format("/echo").encode())
+                assert client.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+                client.send(b"body")
+                assert client.until(b"body").startswith(b"HTTP/1.1 200 ")
+
+    def test_an_answer_before_the_body_closes_the_connection(self) -> None:
+        """The client may send the body or its next request: the server cannot know."""
+        with bounded() as (server, app), Client(server) as client:
+            client.send(self.HEAD.format("/unread").encode())
+            answer = client.rest()
+            assert answer.startswith(b"HTTP/1.1 401 ")
+            assert b"connection: close" in answer
+            client.send(get())
+        assert len(app.seen) == 1
+
+    def test_a_client_of_http_1_0_gets_no_100(self) -> None:
+        with bounded() as (server, _), Client(server) as client:
+            client.send(self.HEAD.format("/echo").replace("1.1", "1.0").encode() + b"body")
+            assert client.rest().startswith(b"HTTP/1.1 200 ")
+
+    def test_a_refused_body_is_not_asked_for(self, caplog: pytest.LogCaptureFixture) -> None:
+        """The head and a wrong chunk arrive together, before the application asks."""
+        with bounded() as (server, _), Client(server) as client:
+            fields = b"host: test\r\nexpect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n"
+            client.send(b"POST /echo HTTP/1.1\r\n" + fields + b"x\r\n")
+            assert client.rest().startswith(b"HTTP/1.1 400 ")
+            server.until(lambda: not server.server_state.tasks)
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+class TestOldClients:
+    def test_a_stream_has_no_chunks(self) -> None:
+        with bounded() as (server, _), Client(server) as client:
+            client.send(b"GET /streamed HTTP/1.0\r\n\r\n")
+            head, _, body = client.rest().partition(b"\r\n\r\n")
+        assert b"transfer-encoding" not in head
+        assert b"connection: close" in head
+        assert body == b"onetwo"
+
+    def test_an_answer_with_a_length_is_unchanged(self) -> None:
+        with bounded() as (server, _), Client(server) as client:
+            client.send(b"GET / HTTP/1.0\r\n\r\n")
+            assert client.rest().endswith(b"content-length: 5\r\nconnection: close\r\n\r\nhello")
 
 
 class TestMany:

@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from entrypoint.settings import read_settings
 from entrypoint.shared.handover import Phase, read_status, report_phase
@@ -36,6 +37,14 @@ router = APIRouter()
 async def status() -> dict[str, Any]:
     """Return the launch's phase and the duration of each phase."""
     return read_status() or {"phase": Phase.READY.value}
+
+
+@router.get("/v1/metrics")
+async def metrics() -> Response:
+    """Return what ``/metrics`` returns, for platforms that only route ``/v1``."""
+    from vllm.v1.metrics.prometheus import get_prometheus_registry
+
+    return Response(generate_latest(get_prometheus_registry()), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/v1/models/{name:path}")

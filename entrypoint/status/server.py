@@ -43,7 +43,8 @@ REQUEST_SECONDS = 10.0
 
 LIVENESS_PATHS = ("/health/live", "/v1/health/live")
 """The second is for platforms that only route ``/v1``."""
-STATUS_PATHS = ("/v1/status", "/metrics")
+METRICS_PATHS = ("/metrics", "/v1/metrics")  # likewise
+STATUS_PATHS = ("/v1/status", *METRICS_PATHS)
 
 Scope = dict[str, Any]
 Send = Callable[[dict[str, Any]], Any]
@@ -66,7 +67,7 @@ class Guard:
 
     def allows(self, path: str, headers: Headers) -> bool:
         """Whether a request with these headers may see the path."""
-        if not self.keys or (path == "/metrics" and self.metrics_public):
+        if not self.keys or (path in METRICS_PATHS and self.metrics_public):
             return True
         self.keys.reload()
         return self.keys.name_in(headers) is not None
@@ -178,7 +179,7 @@ def _answer(scope: Scope, status: dict[str, Any], guard: Guard) -> Answer:
         return Answer(200, json.dumps({"status": "alive"}))
     if not guard.allows(path, scope["headers"]):
         return _error(401, "authentication_error", MISSING_KEY, {"www-authenticate": "Bearer"})
-    if path == "/metrics":
+    if path in METRICS_PATHS:
         return Answer(200, metrics_text(status), {"content-type": CONTENT_TYPE})
     return Answer(200, json.dumps(status))
 

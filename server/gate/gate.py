@@ -28,6 +28,7 @@ from server.gate.probes import probe_response
 from server.gate.refusal import ErrorType, Reason, Refusal
 from server.gate.routes import (
     LIVE,
+    METRICS,
     READY,
     WEBSOCKET,
     Access,
@@ -270,7 +271,7 @@ class Gate:
             await exchange.answer(refusal.response())
 
     def _log(self, exchange: Exchange) -> None:
-        if not self._log_requests or exchange.path == "/metrics":
+        if not self._log_requests or exchange.path in METRICS:
             return
         logger.info(
             "%s %s %s in %.3f s, request %s%s",

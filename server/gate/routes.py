@@ -51,6 +51,9 @@ READY = ("/health", "/health/ready", "/v1/health/ready", "/ping")
 LIVE = ("/health/live", "/v1/health/live")
 """Liveness probes."""
 
+METRICS = ("/metrics", "/v1/metrics")
+"""The second is for platforms that only route ``/v1``."""
+
 _OPEN = (*(f"GET {path}" for path in (*READY, *LIVE)), "POST /ping")
 
 _KEY = (
@@ -144,7 +147,7 @@ _ADMIN = {
 
 DECISIONS: dict[str, Decision] = {
     **dict.fromkeys(_OPEN, Decision(Access.OPEN)),
-    "GET /metrics": Decision(Access.METRICS),
+    **{f"GET {path}": Decision(Access.METRICS) for path in METRICS},
     **dict.fromkeys(_KEY, Decision(Access.KEY)),
     **{f"POST {path}": Decision(Access.KEY, work=True) for path in _WORK},
     f"{WEBSOCKET} /v1/realtime": Decision(Access.KEY, work=True),

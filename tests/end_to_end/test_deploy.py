@@ -38,6 +38,15 @@ class TestSmoke:
         assert "401" in done.stderr
 
 
+def test_v1_has_the_same_metrics(server: Launch) -> None:
+    names = [
+        [line.split()[2] for line in server.ask(path)[2].decode().splitlines() if "# TYPE" in line]
+        for path in ("/metrics", "/v1/metrics")
+    ]
+    assert names[0] == names[1]
+    assert len(names[0]) > 10
+
+
 def test_the_dashboards_metrics_are_vllms(server: Launch) -> None:
     server.chat("What is this?", DEMO, KEY)
     status, _, body = server.ask("/metrics")

@@ -17,6 +17,7 @@ import pytest
 from openai import OpenAI
 
 from server.gate.page import OUTPUT
+from server.gate.routes import METRICS
 from tests.support.launch import DEMO, DEMO_CACHE, KEY, Launch, descendants, environment
 
 ROUTES = re.findall(r"^\| `(\w+) (\S+)` \| (.*?) \|", OUTPUT.read_text(), re.M)
@@ -43,7 +44,7 @@ class TestKeys:
         body = None if method == "GET" else b"{}"
         status, headers, _ = server.ask(path, body, method=method)
         # METRICS_PUBLIC is on for this server
-        assert (status == 200) == (who == "everyone" or path == "/metrics")
+        assert (status == 200) == (who == "everyone" or path in METRICS)
         if status != 200:
             assert status == 401
             assert headers["www-authenticate"] == "Bearer"

@@ -117,7 +117,7 @@ class TestAnswers:
             response, body = ask(port, "HEAD", "/health/live")
         assert (response.status, body) == (200, b"")
 
-    @pytest.mark.parametrize("path", ["/health/live", "/v1/status", "/metrics"])
+    @pytest.mark.parametrize("path", ["/health/live", "/v1/status", "/metrics", "/v1/metrics"])
     def test_methods_other_than_get_are_405(self, path: str) -> None:
         port = free_port()
         with serving(port):
@@ -130,13 +130,14 @@ class TestAnswers:
         port = free_port()
         with serving(port):
             response, body = ask(port, "GET", "/metrics")
+            assert body == ask(port, "GET", "/v1/metrics")[1]
         assert response.status == 200
         assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
         assert b'inference_server_phase{phase="weights"} 1\n' in body
 
 
 class TestGuard:
-    GUARDED = ("/v1/status", "/metrics")
+    GUARDED = ("/v1/status", "/metrics", "/v1/metrics")
 
     def test_the_status_requires_a_key(self) -> None:
         port = free_port()
@@ -160,6 +161,7 @@ class TestGuard:
         port = free_port()
         with serving(port, Guard(Keys(["right"]), metrics_public=True)):
             assert ask(port, "GET", "/metrics")[0].status == 200
+            assert ask(port, "GET", "/v1/metrics")[0].status == 200
             assert ask(port, "GET", "/v1/status")[0].status == 401
 
     def test_a_key_added_to_the_file_is_accepted(self, tmp_path: Path) -> None:

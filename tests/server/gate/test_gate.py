@@ -151,6 +151,7 @@ class TestKeys:
     async def test_metrics_may_be_public(self) -> None:
         app = a_gate(keys=("right",), metrics_public=True)
         assert (await Request(app, "/metrics", "GET").answer())[0] == 200
+        assert (await Request(app, "/v1/metrics", "GET").answer())[0] == 200
         assert (await Request(app, "/metrics/x", "GET").error())[0] == 401
         assert (await Request(app, "/v1/models", "GET").error())[0] == 401
 

@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from entrypoint.settings import read_settings
+from entrypoint.shared.cors import Cors
 from entrypoint.shared.handover import Phase, read_status, report_phase
 from entrypoint.shared.keys import Keys
 from server.gate.activity import EngineActivity
@@ -77,6 +78,18 @@ def take_keys(args: Namespace, environ: MutableMapping[str, str]) -> Keys:
     return Keys(fixed, Path(path) if path else None)
 
 
+def take_cors(args: Namespace) -> Cors:
+    """Return which web pages may read the answers, and remove it from vLLM's options.
+
+    vLLM's own layer leaves the gate's refusals without headers.
+    """
+    cors = Cors.from_options(
+        args.allowed_origins, args.allowed_methods, args.allowed_headers, args.allow_credentials
+    )
+    args.allowed_origins, args.allow_credentials = [], False
+    return cors
+
+
 class Endpoints:
     """The plugin; implements vLLM's ``EndpointPlugin``.
 
@@ -115,6 +128,7 @@ class Endpoints:
             admin_routes=settings.admin_routes,
             root_path=args.root_path,
             log_requests=not args.disable_uvicorn_access_log,
+            cors=take_cors(args),
         )
         entry.serve_http = partial(serve, gate=gate, shutdown_timeout=args.shutdown_timeout)
 

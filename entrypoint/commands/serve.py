@@ -96,7 +96,7 @@ def _supervisor(environ: Mapping[str, str], writer: LogWriter) -> Supervisor:
     import logging
 
     from entrypoint.launch import prepare_launch, read_inputs
-    from entrypoint.planning.access import fixed_keys
+    from entrypoint.planning.access import allowed_pages, fixed_keys
     from entrypoint.planning.plan import LaunchPlan
     from entrypoint.shared.keys import Keys
     from entrypoint.status.listener import open_listener
@@ -108,7 +108,11 @@ def _supervisor(environ: Mapping[str, str], writer: LogWriter) -> Supervisor:
     inputs = read_inputs(environ)
     asked = inputs.asked
     settings = asked.settings
-    guard = Guard(Keys(fixed_keys(asked), asked.api_key_file), settings.metrics_public)
+    guard = Guard(
+        Keys(fixed_keys(asked), asked.api_key_file),
+        settings.metrics_public,
+        allowed_pages(asked),
+    )
     listener = open_listener(asked.listen)
 
     def prepare(reporter: Reporter) -> LaunchPlan:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from entrypoint.errors import SettingError
 from entrypoint.note import Note
 from entrypoint.options.values import argument_error
 from entrypoint.planning.asked import Asked
+from entrypoint.shared.cors import ANY, Cors
 
 KEY_OPTION = "--api-key"
 GRPC = "--grpc"
+CREDENTIALS = "--allow-credentials"
 RUST_FRONTEND = "VLLM_USE_RUST_FRONTEND"
 LORA_UPDATING = "VLLM_ALLOW_RUNTIME_LORA_UPDATING"
 DEVELOPMENT = "VLLM_SERVER_DEV_MODE"
@@ -26,6 +29,23 @@ def fixed_keys(asked: Asked) -> tuple[str, ...]:
         return (asked.settings.api_key.get_secret_value(),)
     key = asked.settings.vllm_environment.get("VLLM_API_KEY")
     return (key,) if key else ()
+
+
+def allowed_pages(asked: Asked) -> Cors:
+    """Return which web pages may read the server's answers, from ARG."""
+    given = asked.arguments.given
+
+    def value(name: str) -> object:
+        argument = given.get(name)
+        return json.loads(argument.value) if argument and argument.value else [ANY]
+
+    credentials = given.get(CREDENTIALS)
+    return Cors.from_options(
+        value("--allowed-origins") if "--allowed-origins" in given else [],
+        value("--allowed-methods"),
+        value("--allowed-headers"),
+        credentials is not None and credentials.words[0] == CREDENTIALS,
+    )
 
 
 def requires_keys(asked: Asked) -> bool:

@@ -20,6 +20,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from entrypoint.planning.listen import Listen
+from entrypoint.shared.cors import Cors
 from entrypoint.shared.handover import Phase
 from entrypoint.shared.health import HealthState
 from entrypoint.shared.keys import MISSING_KEY, Keys
@@ -60,10 +61,12 @@ class Guard:
     Attributes:
         keys: The accepted keys; without any, no key is required.
         metrics_public: Whether ``/metrics`` requires no key.
+        cors: Which web pages may read the answers.
     """
 
     keys: Keys
     metrics_public: bool = False
+    cors: Cors = field(default_factory=Cors)
 
     def allows(self, path: str, headers: Headers) -> bool:
         """Whether a request with these headers may see the path."""
@@ -153,6 +156,8 @@ def status_app(status: Callable[[], dict[str, Any]], guard: Guard = UNGUARDED) -
         headers = {
             "content-length": str(len(payload)),
             "connection": "close",
+            "vary": "Origin",
+            **guard.cors.answer_headers(_header(scope, b"origin")),
             **answer.headers,
         }
         await send(
@@ -170,6 +175,9 @@ def status_app(status: Callable[[], dict[str, Any]], guard: Guard = UNGUARDED) -
 
 def _answer(scope: Scope, status: dict[str, Any], guard: Guard) -> Answer:
     method, path = scope["method"], scope["path"].removesuffix("/")
+    preflight = _preflight_answer(scope, guard.cors) if method == "OPTIONS" else None
+    if preflight is not None:
+        return preflight
     if path not in (*LIVENESS_PATHS, *STATUS_PATHS):
         return unavailable(status)
     if method not in ("GET", "HEAD"):
@@ -182,6 +190,25 @@ def _answer(scope: Scope, status: dict[str, Any], guard: Guard) -> Answer:
     if path in METRICS_PATHS:
         return Answer(200, metrics_text(status), {"content-type": CONTENT_TYPE})
     return Answer(200, json.dumps(status))
+
+
+def _preflight_answer(scope: Scope, cors: Cors) -> Answer | None:
+    """Return the answer to a browser that asks what a page may do, None if it does not ask."""
+    origin = _header(scope, b"origin")
+    method = _header(scope, b"access-control-request-method")
+    if origin is None or method is None:
+        return None
+    asked = _header(scope, b"access-control-request-headers")
+    headers = cors.preflight_headers(asked)
+    problem = cors.preflight_problem(origin, method, asked)
+    if problem is not None:
+        return _error(400, "invalid_request_error", problem, headers)
+    return Answer(200, "", headers)
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    values = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+    return ", ".join(values) if values else None
 
 
 class _Protocol(H11Protocol):

@@ -11,6 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from entrypoint.shared.cors import Cors
 from server.gate.refusal import ErrorType, Refusal, error_body
 from server.gate.routes import WEBSOCKET
 
@@ -21,6 +22,9 @@ CUT_SHORT = (
 )
 RETRY_AFTER_SECONDS = 5
 
+CLIENT_LEFT = 499
+"""The status in the log if the client left before the end of its answer, as in nginx's log."""
+
 REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 """Request ids accepted from clients: they appear in logs and headers."""
 
@@ -30,7 +34,6 @@ class Exchange:
 
     Attributes:
         scope: The request's ASGI scope.
-        receive: The request's ASGI channel.
         headers: The request's headers.
         request_id: The request's id in the answer, in vLLM and in the log.
         method: The HTTP method, ``WEBSOCKET`` for a WebSocket.
@@ -40,11 +43,13 @@ class Exchange:
         status: HTTP status of the answer, None before it has started.
         closing: Whether the answer closes its connection.
         finished: Whether the answer has been sent completely.
+
+    Args:
+        cors: Which web pages may read the answer.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send):
+    def __init__(self, scope: Scope, receive: Receive, send: Send, cors: Cors | None = None):
         self.scope = scope
-        self.receive = receive
         self.headers = MutableHeaders(scope=scope)
         self.request_id = _request_id(self.headers)
         self.method: str = scope.get("method", WEBSOCKET)
@@ -54,10 +59,26 @@ class Exchange:
         self.status: int | None = None
         self.closing = False
         self.finished = False
+        self._receive = receive
         self._send = send
+        self._client_left = False
+        self._ended = False
+        self._cors_headers = (cors or Cors()).answer_headers(self.headers.get("origin"))
         self._streams_events = False
         self._between_events = True
         self._done_sent = False
+
+    @property
+    def logged_status(self) -> int | None:
+        """The status for the log: :data:`CLIENT_LEFT` if the client left before the end."""
+        return CLIENT_LEFT if self._client_left else self.status
+
+    async def receive(self) -> Message:
+        """Serve as the request's ASGI channel."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect" and not (self.finished or self._ended):
+            self._client_left = True
+        return message
 
     async def send(self, message: Message) -> None:
         """Pass the application's message on, unless the answer has finished."""
@@ -71,7 +92,10 @@ class Exchange:
                 self._between_events = body.endswith(b"\n\n")
                 self._done_sent = self._done_sent or body.endswith(DONE)
             self.finished = not message.get("more_body", False)
+        elif message["type"] == "websocket.accept":
+            self.status = 101
         elif message["type"] == "websocket.close":
+            self.status = self.status or 403  # as uvicorn answers the handshake
             self.finished = True
         await self._send(message)
 
@@ -89,6 +113,7 @@ class Exchange:
         """
         if self.finished:
             return
+        self._ended = True
         if self.method == WEBSOCKET:
             await self.send({"type": "websocket.close", "code": 1012, "reason": CUT_SHORT[:120]})
         elif self.status is None:
@@ -106,6 +131,10 @@ class Exchange:
         message.setdefault("headers", [])
         headers = MutableHeaders(scope=message)
         headers["x-request-id"] = self.request_id
+        headers["request-id"] = self.request_id  # where Anthropic's clients look
+        headers.update(self._cors_headers)
+        if "origin" not in [name.strip().lower() for name in headers.get("vary", "").split(",")]:
+            headers.add_vary_header("Origin")
         self._streams_events = headers.get("content-type", "").startswith("text/event-stream")
         if self.closing:
             headers["connection"] = "close"

@@ -12,10 +12,12 @@ import time
 from typing import Any
 
 from starlette._utils import get_route_path
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from vllm.logger import init_logger
 
+from entrypoint.shared.cors import Cors
 from entrypoint.shared.keys import MISSING_KEY, Keys
 from server.gate.activity import current_ticket
 from server.gate.admission import Admission, Ticket
@@ -65,6 +67,7 @@ class Gate:
         admin_routes: ADMIN_ROUTES.
         root_path: vLLM's ``--root-path``, which a proxy in front removes from paths.
         log_requests: Whether to log each request once it is answered.
+        cors: Which web pages may read the answers.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Gate:
         admin_routes: tuple[str, ...] = (),
         root_path: str = "",
         log_requests: bool = True,
+        cors: Cors | None = None,
     ):
         self.keys = keys
         self.health = health
@@ -90,6 +94,7 @@ class Gate:
         self._admin_routes = admin_routes
         self._root_path = root_path
         self._log_requests = log_requests
+        self._cors = cors or Cors()
         self._in_flight: set[Exchange] = set()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -99,7 +104,7 @@ class Gate:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(scope, receive, send)
+        exchange = Exchange(scope, receive, send, self._cors)
         path = self._route_path(exchange)
         if exchange.method not in ("OPTIONS", WEBSOCKET) and path in (*READY, *LIVE):
             await exchange.answer(await probe_response(exchange, path, self.health))
@@ -154,8 +159,8 @@ class Gate:
         return known
 
     async def _answer(self, exchange: Exchange, path: str) -> None:
-        if _is_preflight(exchange):  # browsers send no key, and vLLM's CORS layer answers
-            await self._app(exchange.scope, exchange.receive, exchange.send)
+        if _is_preflight(exchange):  # browsers send no key with it
+            await exchange.answer(self._preflight_response(exchange.headers))
             return
         decision = decide(exchange.method, path)
         exchange.key = self._authenticate(exchange, decision)
@@ -187,6 +192,23 @@ class Gate:
             await self._pass_on(exchange, body, decision)
         finally:
             body.drop()
+
+    def _preflight_response(self, headers: Headers) -> Response:
+        """Return what a browser may send for a page of another origin.
+
+        Raises:
+            Refusal: Not the request that it asks about.
+        """
+        asked = headers.get("access-control-request-headers")
+        answer = self._cors.preflight_headers(asked)
+        problem = self._cors.preflight_problem(
+            headers["origin"], headers["access-control-request-method"], asked
+        )
+        if problem is not None:
+            raise Refusal(
+                400, ErrorType.INVALID_REQUEST, problem, reason=Reason.CORS, headers=answer
+            )
+        return Response(None, 200, answer)
 
     async def _pass_on(self, exchange: Exchange, body: Body | None, decision: Decision) -> None:
         """Have vLLM answer, as soon as a place is free if the request gives the engine work."""
@@ -278,7 +300,7 @@ class Gate:
             exchange.method,
             # escaped: a line break in a path must not start a new line of the log
             exchange.path.encode("unicode_escape").decode()[:SHOWN_CHARACTERS],
-            exchange.status or "unanswered",
+            exchange.logged_status or "unanswered",
             time.monotonic() - exchange.started,
             exchange.request_id,
             f", key {exchange.key}" if exchange.key else "",
@@ -311,7 +333,7 @@ def _is_json(exchange: Exchange) -> bool:
 
 
 def _is_preflight(exchange: Exchange) -> bool:
-    """Whether vLLM's CORS layer treats the request as a preflight, and answers it itself."""
+    """Whether a browser asks what a page of another origin may send."""
     return (
         exchange.method == "OPTIONS"
         and "origin" in exchange.headers

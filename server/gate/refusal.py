@@ -25,7 +25,9 @@ class Reason(StrEnum):
     """Why a request was refused, in ``/metrics``, where the error's type is too coarse."""
 
     STOPPING = "stopping"
+    CORS = "cors"
     CONTENT = "content"
+    ENCODING = "content-encoding"
     BODY_TOO_LARGE = "body-too-large"
     BODY_TOO_SLOW = "body-too-slow"
     BODIES_FULL = "bodies-full"

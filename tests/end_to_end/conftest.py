@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.soak import CONCURRENT, QUEUED
-from tests.support.launch import DEMO, DEMO_CACHE, KEY, Launch, environment
+from tests.support.launch import DEMO, DEMO_CACHE, KEY, PAGE, Launch, environment
 from tests.support.workers import shared_folder
 
 # .venv has no openvino_genai: `make test` runs these in .venv-openvino
@@ -36,6 +36,7 @@ def loading(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
             METRICS_PUBLIC="1",
             MAX_CONCURRENT_REQUESTS=str(CONCURRENT),
             MAX_QUEUED_REQUESTS=str(QUEUED),
+            ARG=f"""--allowed-origins '["{PAGE}"]'""",
             VLLM_PORT="tcp://10.96.0.7:8000",
         ),
         tmp_path_factory.mktemp("server") / "log",

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gzip
+import http.client as http_client
+import json
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import quote
 
 import anthropic
 import httpx
 import openai
 import pytest
+import zstandard
 from anthropic import Anthropic
 from openai import OpenAI
 
-from tests.support.launch import DEMO, KEY, Launch
+from tests.support.launch import DEMO, KEY, PAGE, Launch
 
 ALIAS = "inference-server--Demo-Llama"
 """The demo model's first served name."""
@@ -36,8 +43,10 @@ def test_anthropics_client_sends_its_key_its_own_way(server: Launch) -> None:
             model=DEMO, max_tokens=5, messages=[{"role": "user", "content": "What is this?"}]
         )
         assert answer.usage.output_tokens
-    # as when ANTHROPIC_API_KEY is set to the key of another service
-    with Anthropic(base_url=server.url, api_key="wrong", auth_token=KEY, max_retries=0) as client:
+    other = {"X-Api-Key": "of-another-service"}
+    with Anthropic(
+        base_url=server.url, auth_token=KEY, default_headers=other, max_retries=0
+    ) as client:
         assert client.messages.count_tokens(
             model=DEMO, messages=[{"role": "user", "content": "What is this?"}]
         ).input_tokens
@@ -108,3 +117,152 @@ class TestRoutes:
     def test_no_spelling_reaches_a_closed_route(self, server: Launch, path: str) -> None:
         assert server.ask(path, b"{}", KEY)[0] in (403, 404)
         assert server.ask(path, b"{}")[0] == 401
+
+
+ENCODERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "zstd": zstandard.compress,
+    "gzip, zstd": lambda body: zstandard.compress(gzip.compress(body)),
+}
+
+
+class TestBodies:
+    BODY = json.dumps({"model": DEMO, "prompt": "a " * 200, "max_tokens": 1}).encode()
+
+    @pytest.mark.parametrize("coding", ENCODERS)
+    def test_a_compressed_request_is_answered(self, http: httpx.Client, coding: str) -> None:
+        headers = {"Content-Encoding": coding, "Content-Type": "application/json"}
+        sent = ENCODERS[coding](self.BODY)
+        pieces = [sent[:20], sent[20:]]
+        plain = http.post("/v1/completions", content=self.BODY).json()["usage"]
+        for content in (sent, iter(pieces)):  # with a Content-Length, and in chunks
+            answer = http.post("/v1/completions", content=content, headers=headers)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["usage"] == plain
+
+    @pytest.mark.parametrize(
+        ("coding", "content", "status"),
+        [
+            ("br", b"x", 415),
+            ("gzip", BODY, 400),
+            ("gzip", gzip.compress(BODY)[:-4], 400),
+            ("gzip", gzip.compress(bytes(80 << 20)), 413),
+            ("zstd", zstandard.compress(bytes(80 << 20)), 413),
+        ],
+        ids=["br", "plain", "cut", "gzip-bomb", "zstd-bomb"],
+    )
+    def test_a_body_that_cannot_be_decoded_is_refused(
+        self, http: httpx.Client, coding: str, content: bytes, status: int
+    ) -> None:
+        headers = {"Content-Encoding": coding, "Content-Type": "application/json"}
+        answer = http.post("/v1/completions", content=content, headers=headers)
+        assert answer.status_code == status
+        assert answer.json()["error"]["message"]
+
+
+class TestRequestIds:
+    """Where docs/access.md states that a request's id is found in the answer."""
+
+    MESSAGES = (("messages", [{"role": "user", "content": "What is this?"}]),)
+    ANSWERS = (
+        ("/v1/chat/completions", "max_tokens", MESSAGES, "chatcmpl-"),
+        ("/v1/messages", "max_tokens", MESSAGES, "chatcmpl-"),
+        ("/v1/completions", "max_tokens", (("prompt", "a"),), "cmpl-"),
+        ("/v1/responses", "max_output_tokens", (("input", "a"),), None),
+    )
+
+    @pytest.mark.parametrize(("path", "limit", "asked", "prefix"), ANSWERS)
+    def test_an_answer_contains_the_requests_id(
+        self,
+        http: httpx.Client,
+        path: str,
+        limit: str,
+        asked: tuple[tuple[str, Any]],
+        prefix: str | None,
+    ) -> None:
+        body = {"model": DEMO, limit: 1, **dict(asked)}
+        answer = http.post(path, json=body, headers={"X-Request-Id": "of-a-client"})
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["x-request-id"] == answer.headers["request-id"] == "of-a-client"
+        if prefix is None:
+            assert "of-a-client" not in answer.text
+        else:
+            assert answer.json()["id"].startswith(f"{prefix}of-a-client")
+
+    def test_anthropics_client_finds_the_id(self, server: Launch) -> None:
+        with Anthropic(base_url=server.url, api_key=KEY, max_retries=0) as client:
+            answer = client.messages.create(
+                model=DEMO,
+                max_tokens=1,
+                messages=[{"role": "user", "content": "a"}],
+                extra_headers={"X-Request-Id": "of-anthropics-client"},
+            )
+        assert answer._request_id == "of-anthropics-client"
+
+
+class TestClientsThatLeave:
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions"])
+    def test_a_client_that_leaves_is_logged_as_499(
+        self, server: Launch, path: str, stream: bool
+    ) -> None:
+        name = f"leaves-{path.count('/')}-{stream}"
+        asked = {"prompt": "a"} if path == "/v1/completions" else {}
+        body = {"model": DEMO, "max_tokens": 1800, "ignore_eos": True, "stream": stream, **asked}
+        if not asked:
+            body["messages"] = [{"role": "user", "content": "a"}]
+        connection = http_client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        headers = {"Content-Type": "application/json", "X-Api-Key": KEY, "X-Request-Id": name}
+        connection.request("POST", path, json.dumps(body), headers)
+        if stream:
+            assert connection.getresponse().read(10)
+        else:
+            time.sleep(0.5)  # the engine is at work
+        connection.close()
+        deadline = time.monotonic() + 60
+        while f"request {name}" not in server.log.read_text():
+            assert time.monotonic() < deadline, server.tail()
+            time.sleep(0.05)
+        (line,) = (line for line in server.log.read_text().splitlines() if name in line)
+        assert f"POST {path} 499 in" in line
+
+
+class TestPages:
+    """What a browser lets a page read; the server allows one origin."""
+
+    @pytest.mark.parametrize(
+        ("method", "path", "key", "status"),
+        [
+            ("GET", "/v1/models", KEY, 200),
+            ("GET", "/v1/models", "wrong", 401),
+            ("POST", "/scale_elastic_ep", KEY, 403),
+            ("GET", "/nope", KEY, 404),
+            ("GET", "/v1/completions", KEY, 405),
+            ("POST", "/v1/completions", KEY, 400),
+            ("GET", "/health", "", 200),
+        ],
+    )
+    def test_every_answer_names_the_origin_once(
+        self, server: Launch, method: str, path: str, key: str, status: int
+    ) -> None:
+        for origin, named in ((PAGE, [PAGE]), ("https://other.example", [])):
+            answer = httpx.request(
+                method, server.url + path, headers={"X-Api-Key": key, "Origin": origin}, content=b""
+            )
+            assert answer.status_code == status
+            assert answer.headers.get_list("access-control-allow-origin") == named
+            assert answer.headers.get_list("vary") == ["Origin"]
+
+    @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models/", "/nope", "/health"])
+    def test_a_preflight_needs_no_key(self, server: Launch, path: str) -> None:
+        asked = {
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization,content-type,x-stainless-lang",
+        }
+        answer = httpx.options(server.url + path, headers={"Origin": PAGE, **asked})
+        assert answer.status_code == 200
+        assert answer.headers.get_list("access-control-allow-origin") == [PAGE]
+        refused = httpx.options(server.url + path, headers={"Origin": "null", **asked})
+        assert refused.status_code == 400
+        assert "access-control-allow-origin" not in refused.headers

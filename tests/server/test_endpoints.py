@@ -19,8 +19,9 @@ from vllm.entrypoints.openai.models.serving import OpenAIServingModels
 from vllm.lora.request import LoRARequest
 from vllm.plugins.endpoint_plugins.interface import EndpointPlugin
 
+from entrypoint.shared.cors import Cors
 from server import endpoints
-from server.endpoints import Endpoints, take_keys
+from server.endpoints import Endpoints, take_cors, take_keys
 from server.gate.gate import Gate
 
 
@@ -34,6 +35,10 @@ def attached(monkeypatch: pytest.MonkeyPatch, **args: Any) -> FastAPI:
             "root_path": "",
             "disable_uvicorn_access_log": False,
             "shutdown_timeout": 7,
+            "allowed_origins": [],
+            "allowed_methods": ["*"],
+            "allowed_headers": ["*"],
+            "allow_credentials": False,
             **args,
         }
     )
@@ -119,3 +124,15 @@ class TestKeys:
 
     def test_without_keys_no_request_needs_one(self) -> None:
         assert not take_keys(Namespace(api_key=None), {})
+
+
+def test_the_gate_takes_over_the_pages_that_may_read_answers() -> None:
+    """vLLM's own layer gets options with which it adds nothing."""
+    args = Namespace(
+        allowed_origins=["https://a"],
+        allowed_methods=["GET"],
+        allowed_headers=["*"],
+        allow_credentials=True,
+    )
+    assert take_cors(args) == Cors(("https://a",), ("GET",), ("*",), credentials=True)
+    assert (args.allowed_origins, args.allow_credentials) == ([], False)

@@ -20,12 +20,14 @@ class Request:
         *,
         headers: dict[str, str] | list[tuple[str, str]] | None = None,
         query: str = "",
-        body: bytes = b"{}",
+        body: bytes | None = b"{}",
         kind: str = "http",
     ):
         self.messages: list[Message] = []
         self._left = asyncio.Event()
-        self._body: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        self._body: list[Message] = []
+        if body is not None:  # else the client sends none
+            self._body = [{"type": "http.request", "body": body, "more_body": False}]
         self._sent = asyncio.Condition()
         pairs = headers.items() if isinstance(headers, dict) else headers or ()
         scope: dict[str, Any] = {

@@ -21,6 +21,8 @@ DEMO_CACHE = ROOT / "demo" / "cache"
 DEMO = "inference-server/Demo-Llama"
 KEY = "key-that-nobody-may-see"
 """The API key of the server that the end-to-end tests share."""
+PAGE = "https://page.example"
+"""The origin whose pages may read that server's answers."""
 START_SECONDS = 600
 """How long a start may take on a slow machine."""
 DRAIN_SECONDS = "120"

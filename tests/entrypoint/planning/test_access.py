@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from entrypoint.errors import SettingError
-from entrypoint.planning.access import access_notes, check_access, fixed_keys, requires_keys
+from entrypoint.planning.access import (
+    access_notes,
+    allowed_pages,
+    check_access,
+    fixed_keys,
+    requires_keys,
+)
+from entrypoint.shared.cors import Cors
 from tests.support.samples import asked
 
 
@@ -94,3 +101,23 @@ class TestNotes:
         notes = list(access_notes(asked(**variables)))
         assert [note.variable for note in notes] == noted
         assert all(note.level == "warning" for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("arg", "cors"),
+    [
+        ("", Cors()),
+        ("""--allowed-origins '["*"]'""", Cors(("*",))),
+        ("""--allowed-origins='["https://a", "https://b"]'""", Cors(("https://a", "https://b"))),
+        ("""--allowed-origins '"https://a"'""", Cors(("https://a",))),
+        ("""--allowed-origins '["*"]' --allow-credentials""", Cors(("*",), credentials=True)),
+        ("--no-allow-credentials", Cors()),
+        (
+            """--allowed-methods '["GET"]' --allowed-headers '["X-One"]'""",
+            Cors((), ("GET",), ("X-One",)),
+        ),
+        ("""--allowed-origins '["*"]' --allowed-origins '[]'""", Cors()),
+    ],
+)
+def test_the_pages_that_arg_allows_are_known_before_the_start(arg: str, cors: Cors) -> None:
+    assert allowed_pages(asked(ARG=arg)) == cors

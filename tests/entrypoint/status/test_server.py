@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from entrypoint.planning.listen import Listen
+from entrypoint.shared.cors import Cors
 from entrypoint.shared.keys import Keys
 from entrypoint.status.listener import open_listener
 from entrypoint.status.server import UNGUARDED, Guard, StatusServer, unavailable
@@ -55,12 +56,17 @@ def serving(port: int, guard: Guard = UNGUARDED) -> Iterator[tuple[socket.socket
 
 
 def ask(
-    port: int, method: str, path: str, body: bytes | None = None, key: str | None = None
+    port: int,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    key: str | None = None,
+    headers: dict[str, str] | None = None,
 ) -> tuple[http.client.HTTPResponse, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        connection.request(method, path, body, headers)
+        authorization = {"Authorization": f"Bearer {key}"} if key else {}
+        connection.request(method, path, body, authorization | (headers or {}))
         response = connection.getresponse()
         return response, response.read()
     finally:
@@ -68,7 +74,7 @@ def ask(
 
 
 class TestAnswers:
-    @pytest.mark.parametrize("path", ["/health/live", "/v1/health/live"])
+    @pytest.mark.parametrize("path", ["/health/live", "/v1/health/live", "/health/live/"])
     def test_liveness_is_200(self, path: str) -> None:
         port = free_port()
         with serving(port):
@@ -80,7 +86,8 @@ class TestAnswers:
         port = free_port()
         with serving(port):
             response, body = ask(port, "GET", "/v1/status")
-        assert response.status == 200
+            slashed, _ = ask(port, "GET", "/v1/status/")
+        assert response.status == slashed.status == 200
         assert json.loads(body) == STATUS
 
     @pytest.mark.parametrize(
@@ -171,6 +178,60 @@ class TestGuard:
             assert ask(port, "GET", "/v1/status", key="newer")[0].status == 401
             (tmp_path / "keys").write_text("old\nnewer\n")
             assert ask(port, "GET", "/v1/status", key="newer")[0].status == 200
+
+    def test_anthropics_header_holds_a_key_too(self) -> None:
+        port = free_port()
+        with serving(port, Guard(Keys(["right"]))):
+            assert ask(port, "GET", "/v1/status", headers={"X-Api-Key": "right"})[0].status == 200
+            assert ask(port, "GET", "/v1/status", headers={"X-Api-Key": "wrong"})[0].status == 401
+
+
+class TestPages:
+    """What a browser lets a page of another origin read."""
+
+    ORIGIN = "https://a.example"
+    GUARD = Guard(Keys(["right"]), cors=Cors((ORIGIN,)))
+
+    @pytest.mark.parametrize(
+        ("method", "path", "status"),
+        [
+            ("GET", "/health/live", 200),
+            ("POST", "/v1/completions", 503),
+            ("GET", "/v1/status", 401),
+            ("DELETE", "/metrics", 405),
+        ],
+    )
+    def test_every_answer_names_an_allowed_origin(
+        self, method: str, path: str, status: int
+    ) -> None:
+        port = free_port()
+        with serving(port, self.GUARD):
+            response, _ = ask(port, method, path, headers={"Origin": self.ORIGIN})
+            other, _ = ask(port, method, path, headers={"Origin": "https://b.example"})
+        assert response.status == other.status == status
+        assert response.headers["access-control-allow-origin"] == self.ORIGIN
+        assert "Retry-After" in response.headers["access-control-expose-headers"]
+        assert "access-control-allow-origin" not in other.headers
+        assert response.headers["vary"] == other.headers["vary"] == "Origin"
+
+    def test_a_preflight_needs_no_key(self) -> None:
+        port = free_port()
+        asked = {
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization",
+        }
+        with serving(port, self.GUARD):
+            for path in ("/v1/status", "/v1/chat/completions", "/nope"):
+                response, _ = ask(port, "OPTIONS", path, headers={"Origin": self.ORIGIN, **asked})
+                assert response.status == 200
+                assert response.headers["access-control-allow-origin"] == self.ORIGIN
+                assert response.headers["access-control-allow-headers"] == "authorization"
+            response, body = ask(
+                port, "OPTIONS", "/nope", headers={"Origin": "https://b.example", **asked}
+            )
+            assert response.status == 400
+            assert "--allowed-origins" in json.loads(body)["error"]["message"]
+            assert ask(port, "OPTIONS", "/nope", headers={"Origin": self.ORIGIN})[0].status == 503
 
 
 class TestHostileClients:

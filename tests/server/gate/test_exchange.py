@@ -48,7 +48,11 @@ async def test_an_answer_carries_the_request_id_once() -> None:
     sent = Sent()
     exchange = an_exchange(sent, headers=[(b"x-request-id", b"mine")])
     await start(exchange, [(b"x-request-id", b"of-the-application"), (b"x-request-id", b"again")])
-    assert sent[0]["headers"] == [(b"x-request-id", b"mine")]
+    assert sent[0]["headers"] == [
+        (b"x-request-id", b"mine"),
+        (b"request-id", b"mine"),  # for Anthropic's clients
+        (b"vary", b"Origin"),
+    ]
     assert exchange.status == 200
 
 
@@ -149,3 +153,15 @@ async def test_a_websocket_is_closed_with_the_reason() -> None:
     assert (sent[0]["type"], sent[0]["code"]) == ("websocket.close", 1012)
     assert len(sent[0]["reason"].encode()) <= 123, "the limit of a close frame"
     assert exchange.finished
+
+
+@pytest.mark.parametrize(
+    ("vary", "sent_vary"),
+    [(None, "Origin"), ("Accept", "Accept, Origin"), ("accept, ORIGIN", "accept, ORIGIN")],
+)
+@in_event_loop
+async def test_an_answer_varies_with_the_origin(vary: str | None, sent_vary: str) -> None:
+    sent = Sent()
+    exchange = an_exchange(sent)
+    await start(exchange, [(b"vary", vary.encode())] if vary else [])
+    assert dict(sent[0]["headers"])[b"vary"].decode() == sent_vary

@@ -1,12 +1,13 @@
-"""Reads a request's body completely, within limits of size and time."""
+"""Reads a request's body completely, decoded, within limits of size and time."""
 
 from __future__ import annotations
 
 import asyncio
 
-from starlette.datastructures import Headers
+from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Receive
 
+from server.gate.decoding import decode, decoders
 from server.gate.refusal import ErrorType, Reason, Refusal
 
 GRACE_SECONDS = 30.0
@@ -22,6 +23,12 @@ SMALL_BYTES = 1 << 20
 size of a book, but no picture."""
 
 
+WORK_BYTES = 1 << 18
+"""How much is decoded before other requests get a turn: a millisecond of work or two."""
+PIECE_COST = 1 << 10
+"""What an empty piece counts as."""
+
+
 class ClientLeft(Exception):
     """The client closed the connection before its body was complete: nobody reads an answer."""
 
@@ -32,10 +39,12 @@ class BodyTooLarge(Refusal):
     Args:
         limit: MAX_REQUEST_BYTES.
         length: The body's length in bytes, if the client declared it.
+        decoded: Whether its Content-Encoding was decoded.
     """
 
-    def __init__(self, limit: int, length: int | None):
+    def __init__(self, limit: int, length: int | None, *, decoded: bool = False):
         size = "" if length is None else f" of {length} bytes"
+        size = ", decoded," if decoded else size
         super().__init__(
             413,
             ErrorType.INVALID_REQUEST,
@@ -147,13 +156,15 @@ class Body:
             pass
 
 
-async def read_body(receive: Receive, headers: Headers, limit: int, memory: BodyMemory) -> Body:
-    """Read a request's body.
+async def read_body(
+    receive: Receive, headers: MutableHeaders, limit: int, memory: BodyMemory
+) -> Body:
+    """Read a request's body, and decode it if it is compressed.
 
     Args:
         receive: The request's ASGI channel.
-        headers: The request's headers.
-        limit: Maximum size of the body in bytes.
+        headers: The request's headers. They describe the decoded body afterwards.
+        limit: Maximum size of the body in bytes, as sent and as decoded.
         memory: The memory of all large bodies. The body occupies its part until it is replayed or
             dropped.
 
@@ -161,31 +172,51 @@ async def read_body(receive: Receive, headers: Headers, limit: int, memory: Body
         BodyTooLarge: The body exceeds the limit. Nothing was read if Content-Length exceeds it.
         BodyMemoryFull: Other large bodies use the memory.
         BodyTooSlow: The body arrived too slowly.
+        UnsupportedCoding: The server does not decode its Content-Encoding. Nothing was read.
+        DamagedBody: It is not what its Content-Encoding states.
         ClientLeft: The client closed the connection.
     """
     # the HTTP parser has refused lengths that are not numbers or contradict each other
     length = int(headers["content-length"]) if "content-length" in headers else None
     if length is not None and length > limit:
         raise BodyTooLarge(limit, length)
+    chain = decoders(headers)
     started = asyncio.get_running_loop().time()
+    received = 0
     content = bytearray()
     try:
         async with asyncio.timeout_at(started + GRACE_SECONDS) as deadline:
-            while True:
+            more = True
+            while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise ClientLeft
-                piece = message.get("body", b"")
-                if len(content) + len(piece) > limit:
+                data = message.get("body", b"")
+                more = message.get("more_body", False)
+                received += len(data)
+                if received > limit:
                     raise BodyTooLarge(limit, length)
-                memory.resize(len(content), len(content) + len(piece))
-                content += piece
-                if not message.get("more_body", False):
-                    return Body(bytes(content), receive, memory)
-                deadline.reschedule(started + GRACE_SECONDS + len(content) / MIN_RATE)
+                deadline.reschedule(started + GRACE_SECONDS + received / MIN_RATE)
+                work = 0
+                for piece in decode(chain, data):
+                    size = len(content) + len(piece)
+                    if size > limit or any(each.decoded > limit for each in chain):
+                        raise BodyTooLarge(limit, length, decoded=True)
+                    memory.resize(len(content), size)
+                    content += piece
+                    work += len(piece) + PIECE_COST
+                    if chain and work > WORK_BYTES:
+                        work = 0
+                        await asyncio.sleep(0)  # other requests continue meanwhile
+            for each in chain:
+                each.finish()
+            if "content-encoding" in headers:
+                del headers["content-encoding"], headers["transfer-encoding"]
+                headers["content-length"] = str(len(content))
+            return Body(bytes(content), receive, memory)
     except BaseException as error:
         memory.resize(len(content), 0)
         if isinstance(error, TimeoutError):
             seconds = asyncio.get_running_loop().time() - started
-            raise BodyTooSlow(len(content), seconds) from None
+            raise BodyTooSlow(received, seconds) from None
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import re
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from entrypoint.settings import ADMIN_ROUTES
+from entrypoint.shared.cors import Cors
 from entrypoint.shared.keys import Keys
 from server.gate import gate as gate_module
 from server.gate.activity import EngineActivity
@@ -156,15 +158,6 @@ class TestKeys:
         assert (await Request(app, "/v1/models", "GET").error())[0] == 401
 
     @in_event_loop
-    async def test_a_preflight_reaches_the_cors_layer(self) -> None:
-        app = a_gate(keys=("right",))
-        asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
-        preflight = Request(app, "/v1/completions", "OPTIONS", headers=asked)
-        assert (await preflight.answer())[0] == 200
-        bare = Request(app, "/v1/completions", "OPTIONS")
-        assert (await bare.error())[0] == 401
-
-    @in_event_loop
     async def test_a_websocket_is_closed_before_it_is_accepted(self) -> None:
         request = Request(a_gate(keys=("right",)), "/v1/realtime", kind="websocket")
         await request.until(1)
@@ -282,6 +275,91 @@ class TestRoutes:
         assert (await Request(app, "/teams/v1/models", "GET").error())[0] == 404
 
 
+PAGE = "https://page.example"
+PREFLIGHT = {
+    "Origin": PAGE,
+    "Access-Control-Request-Method": "POST",
+    "Access-Control-Request-Headers": "authorization,x-stainless-os",
+}
+
+
+class TestPages:
+    """What a browser lets a page of another origin read."""
+
+    CORS = Cors((PAGE,))
+
+    def refused(self) -> dict[int, tuple[Gate, dict[str, Any]]]:
+        """Return a gate and a request that it refuses, for each status."""
+        stopping = a_gate(cors=self.CORS)
+        stopping.stop()
+        dead = a_gate(cors=self.CORS)
+        dead.health.attend(SimpleNamespace(errored=True))
+        full = a_gate(Streaming(), concurrent=1, queued=0, cors=self.CORS)
+        plain = a_gate(cors=self.CORS)
+        return {
+            200: (plain, {}),
+            204: (plain, {"path": "/v1/models", "method": "OPTIONS"}),
+            400: (plain, {"body": b"[" * 300 + b"]" * 300}),
+            401: (a_gate(keys=("right",), cors=self.CORS), {}),
+            403: (plain, {"path": "/sleep"}),
+            404: (plain, {"path": "/nope"}),
+            405: (plain, {"path": "/v1/completions", "method": "GET"}),
+            413: (plain, {"body": b"x" * 2000}),
+            415: (plain, {"headers": {"Content-Encoding": "br"}}),
+            426: (plain, {"path": "/v1/realtime", "method": "GET"}),
+            429: (full, {}),
+            503: (stopping, {}),
+            -503: (dead, {"path": "/health", "method": "GET"}),
+        }
+
+    @pytest.mark.parametrize(
+        "status", [200, 204, 400, 401, 403, 404, 405, 413, 415, 426, 429, 503, -503]
+    )
+    @in_event_loop
+    async def test_a_refusal_has_the_headers_of_an_answer(self, status: int) -> None:
+        app, asked = self.refused()[status]
+        runs = Request(app) if status == 429 else None
+        if runs:
+            await runs.until(2)
+        for origin, allowed in ((PAGE, PAGE), ("https://b.example", None)):
+            headers = {"Origin": origin, **asked.get("headers", {})}
+            got, found, _ = await Request(app, **{**asked, "headers": headers}).answer()
+            assert got == abs(status)
+            assert found.get("access-control-allow-origin") == allowed
+            assert found["vary"] == "Origin"
+        if runs:
+            runs.leave()
+            await runs.task
+
+    @pytest.mark.parametrize("path", ["/v1/completions", "/v1/models/", "/health", "/sleep", "/x"])
+    @in_event_loop
+    async def test_a_preflight_needs_no_key_on_any_path(self, path: str) -> None:
+        app = a_gate(silent, keys=("right",), cors=self.CORS)
+        for stopping in (False, True):
+            app.health.stopping = stopping
+            status, headers, body = await Request(app, path, "OPTIONS", headers=PREFLIGHT).answer()
+            assert (status, body) == (200, b"")
+            assert headers["access-control-allow-origin"] == PAGE
+            assert headers["access-control-allow-headers"] == "authorization,x-stainless-os"
+            assert "POST" in headers["access-control-allow-methods"]
+            assert "x-request-id" in headers
+
+    @in_event_loop
+    async def test_a_preflight_from_elsewhere_names_the_option(self) -> None:
+        request = Request(a_gate(silent), "/v1/completions", "OPTIONS", headers=PREFLIGHT)
+        status, headers, error = await request.error()
+        assert status == 400
+        assert "--allowed-origins" in error["message"]
+        assert "access-control-allow-origin" not in headers
+
+    @in_event_loop
+    async def test_options_without_the_headers_of_a_preflight_need_the_key(self) -> None:
+        app = a_gate(keys=("right",), cors=self.CORS)
+        for asked in ({}, {"Origin": PAGE}, {"Access-Control-Request-Method": "POST"}):
+            bare = Request(app, "/v1/completions", "OPTIONS", headers=asked)
+            assert (await bare.error())[0] == 401
+
+
 class TestRequestId:
     @in_event_loop
     async def test_a_new_id_reaches_vllm_and_the_client(self) -> None:
@@ -301,15 +379,29 @@ class TestRequestId:
         assert len(headers["x-request-id"]) == 32
         assert json.loads(body)["x-request-id"] == headers["x-request-id"]
 
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The lines that the gate logs."""
+    logged: list[str] = []
+
+    def note(text: str, *args: object) -> None:
+        logged.append(text % args)
+
+    monkeypatch.setattr(gate_module, "logger", SimpleNamespace(info=note))
+    return logged
+
+
+async def cancelled(scope: Scope, receive: Receive, send: Send) -> None:
+    """A stand-in for vLLM, whose routes answer `null` when they find that the client has left."""
+    await silent(scope, receive, send)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"null"})
+
+
+class TestLog:
     @in_event_loop
-    async def test_a_request_is_logged_on_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        lines: list[str] = []
-
-        def note(text: str, *args: object) -> None:
-            lines.append(text % args)
-
-        monkeypatch.setattr(gate_module, "logger", SimpleNamespace(info=note))
-
+    async def test_a_request_is_logged_on_one_line(self, lines: list[str]) -> None:
         app = a_gate(keys=("right",))
         headers = {**KEY, "X-Request-Id": "mine"}
         await Request(app, "/no\npe" + "e" * 1000, "GET", headers=headers).error()
@@ -320,6 +412,89 @@ class TestRequestId:
         assert "mine" in lines[0]
         assert "right" not in lines[0]
         assert len(lines[0]) < 400
+
+    @pytest.mark.parametrize(
+        ("app", "messages"),
+        [
+            (silent, 0),
+            (cancelled, 0),
+            (Streaming(), 1),
+            (Streaming(), 3),
+            (Streaming(kind=b"application/json", chunk=b"[1,"), 2),
+        ],
+        ids=["before-the-answer", "vllm-answers-null", "at-its-start", "in-a-stream", "in-a-list"],
+    )
+    @in_event_loop
+    async def test_a_client_that_leaves_is_logged_as_499(
+        self, lines: list[str], app: ASGIApp, messages: int
+    ) -> None:
+        request = Request(a_gate(app))
+        await request.until(messages)
+        await asyncio.sleep(0)
+        request.leave()
+        await request.task
+        assert [line.split()[2] for line in lines] == ["499"]
+
+    @in_event_loop
+    async def test_a_client_that_leaves_the_queue_is_logged_as_499(self, lines: list[str]) -> None:
+        app = a_gate(Streaming(), concurrent=1)
+        runs = Request(app)
+        await runs.until(2)
+        waits = Request(app)
+        while not app.admission.waiting:
+            await asyncio.sleep(0)
+        waits.leave()
+        await waits.task
+        assert [line.split()[2] for line in lines] == ["499"]
+        runs.leave()
+        await runs.task
+
+    @in_event_loop
+    async def test_a_client_that_leaves_its_body_unfinished_is_logged_as_499(
+        self, lines: list[str]
+    ) -> None:
+        request = Request(a_gate(), body=None)
+        await asyncio.sleep(0)
+        request.leave()
+        await request.task
+        assert [line.split()[2] for line in lines] == ["499"]
+
+    @in_event_loop
+    async def test_a_client_that_leaves_after_the_end_is_logged_with_its_status(
+        self, lines: list[str]
+    ) -> None:
+        async def lingers(scope: Scope, receive: Receive, send: Send) -> None:
+            await echo(scope, receive, send)
+            assert (await receive())["type"] == "http.disconnect"
+
+        assert (await Request(a_gate(lingers)).answer())[0] == 200
+        assert [line.split()[2] for line in lines] == ["200"]
+
+    @pytest.mark.parametrize(
+        ("app", "messages", "status"),
+        [(Streaming(), 2, "200"), (silent, 0, "503"), (Streaming(b"text/plain"), 2, "200")],
+    )
+    @in_event_loop
+    async def test_an_answer_that_the_server_ends_is_not_the_clients(
+        self, lines: list[str], app: ASGIApp, messages: int, status: str
+    ) -> None:
+        gate = a_gate(app)
+        request = Request(gate)
+        await request.until(messages)
+        await asyncio.sleep(0)
+        await gate.end()
+        request.leave()  # uvicorn reports this once it has closed the connection
+        await request.task
+        assert [line.split()[2] for line in lines] == [status]
+
+    @pytest.mark.parametrize(("key", "status"), [("right", "101"), ("wrong", "403")])
+    @in_event_loop
+    async def test_a_websocket_is_logged_with_its_status(
+        self, lines: list[str], key: str, status: str
+    ) -> None:
+        app = a_gate(reached_by_both, keys=("right",))
+        await Request(app, "/v1/realtime", headers={"X-Api-Key": key}, kind="websocket").task
+        assert [line.split()[2] for line in lines] == [status]
 
 
 class TestStop:
@@ -437,6 +612,29 @@ class TestLimits:
         status, headers, error = await request.error()
         assert (status, headers["connection"]) == (413, "close")
         assert "MAX_REQUEST_BYTES=10" in error["message"]
+
+    @in_event_loop
+    async def test_a_compressed_body_reaches_vllm_decoded(self) -> None:
+        headers = {"Content-Encoding": "gzip", "Content-Length": "1"}
+        request = Request(a_gate(), headers=headers, body=gzip.compress(b'{"prompt": "a"}'))
+        status, _, body = await request.answer()
+        assert status == 200
+        assert json.loads(body)["content-length"] == "15"
+        assert "content-encoding" not in json.loads(body)
+
+    @in_event_loop
+    async def test_the_decoded_content_is_checked(self) -> None:
+        deep = gzip.compress(b"[" * 300 + b"]" * 300)
+        request = Request(a_gate(), headers={"Content-Encoding": "gzip"}, body=deep)
+        assert "nest" in (await request.error())[2]["message"]
+
+    @in_event_loop
+    async def test_an_unknown_coding_gets_a_415(self) -> None:
+        request = Request(a_gate(), headers={"Content-Encoding": "br"})
+        status, headers, error = await request.error()
+        assert (status, headers["connection"]) == (415, "close")
+        assert headers["accept-encoding"] == "gzip, deflate, zstd"
+        assert "br" in error["message"]
 
     @in_event_loop
     async def test_requests_beyond_the_queue_get_a_429(self) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.datastructures import Headers
+from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Receive, Scope, Send
 
 from server.gate import protocol
@@ -50,7 +50,7 @@ class App:
         path = scope["path"]
         if path == "/echo":
             try:
-                headers = Headers(scope=scope)
+                headers = MutableHeaders(scope=scope)
                 body = await read_body(receive, headers, 1 << 20, BodyMemory(0))
             except ClientLeft:
                 self.statuses.append(499)

@@ -20,6 +20,7 @@ import pytest
 TESTS = Path(__file__).parent
 
 MARKERS = {
+    "clients": "engine",
     "container": "engine",
     "demo/test_evaluate.py": "slow",
     "demo/test_train.py": "slow",

@@ -9,6 +9,7 @@ import pytest
 from openai import OpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
+from tests.support.jdk import JdkRequest, send_with_jdk
 from tests.support.launch import KEY, Launch
 
 NAME = "inference-server--Demo-Llama"
@@ -149,3 +150,18 @@ class TestHealth:
         ]
         assert document["bytes"]["done"] == document["bytes"]["total"] > 1_000_000
         assert document["model"]["repository"] == "inference-server/Demo-Llama"
+
+
+def test_javas_default_client_chats_and_streams(server: Launch) -> None:
+    """It offers an upgrade to HTTP/2 with its first request."""
+    document = {"model": NAME, "messages": QUESTION, "temperature": 0}
+    bodies = [json.dumps({**document, "stream": stream}).encode() for stream in (False, True)]
+    path = "/v1/chat/completions"
+    requests = [JdkRequest(path, bodies[0])] * 5 + [JdkRequest(path, bodies[1], "lines")]
+    *answers, stream = send_with_jdk(server.url, requests, KEY)
+    assert [answer.status for answer in (*answers, stream)] == [200] * 6
+    contents = {json.loads(a.body)["choices"][0]["message"]["content"] for a in answers}
+    lines = [line.removeprefix("data: ") for line in stream.body.decode().split("\n") if line]
+    assert lines.pop() == "[DONE]"
+    deltas = [json.loads(line)["choices"][0]["delta"].get("content") or "" for line in lines]
+    assert contents == {"".join(deltas)}

@@ -20,6 +20,7 @@ from entrypoint.settings import read_settings
 from entrypoint.shared.cors import Cors
 from entrypoint.shared.handover import Phase, read_status, report_phase
 from entrypoint.shared.keys import Keys
+from server.asked_names import answer_with_asked_names
 from server.gate.activity import EngineActivity
 from server.gate.admission import Admission
 from server.gate.gate import Gate
@@ -135,8 +136,12 @@ class Endpoints:
     async def init_state(
         self, engine_client: EngineClient | None, state: State, args: Namespace
     ) -> None:
-        """Report that the engine is ready; vLLM calls this just before its server starts."""
+        """Prepare vLLM's objects, and report that the engine is ready.
+
+        vLLM calls this just before its server starts.
+        """
         if engine_client is not None:
             self._activity.watch(engine_client)
             self._health.attend(engine_client)
+            answer_with_asked_names(state.openai_serving_models)
         report_phase(Phase.READY)

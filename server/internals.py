@@ -184,6 +184,19 @@ INTERNALS = (
         attributes=("name",),
     ),
     Internal(
+        "vllm.entrypoints.openai.models.serving:OpenAIServingModels",
+        used_by="server.asked_names and server.endpoints",
+        reason="is_base_model and model_name are wrapped, so that an answer has the name that was "
+        "asked for, not the first served one. /v1/models/{name} shows an entry of its list.",
+        check="Does every route check a request's name and then read the answer's, once each and "
+        "in the same context? Has vLLM learned to answer with the name that was asked for?",
+        signatures={
+            "is_base_model": "self, model_name",
+            "model_name": "self, lora_request",
+            "show_available_models": "self",
+        },
+    ),
+    Internal(
         "vllm.v1.engine.async_llm:AsyncLLM",
         used_by="server.gate.activity and server.openvino.engine",
         reason="generate and encode are wrapped to count tokens and detect stalls. For OpenVINO, a "

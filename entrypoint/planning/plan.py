@@ -61,7 +61,7 @@ class LaunchPlan:
             :meth:`as_dict` instead.
         env: Variables that the engine gets in addition to the current environment. May hold
             secrets.
-        served_model_names: The names that the server answers to, the first in its answers.
+        served_model_names: The names that the server answers to.
         model: The model to serve.
         accelerator: The hardware that it runs on.
         options: Each option and its reason, secrets masked.

@@ -153,7 +153,7 @@ class Gate:
         known = without_trailing_slash(path)
         exchange.scope = {**exchange.scope}
         if known != path:
-            exchange.scope["path"] = exchange.path.removesuffix("/")
+            exchange.path = exchange.scope["path"] = exchange.path.removesuffix("/")
         if exchange.method == "HEAD":  # uvicorn, which has the original scope, sends no body
             exchange.scope["method"] = "GET"
         return known

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client as http_client
 import json
+import re
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -159,6 +160,47 @@ class TestBodies:
         answer = http.post("/v1/completions", content=content, headers=headers)
         assert answer.status_code == status
         assert answer.json()["error"]["message"]
+
+
+class TestNames:
+    """Every answer has the name that its request has, not the first served one."""
+
+    REQUESTS = (
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}]}),
+        ("/v1/completions", {"prompt": "a"}),
+        ("/v1/messages", {"messages": [{"role": "user", "content": "a"}]}),
+        ("/v1/responses", {"input": "a"}),
+        ("/invocations", {"prompt": "a"}),
+    )
+
+    @pytest.mark.parametrize("name", [DEMO, ALIAS, None])
+    @pytest.mark.parametrize(("path", "asked"), REQUESTS)
+    def test_an_answer_has_the_name_that_was_asked_for(
+        self, http: httpx.Client, path: str, asked: dict[str, Any], name: str | None
+    ) -> None:
+        limit = "max_output_tokens" if path == "/v1/responses" else "max_tokens"
+        body = {limit: 3, **asked, **({"model": name} if name else {})}
+        if name is None and path == "/v1/messages":
+            assert http.post(path, json=body).status_code == 400  # required in this API
+            return
+        answered = name or ALIAS  # the first served name
+        answer = http.post(path, json=body)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["model"] == answered
+        stream = http.post(path, json={**body, "stream": True}).text
+        names = re.findall(r'"model": ?"([^"]*)"', stream)
+        assert names
+        assert set(names) == {answered}
+
+    def test_the_official_clients_get_the_name_back(self, server: Launch, client: OpenAI) -> None:
+        for name in (DEMO, ALIAS):
+            response = client.responses.create(model=name, input="a", max_output_tokens=2)
+            assert response.model == name
+            with Anthropic(base_url=server.url, api_key=KEY) as anthropics:
+                message = anthropics.messages.create(
+                    model=name, max_tokens=2, messages=[{"role": "user", "content": "a"}]
+                )
+            assert message.model == name
 
 
 class TestRequestIds:

@@ -553,7 +553,7 @@ class TestStop:
         body = (await request.answer())[2]
         assert b"half\n\ndata: {" in body
 
-    @pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses"])
+    @pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses", "/v1/messages/"])
     @in_event_loop
     async def test_streams_with_named_events_get_a_named_error(self, path: str) -> None:
         app = a_gate(Streaming())

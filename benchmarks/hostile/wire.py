@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
+import zlib
 from collections.abc import Callable
+from functools import cache
+
+import zstandard
 
 from benchmarks.hostile.attack import Attack, json_request, request_bytes
 from tests.support.launch import DEMO
 
 GOOD_DOCUMENT: dict[str, object] = {"model": DEMO, "prompt": "What is this?", "max_tokens": 1}
 PATHS = ("/v1/completions", "/v1/chat/completions", "/tokenize", "/invocations", "/v1/models")
+
+ENCODERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "zstd": zstandard.compress,
+}
 
 TLS_HELLO = bytes.fromhex(
     "16030100c8010000c40303"
@@ -287,6 +298,31 @@ def bodies(rng: random.Random, key: str) -> Attack:
     return Attack("body", payload)
 
 
+@cache
+def _compressed(coding: str) -> tuple[bytes, ...]:
+    """Return a good body, bombs, and floods of empty members."""
+    encode = ENCODERS[coding]
+    good = json.dumps(GOOD_DOCUMENT).encode()
+    bomb = encode(bytes(80 << 20))
+    return encode(good), bomb, encode(bomb), encode(b"") * 20_000, encode(encode(b"") * 20_000)
+
+
+def compressed(rng: random.Random, key: str) -> Attack:
+    """Compressed bodies: good ones, bombs, damaged ones, and wrongly labeled ones."""
+    body = bytearray(rng.choice(_compressed(rng.choice(list(ENCODERS)))))
+    match rng.randrange(4):
+        case 0:
+            del body[rng.randrange(len(body)) :]
+        case 1:
+            body[rng.randrange(len(body))] = rng.randrange(256)
+        case 2:
+            body += rng.randbytes(rng.randint(1, 50))
+    coding = rng.choice(["gzip", "deflate", "zstd", "gzip, gzip", "zstd, gzip", "br", "gzip," * 99])
+    labels = [("Content-Type", "application/json"), ("Content-Encoding", coding)]
+    payload = request_bytes("POST", rng.choice(PATHS), labels, bytes(body), key)
+    return Attack("compressed", payload)
+
+
 KINDS: tuple[Callable[[random.Random, str], Attack], ...] = (
     request_lines,
     urls,
@@ -300,6 +336,7 @@ KINDS: tuple[Callable[[random.Random, str], Attack], ...] = (
     upgrades,
     flipped,
     bodies,
+    compressed,
 )
 
 

@@ -6,6 +6,7 @@ Run as ``python -m docs.generate``. A test fails if a page and the code differ.
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 from contextlib import redirect_stdout, suppress
@@ -19,6 +20,7 @@ from entrypoint.commands import COMMANDS
 from entrypoint.diagnosis.catalogue import FAILURES
 from entrypoint.errors import InferenceServerError
 from entrypoint.settings import PASSED_ON, Settings, is_secret, variables
+from entrypoint.shared.api_errors import CONTEXT_LENGTH, KINDS, Api, error_body
 from server.internals import INTERNALS
 
 DOCS = Path(__file__).parent
@@ -173,6 +175,55 @@ def short_options_once(text: str) -> str:
     )
 
 
+def errors() -> str:
+    """Return the page that lists the errors of the HTTP API."""
+    example = error_body(Api.OPENAI, CONTEXT_LENGTH, "...", param="input_tokens")
+    other = error_body(Api.ANTHROPIC, CONTEXT_LENGTH, "...", request_id="16619e9c84574e3e")
+    lines = [
+        HEAD,
+        "# Errors of the HTTP API",
+        "",
+        "Every error has the format of the API that you called, whoever reports it: this runtime, "
+        "vLLM, or the server that answers while the model loads.",
+        "",
+        "| you call | format |",
+        "| --- | --- |",
+        "| `/v1/messages` and paths below it; any path with the header `anthropic-version` "
+        "| Anthropic's |",
+        "| `/cohere/...`, `/v2/embed`, `/v2/rerank` | Cohere's: `id` and `message` |",
+        "| everything else, also vLLM's own routes, such as `/tokenize` | OpenAI's |",
+        "",
+        "```json",
+        json.dumps(example),
+        json.dumps(other),
+        "```",
+        "",
+        "OpenAI's clients show `code`, `type` and `param`. Anthropic's clients show `type`, and "
+        "the code as `error_code`. The HTTP status decides which exception they raise. Health "
+        'probes keep their format, `{"status": "..."}`.',
+        "",
+        "| status | code | `type`, OpenAI | `type`, Anthropic | when |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for kind in KINDS:
+        statuses = ", ".join(map(str, kind.statuses))
+        lines.append(
+            f"| {statuses} | `{kind.code}` | `{kind.openai}` | `{kind.anthropic}` | {kind.when} |"
+        )
+    lines += [
+        "",
+        "A stream that has started keeps its status 200. Its last event reports the error: "
+        '`data: {"error": ...}` and `data: [DONE]` in OpenAI\'s format, `event: error` for '
+        "`/v1/messages` and `/v1/responses`. vLLM checks a grammar or a schema only after the "
+        "start of a stream.",
+        "",
+        "The server's log has one line for each request, which ends with the error's code. Only a "
+        "failure of the server, not a mistake of a client, adds a traceback. The id in that line "
+        "is the answer's `X-Request-Id`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def words() -> str:
     """Return the page that lists the words to avoid."""
     lines = [
@@ -214,6 +265,7 @@ PAGES = {
     "configuration.md": configuration,
     "exit-codes.md": exit_codes,
     "failures.md": failures,
+    "errors.md": errors,
     "command-line.md": command_line,
     "internals.md": internals,
     "words.md": words,

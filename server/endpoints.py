@@ -111,6 +111,9 @@ class Endpoints:
         """Add the two routes, and make vLLM serve its application behind the gate."""
         from vllm.entrypoints.launchers.api_server import entry
 
+        from server import corrections
+
+        corrections.apply()
         app.include_router(router)
         args, settings = app.state.args, self._settings
         admission = Admission(

@@ -197,6 +197,34 @@ INTERNALS = (
         },
     ),
     Internal(
+        "vllm.entrypoints.serve.exception_handling.error_response:create_error_response",
+        used_by="server.gate.mistakes",
+        reason="Called: the status that vLLM gives an exception separates a client's mistake "
+        "from a fault of the server.",
+        check="Do vLLM's handlers still answer with its result? Which messages does "
+        "server.gate.vllm_errors have to recognize that are new? Does benchmarks.hostile still log "
+        "no traceback?",
+        signatures={"": "message, err_type, status_code, param"},
+    ),
+    Internal(
+        "vllm.entrypoints.anthropic.serving:AnthropicServingMessages",
+        used_by="server.corrections",
+        reason="The converters are wrapped: they fail on a tool call that was cut short, and "
+        "report an error of the engine as their own.",
+        check="Do they still? Then the correction can go.",
+        signatures={
+            "messages_full_converter": "self, generator",
+            "message_stream_converter": "self, generator",
+        },
+    ),
+    Internal(
+        "vllm.entrypoints.openai.responses.utils:_construct_message_from_response_item",
+        used_by="server.corrections",
+        reason="Wrapped: it fails on a history with a refusal.",
+        check="Does it still? Then the correction can go.",
+        signatures={"": "item, prev_msg"},
+    ),
+    Internal(
         "vllm.v1.engine.async_llm:AsyncLLM",
         used_by="server.gate.activity and server.openvino.engine",
         reason="generate and encode are wrapped to count tokens and detect stalls. For OpenVINO, a "
@@ -289,4 +317,4 @@ INTERNALS = (
     ),
 )
 """Every internal that ``server/`` relies on. The log lines of vLLM that report its phases are in
-:mod:`server.phases`."""
+:mod:`server.phases`, those about clients' mistakes in :mod:`server.gate.mistakes`."""

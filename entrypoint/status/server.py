@@ -2,7 +2,7 @@
 
 - ``/health/live`` and ``/v1/health/live`` answer 200.
 - ``/v1/status`` and ``/metrics`` show the launch's status. They require an API key if one is set.
-- All other paths answer 503 with ``Retry-After`` and an error in OpenAI's format.
+- All other paths answer 503 with ``Retry-After`` and an error in the format of the API called.
 """
 
 from __future__ import annotations
@@ -20,6 +20,17 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from entrypoint.planning.listen import Listen
+from entrypoint.shared.api_errors import (
+    INVALID_KEY,
+    INVALID_REQUEST,
+    METHOD,
+    STOPPING,
+    UNAVAILABLE,
+    Api,
+    Kind,
+    api_of,
+    error_body,
+)
 from entrypoint.shared.cors import Cors
 from entrypoint.shared.handover import Phase
 from entrypoint.shared.health import HealthState
@@ -95,11 +106,12 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
 
 
-def unavailable(status: dict[str, Any]) -> Answer:
+def unavailable(status: dict[str, Any], api: Api = Api.OPENAI) -> Answer:
     """Return the 503 of a server that is loading or stopping.
 
     Args:
         status: The document of ``/v1/status``.
+        api: The API that was called.
     """
     remaining = status["remaining_seconds"]
     wait = RETRY_AFTER_SECONDS
@@ -113,18 +125,15 @@ def unavailable(status: dict[str, Any]) -> Answer:
             f"{status['seconds_in_phase']:.0f} s, {status['seconds']:.0f} s in total{estimate}."
         )
     else:
-        message = "The server is stopping. Use another server, or retry after it has restarted."
-    return _error(
-        503, "service_unavailable", message, {"retry-after": str(wait)}, phase=status["phase"]
-    )
+        message = STOPPING
+    return _error(UNAVAILABLE, message, {"retry-after": str(wait)}, api=api, phase=status["phase"])
 
 
 def _error(
-    code: int, kind: str, message: str, headers: Mapping[str, str], **details: str
+    kind: Kind, message: str, headers: Mapping[str, str], *, api: Api = Api.OPENAI, **details: str
 ) -> Answer:
-    error = {"message": message, "type": kind, "param": None, "code": code, **details}
-    body = json.dumps({"error": error})
-    return Answer(code, body, {"content-type": "application/json", **headers})
+    body = json.dumps(error_body(api, kind, message, **details))
+    return Answer(kind.statuses[0], body, {"content-type": "application/json", **headers})
 
 
 async def _drain(receive: Receive) -> None:
@@ -150,7 +159,9 @@ def status_app(status: Callable[[], dict[str, Any]], guard: Guard = UNGUARDED) -
         if scope["type"] != "http":
             return
         await _drain(receive)
-        answer = _answer(scope, status(), guard)
+        names = {name.decode("latin-1"): "" for name, _ in scope["headers"]}
+        api = api_of(scope["path"], names)
+        answer = _answer(scope, status(), guard, api)
         payload = answer.body.encode()
         # one request per connection: the next one must reach the engine
         headers = {
@@ -173,20 +184,20 @@ def status_app(status: Callable[[], dict[str, Any]], guard: Guard = UNGUARDED) -
     return app
 
 
-def _answer(scope: Scope, status: dict[str, Any], guard: Guard) -> Answer:
+def _answer(scope: Scope, status: dict[str, Any], guard: Guard, api: Api) -> Answer:
     method, path = scope["method"], scope["path"].removesuffix("/")
     preflight = _preflight_answer(scope, guard.cors) if method == "OPTIONS" else None
     if preflight is not None:
         return preflight
     if path not in (*LIVENESS_PATHS, *STATUS_PATHS):
-        return unavailable(status)
+        return unavailable(status, api)
     if method not in ("GET", "HEAD"):
         message = f"{path} does not support {method}. Use GET."
-        return _error(405, "invalid_request_error", message, {"allow": "GET, HEAD"})
+        return _error(METHOD, message, {"allow": "GET, HEAD"})
     if path in LIVENESS_PATHS:
         return Answer(200, json.dumps({"status": "alive"}))
     if not guard.allows(path, scope["headers"]):
-        return _error(401, "authentication_error", MISSING_KEY, {"www-authenticate": "Bearer"})
+        return _error(INVALID_KEY, MISSING_KEY, {"www-authenticate": "Bearer"})
     if path in METRICS_PATHS:
         return Answer(200, metrics_text(status), {"content-type": CONTENT_TYPE})
     return Answer(200, json.dumps(status))
@@ -202,7 +213,7 @@ def _preflight_answer(scope: Scope, cors: Cors) -> Answer | None:
     headers = cors.preflight_headers(asked)
     problem = cors.preflight_problem(origin, method, asked)
     if problem is not None:
-        return _error(400, "invalid_request_error", problem, headers)
+        return _error(INVALID_REQUEST, problem, headers)
     return Answer(200, "", headers)
 
 

@@ -2,13 +2,15 @@
 
 A request passes these steps in order: the gate answers health probes; checks the key; checks the
 route; refuses everything while the server stops; reads the body, within limits; waits for a place
-if the request gives the engine work; vLLM answers. Refusals are errors in OpenAI's format.
+if the request gives the engine work; vLLM answers. Errors have the format of the API that was
+called.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from functools import cached_property
 from typing import Any
 
 from starlette._utils import get_route_path
@@ -17,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from vllm.logger import init_logger
 
+from entrypoint.shared.api_errors import STOPPING, UNKNOWN_URL
 from entrypoint.shared.cors import Cors
 from entrypoint.shared.keys import MISSING_KEY, Keys
 from server.gate.activity import current_ticket
@@ -26,6 +29,7 @@ from server.gate.content import content_problem
 from server.gate.exchange import RETRY_AFTER_SECONDS, Exchange
 from server.gate.health import Health
 from server.gate.metrics import REFUSED, RUNNING, WAITING
+from server.gate.mistakes import described, is_mistake
 from server.gate.probes import probe_response
 from server.gate.refusal import ErrorType, Reason, Refusal
 from server.gate.routes import (
@@ -37,6 +41,7 @@ from server.gate.routes import (
     Decision,
     allowed_methods,
     decide,
+    served_work,
     without_trailing_slash,
 )
 
@@ -104,7 +109,7 @@ class Gate:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(scope, receive, send, self._cors)
+        exchange = Exchange(scope, receive, send, self._cors, self._root_path)
         path = self._route_path(exchange)
         if exchange.method not in ("OPTIONS", WEBSOCKET) and path in (*READY, *LIVE):
             await exchange.answer(await probe_response(exchange, path, self.health))
@@ -115,6 +120,10 @@ class Gate:
             await self._answer(exchange, path)
         except Refusal as refusal:
             await self._refuse(exchange, refusal)
+        except Exception as error:
+            await exchange.fail(*described(error))
+            if not is_mistake(error):
+                raise  # uvicorn logs it
         finally:
             self._in_flight.discard(exchange)
             if not self._in_flight:
@@ -172,7 +181,7 @@ class Gate:
             raise Refusal(
                 503,
                 ErrorType.UNAVAILABLE,
-                "The server is stopping. Use another server, or retry after it has restarted.",
+                STOPPING,
                 reason=Reason.STOPPING,
                 retry_after=RETRY_AFTER_SECONDS,
                 close=True,
@@ -260,7 +269,12 @@ class Gate:
         if decision is None:
             allowed = ", ".join(allowed_methods(path))
             if not allowed:
-                raise Refusal(404, ErrorType.NOT_FOUND, f"This server has no route {route}.")
+                raise Refusal(
+                    404,
+                    ErrorType.NOT_FOUND,
+                    f"This server has no route {route}.",
+                    kind=UNKNOWN_URL,
+                )
             if decide(WEBSOCKET, path) and exchange.method == "GET":
                 raise Refusal(
                     426,
@@ -281,22 +295,37 @@ class Gate:
                 f"{route} changes or exposes the server and is closed. The server's operator can "
                 f"open it with ADMIN_ROUTES={decision.group}.",
             )
+        if self._is_missing(exchange.method, path, decision):
+            served = [each for each in self._served if not each.endswith("render")]
+            raise Refusal(
+                404,
+                ErrorType.NOT_FOUND,
+                f"The loaded model has no route {route}. It has: {', '.join(served)}.",
+                kind=UNKNOWN_URL,
+            )
         return decision
+
+    def _is_missing(self, method: str, path: str, decision: Decision) -> bool:
+        """Whether the route is one that only other models have."""
+        return (
+            decision.work and method == "POST" and self._served != [] and path not in self._served
+        )
+
+    @cached_property
+    def _served(self) -> list[str]:
+        # vLLM adds the last routes after it has made the gate
+        return served_work(self._app)
 
     async def _refuse(self, exchange: Exchange, refusal: Refusal) -> None:
         REFUSED.labels(refusal.reason).inc()
-        if exchange.method == WEBSOCKET:
-            # not accepted yet: uvicorn answers the handshake with 403
-            await exchange.send({"type": "websocket.close", "code": 1008})
-        elif exchange.status is None:
-            exchange.closing = exchange.closing or self.health.stopping
-            await exchange.answer(refusal.response())
+        exchange.closing = exchange.closing or self.health.stopping
+        await exchange.refuse(refusal)
 
     def _log(self, exchange: Exchange) -> None:
         if not self._log_requests or exchange.path in METRICS:
             return
         logger.info(
-            "%s %s %s in %.3f s, request %s%s",
+            "%s %s %s in %.3f s, request %s%s%s",
             exchange.method,
             # escaped: a line break in a path must not start a new line of the log
             exchange.path.encode("unicode_escape").decode()[:SHOWN_CHARACTERS],
@@ -304,6 +333,7 @@ class Gate:
             time.monotonic() - exchange.started,
             exchange.request_id,
             f", key {exchange.key}" if exchange.key else "",
+            f", {exchange.error.code}" if exchange.error else "",
         )
 
 

@@ -26,6 +26,7 @@ from entrypoint.shared.handover import report_drained, stopping_seconds
 from entrypoint.shared.keys import stamp
 from server.gate.bounds import HEAD_BYTES, HEADERS, Bounds
 from server.gate.gate import Gate
+from server.gate.mistakes import keep_out_of_log
 from server.gate.protocol import protocol_class
 
 logger = init_logger("vllm.server.gate")
@@ -133,6 +134,7 @@ async def serve(
     }
     config = uvicorn.Config(gate, **options)
     config.load()
+    keep_out_of_log()
     server = Server(config, peer_loads=peer_loads)
     app.state.server = server  # vLLM's error handlers stop it when the engine has died
     certificate = None

@@ -24,6 +24,7 @@ import httptools
 from starlette.responses import JSONResponse
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from entrypoint.shared.api_errors import api_of, error_body, kind_of_status
 from server.gate.bounds import Bounds, max_connections
 from server.gate.framing import (
     Head,
@@ -33,7 +34,6 @@ from server.gate.framing import (
     is_websocket_handshake,
     without_upgrade,
 )
-from server.gate.refusal import ErrorType, error_body
 
 EXTRA_SECONDS = 0.5
 """Extra time before an overdue connection is closed. If this process did not run for a while, its
@@ -117,6 +117,7 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        self.url = b""  # uvicorn sets it with a request's first byte
         self._phase: _Phase | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
@@ -332,7 +333,8 @@ class _BoundedProtocol(HttpToolsProtocol):
             # an error must not be written into the middle of another answer
             self.transport.close()
             return
-        body = error_body(message, ErrorType.INVALID_REQUEST, status)
+        path = self.url.partition(b"?")[0].decode("ascii", "replace")
+        body = error_body(api_of(path, {}), kind_of_status(status), message)
         response = JSONResponse(body, status, {"connection": "close"})
         lines = [
             b"HTTP/1.1 %d %s" % (status, status.phrase.encode()),

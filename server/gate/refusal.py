@@ -1,16 +1,17 @@
-"""A request that the gate refuses itself, with an error in OpenAI's format."""
+"""A request that the gate refuses itself, with an error in the format of the API called."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
 
 from starlette.responses import JSONResponse
 
+from entrypoint.shared.api_errors import TOKEN_LIMIT, Api, Kind, error_body, kind_of_status
+
 
 class ErrorType(StrEnum):
-    """An error's ``type``, as in OpenAI's and vLLM's errors."""
+    """Why a request was refused, in ``/metrics``, if no :class:`Reason` is more exact."""
 
     INVALID_REQUEST = "invalid_request_error"
     AUTHENTICATION = "authentication_error"
@@ -22,7 +23,7 @@ class ErrorType(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a request was refused, in ``/metrics``, where the error's type is too coarse."""
+    """Why a request was refused, in ``/metrics``, where its type is too coarse."""
 
     STOPPING = "stopping"
     CORS = "cors"
@@ -36,19 +37,15 @@ class Reason(StrEnum):
     KEY_TOKENS = "key-tokens"
 
 
-def error_body(message: str, error_type: ErrorType, code: int) -> dict[str, Any]:
-    """Return an error in the format of OpenAI's API and vLLM."""
-    return {"error": {"message": message, "type": error_type, "param": None, "code": code}}
-
-
 class Refusal(Exception):
     """The gate refuses a request.
 
     Args:
         status: HTTP status.
-        error_type: The error's ``type``.
+        error_type: The label in ``/metrics`` if no ``reason`` is given.
         message: What is wrong and what to do.
-        reason: The label in ``/metrics``; the error's type if not given.
+        reason: The label in ``/metrics``.
+        kind: The kind of error that the client gets; what the status means if not given.
         retry_after: Seconds after which the client may retry.
         close: Whether to close the connection, for example because its body was not read.
         headers: Further headers.
@@ -61,15 +58,18 @@ class Refusal(Exception):
         message: str,
         *,
         reason: Reason | None = None,
+        kind: Kind | None = None,
         retry_after: float | None = None,
         close: bool = False,
         headers: Mapping[str, str] | None = None,
     ):
         super().__init__(message)
         self.status = status
-        self.error_type = error_type
         self.message = message
         self.reason = reason or error_type
+        if kind is None:
+            kind = TOKEN_LIMIT if reason is Reason.KEY_TOKENS else kind_of_status(status)
+        self.kind = kind
         self.retry_after = retry_after
         self.headers = dict(headers or {})
         if retry_after is not None:
@@ -77,7 +77,12 @@ class Refusal(Exception):
         if close:
             self.headers["connection"] = "close"
 
-    def response(self) -> JSONResponse:
-        """Return the answer to the client."""
-        body = error_body(self.message, self.error_type, self.status)
+    def response(self, api: Api = Api.OPENAI, request_id: str | None = None) -> JSONResponse:
+        """Return the answer to the client.
+
+        Args:
+            api: The API that it called.
+            request_id: The request's id.
+        """
+        body = error_body(api, self.kind, self.message, request_id=request_id)
         return JSONResponse(body, self.status, self.headers)

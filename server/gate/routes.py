@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from typing import Any
 
 from starlette.routing import compile_path
 
@@ -196,3 +197,13 @@ def without_trailing_slash(path: str) -> str:
     """Return the path of the route that a request means: clients may add a slash to it."""
     shorter = path.removesuffix("/")
     return shorter if allowed_methods(shorter) else path
+
+
+def served_work(app: Any) -> list[str]:
+    """Return the paths that give the engine work and that an application has for its model.
+
+    Args:
+        app: vLLM's application. Any other has no ``routes``, and so none of these paths.
+    """
+    paths = {getattr(route, "path", None) for route in getattr(app, "routes", ())}
+    return [path for path in _WORK if path in paths]

@@ -10,6 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from entrypoint.settings import ADMIN_ROUTES
@@ -49,6 +53,11 @@ class Streaming:
             await send({"type": "http.response.body", "body": self._chunk, "more_body": True})
             await asyncio.sleep(0.001)
         self.freed.set()
+
+
+async def answer(_request: HttpRequest) -> PlainTextResponse:
+    """Answer a request of a route."""
+    return PlainTextResponse("done")
 
 
 async def silent(scope: Scope, receive: Receive, send: Send) -> None:
@@ -265,6 +274,36 @@ class TestRoutes:
         assert "WebSocket" in error["message"]
         status, headers, _ = await Request(a_gate(), "/v1/realtime", "POST").error()
         assert (status, headers["allow"]) == (405, "GET, OPTIONS")
+
+    @in_event_loop
+    async def test_a_route_that_only_other_models_have_names_those_of_this_one(self) -> None:
+        app = Starlette(routes=[Route("/v1/completions", answer, methods=["POST"])])
+        gate = a_gate(app)
+        status, _, error = await Request(gate, "/v1/embeddings").error()
+        assert (status, error["code"]) == (404, "unknown_url")
+        assert "The loaded model has no route POST /v1/embeddings" in error["message"]
+        assert "It has: /v1/completions." in error["message"]
+        assert (await Request(gate, "/v1/completions").answer())[0] == 200
+
+    @pytest.mark.parametrize(
+        ("path", "headers"),
+        [
+            ("/v1/messages", {}),
+            ("/team/v1/messages", {}),
+            ("/v1/messages/count_tokens", {}),
+            ("/v1/models", {"anthropic-version": "2023-06-01"}),
+        ],
+    )
+    @in_event_loop
+    async def test_anthropics_clients_get_anthropics_errors(
+        self, path: str, headers: dict[str, str]
+    ) -> None:
+        app = a_gate(keys=("right",), root_path="/team")
+        _, answered, body = await Request(app, path, headers=headers).answer()
+        document = json.loads(body)
+        assert document["type"] == "error"
+        assert document["error"]["type"] == "authentication_error"
+        assert document["request_id"] == answered["x-request-id"]
 
     @in_event_loop
     async def test_the_root_path_of_a_proxy_is_removed(self) -> None:
@@ -497,6 +536,49 @@ class TestLog:
         assert [line.split()[2] for line in lines] == [status]
 
 
+class TestFailures:
+    @pytest.mark.parametrize("path", ["/v1/completions", "/v1/responses", "/v1/messages"])
+    @in_event_loop
+    async def test_a_clients_mistake_in_a_stream_becomes_its_last_event(self, path: str) -> None:
+        app = a_gate(Failing(ValueError("bad grammar")))
+        body = (await Request(app, path).answer())[2]
+        *_, error, done, nothing = body.split(b"\n\n")
+        assert b"bad grammar" in error
+        assert b"invalid_request_error" in error
+        assert (done, nothing) == (b"data: [DONE]", b"")
+
+    @in_event_loop
+    async def test_a_fault_in_a_stream_becomes_its_last_event_and_is_raised(self) -> None:
+        request = Request(a_gate(Failing(KeyError("x"))))
+        with pytest.raises(KeyError):
+            await request.task
+        assert b'"server_error"' in request.messages[-1]["body"]
+
+    @in_event_loop
+    async def test_a_fault_before_the_answer_is_answered_and_raised(self) -> None:
+        async def fails(scope: Scope, receive: Receive, send: Send) -> None:
+            raise KeyError("x")
+
+        request = Request(a_gate(fails))
+        with pytest.raises(KeyError):
+            await request.task
+        assert request.messages[0]["status"] == 500
+        assert json.loads(request.messages[1]["body"])["error"]["code"] == "server_error"
+
+
+class Failing:
+    """An application that fails in the middle of a stream."""
+
+    def __init__(self, error: Exception):
+        self._error = error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"data: {}\n\n", "more_body": True})
+        raise self._error
+
+
 class TestStop:
     @in_event_loop
     async def test_new_requests_are_sent_elsewhere(self) -> None:
@@ -506,7 +588,7 @@ class TestStop:
         assert status == 503
         assert int(headers["retry-after"]) > 0
         assert headers["connection"] == "close"
-        assert error["type"] == "service_unavailable"
+        assert error["code"] == "service_unavailable"
         assert (await Request(app, "/health/ready", "GET").answer())[0] == 503
         assert (await Request(app, "/health/live", "GET").answer())[0] == 200
         assert await app.drained(5)
@@ -540,7 +622,7 @@ class TestStop:
         _, _, body = await request.answer()
         *before, error, done, nothing = body.decode().split("\n\n")
         assert (done, nothing) == ("data: [DONE]", "")
-        assert json.loads(error.removeprefix("data: "))["error"]["code"] == 503
+        assert json.loads(error.removeprefix("data: "))["error"]["code"] == "service_unavailable"
         assert set(before) == {'data: {"n": 1}'}
         assert streaming.freed.is_set(), "the sequence must be freed"
 
@@ -647,7 +729,7 @@ class TestLimits:
         status, headers, error = await Request(app).error()
         assert status == 429
         assert int(headers["retry-after"]) > 0
-        assert error["type"] == "rate_limit_error"
+        assert error["code"] == "rate_limit_exceeded"
         runs.leave()
         await waits.until(2)
         waits.leave()

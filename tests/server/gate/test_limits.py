@@ -170,7 +170,7 @@ class TestQueue:
             assert status == 429
             assert 1 <= int(headers["retry-after"]) <= 60
             assert "MAX_QUEUED_REQUESTS=1" in body["error"]["message"]
-            assert body["error"]["code"] == 429
+            assert body["error"]["code"] == "rate_limit_exceeded"
             for name in ("one", "two"):
                 here.until_started(1 if name == "one" else 2)
                 here.finish(name)

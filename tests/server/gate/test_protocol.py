@@ -151,7 +151,7 @@ class TestHeadTime:
             answer = client.rest()
             assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
             assert b"connection: close" in answer
-            assert b'"code":408' in answer
+            assert b'"code":"request_timeout"' in answer
         assert app.seen == []
 
     @pytest.mark.parametrize("piece", [b"x", b"a: b\r\n"])
@@ -293,7 +293,7 @@ class TestGarbage:
             client.send(data)
             answer = client.rest()
         assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
-        assert b'"code":400' in answer
+        assert b'"code":"invalid_request_error"' in answer
 
     def test_garbage_behind_a_request_does_not_corrupt_its_answer(self) -> None:
         """1. An answer has started and its client sends garbage. 2. No error is written into it."""

@@ -233,6 +233,9 @@ class _Protocol(H11Protocol):
         self._timeout.cancel()
         super().connection_lost(exc)
 
+    def _should_upgrade(self) -> bool:
+        return False  # uvicorn logs two warnings for each offer, and one asks for a package
+
     def _close_if_idle(self) -> None:
         if self.cycle is None:
             self.transport.abort()

@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import http.client
 import json
+import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from entrypoint.shared.cors import Cors
 from entrypoint.shared.keys import Keys
 from entrypoint.status.listener import open_listener
 from entrypoint.status.server import UNGUARDED, Guard, StatusServer, unavailable
+from tests.support.framing import CASES, MARKER
 from tests.support.ports import free_port
 
 STATUS = {
@@ -71,6 +74,15 @@ def ask(
         return response, response.read()
     finally:
         connection.close()
+
+
+def received(client: socket.socket) -> bytes:
+    """Return what comes until the server closes the connection."""
+    found = b""
+    with contextlib.suppress(ConnectionResetError):
+        while piece := client.recv(65536):
+            found += piece
+    return found
 
 
 class TestAnswers:
@@ -254,6 +266,33 @@ class TestHostileClients:
         with serving(port), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
             client.sendall(b"POST /v1/models HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n")
             assert client.recv(64).startswith(b"HTTP/1.1 503")
+
+    @pytest.mark.parametrize("cut", [None, b"\r\n\r\n"], ids=["at once", "body later"])
+    def test_a_connection_carries_one_request(
+        self, cut: bytes | None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """However its end is written, nothing behind it is read as another request."""
+        port = free_port()
+        answers = {}
+        with serving(port):
+            for case in CASES:
+                with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+                    payload = case.data + MARKER
+                    first = payload.index(cut) + len(cut) if cut else len(payload)
+                    client.sendall(payload[:first])
+                    time.sleep(0.002 if cut else 0)
+                    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                        client.sendall(payload[first:])
+                    answers[case.name] = received(client)
+        statuses = {
+            name: [s for s in re.findall(rb"HTTP/1\.1 (\d+) ", answer) if s != b"100"]
+            for name, answer in answers.items()
+        }
+        assert {name: found for name, found in statuses.items() if len(found) != 1} == {}
+        assert {found[0] for found in statuses.values()} == {b"503", b"400"}
+        assert {record.getMessage() for record in caplog.records if record.levelno > 20} == {
+            "Invalid HTTP request received."
+        }
 
     def test_an_endless_body_is_cut_off(self) -> None:
         """The server answers once it has read enough, and closes the connection."""

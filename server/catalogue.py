@@ -222,10 +222,15 @@ def first_sentence(text: str) -> str:
 
 def make_catalogue() -> dict[str, Any]:
     """Return the catalogue of the installed vLLM."""
+    from vllm.model_executor.models.registry import _PREVIOUSLY_SUPPORTED_MODELS
     from vllm.version import __version__
 
-    # a build's local version (+cpu, +cu129) does not affect its options
-    return {"vllm": __version__.split("+")[0], "options": describe_parser(make_parser())}
+    return {
+        # a build's local version (+cpu, +cu129) does not affect its options
+        "vllm": __version__.split("+")[0],
+        "options": describe_parser(make_parser()),
+        "removed_architectures": _PREVIOUSLY_SUPPORTED_MODELS,
+    }
 
 
 def render(catalogue: dict[str, Any]) -> str:
@@ -236,7 +241,10 @@ def render(catalogue: dict[str, Any]) -> str:
 def _lines(catalogue: dict[str, Any]) -> Iterator[str]:
     yield f'{{"vllm": {json.dumps(catalogue["vllm"])}, "options": [\n'
     yield ",\n".join(json.dumps(option, ensure_ascii=False) for option in catalogue["options"])
-    yield "\n]}\n"
+    yield '\n], "removed_architectures": {\n'
+    removed = catalogue["removed_architectures"]
+    yield ",\n".join(f"{json.dumps(name)}: {json.dumps(removed[name])}" for name in sorted(removed))
+    yield "\n}}\n"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,7 +7,8 @@ vLLM. Reading it takes milliseconds; importing vLLM takes half a minute.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -81,10 +82,13 @@ class Catalogue:
     Attributes:
         version: The release: ``0.32.0``.
         options: The options, sorted by name.
+        removed_architectures: Model architectures that it no longer has, and the last release that
+            had each.
     """
 
     version: str
     options: tuple[Option, ...]
+    removed_architectures: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def by_spelling(self) -> dict[str, Option]:
@@ -135,13 +139,14 @@ def dashed(spelling: str) -> str:
 def read_catalogue(text: str) -> Catalogue:
     """Return the catalogue in a JSON text."""
     data = json.loads(text)
-    return Catalogue(data["vllm"], tuple(map(_option, data["options"])))
+    options = tuple(map(_option, data["options"]))
+    return Catalogue(data["vllm"], options, data["removed_architectures"])
 
 
 def _option(data: dict[str, Any]) -> Option:
-    for field in ("spellings", "choices", "known", "keys"):
-        if field in data:
-            data[field] = tuple(data[field])
+    for name in ("spellings", "choices", "known", "keys"):
+        if name in data:
+            data[name] = tuple(data[name])
     data.setdefault("spellings", (data["name"],))
     return Option(**data)
 

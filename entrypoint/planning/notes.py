@@ -43,6 +43,7 @@ def plan_notes(
     yield from asked.arguments.notes
     yield from access_notes(asked)
     yield from _version_notes(asked, hardware)
+    yield from _architecture_notes(asked, model, hardware)
     if pod.injected:
         yield Note(
             "info",
@@ -72,6 +73,21 @@ def _version_notes(asked: Asked, hardware: Hardware) -> Iterator[Note]:
             f"ARG was checked against the options of vLLM {known}, but vLLM {installed} is "
             "installed. It checks ARG again when it starts.",
         )
+
+
+def _architecture_notes(asked: Asked, model: Model, hardware: Hardware) -> Iterator[Note]:
+    catalogue = load_catalogue()
+    if (hardware.vllm_version or "").partition("+")[0] != catalogue.version:
+        return
+    for name in model.config.get("architectures") or ():
+        if last := catalogue.removed_architectures.get(name):
+            yield Note(
+                "warning",
+                asked.variable("model_id"),
+                f"vLLM {catalogue.version} no longer has the model's architecture {name}, so the "
+                f"start will probably fail. Use a newer revision of the model, another model, or "
+                f"an image with vLLM {last}, which was the last to have it.",
+            )
 
 
 def _override_notes(asked: Asked, overridden: Mapping[str, RequestedOption]) -> Iterator[Note]:

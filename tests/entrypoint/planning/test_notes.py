@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from entrypoint.hardware.hardware import Hardware
 from entrypoint.note import Note
 from tests.support.samples import CUDA, GAUDI, MODEL, POD, plan, plan_of
 
@@ -48,3 +49,18 @@ def test_an_option_that_vllm_removed_is_noted_with_its_successor() -> None:
 def test_the_note_names_the_variable_that_the_user_set() -> None:
     made = plan(MODEL_ID="", LLM_MODEL="a/b", ARG="--model c/d")
     assert [note.message for note in made.notes] == ["ARG's --model wins over LLM_MODEL=a/b."]
+
+
+@pytest.mark.parametrize("name", ["RWForCausalLM", "MPTForCausalLM"])
+def test_an_architecture_that_vllm_removed_is_noted_with_the_last_version(name: str) -> None:
+    made = plan_of(replace(MODEL, config={**MODEL.config, "architectures": [name]}), CUDA)
+    (note,) = made.notes
+    assert (note.level, note.variable) == ("warning", "MODEL_ID")
+    assert f"no longer has the model's architecture {name}" in note.message
+    assert "vLLM 0.28.0" in note.message
+
+
+@pytest.mark.parametrize("hardware", [GAUDI, replace(CUDA, vllm_version=None)])
+def test_nothing_is_known_about_the_architectures_of_another_vllm(hardware: Hardware) -> None:
+    model = replace(MODEL, config={**MODEL.config, "architectures": ["RWForCausalLM"]})
+    assert plan_of(model, hardware).notes == ()

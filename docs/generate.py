@@ -81,7 +81,45 @@ def configuration() -> str:
         shown = ", ".join(f"`{name}`" for name in names)
         secret = " Secret." if is_secret(field) else ""
         lines.append(f"| {shown} | {info.description}{secret} | {_default(field)} |")
-    return "\n".join([*lines, "", VALUES])
+    return "\n".join([*lines, "", VALUES]) + ARG
+
+
+ARG = """
+## ARG
+
+`ARG` is split into words as in a POSIX shell, and nothing in it is expanded. In YAML, a block is
+easiest:
+
+```yaml
+ARG: |
+  --max-model-len 4096        # a comment
+  --limit-mm-per-prompt '{"image": 4}'
+  --config /etc/vllm/options.yaml
+```
+
+A line break counts as a blank, with or without a backslash before it. JSON and values with blanks
+need quotes. If quotes are lost, the error names the position, and shows `ARG` corrected.
+
+`--config` names a YAML file with one option per line, as vLLM reads it:
+
+```yaml
+max-model-len: 4096
+enable-prefix-caching: false
+compilation-config:
+  cudagraph_mode: NONE
+```
+
+The highest of these wins:
+
+1. an option in `ARG`
+2. an option in the file that `--config` names
+3. a variable
+4. the accelerator's default
+5. vLLM's default
+
+The file is checked like `ARG`, and errors name its line. The engine gets the options themselves,
+not the file. A relative path starts at the server's working directory.
+"""
 
 
 def exit_codes() -> str:

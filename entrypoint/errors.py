@@ -523,16 +523,18 @@ class UnknownOption(SettingError):
         option: The option as the user spelled it.
         nearest: The known option with the most similar name, if one is similar.
         vllm_version: The installed vLLM's version.
+        where: Where the user wrote it.
     """
 
     code = "unknown-option"
 
-    def __init__(self, option: str, nearest: str | None, vllm_version: str):
+    def __init__(self, option: str, nearest: str | None, vllm_version: str, where: str = "ARG"):
         self.option = option
         self.nearest = nearest
         suggestion = f" Did you mean {nearest}?" if nearest else ""
         super().__init__(
-            f"ARG has the option {option}, which vLLM {vllm_version} does not have.{suggestion}",
+            f"{where} has the option {option}, which vLLM {vllm_version} does not have."
+            f"{suggestion}",
             variable="ARG",
             hint="List the options with: inference-server options",
         )

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
+from entrypoint.arg.config_file import read_config_file
+from entrypoint.arg.words import split
+from entrypoint.environment.arg_text import unusual_in_arg
+from entrypoint.errors import SettingError
 from entrypoint.settings import Settings, is_secret, variables
+from entrypoint.shared.characters import QUOTES, corrected
 from entrypoint.shared.keys import read_keys, stamp
 
 MASK = "***"
@@ -54,15 +58,19 @@ _IN_ARG = re.compile(
     r"--(?:api[-_]key|hf[-_]token|watermark[-_]config)[=\s]+(.*?)(?=\s-|$)", re.DOTALL
 )
 
+_AROUND = "'\"\\" + "".join(QUOTES)
+
 
 def secrets_of(environ: Mapping[str, str]) -> set[str]:
     """Return the secrets in an environment.
 
     These are the secret variables, the keys in API_KEY_FILE, secret options in ARG (even if ARG
-    cannot be split), passwords and signatures in URIs, and variables with the name of a secret.
+    cannot be split) and in its configuration file, passwords and signatures in URIs, and variables
+    with the name of a secret.
     """
     found = set(_named(environ)) | set(keys_in_file(environ))
-    found |= set(_in_arg(environ.get("ARG", "")))
+    arg = environ.get("ARG", "")
+    found |= set(_in_arg(arg)) | set(_in_arg(corrected(arg, unusual_in_arg(arg)) or ""))
     for value in environ.values():
         for secret in _in_value(value):
             found |= {secret, unquote(secret)}
@@ -106,19 +114,34 @@ def _in_value(value: str) -> Iterator[str]:
 
 def _in_arg(arg: str) -> Iterator[str]:
     try:
-        words = shlex.split(arg)
-    except ValueError:  # ARG will be refused with an error, which must not show the secret
+        words = split(arg)
+    except SettingError:  # its message must not show the secret
         for values in _IN_ARG.findall(arg):
-            yield from (word.strip("'\"") for word in values.split())
+            yield from (word.strip(_AROUND) for word in values.split())
         return
-    secret = False
+    option = ""
     for word in words:
         value = word
         if word.startswith("-"):
-            name, _, value = word.partition("=")
-            secret = name.replace("_", "-") in SECRET_OPTIONS
-        if secret:
+            option, _, value = word.partition("=")
+            option = option.replace("_", "-")
+        if option in SECRET_OPTIONS:
             yield value
+        elif option == "--config":
+            yield from _in_config_file(value)
+
+
+def _in_config_file(path: str) -> Iterator[str]:
+    """Yield the values of secret options in the file that ``--config`` names."""
+    try:
+        entries = read_config_file(path).entries
+    except SettingError:
+        return
+    for entry in entries:
+        if "--" + entry.key.replace("_", "-") in SECRET_OPTIONS:
+            values = entry.value if isinstance(entry.value, list) else [entry.value]
+            yield from map(str, values)
+            yield entry.written or ""
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:

@@ -45,7 +45,8 @@ def plan_table(plan: dict[str, Any]) -> str:
     lines = list(_columns(facts))
     rows = [("option", "value", "from")]
     for option in plan["options"]:
-        reason = option["variable"] or option["origin"]
+        file = option["file"] and f"--config {option['file']}"
+        reason = file or option["variable"] or option["origin"]
         if option["overrides"]:
             reason += f" (wins over {option['overrides']})"
         rows.append((option["option"], option["value"] or "", reason))

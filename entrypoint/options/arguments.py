@@ -1,9 +1,8 @@
 """Reads ARG: the user's options, checked against the catalogue, in vLLM's spelling.
 
-:func:`split` turns the text into words, :func:`parse` turns the words into arguments, as vLLM's
-parser does: names with ``_`` or ``-``, short and abbreviated names, ``--x=y``, ``--no-x``, ``-O3``,
-and ``--config.key value`` for one key of a JSON object. It differs where vLLM's parser silently
-drops something:
+:func:`parse` turns the words into arguments, as vLLM's parser does: names with ``_`` or ``-``,
+short and abbreviated names, ``--x=y``, ``--no-x``, ``-O3``, and ``--config.key value`` for one key
+of a JSON object. It differs where vLLM's parser silently drops something:
 
 - ``--config=FILE`` is read like ``--config FILE``; vLLM ignores the first form.
 - ``-cc.key`` and ``--compilation-config.key`` go into one object; vLLM keeps only the last one.
@@ -23,22 +22,25 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from pathlib import Path
 from typing import Literal
 
+from entrypoint.arg.config_file import read_config_file
+from entrypoint.arg.words import read_words
 from entrypoint.errors import SettingError, UnknownOption
 from entrypoint.note import Note
 from entrypoint.options import history
-from entrypoint.options.catalogue import Catalogue, Option, dashed
+from entrypoint.options.catalogue import Catalogue, Option, dashed, load_catalogue
+from entrypoint.options.config_words import config_words
+from entrypoint.options.json_repair import repaired
+from entrypoint.options.source import ARG, OptionSource, line_of
 from entrypoint.options.values import (
-    argument_error,
     check_key,
     check_value,
     converted_value,
     did_you_mean,
 )
 
-VARIABLE = "ARG"
+CONFIG = "--config"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Argument:
         spelled: The option as the user spelled it.
         key: The keys in ``--x.key``, with their dots; empty for the option itself.
         translated: Whether it replaces a removed option.
+        source: Where it was written.
     """
 
     option: Option
@@ -62,14 +65,16 @@ class Argument:
     spelled: str
     key: str = ""
     translated: bool = False
+    source: OptionSource = ARG
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """All of ARG.
+    """All of ARG, and of the configuration file that it names.
 
     Attributes:
-        arguments: In the user's order, without those that a later one replaces.
+        arguments: The file's, then ARG's, each in the user's order, without those that a later
+            one replaces.
         notes: What was read differently than written.
     """
 
@@ -82,59 +87,40 @@ class Parsed:
         return {a.option.name: a for a in self.arguments if a.words}
 
     def value(self, name: str) -> str | None:
-        """Return an option's value, the last one if it repeats; None if it is not set."""
-        values = [a.value for a in self.arguments if a.option.name == name]
-        return values[-1] if values else None
+        """Return an option's value, the last one if it repeats; None if it is not set.
+
+        An empty word and ``None`` count as unset if they do for vLLM.
+        """
+        values = [a for a in self.arguments if a.option.name == name]
+        if not values or (values[-1].option.nullable and values[-1].value in ("", "None")):
+            return None
+        return values[-1].value
 
 
-def split(text: str) -> list[str]:
-    """Split a text into words as a POSIX shell does, without expanding anything.
+def read_arguments(text: str) -> Parsed:
+    """Read ARG, and the file that its ``--config`` names.
 
     Raises:
-        SettingError: A quote is not closed, or the text ends with a backslash.
+        UnknownOption, SettingError: As :func:`parse`. Or the text cannot be split into words.
     """
-    lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
-    lexer.whitespace_split = True
-    lexer.commenters = ""
-    try:
-        return list(lexer)
-    except ValueError:
-        position = _open_at(text)
-        what = "a backslash at its end" if text[position] == "\\" else "an unclosed quote"
-        raise SettingError(
-            f"ARG has {what}, at character {position + 1}: {text[position : position + 40]}",
-            variable=VARIABLE,
-            hint="ARG is split into words like in a POSIX shell. Close the quote, or escape it "
-            "with \\.",
-        ) from None
-
-
-def _open_at(text: str) -> int:
-    """Return the position of the unclosed quote, or of the backslash at the end."""
-    quote, start, escaped = "", 0, False
-    for position, character in enumerate(text):
-        if escaped:
-            escaped = False
-        elif character == "\\" and quote != "'":
-            escaped = True
-            start = start if quote else position
-        elif quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote, start = character, position
-    return start
+    arg = read_words(text)
+    parsed = parse(arg.words, load_catalogue())
+    return Parsed(parsed.arguments, arg.notes + parsed.notes)
 
 
 def parse(words: Sequence[str], catalogue: Catalogue) -> Parsed:
-    """Read the words of ARG.
+    """Read the words of ARG, and the file that its ``--config`` names.
+
+    As with vLLM, the file's options come first, so ARG's own win over them.
 
     Raises:
         UnknownOption: No release since 0.2.6 has such an option.
         SettingError: An option lacks its value, has a wrong one, or is ambiguous; a word belongs
-            to no option.
+            to no option. Or the configuration file cannot be read.
     """
     notes: list[Note] = []
-    read = list(_Reader(words, catalogue, notes).read())
+    own = list(_Reader(words, catalogue, notes).read())
+    read = [*_of_config_file(own, catalogue, notes), *own]
     uses = {item.option.spelling: item for item in read if isinstance(item, history.Use)}
     arguments: list[Argument] = []
     for item in read:
@@ -143,7 +129,6 @@ def parse(words: Sequence[str], catalogue: Catalogue) -> Parsed:
         else:
             arguments.append(item)
     arguments = _without_replaced(_folded_into_json(arguments), notes)
-    _check_config_file(arguments)
     return Parsed(tuple(arguments), tuple(notes))
 
 
@@ -173,14 +158,17 @@ class _Reader:
     words: Sequence[str]
     catalogue: Catalogue
     notes: list[Note]
+    source: OptionSource = ARG
     position: int = 0
 
     def read(self) -> Iterator[Argument | history.Use]:
         previous: Argument | history.Use | None = None
         while self.position < len(self.words):
             word = self.words[self.position]
+            if word.startswith("-") and " " in word and self._is_value(word):
+                raise self._quoted_option(word)
             if self._is_value(word) or word == "--":
-                raise _stray_word(word, previous)
+                raise self._stray_word(word, previous)
             self.position += 1
             name = self._name(word)
             previous = self._removed(name) if name.removed else self._argument(name)
@@ -219,12 +207,12 @@ class _Reader:
         option = self.catalogue.by_spelling[spelling]
         written = dashed(name.spelled).partition(".")[0]
         if spelling != written and spelling.startswith(written):
-            self._note("info", f"ARG's {name.spelled} is read as {spelling}.")
+            self._note("info", f"{name.spelled} is read as {spelling}.")
         if name.key:
             return self._key_argument(option, name)
         match option.kind:
             case "help":
-                raise argument_error(
+                raise self.source.error(
                     f"{name.spelled} makes vLLM print its help and exit.",
                     hint="List the options with: inference-server options",
                 )
@@ -235,7 +223,7 @@ class _Reader:
             case _:
                 values = self._values(name, at_most=1)
         if not values and option.kind != "optional-value":
-            raise _missing_value(name.spelled)
+            raise self._missing_value(name.spelled)
         return self._checked(option, values, name.spelled)
 
     def _checked(self, option: Option, values: tuple[str, ...], spelled: str) -> Argument:
@@ -248,15 +236,49 @@ class _Reader:
             self._note("warning", _read_as(written, words, reason, removed.advice))
             if not words:
                 # it still replaces an earlier one; it is removed itself later
-                return Argument(option, (), None, spelled)
-            (argument,) = _Reader(words, self.catalogue, self.notes).read()
+                return Argument(option, (), None, spelled, source=self.source)
+            (argument,) = _Reader(words, self.catalogue, self.notes, self.source).read()
             assert isinstance(argument, Argument)
             return replace(argument, spelled=spelled)
-        for value in values:
-            check_value(option, value)
+        for index, value in enumerate(values, self.position - len(values)):
+            self._check_quotes(option, value, index, spelled)
+            check_value(option, value, self.source)
             self._note_unknown_value(option, value)
         words = _joined(option.name, values)
-        return Argument(option, words, values[-1] if values else None, spelled)
+        last = values[-1] if values else None
+        return Argument(option, words, last, spelled, source=self.source)
+
+    def _check_quotes(self, option: Option, value: str, index: int, spelled: str) -> None:
+        """Refuse a value in braces that lost its quotes. Its parts may be separate words.
+
+        Args:
+            option: The option.
+            value: The value, or its first part.
+            index: The position of its word.
+            spelled: The option as the user spelled it.
+        """
+        is_arg = self.source is ARG
+        if not is_arg or not value.startswith(("{", "[")) or _is_complete(option, value):
+            return
+        end = index + 1
+        while _open_brackets(value) > 0 and end < len(self.words):
+            value += f" {self.words[end]}"
+            end += 1
+        fixed = repaired(value) if option.takes_keys else value
+        if fixed is None or _open_brackets(value):
+            return
+        joined = self.words[index].startswith("-")  # --option=VALUE
+        before = [*self.words[:index], *([spelled] if joined else [])]
+        after = [
+            (option.takes_keys and word.startswith("{") and repaired(word)) or word
+            for word in self.words[end:]
+        ]
+        what = "is not JSON: quotes are missing or wrong" if option.takes_keys else "has no quotes"
+        raise self._corrected(f"{option.name} {value} {what}.", [*before, fixed, *after])
+
+    def _corrected(self, message: str, words: Sequence[str]) -> SettingError:
+        """Return an error that shows the corrected words."""
+        return self.source.error(message, hint=f"Corrected: ARG={shlex.join(words)}")
 
     def _note_unknown_value(self, option: Option, value: str) -> None:
         nothing = option.nullable and value in ("", "None")
@@ -264,7 +286,7 @@ class _Reader:
             return
         self._note(
             "warning",
-            f"ARG: {option.name} {value!r} is not a value that vLLM {self.catalogue.version} has "
+            f"{option.name} {value!r} is not a value that vLLM {self.catalogue.version} has "
             f"without a plugin.{did_you_mean(value, option.known)} "
             f"It has: {', '.join(option.known)}.",
         )
@@ -278,29 +300,28 @@ class _Reader:
             spelling = option.name if given in history.TRUE else option.negation or option.name
             self._note(
                 "warning",
-                f"ARG: {name.spelled} {given} is read as {spelling}: since vLLM {since} the "
+                f"{name.spelled} {given} is read as {spelling}: since vLLM {since} the "
                 "option takes no value.",
             )
         elif given is not None:
             off = f" {option.negation} turns it off." if option.negation else ""
-            raise argument_error(
+            raise self.source.error(
                 f"{name.spelled} takes no value, not {given!r}.{off}",
                 hint=option.help or None,
             )
-        return Argument(
-            option, (spelling if spelling.startswith("--") else option.name,), None, name.spelled
-        )
+        word = spelling if spelling.startswith("--") else option.name
+        return Argument(option, (word,), None, name.spelled, source=self.source)
 
     def _key_argument(self, option: Option, name: _Name) -> Argument:
         if not option.takes_keys:
-            raise argument_error(
+            raise self.source.error(
                 f"{name.spelled} sets a key, but {option.name} does not take a JSON object.",
                 hint=option.help or None,
             )
         value = self._key_value(name)
-        check_key(option, name.key[1:].split(".")[0].removesuffix("+"))
+        check_key(option, name.key[1:].split(".")[0].removesuffix("+"), self.source)
         words = _joined(option.name + name.key, (value,))
-        return Argument(option, words, value, name.spelled, name.key)
+        return Argument(option, words, value, name.spelled, name.key, source=self.source)
 
     def _removed(self, name: _Name) -> history.Use:
         removed = name.removed
@@ -312,15 +333,15 @@ class _Reader:
         else:
             values = self._values(name, at_most=1 if removed.takes == "value" else None)
         if not values:
-            raise _missing_value(name.spelled)
-        return history.Use(removed, name.key, values, name.spelled)
+            raise self._missing_value(name.spelled)
+        return history.Use(removed, name.key, values, name.spelled, self.source)
 
     def _removed_flag(self, name: _Name) -> str:
         given = name.explicit
         if given is None:
             given = self._take() if self._peek() in history.TRUE | history.FALSE else "true"
         if given not in history.TRUE | history.FALSE:
-            raise argument_error(f"{name.spelled} {given!r} must be true or false.")
+            raise self.source.error(f"{name.spelled} {given!r} must be true or false.")
         negated = name.spellings[0].startswith("--no-")
         return "true" if (given in history.TRUE) != negated else "false"
 
@@ -330,8 +351,8 @@ class _Reader:
             return name.spellings[0]
         if not name.spellings:
             near = self.catalogue.nearest(name.spelled)
-            raise UnknownOption(name.spelled, near, self.catalogue.version)
-        raise argument_error(
+            raise UnknownOption(name.spelled, near, self.catalogue.version, self.source.name)
+        raise self.source.error(
             f"{name.spelled} is ambiguous. It could be {', '.join(name.spellings)}.",
             hint="Spell out the option.",
         )
@@ -339,17 +360,20 @@ class _Reader:
     def _values(self, name: _Name, at_most: int | None = None) -> tuple[str, ...]:
         """Return the value in the same word, else the values that follow."""
         if name.explicit is not None:
+            self._check_equals(name, self._peek())
             return (name.explicit,)
         end = None if at_most is None else self.position + at_most
         values = tuple(takewhile(self._is_value, self.words[self.position : end]))
+        self._check_equals(name, values[0] if values else None)
         self.position += len(values)
         return values
 
     def _key_value(self, name: _Name) -> str:
         """Return a key's value: the next word, whatever it is."""
+        self._check_equals(name, self._peek())
         value = name.explicit if name.explicit is not None else self._take()
         if value is None:
-            raise _missing_value(name.spelled)
+            raise self._missing_value(name.spelled)
         return value
 
     def _is_value(self, word: str) -> bool:
@@ -368,8 +392,80 @@ class _Reader:
         self.position += 1
         return word
 
+    def _check_equals(self, name: _Name, following: str | None) -> None:
+        """Refuse ``--x = y``, ``--x =y`` and ``--x= y``.
+
+        Raises:
+            SettingError: A blank is beside the option's ``=``.
+        """
+        if following is None or self.source is not ARG:
+            return
+        if name.explicit is None and following.startswith("="):
+            value = following[1:]
+        elif name.explicit == "" and self._is_value(following):
+            value = following
+        else:
+            return
+        words = [*self.words[: self.position - 1], name.spelled, *([value] if value else [])]
+        words += self.words[self.position + 1 :]
+        raise self._corrected(f"{name.spelled} has a blank beside its =.", words)
+
+    def _quoted_option(self, word: str) -> SettingError:
+        before, after = self.words[: self.position], self.words[self.position + 1 :]
+        words = (shlex.join(before), word, shlex.join(after))
+        return self.source.error(
+            f"{word!r} is one word, because quotes are around it.",
+            hint=f"Corrected: ARG={' '.join(filter(None, words))}",
+        )
+
+    def _command(self) -> str | None:
+        """Return the advice for an ARG that is an entire command line of vLLM."""
+        words = list(self.words)
+        if words[:2] == ["vllm", "serve"]:
+            rest = words[2:]
+        elif words[0].startswith("python") and words[1:2] == ["-m"]:
+            rest = words[3:]
+        else:
+            return None
+        model = f"Set MODEL_ID={rest.pop(0)} and " if rest and self._is_value(rest[0]) else "Set "
+        return f"{model}ARG={shlex.join(rest)}"
+
+    def _stray_word(self, word: str, previous: Argument | history.Use | None) -> SettingError:
+        if isinstance(previous, Argument) and previous.option.kind in ("flag", "boolean"):
+            option = previous.option
+            off = f"Write {option.name} or {option.negation}." if option.negation else None
+            return self.source.error(
+                f"{previous.spelled} takes no value, but {word!r} follows it.",
+                hint=off or f"Write {option.name} alone, or remove it.",
+            )
+        advice = "Set the model with MODEL_ID. Quote a value that contains spaces."
+        return self.source.error(
+            f"{word!r} does not belong to any option.",
+            hint=(None if previous else self._command()) or advice,
+        )
+
+    def _missing_value(self, spelled: str) -> SettingError:
+        return self.source.error(
+            f"{spelled} needs a value.",
+            hint=f"Write {spelled} VALUE, or {spelled}=VALUE if the value starts with a dash.",
+        )
+
     def _note(self, level: Literal["info", "warning"], message: str) -> None:
-        self.notes.append(Note(level, VARIABLE, message))
+        self.notes.append(self.source.note(level, message))
+
+
+def _is_complete(option: Option, value: str) -> bool:
+    """Whether a value that starts with a bracket is JSON, or text with no open bracket."""
+    if not option.takes_keys:
+        return not _open_brackets(value)
+    try:
+        return not isinstance(converted_value(option, value), str)
+    except ValueError:
+        return False
+
+
+def _open_brackets(text: str) -> int:
+    return sum(map(text.count, "{[")) - sum(map(text.count, "}]"))
 
 
 def _removed_option(spelling: str) -> history.RemovedOption | None:
@@ -389,29 +485,8 @@ def _joined(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
 def _read_as(written: str, words: tuple[str, ...], reason: str, advice: str) -> str:
     """Return the note about an option that is read as other words, or ignored for lack of any."""
     if words:
-        return f"ARG: {written} is read as {shlex.join(words)}, because {reason}."
-    return f"ARG: {written} is ignored, because {reason}: {advice}."
-
-
-def _stray_word(word: str, previous: Argument | history.Use | None) -> SettingError:
-    if isinstance(previous, Argument) and previous.option.kind in ("flag", "boolean"):
-        option = previous.option
-        off = f"Write {option.name} or {option.negation}." if option.negation else None
-        return argument_error(
-            f"{previous.spelled} takes no value, but {word!r} follows it.",
-            hint=off or f"Write {option.name} alone, or remove it.",
-        )
-    return argument_error(
-        f"{word!r} does not belong to any option.",
-        hint="Set the model with MODEL_ID. Quote a value that contains spaces.",
-    )
-
-
-def _missing_value(spelled: str) -> SettingError:
-    return argument_error(
-        f"{spelled} needs a value.",
-        hint=f"Write {spelled} VALUE, or {spelled}=VALUE if the value starts with a dash.",
-    )
+        return f"{written} is read as {shlex.join(words)}, because {reason}."
+    return f"{written} is ignored, because {reason}: {advice}."
 
 
 def _translated(
@@ -422,8 +497,8 @@ def _translated(
     words = removed.translate(item, uses)
     reason = f"vLLM {removed.since} removed it"
     message = _read_as(item.spelled, words, reason, removed.advice)
-    notes.append(Note("warning", VARIABLE, message))
-    for argument in _Reader(words, catalogue, notes).read():
+    notes.append(item.source.note("warning", message))
+    for argument in _Reader(words, catalogue, notes, item.source).read():
         assert isinstance(argument, Argument)
         yield replace(argument, spelled=item.spelled, translated=True)
 
@@ -475,32 +550,44 @@ def _without_replaced(arguments: list[Argument], notes: list[Note]) -> list[Argu
     """Return the arguments that take effect, and add a note for each that does not."""
     kept: list[Argument] = []
     for position, argument in enumerate(arguments):
-        name = argument.option.name
-        later = [a for a in arguments[position + 1 :] if a.option == argument.option]
+        name, source = argument.option.name, argument.source
+        same = [a for a in arguments if a.option == argument.option]
+        keyed = next((a for a in same if a.key), None)
+        later = [a for a in arguments[position + 1 :] if a.option == argument.option and not a.key]
         if not argument.words:
             continue  # a value that is ignored
-        if not argument.key and any(a.key for a in arguments if a.option == argument.option):
+        if not argument.key and keyed:
             message = (
-                f"ARG: vLLM ignores the value of {name}, because ARG also sets keys of {name}."
+                f"vLLM ignores the value of {name}, because {keyed.source.name} also sets keys of "
+                f"{name}."
             )
-            notes.append(Note("warning", VARIABLE, message))
-        elif (
-            argument.option.kind != "append" and any(not a.key for a in later) and not argument.key
-        ):
-            message = f"ARG: {name} occurs more than once. The last one wins."
-            notes.append(Note("info", VARIABLE, message))
-        else:
+            notes.append(source.note("warning", message))
+        elif argument.option.kind == "append" or argument.key or not later:
             kept.append(argument)
+        elif later[-1].source.file == source.file:
+            notes.append(source.note("info", f"{name} occurs more than once. The last one wins."))
+        else:
+            notes.append(source.note("info", f"{later[-1].source.owned(name)} wins."))
     return kept
 
 
-def _check_config_file(arguments: Iterable[Argument]) -> None:
-    for argument in arguments:
-        path = Path(argument.value or "")
-        if argument.option.name != "--config":
+def _of_config_file(
+    own: Iterable[Argument | history.Use], catalogue: Catalogue, notes: list[Note]
+) -> Iterator[Argument | history.Use]:
+    """Yield the options in the file that ``--config`` names, if ARG has it."""
+    named = [a for a in own if isinstance(a, Argument) and a.option.name == CONFIG]
+    if not named:
+        return
+    if len(named) > 1:
+        raise ARG.error(
+            f"{CONFIG} occurs {len(named)} times, but vLLM reads only one configuration file.",
+            hint="Write all options in one file, or add them to ARG.",
+        )
+    file = read_config_file(named[0].value or "")
+    for entry in file.entries:
+        source = line_of(file.path, entry.line)
+        if entry.repeated:
+            notes.append(source.note("info", f"{entry.key} occurs more than once. The last wins."))
             continue
-        if path.suffix not in (".yaml", ".yml") or not path.is_file():
-            raise argument_error(
-                f"--config {argument.value!r} is not an existing .yaml file.",
-                hint="Mount the file, and use its path in the container.",
-            )
+        words = config_words(entry, catalogue, source, notes)
+        yield from _Reader(words, catalogue, notes, source).read()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from entrypoint.errors import SettingError
+from entrypoint.options.source import ARG, OptionSource
 
 Takes = Literal["flag", "value", "list"]
 """How many words an option took: none, one, or at least one."""
@@ -31,13 +31,15 @@ class Use:
         option: The option.
         key: The key in ``--option.key``, with its dot; usually empty.
         values: Its words; for a flag ``("true",)`` or ``("false",)``.
-        spelled: The option as ARG spells it.
+        spelled: The option as the user spelled it.
+        source: Where it was written.
     """
 
     option: RemovedOption
     key: str
     values: tuple[str, ...]
     spelled: str
+    source: OptionSource = ARG
 
     @property
     def on(self) -> bool:
@@ -143,10 +145,9 @@ _TASKS: dict[str, tuple[str, ...]] = {
 def _task(use: Use, others: Mapping[str, Use]) -> tuple[str, ...]:
     task = use.values[0]
     if task not in _TASKS:
-        raise SettingError(
-            f"ARG: --task {task} is not a task that any release of vLLM accepted. "
+        raise use.source.error(
+            f"--task {task} is not a task that any release of vLLM accepted. "
             f"Accepted: {', '.join(_TASKS)}.",
-            variable="ARG",
             hint="Use --runner and --convert instead of --task.",
         )
     return _TASKS[task]
@@ -178,18 +179,16 @@ def _rope_scaling(use: Use, others: Mapping[str, Use]) -> tuple[str, ...]:
     except ValueError:
         scaling = None
     if use.key or not isinstance(scaling, dict):
-        raise SettingError(
-            f"ARG: --rope-scaling{use.key} {use.values[0]!r} is not a JSON object.",
-            variable="ARG",
+        raise use.source.error(
+            f"--rope-scaling{use.key} {use.values[0]!r} is not a JSON object.",
             hint=_ROPE_HINT,
         )
     if "type" in scaling:
         scaling.setdefault("rope_type", scaling.pop("type"))
     if "rope_theta" not in scaling and "--rope-theta" not in others:
-        raise SettingError(
-            "ARG: vLLM 0.11.1 combined --rope-scaling and --rope-theta into one setting. "
+        raise use.source.error(
+            "vLLM 0.11.1 combined --rope-scaling and --rope-theta into one setting. "
             "--rope-scaling alone would discard the model's own theta.",
-            variable="ARG",
             hint=f"Add --rope-theta with the rope_theta in the model's config.json. {_ROPE_HINT}",
         )
     return ("--hf-overrides.rope_parameters", json.dumps(scaling))
@@ -198,10 +197,9 @@ def _rope_scaling(use: Use, others: Mapping[str, Use]) -> tuple[str, ...]:
 def _rope_theta(use: Use, others: Mapping[str, Use]) -> tuple[str, ...]:
     if "--rope-scaling" in others:
         return ("--hf-overrides.rope_parameters.rope_theta", use.values[0])
-    raise SettingError(
-        "ARG: vLLM 0.11.1 combined --rope-scaling and --rope-theta into one setting. "
+    raise use.source.error(
+        "vLLM 0.11.1 combined --rope-scaling and --rope-theta into one setting. "
         "--rope-theta alone would discard the model's own scaling.",
-        variable="ARG",
         hint=_ROPE_HINT,
     )
 

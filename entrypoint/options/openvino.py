@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 from entrypoint.note import Note
 from entrypoint.options.arguments import Argument
-from entrypoint.options.values import argument_error
 
 FRONT_END = ("General", "Frontend", "LoggingConfig", "StructuredOutputsConfig")
 """vLLM's groups of front-end options."""
@@ -102,7 +101,7 @@ def check_options(arguments: tuple[Argument, ...]) -> tuple[Note, ...]:
     for argument in arguments:
         reason, harmless = REFUSED.get(argument.option.name, ("", frozenset()))
         if reason and argument.value not in harmless:
-            raise argument_error(
+            raise argument.source.error(
                 f"OpenVINO's engine does not support {argument.option.name}: {reason}.",
                 hint="Remove it, or set ACCELERATOR=cpu to use vLLM's own engine.",
             )
@@ -114,8 +113,6 @@ def _notes(arguments: tuple[Argument, ...]) -> Iterator[Note]:
         name = argument.option.name
         if argument.option.group in FRONT_END or name in SUPPORTED | set(REFUSED):
             continue
-        yield Note(
-            "warning",
-            "ARG",
-            f"ARG: {name} is for vLLM's own engine and has no effect with OpenVINO.",
+        yield argument.source.note(
+            "warning", f"{name} is for vLLM's own engine and has no effect with OpenVINO."
         )

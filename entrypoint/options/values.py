@@ -6,19 +6,19 @@ import json
 import re
 from collections.abc import Callable, Iterable
 
-from entrypoint.errors import SettingError
 from entrypoint.options.catalogue import Option
 from entrypoint.options.history import REFUSED_VALUES, RENAMED_KEYS
+from entrypoint.options.source import ARG, OptionSource
 from entrypoint.spelling import nearest
 
 
-def check_value(option: Option, value: str, variable: str = "ARG") -> None:
+def check_value(option: Option, value: str, source: OptionSource = ARG) -> None:
     """Check one word of an option's value as vLLM's parser does.
 
     Args:
         option: The option.
         value: The word.
-        variable: The environment variable that it comes from, for the message.
+        source: Where it was written, for the message.
 
     Raises:
         SettingError: The word has the wrong type, or is not one of the choices.
@@ -28,30 +28,26 @@ def check_value(option: Option, value: str, variable: str = "ARG") -> None:
     try:
         converted = converted_value(option, value)
     except ValueError as error:
-        raise SettingError(
-            f"{variable}: {option.name} {value!r} is not {_expected(option)}"
-            f"{_json_position(error)}.",
-            variable=variable,
+        raise source.error(
+            f"{option.name} {value!r} is not {_expected(option)}{_json_position(error)}.",
             hint=option.help or None,
         ) from None
     if option.choices and converted not in option.choices:
         allowed = ", ".join(map(str, option.choices))
-        raise SettingError(
-            f"{variable}: vLLM does not accept {option.name} {value!r}. "
+        raise source.error(
+            f"vLLM does not accept {option.name} {value!r}. "
             f"Accepted: {allowed}.{did_you_mean(value, map(str, option.choices))}",
-            variable=variable,
             hint=option.help or None,
         )
     if last := REFUSED_VALUES.get(option.name, {}).get(value):
-        raise SettingError(
-            f"{variable}: vLLM removed {option.name} {value} after {last}. "
+        raise source.error(
+            f"vLLM removed {option.name} {value} after {last}. "
             f"Accepted: {', '.join(option.known)}.",
-            variable=variable,
             hint="Serve a model with another quantization.",
         )
     if option.keys and isinstance(converted, dict):
         for key in converted:
-            check_key(option, key, variable)
+            check_key(option, key, source)
 
 
 def converted_value(option: Option, value: str) -> object:
@@ -68,7 +64,7 @@ def converted_value(option: Option, value: str) -> object:
     return converted
 
 
-def check_key(option: Option, key: str, variable: str = "ARG") -> None:
+def check_key(option: Option, key: str, source: OptionSource = ARG) -> None:
     """Check a key of an option's JSON object.
 
     Raises:
@@ -78,16 +74,10 @@ def check_key(option: Option, key: str, variable: str = "ARG") -> None:
         return
     replacement = RENAMED_KEYS.get(option.name, {}).get(key)
     advice = f" Use {replacement}." if replacement else did_you_mean(key, option.keys)
-    raise SettingError(
-        f"{variable}: {option.name} does not have the key {key!r}.{advice}",
-        variable=variable,
+    raise source.error(
+        f"{option.name} does not have the key {key!r}.{advice}",
         hint=f"Its keys: {', '.join(option.keys)}.",
     )
-
-
-def argument_error(message: str, *, hint: str | None = None) -> SettingError:
-    """Return the error for an option in ARG."""
-    return SettingError(f"ARG: {message}", variable="ARG", hint=hint)
 
 
 def did_you_mean(written: str, known: Iterable[str]) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from entrypoint.errors import SettingError
 from entrypoint.note import Note
-from entrypoint.options.values import argument_error
 from entrypoint.planning.asked import Asked
 from entrypoint.shared.cors import ANY, Cors
 
@@ -62,8 +61,8 @@ def check_access(asked: Asked) -> None:
     if not requires_keys(asked):
         return
     keys = f"API keys are set (API_KEY, API_KEY_FILE or {KEY_OPTION})"
-    if GRPC in asked.arguments.given:
-        raise argument_error(
+    if (grpc := asked.arguments.given.get(GRPC)) is not None:
+        raise grpc.source.error(
             f"{GRPC} starts a server that does not check API keys, but {keys}.",
             hint=f"Remove {GRPC}, or remove the keys and restrict access to the port.",
         )

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from entrypoint.environment.environment import Environment
 from entrypoint.note import Note
-from entrypoint.options.arguments import Parsed, parse, split
-from entrypoint.options.catalogue import load_catalogue
+from entrypoint.options.arguments import Parsed, read_arguments
 from entrypoint.planning.listen import Listen, read_listen
 from entrypoint.settings import (
     Settings,
@@ -89,7 +88,7 @@ def read_asked(environ: Mapping[str, str]) -> Asked:
     """
     environ = read_environment(environ)
     settings = read_settings(environ)
-    arguments = parse(split(settings.arg), load_catalogue())
+    arguments = read_arguments(settings.arg)
     value = arguments.value
     dtype = value("--dtype") or settings.dtype
     trust = arguments.given.get("--trust-remote-code")

@@ -8,6 +8,7 @@ from entrypoint.errors import SettingError
 from entrypoint.hardware.hardware import Hardware
 from entrypoint.options.arguments import Argument
 from entrypoint.options.catalogue import load_catalogue
+from entrypoint.options.source import OptionSource
 from entrypoint.options.values import check_value
 from entrypoint.planning.asked import Asked
 from entrypoint.planning.option import PlannedOption, RequestedOption, shown
@@ -70,7 +71,7 @@ def _check_words(option: str, words: tuple[str, ...], variable: str) -> None:
     known = load_catalogue().find(option)
     for word in words:
         if known is not None:
-            check_value(known, word, variable)
+            check_value(known, word, OptionSource(variable, variable))
         if word.startswith("-"):
             value = MASK if option in SECRET_OPTIONS else repr(word)
             raise SettingError(
@@ -93,4 +94,7 @@ def planned_argument(argument: Argument, overridden: RequestedOption | None) -> 
     # a value that starts with a dash shares a word with the option's name
     words = argument.words[1:] or ((argument.value,) if argument.value is not None else ())
     value = shown(argument.option.name, tuple(words))
-    return PlannedOption(argument.option.name + argument.key, value, "ARG", "ARG", overrides)
+    name, file = argument.option.name + argument.key, argument.source.file
+    if file is not None:
+        return PlannedOption(name, value, "config", "ARG", overrides, str(file))
+    return PlannedOption(name, value, "ARG", "ARG", overrides)

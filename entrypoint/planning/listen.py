@@ -7,7 +7,6 @@ from pathlib import Path
 
 from entrypoint.errors import SettingError
 from entrypoint.options.arguments import Parsed
-from entrypoint.options.values import argument_error
 from entrypoint.settings import MAX_PORT, Settings
 
 
@@ -46,9 +45,9 @@ def read_listen(settings: Settings, arguments: Parsed) -> Listen:
     """
     port = int(arguments.value("--port") or settings.port)
     if not 1 <= port <= MAX_PORT:
-        raise argument_error(
+        raise arguments.given["--port"].source.error(
             f"--port {port} must be a number from 1 to {MAX_PORT}.",
-            hint="Remove --port from ARG and set PORT.",
+            hint="Remove --port and set PORT.",
         )
     certificate, key = _certificate(settings, arguments)
     return Listen(

@@ -96,15 +96,16 @@ def _override_notes(asked: Asked, overridden: Mapping[str, RequestedOption]) -> 
         for name, option in overridden.items()
         if option.variable is not None
     }
-    for name, field, winner in (
+    for name, field, used in (
         ("--model", "model_id", asked.model_id),
         ("--revision", "revision", asked.revision),
     ):
         value = getattr(asked.settings, field)
-        if value not in (None, winner):
+        if value not in (None, used):
             losers[name] = (asked.variable(field), value)
     for name, (variable, value) in losers.items():
-        yield Note("info", variable, f"ARG's {name} wins over {variable}={value or 'true'}.")
+        winner = asked.arguments.given[name].source.owned(name)
+        yield Note("info", variable, f"{winner} wins over {variable}={value or 'true'}.")
 
 
 def _ignored_notes(asked: Asked) -> Iterator[Note]:

@@ -8,7 +8,8 @@ from typing import Literal
 
 from entrypoint.secrets import MASK, SECRET_OPTIONS
 
-Origin = Literal["variable", "default", "accelerator", "ARG"]
+Origin = Literal["variable", "default", "accelerator", "ARG", "config"]
+"""What set an option. ``config`` is the configuration file that ARG names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class PlannedOption:
         origin: What set it.
         variable: The variable that set it, if one did.
         overrides: The setting that it won over, as ``NAME=value``, if any.
+        file: The configuration file that set it, if one did.
     """
 
     option: str
@@ -28,6 +30,7 @@ class PlannedOption:
     origin: Origin
     variable: str | None
     overrides: str | None = None
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from typing import Any
 from entrypoint.errors import SettingError
 from entrypoint.hardware.hardware import Hardware
 from entrypoint.hardware.kinds import devices_text
-from entrypoint.options.values import argument_error
 from entrypoint.planning.asked import Asked
 from entrypoint.planning.sizing import text_config
 
@@ -60,25 +59,28 @@ def parallel_sizes(asked: Asked, hardware: Hardware) -> ParallelSizes:
     """
     given = asked.arguments.given
     sizes: dict[str, int] = {}
-    spelled = []
+    spelled: list[str] = []
+    variables: list[str] = []
     if TENSOR_PARALLEL not in given and "num_shard" in asked.settings.model_fields_set:
         sizes[TENSOR_PARALLEL] = shard_count(asked, hardware)
-        spelled = [f"NUM_SHARD={asked.settings.num_shard}"]
+        spelled.append(f"NUM_SHARD={asked.settings.num_shard}")
+        variables.append("NUM_SHARD")
     for option in (TENSOR_PARALLEL, *OTHER_PARALLEL):
         value = given[option].value if option in given else None
         if value is None:
             continue
         if int(value) < 1:
-            raise argument_error(
+            raise given[option].source.error(
                 f"{option} {value} must be at least 1.",
                 hint="Set NUM_SHARD." if option == TENSOR_PARALLEL else "Remove it for 1.",
             )
         sizes[option] = int(value)
-        spelled.append(f"ARG's {option} {value}")
+        spelled.append(given[option].source.owned(f"{option} {value}"))
+        variables.append(given[option].source.variable)
     return ParallelSizes(
         shards=sizes.get(TENSOR_PARALLEL, 1),
         ranks=math.prod(sizes.values()),
-        variable="ARG" if spelled and spelled[0].startswith("ARG") else "NUM_SHARD",
+        variable=variables[0] if variables else "NUM_SHARD",
         spelled=" with ".join(spelled),
         elsewhere=any(option in given for option in OTHER_MACHINES),
     )

@@ -8,7 +8,8 @@ shows it:
 
 1. ARG wins over every variable and default, in any of vLLM's spellings. A note names the variable
    that lost (``TestRule1``).
-2. Within ARG, the last occurrence of an option wins (``TestRule2``).
+2. Within ARG, the last occurrence of an option wins. The options in the file that its ``--config``
+   names count as the first ones in ARG (``TestRule2``).
 3. A variable wins over the accelerator's default, which wins over vLLM's default (``TestRule3``).
 4. Of a variable's several names, the first one in docs/configuration.md wins (``TestRule4``).
 5. An empty variable counts as unset (``TestRule5``).
@@ -48,8 +49,9 @@ from entrypoint.store.model import Model
 OWN_SOCKETS = ("--headless", "--grpc", "--data-parallel-multi-port-external-lb")
 """Options with which vLLM opens sockets itself, so that it cannot take over ours."""
 
-MODEL_OPTIONS = ("--model", "--revision")
-"""Options that only the search for the model uses; the engine gets the model's path."""
+NOT_PASSED = ("--model", "--revision", "--config")
+"""Options that have done their work. The engine gets the model's path, and the options in the
+configuration file each on its own, so that they and the defaults cannot disagree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,7 @@ def make_plan(
     for option in kept:
         argv += [option.option, *option.words]
     for argument in asked.arguments.arguments:
-        if argument.option.name not in MODEL_OPTIONS:
+        if argument.option.name not in NOT_PASSED:
             argv += argument.words
 
     environment = dict(engine_variables(asked, model, pod, defaults, code, weights))

@@ -217,7 +217,7 @@ class TestOnce:
         write_snapshot(tmp_path / "cache", "Org/Model")
         calls: list[str] = []
         for module, name in (
-            ("planning.asked", "parse"),
+            ("planning.asked", "read_arguments"),
             ("launch", "make_plan"),
             ("launch", "read_codes"),
         ):
@@ -230,4 +230,4 @@ class TestOnce:
             monkeypatch.setattr(f"entrypoint.{module}.{name}", counted)
         environ = environment(tmp_path, ARG="--max-model-len 10", TRUST_REMOTE_CODE="1")
         prepare_launch(read_inputs(environ), lambda _: None, ignore_progress)
-        assert calls == ["parse", "read_codes", "make_plan"]
+        assert calls == ["read_arguments", "read_codes", "make_plan"]

@@ -54,6 +54,34 @@ def test_secrets_in_arg_are_found_in_every_spelling(
     assert secrets_of(environ) == secrets
 
 
+def test_secrets_in_a_configuration_file_are_found(tmp_path: Path) -> None:
+    file = tmp_path / "vllm.yaml"
+    file.write_text("api-key: [key-1, key-2]\nport: 8000\nhf_token: 0123456789\n")
+    assert secrets_of({"ARG": f"--port 1 --config {file}"}) >= {"key-1", "key-2", "0123456789"}
+    assert secrets_of({"ARG": f"--config={file}"}) >= {"key-1", "key-2", "0123456789"}
+    assert "8000" not in secrets_of({"ARG": f"--config={file}"})
+    assert secrets_of({"ARG": f"--config {tmp_path}/missing.yaml"}) == set()
+
+
+@pytest.mark.parametrize(
+    "arg",
+    [
+        "--api-key “long-key” --port 1",
+        "--port –1 --api-key=long-key",  # noqa: RUF001
+        "--api-key\u00a0long-key",
+        "—api-key long-key",
+        "--api-key long-key \\ --port 1",
+        "--api-key 'long-key",
+        '--limit-mm-per-prompt {"a": 1} --api-key long-key',
+    ],
+)
+def test_the_corrected_arg_shows_no_secret(arg: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan"], {"MODEL_ID": "a/b", "ARG": arg}) == 78
+    captured = capsys.readouterr()
+    assert "long-key" not in captured.out + captured.err
+    assert "ARG=" in captured.err or "Set ARG to: " in captured.err
+
+
 @pytest.mark.parametrize(
     "environ",
     [

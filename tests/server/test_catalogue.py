@@ -22,8 +22,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from entrypoint.arg.words import split
 from entrypoint.errors import SettingError
-from entrypoint.options.arguments import parse, split
+from entrypoint.options.arguments import parse
 from entrypoint.options.catalogue import Option, load_catalogue
 from entrypoint.options.history import REMOVED
 from server import catalogue
@@ -311,15 +312,32 @@ class TestSameAsTheRealParser:
             assert real(words) == real(split(equivalent)) is not None
         assert words is None or real(split(text)) != real(words)
 
-    def test_a_configuration_file_is_read_in_both_forms(self, tmp_path: Path, real: Reader) -> None:
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "port: 12323\n",
+            "max_model_len: 4k\nmax-num-seqs: 8\nenforce-eager: true\n",
+            "enable-prefix-caching: false\ntrust_remote_code: true\nheadless: false\n",
+            "served-model-name: [a, b]\ndtype: bfloat16\nquantization: ~\n",
+            "compilation-config:\n  mode: 3\n  cudagraph_mode: NONE\n",
+            "compilation-config.mode: 3\nhf-overrides.a.b: 3\n",
+            "speculative-config: {method: ngram, num_speculative_tokens: 3}\n",
+            "revision: 1.10\nmiddleware: a.b\nhf-token: x\n",
+            "seed: 1\nseed: 2\nport: 5\n",
+            "limit-mm-per-prompt: '{\"image\": 2}'\nmax-num-batched-tokens: 2K\n",
+        ],
+    )
+    def test_a_configuration_file_means_the_same(
+        self, tmp_path: Path, content: str, real: Reader
+    ) -> None:
         file = tmp_path / "vllm.yaml"
-        file.write_text("port: 12323\n")
-        for text in (f"--seed 1 --config {file}", f"--seed 1 --config={file}"):
-            words = ours(text)
-            assert words is not None
-            namespace = real(words)
-            assert namespace is not None
-            assert (namespace["port"], namespace["seed"]) == ("12323", "1")
+        file.write_text(content)
+        # vLLM looks for --config only in this form, and removes it
+        expected = real(["--config", str(file), "--seed", "7"])
+        words = ours(f"--seed 7 --config={file}")
+        assert words is not None
+        assert words[-2:] == ["--config", str(file)]
+        assert real(words[:-2]) == expected is not None
 
 
 class TestRemoved:

@@ -39,6 +39,7 @@ def test_a_plan_shows_every_fact() -> None:
             "origin": "ARG",
             "variable": "ARG",
             "overrides": "NUM_SHARD=2",
+            "file": None,
         }
     ]
     plan["notes"] = [{"level": "warning", "variable": "X", "message": "X is odd."}]

@@ -1,14 +1,12 @@
-"""ARG: splitting, spellings, values, and what the errors and notes say."""
+"""ARG: spellings, values, and what the errors and notes say."""
 
-import shlex
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from entrypoint.arg.words import split
 from entrypoint.errors import SettingError, UnknownOption
-from entrypoint.options.arguments import Parsed, parse, split
+from entrypoint.options.arguments import Parsed, parse
 from entrypoint.options.catalogue import load_catalogue
 
 
@@ -26,51 +24,6 @@ def refusal(text: str) -> SettingError:
     assert caught.value.variable == "ARG"
     assert caught.value.exit_code == 78
     return caught.value
-
-
-class TestSplit:
-    @pytest.mark.parametrize(
-        ("text", "expected"),
-        [
-            ("", []),
-            ("  \n\t ", []),
-            ("--a  b\n--c", ["--a", "b", "--c"]),
-            ("--chat-template '{{ x }}'", ["--chat-template", "{{ x }}"]),
-            ('--x \'{"a": "b c"}\'', ["--x", '{"a": "b c"}']),
-            ('--x "{\\"a\\": 1}"', ["--x", '{"a": 1}']),
-            (r"--x a\ b", ["--x", "a b"]),
-            ("--x ''", ["--x", ""]),
-            ("--x a'b c'\"d e\"", ["--x", "ab cd e"]),
-            ("--x a#b # c", ["--x", "a#b", "#", "c"]),
-            ("--x $HOME `id` *", ["--x", "$HOME", "`id`", "*"]),
-            ("--x a;b|c&d(e)", ["--x", "a;b|c&d(e)"]),
-        ],
-    )
-    def test_it_splits_like_a_shell(self, text: str, expected: list[str]) -> None:
-        assert split(text) == expected
-
-    @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))))
-    def test_any_words_survive_quoting(self, expected: list[str]) -> None:
-        assert split(shlex.join(expected)) == expected
-
-    @pytest.mark.parametrize(
-        ("text", "position"),
-        [
-            ("--x 'a b", 5),
-            ('--x "a b', 5),
-            ("--x 'a' 'b", 9),
-            ("'it''s", 5),
-            ("--x \"it's", 5),
-            ('--x "a\\', 5),
-            ("--x \\", 5),
-            ("'a\\' 'b", 6),
-        ],
-    )
-    def test_an_unclosed_quote_is_refused_with_its_position(self, text: str, position: int) -> None:
-        with pytest.raises(SettingError) as caught:
-            split(text)
-        assert f"at character {position}: {text[position - 1 :]}" in str(caught.value)
-        assert caught.value.variable == "ARG"
 
 
 class TestSpellings:
@@ -286,14 +239,176 @@ class TestRepeated:
         assert note.level == "warning"
 
 
+class TestEquals:
+    @pytest.mark.parametrize(
+        ("text", "corrected"),
+        [
+            ("--dtype = auto --seed 1", "--dtype auto --seed 1"),
+            ("--dtype =auto", "--dtype auto"),
+            ("--seed 1 --dtype= auto", "--seed 1 --dtype auto"),
+            ("--served-model-name = a b", "--served-model-name a b"),
+            ("--compilation-config.mode = 3", "--compilation-config.mode 3"),
+            ("--compilation-config.mode= 3", "--compilation-config.mode 3"),
+        ],
+    )
+    def test_a_blank_beside_it_is_refused_with_the_corrected_text(
+        self, text: str, corrected: str
+    ) -> None:
+        error = refusal(text)
+        assert "a blank beside its =" in error.message
+        assert error.hint == f"Corrected: ARG={corrected}"
+        read(corrected)
+
+
+class TestQuotes:
+    @pytest.mark.parametrize(
+        ("text", "corrected"),
+        [
+            ("--limit-mm-per-prompt {image:4}", """--limit-mm-per-prompt '{"image": 4}'"""),
+            ("--limit-mm-per-prompt={image:4}", """--limit-mm-per-prompt '{"image": 4}'"""),
+            (
+                "--limit-mm-per-prompt {image: 4, video: 2} --seed 1",
+                """--limit-mm-per-prompt '{"image": 4, "video": 2}' --seed 1""",
+            ),
+            (
+                '--limit-mm-per-prompt "{"image": 4}"',
+                """--limit-mm-per-prompt '{"image": 4}'""",
+            ),
+            (
+                r"--limit-mm-per-prompt '{\"image\": 4}'",
+                """--limit-mm-per-prompt '{"image": 4}'""",
+            ),
+            (
+                r"--limit-mm-per-prompt {\"image\": 4}",
+                """--limit-mm-per-prompt '{"image": 4}'""",
+            ),
+            (
+                "--limit-mm-per-prompt \"{'image': 4}\"",
+                """--limit-mm-per-prompt '{"image": 4}'""",
+            ),
+            (
+                "--limit-mm-per-prompt '{“image”: 4}'",
+                """--limit-mm-per-prompt '{"image": 4}'""",
+            ),
+            (
+                "--hf-overrides {a: {b: true, c: None}, d: [-1, x]}",
+                """--hf-overrides '{"a": {"b": true, "c": null}, "d": [-1, "x"]}'""",
+            ),
+            ("--allowed-origins [*]", """--allowed-origins '["*"]'"""),
+            (
+                "--lora-modules {name:a,path:/b} {name:c,path:/d}",
+                """--lora-modules '{"name": "a", "path": "/b"}' '{"name": "c", "path": "/d"}'""",
+            ),
+            ("--chat-template {{ x }}", "--chat-template '{{ x }}'"),
+            ("'--seed 1 --port 2'", "--seed 1 --port 2"),
+            ("'--seed 1' --port 2", "--seed 1 --port 2"),
+        ],
+    )
+    def test_lost_ones_are_refused_with_the_corrected_text(self, text: str, corrected: str) -> None:
+        error = refusal(text)
+        assert "quotes" in error.message
+        assert error.hint == f"Corrected: ARG={corrected}"
+        read(corrected)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            """--hf-overrides '{"a": "}"}'""",
+            """--additional-config '{"a": {"b": [1, "x"]}}'""",
+            "--chat-template '{{ x }} {'",
+            "--max-num-seqs 4 --stop-x",
+        ],
+    )
+    def test_complete_values_are_not_changed(self, text: str) -> None:
+        if "--stop-x" in text:
+            assert isinstance(refusal(text), UnknownOption)
+        else:
+            assert words(text) == split(text)
+
+    @pytest.mark.parametrize(
+        ("text", "advice"),
+        [
+            ("vllm serve a/b --seed 1", "Set MODEL_ID=a/b and ARG=--seed 1"),
+            ("vllm serve --model a/b", "Set ARG=--model a/b"),
+            ("python3 -m vllm.entrypoints.openai.api_server --port 1", "Set ARG=--port 1"),
+        ],
+    )
+    def test_an_entire_command_line_is_refused_with_its_options(
+        self, text: str, advice: str
+    ) -> None:
+        assert refusal(text).hint == advice
+
+
 class TestConfigFile:
-    def test_an_existing_config_file_is_accepted(self, tmp_path: Path) -> None:
+    """What the file's keys mean is in test_config_words.py."""
+
+    def test_its_options_come_first_with_their_line(self, tmp_path: Path) -> None:
+        file = tmp_path / "vllm.yaml"
+        file.write_text("# ours\nseed: 1\nmax_model_len: 4k\n")
+        parsed = read(f"--port 1 --config={file}")
+        assert [a.words for a in parsed.arguments] == [
+            ("--seed", "1"),
+            ("--max-model-len", "4k"),
+            ("--port", "1"),
+            ("--config", str(file)),
+        ]
+        assert [a.source.name for a in parsed.arguments] == [
+            f"--config {file}, line 2",
+            f"--config {file}, line 3",
+            "ARG",
+            "ARG",
+        ]
+
+    def test_arg_wins_wherever_the_file_is_named(self, tmp_path: Path) -> None:
+        file = tmp_path / "vllm.yaml"
+        file.write_text("seed: 1\nmiddleware: a\n")
+        for text in (f"--seed 2 --config {file}", f"--config {file} --seed 2"):
+            parsed = read(text)
+            assert parsed.value("--seed") == "2"
+            (note,) = parsed.notes
+            assert note.message == f"--config {file}, line 1: ARG's --seed wins."
+        assert words(f"--config {file} --middleware b")[1:5] == [
+            *("1", "--middleware", "a"),
+            "--config",
+        ]
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("max-model-length: 3", "max-model-length, which vLLM"),
+            ("max-model-len: big", "line 1: --max-model-len 'big' is not an integer"),
+            ("\n\ndtype: int8", "line 3: vLLM does not accept --dtype 'int8'"),
+            ("compilation-config:\n  mdoe: 3", "does not have the key 'mdoe'. Did you mean mode?"),
+            ("max-num: 4", "--max-num is ambiguous"),
+            ("task: sing", "line 1: --task sing is not a task"),
+            ("rope-theta: 3", "line 1: vLLM 0.11.1 combined"),
+            ("help: true", "makes vLLM print its help"),
+        ],
+    )
+    def test_its_mistakes_are_refused_with_the_line(
+        self, tmp_path: Path, content: str, message: str
+    ) -> None:
+        file = tmp_path / "vllm.yaml"
+        file.write_text(content)
+        error = refusal(f"--config {file}")
+        assert message in error.message
+        assert f"--config {file}, line" in error.message
+
+    def test_removed_options_are_translated(self, tmp_path: Path) -> None:
+        file = tmp_path / "vllm.yaml"
+        file.write_text(
+            "disable-log-requests: true\ntask: embed\nguided-decoding-backend: xgrammar\n"
+        )
+        parsed = read(f"--config {file}")
+        assert [word for a in parsed.arguments for word in a.words][:-2] == [
+            *("--runner", "pooling", "--convert", "embed"),
+            *("--structured-outputs-config.backend", "xgrammar"),
+        ]
+        assert {note.message.partition(":")[0] for note in parsed.notes} == {
+            f"--config {file}, line {line}" for line in (1, 2, 3)
+        }
+
+    def test_two_files_are_refused(self, tmp_path: Path) -> None:
         file = tmp_path / "vllm.yaml"
         file.write_text("seed: 1\n")
-        assert words(f"--config={file}") == ["--config", str(file)]
-
-    @pytest.mark.parametrize("name", ["missing.yaml", "there.json", "directory.yaml"])
-    def test_any_other_config_file_is_refused(self, tmp_path: Path, name: str) -> None:
-        (tmp_path / "there.json").write_text("{}")
-        (tmp_path / "directory.yaml").mkdir()
-        assert str(tmp_path / name) in refusal(f"--config {tmp_path / name}").message
+        assert "occurs 2 times" in refusal(f"--config {file} --config={file}").message

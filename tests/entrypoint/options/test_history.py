@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from entrypoint.arg.words import split
 from entrypoint.errors import SettingError
-from entrypoint.options.arguments import Parsed, parse, split
+from entrypoint.options.arguments import Parsed, parse
 from entrypoint.options.catalogue import load_catalogue
 from entrypoint.options.history import (
     ONCE_BOOLEAN,

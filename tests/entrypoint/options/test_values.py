@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from entrypoint.errors import SettingError
 from entrypoint.options.catalogue import Option, load_catalogue
+from entrypoint.options.source import OptionSource
 from entrypoint.options.values import check_value, human_int
 
 
@@ -17,7 +18,7 @@ def option(name: str) -> Option:
 
 def refusal(name: str, value: str, variable: str = "ARG") -> SettingError:
     with pytest.raises(SettingError) as caught:
-        check_value(option(name), value, variable)
+        check_value(option(name), value, OptionSource(variable, variable))
     return caught.value
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from entrypoint.commands.table import plan_table
 from entrypoint.errors import MachineError, RefusedCode, SettingError
 from entrypoint.hardware.hardware import Processor
 from entrypoint.planning.remote_code import Code, Reference
@@ -86,6 +87,69 @@ class TestRule2:
     def test_the_last_switch_wins(self) -> None:
         arg = "--trust-remote-code --no-trust-remote-code"
         assert not asked(ARG=arg).trust_remote_code
+
+
+class TestConfigFile:
+    """The options in ARG's configuration file count as the first ones in ARG (rule 2)."""
+
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        return tmp_path / "vllm.yaml"
+
+    def test_the_file_wins_over_our_defaults(self, file: Path) -> None:
+        file.write_text("host: 127.0.0.1\nport: 9001\nserved-model-name: [one, two]\n")
+        made = plan(ARG=f"--config {file}")
+        assert (made.listen.host, made.listen.port) == ("127.0.0.1", 9001)
+        assert made.served_model_names == ("one", "two")
+        assert [made.argv.count(o) for o in ("--host", "--port", "--served-model-name")] == [1] * 3
+        assert value_of(made, "--host") == ["127.0.0.1"]
+
+    def test_the_file_wins_over_variables_and_an_accelerators_default(self, file: Path) -> None:
+        file.write_text("tensor-parallel-size: 4\nblock-size: 64\n")
+        made = plan_of(MODEL, GAUDI, NUM_SHARD="2", ARG=f"--config {file}")
+        assert value_of(made, "--tensor-parallel-size") == ["4"]
+        assert value_of(made, "--block-size") == ["64"]
+        assert option_of(made, "--tensor-parallel-size")["overrides"] == "NUM_SHARD=2"
+        (note,) = [n.message for n in made.notes if n.variable == "NUM_SHARD"]
+        assert note == (f"--tensor-parallel-size (--config {file}, line 1) wins over NUM_SHARD=2.")
+
+    def test_args_own_options_win_over_the_file(self, file: Path) -> None:
+        file.write_text("port: 9001\ndtype: float16\n")
+        made = plan(ARG=f"--port 9002 --config {file}")
+        assert made.listen.port == 9002
+        assert value_of(made, "--dtype") == ["float16"]
+
+    def test_the_plan_names_the_file_and_the_engine_does_not_get_it(self, file: Path) -> None:
+        file.write_text("dtype: float16\n")
+        made = plan(ARG=f"--config {file} --seed 1")
+        shown = option_of(made, "--dtype")
+        assert (shown["origin"], shown["file"]) == ("config", str(file))
+        assert (option_of(made, "--seed")["origin"], option_of(made, "--seed")["file"]) == (
+            "ARG",
+            None,
+        )
+        assert "--config" not in made.argv
+        assert f"--config {file}" in plan_table(made.as_dict())
+
+    @pytest.mark.parametrize("key", ["model", "revision"])
+    def test_its_model_counts_as_args(self, file: Path, key: str) -> None:
+        file.write_text(f"{key}: c/d\n")
+        read = asked(REVISION="e", ARG=f"--config {file}")
+        assert (read.model_id, read.revision) == (
+            ("c/d", "e") if key == "model" else ("Meta/Llama", "c/d")
+        )
+
+    def test_its_keys_are_masked(self, file: Path) -> None:
+        file.write_text("api-key: [secret-key-1, secret-key-2]\nhf_token: secret-token\n")
+        made = plan(ARG=f"--config {file}")
+        text = json.dumps(made.as_dict())
+        assert "secret-" not in text
+        assert value_of(made, "--api-key") == ["secret-key-1", "secret-key-2"]
+
+    def test_a_port_out_of_range_names_the_line(self, file: Path) -> None:
+        file.write_text("seed: 1\nport: 70000\n")
+        with pytest.raises(SettingError, match=r"line 2: --port 70000 must be a number"):
+            _ = plan(ARG=f"--config {file}").listen
 
 
 class TestRule3:

@@ -152,7 +152,12 @@ def failures() -> str:
         "If the engine ends without a stop request, the runtime searches the output of all its "
         "processes for the exception that came first, and logs its cause. It skips what only "
         "follows from it, such as `Engine core initialization failed. See root cause above.` and "
-        "`EngineDeadError`.",
+        "`EngineDeadError`. It reads logs of any format: JSON records, logfmt, and lines with the "
+        "prefixes of loggers and log collectors.",
+        "",
+        "If no rule matches an exception during the start, the traceback decides: it names the "
+        "part of the engine that failed, such as the tokenizer, and the cause quotes the "
+        "exception.",
         "",
         "Each heading below is an `error.code` with its exit code. If signal n ended the engine's "
         "main process, the exit code is 128 + n instead. A failure with an unknown cause is "

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from entrypoint.diagnosis.catalogue import FAILURES, Failure, Role, Rule
 from entrypoint.diagnosis.catalogue.memory import LIMIT
+from entrypoint.diagnosis.catalogue.settings import INVALID_OPTION, REFUSAL
 from entrypoint.diagnosis.catalogue.signals import KILLED, SILENT_EXIT, failure_of_signal
+from entrypoint.diagnosis.catalogue.stages import find_stage
 from entrypoint.diagnosis.deaths import find_deaths, find_unexplained_death
 from entrypoint.diagnosis.error_lines import ErrorLine, find_error_lines
 from entrypoint.diagnosis.exceptions import LoggedException, Severity, find_exceptions
@@ -56,6 +58,8 @@ _CONSEQUENCE = re.compile(
     r"AttributeError: '\w+Executor' object has no attribute|"
     r"zmq\.error\.(?:Again|ZMQError: (?:Socket|Context|not a socket))"
 )
+# points to an exception that was logged before
+_REFERS = re.compile(r"failed to be inspected|(?:check|see) the logs", re.IGNORECASE)
 # quotes another process's message, which need not be a known one
 _QUOTES = re.compile(r"Worker failed with error ['\"]|Call to \w+ method failed: ")
 # a line of a frame, or one with a level that is no error's
@@ -121,7 +125,8 @@ def diagnose(lines: Sequence[str], ended: EngineExit) -> EngineFailed:
     deaths = find_deaths(read)
     signals = ([-ended.code] if ended.killed else []) + [death.number for death in deaths]
 
-    match = _find_failure(raised, find_error_lines(read))
+    starting = ended.phase.rank < Phase.READY.rank
+    match = _find_failure(raised, find_error_lines(read), starting)
     certain = match is not None and match.is_cause
     if ended.memory_cause and (not certain or signal.SIGKILL in signals):
         killed = "" if ended.killed else ", and one of its processes was killed"
@@ -174,11 +179,21 @@ def _causes(raised: Iterable[LoggedException]) -> list[LoggedException]:
     """Return the exceptions that can be the cause: the fatal ones, else those logged as errors."""
     kept = [each for each in raised if not _is_consequence(each)]
     fatal = [each for each in kept if each.severity is Severity.FATAL]
+    if fatal and all(_REFERS.search(each.text) for each in fatal):
+        return [each for each in kept if each.severity >= Severity.LOGGED]
     return fatal or [each for each in kept if each.severity is Severity.LOGGED]
 
 
-def _find_failure(raised: list[LoggedException], error_lines: list[ErrorLine]) -> _Match | None:
-    """Return the kind of failure that the output shows, None if it shows no known one."""
+def _find_failure(
+    raised: list[LoggedException], error_lines: list[ErrorLine], starting: bool
+) -> _Match | None:
+    """Return the kind of failure that the output shows, None if it shows no known one.
+
+    Args:
+        raised: The exceptions.
+        error_lines: The error lines outside of tracebacks.
+        starting: Whether the engine had not served yet, so that its start failed.
+    """
     causes = _causes(raised)
     symptoms = []
     for each in _sample(causes):
@@ -195,11 +210,13 @@ def _find_failure(raised: list[LoggedException], error_lines: list[ErrorLine]) -
     printed = next((match for match in in_lines if match.is_cause), None)
     if printed and (symptoms or not causes):
         return printed
-    if symptoms:
-        # an unknown exception before the symptom is its cause
-        return symptoms[0] if _match_exception(_root(causes)) else None
     if causes:
-        return None
+        # an unknown exception before a symptom is its cause
+        root = _root(causes)
+        known = _match_exception(root)
+        if symptoms and known:
+            return symptoms[0]
+        return (_match_stage(root) if starting else None) or _match_refusal(root)
     if in_lines:
         return in_lines[0]
     # a process that noticed the failure can quote the cause
@@ -244,6 +261,24 @@ def _root(causes: list[LoggedException]) -> LoggedException:
 
 def _match_exception(raised: LoggedException) -> _Match | None:
     return _match(raised.text, raised.process, raised.lines, "\n".join(raised.frames))
+
+
+def _match_stage(raised: LoggedException) -> _Match | None:
+    """Return the kind of failure by the part of the engine that raised an unknown exception."""
+    first = raised.text.split("\n\n")[0]
+    if found := find_stage(FAILURES, raised.frames):
+        failure, rule = found
+        groups = {"what": " ".join(first.split())[:GROUP_CHARACTERS]}
+        return _Match(failure, rule, groups, raised.process, raised.lines[-EXCERPT_LINES:])
+    return None
+
+
+def _match_refusal(raised: LoggedException) -> _Match | None:
+    """Return that vLLM rejected its options, if the words of an unknown exception state it."""
+    refused = REFUSAL.match(raised.text, "")
+    if refused is not None:
+        return _Match(INVALID_OPTION, REFUSAL, refused, raised.process, raised.lines)
+    return None
 
 
 def _match(text: str, process: str, excerpt: tuple[str, ...], frames: str = "") -> _Match | None:

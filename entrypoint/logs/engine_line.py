@@ -22,7 +22,11 @@ LINKS: Mapping[str, Link] = {
 }
 """What Python prints between two chained tracebacks."""
 
-_COLOR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_COLOR = re.compile(
+    # with the escape character, or with what a viewer or a collector made of it
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|"
+    r"(?:\^\[|ESC|#033|\\x1b|\\u001b)?\[\d{1,3}(?:;\d{1,3}){0,4}m"
+)
 _PROCESS = re.compile(
     r"\((?P<process>[A-Za-z][\w.:= -]{0,80}?)?\s?pid=(?P<pid>\d{1,10})[^)]{0,60}\)(?: |$)"
 )
@@ -63,7 +67,7 @@ class EngineLine(NamedTuple):
 
 def remove_colors(text: str) -> str:
     """Return the text without the terminal's escape sequences."""
-    return _COLOR.sub("", text) if "\x1b" in text else text
+    return _COLOR.sub("", text) if "\x1b" in text or "[" in text else text
 
 
 def parse_line(text: str, number: int = 0, search: int = 0) -> EngineLine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import selectors
 import threading
 import time
@@ -12,15 +13,18 @@ import time
 from entrypoint.logs.format import EngineRecords, Record, rfc3339
 from entrypoint.logs.writer import LogWriter
 from entrypoint.secrets import Redactor
-from entrypoint.supervision.tail import LINE_BYTES, Tail
+from entrypoint.supervision.tail import Tail, shorten
 
 READ_BYTES = 1 << 16
 PIPE_BYTES = 1 << 18
 """Capacity of a pipe: what the engine can write while this process does not run."""
 LONGEST_BYTES = 1 << 16
 """A longer line is written in pieces."""
+LAST_BYTES = 4096
+"""How much of the last line an error states."""
 QUIET_SECONDS = 0.2
 """How long after its last line a traceback is treated as complete."""
+_ERROR = re.compile(rb"Error|ERROR|Exception|CRITICAL|FATAL|Traceback")
 
 
 class LineBuffer:
@@ -56,7 +60,7 @@ class LineBuffer:
 
 
 class Lines:
-    """Splits a stream into lines: a progress bar's last state, the start of an endless line.
+    """Splits a stream into lines: a progress bar's last state, both ends of an endless line.
 
     Attributes:
         last: The last line that is not blank, complete or not.
@@ -72,15 +76,19 @@ class Lines:
         lines = [_displayed(line) for line in ended]
         displayed = _displayed(incomplete)
         self._incomplete = displayed + (b"\r" if incomplete.endswith(b"\r") else b"")
-        self.last = next(
-            (line for line in (displayed, *reversed(lines)) if line.strip()), self.last
-        )
+        last = next((line for line in (displayed, *reversed(lines)) if line.strip()), self.last)
+        self.last = last.rpartition(b"\r")[2]
         return lines
 
 
 def _displayed(line: bytes) -> bytes:
-    """Return what a terminal displays in the end of a line with carriage returns."""
-    return line.rstrip(b"\r").rpartition(b"\r")[2][:LONGEST_BYTES]
+    """Return what a terminal displays in the end of a line with carriage returns.
+
+    A progress bar can overwrite an error, so the errors before it are kept too.
+    """
+    *before, last = line.rstrip(b"\r").split(b"\r")
+    errors = [state for state in before if _ERROR.search(state)]
+    return shorten(b"\r".join([*errors, last]))
 
 
 class _Stream:
@@ -133,7 +141,7 @@ class EngineOutput:
 
     def last_line(self) -> str | None:
         """Return the engine's last line, complete or not; None if it has written nothing."""
-        return self._last[:LINE_BYTES].decode(errors="replace").strip() or None
+        return self._last[:LAST_BYTES].decode(errors="replace").strip() or None
 
     def finish(self, seconds: float) -> None:
         """Wait for the end of the output, but no longer than ``seconds``: a process that outlives

@@ -6,8 +6,18 @@ import threading
 
 LINES = 5000
 BYTES = 1 << 20
-LINE_BYTES = 4096
-"""The part of a line that is kept."""
+LINE_BYTES = 1 << 16
+"""How much of a line is kept. A JSON record contains complete tracebacks."""
+START_BYTES = LINE_BYTES * 5 // 8
+"""How much of a longer line is kept at its start; the rest is kept at its end."""
+_GAP = b" ... "
+
+
+def shorten(line: bytes) -> bytes:
+    """Return the start and the end of a line that is longer than :data:`LINE_BYTES`."""
+    if len(line) <= LINE_BYTES:
+        return line
+    return line[:START_BYTES] + _GAP + line[START_BYTES + len(_GAP) - LINE_BYTES :]
 
 
 class Tail:
@@ -23,7 +33,7 @@ class Tail:
 
     def add(self, line: bytes) -> None:
         """Add a line, without its line end."""
-        kept = line[:LINE_BYTES] + b"\n"
+        kept = shorten(line) + b"\n"
         with self._lock:
             at = self._written % BYTES
             room = BYTES - at

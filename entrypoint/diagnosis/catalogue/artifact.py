@@ -24,6 +24,33 @@ FAILURES = (
         ),
     ),
     Failure(
+        kind="remote-code-failed",
+        exit_code=ExitCode.ARTIFACT,
+        summary="The model's Python code failed.",
+        cause="the model's Python code failed",
+        hint="The code may need another version of Transformers or vLLM than the image has: use "
+        "the model's revision that matches them (REVISION), or another image. If vLLM supports the "
+        "model without its code, unset TRUST_REMOTE_CODE.",
+        rules=(
+            Rule(
+                # a package that the code needs is another kind
+                r"^(?!ModuleNotFoundError|ImportError: This modeling)(?P<what>(?:\w+\.)*"
+                r"\w*(?:Error|Exception)\b[^\n]{0,300})",
+                within=innermost(r"/transformers_modules/"),
+                cause="the model's Python code failed: {what}",
+            ),
+            Rule(
+                r"^(?P<what>(?:Syntax|Indentation|Tab)Error\b[^\n]{0,300})",
+                within=r"transformers_modules|dynamic_module_utils",
+                cause="the model's Python code is invalid: {what}",
+            ),
+            Rule(
+                r"(?P<what>module 'transformers_modules\.[^\n]{0,200}has no attribute[^\n]{0,100})",
+                cause="the model's Python code failed: {what}",
+            ),
+        ),
+    ),
+    Failure(
         kind="architecture-unsupported",
         exit_code=ExitCode.ARTIFACT,
         summary="This version of vLLM does not support the model's architecture.",
@@ -64,7 +91,11 @@ FAILURES = (
                 hint="Use an image with vLLM {version} or older, or use another model.",
             ),
             Rule(r"^KeyError: '\w{1,60}'$", within=r"configuration_auto\.py"),
-            Rule(r"^\w*Error\b", within=innermost(r"vllm/model_executor/models/registry\.py")),
+            Rule(
+                # a subprocess's error states another cause
+                r"^(?!RuntimeError: Error raised in subprocess)\w*Error\b",
+                within=innermost(r"vllm/model_executor/models/registry\.py"),
+            ),
             Rule(r"Unknown gguf model_type|GGUF model with architecture \S{1,60} is not supported"),
         ),
     ),
@@ -131,6 +162,48 @@ FAILURES = (
                 cause="the TLS certificate of the hub or of its proxy could not be verified",
                 hint="Mount the CA certificate of your proxy, and set SSL_CERT_FILE and "
                 "REQUESTS_CA_BUNDLE to its path.",
+            ),
+        ),
+    ),
+    Failure(
+        kind="tokenizer-unusable",
+        exit_code=ExitCode.ARTIFACT,
+        summary="The tokenizer's files are missing or damaged, or need a package that is not "
+        "installed.",
+        cause="the model's tokenizer is missing, damaged, or needs a package that is not installed",
+        hint="The model needs tokenizer.json (or tokenizer.model) and tokenizer_config.json. "
+        + DOWNLOAD_AGAIN
+        + " To use the tokenizer of another folder, set TOKENIZER.",
+        rules=(
+            Rule(r"Couldn't instantiate the backend tokenizer"),
+            Rule(
+                r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': "
+                r"'(?P<place>[^'\n]{1,300})'",
+                within=r"in (?:\w*get_tokenizer|\w*tokenizer_from_config)\b|self\.tokenizer = ",
+                cause="the tokenizer {place} does not exist",
+                hint="Set TOKENIZER to a folder with tokenizer.json, or unset it.",
+            ),
+            Rule(r"Can't load tokenizer for|Failed to load the tokenizer|Error loading tokenizer"),
+            Rule(r"Unable to load (?:the )?(?:vocabulary|tokenizer)"),
+            Rule(r"Tokenizer class \S{1,100} does not exist"),
+            Rule(r"data did not match any variant of untagged enum"),
+            Rule(r"Converting from [^\n]{0,60}(?:Tiktoken|SentencePiece)[^\n]{0,40} failed"),
+            Rule(r"No tokenizer file|Could not find (?:tiktoken|tokenizer|tekken)\S{0,40}"),
+            Rule(
+                r"No such file or directory[^\n]{0,300}(?:tokenizer|tekken|vocab|tiktoken)\S{0,60}"
+            ),
+            Rule(
+                r"HarmonyError|downloading or loading vocab file",
+                cause="the vocabulary of openai_harmony could not be downloaded",
+                hint="Mount its files o200k_base.tiktoken and cl100k_base.tiktoken, and set "
+                "TIKTOKEN_ENCODINGS_BASE to their folder.",
+            ),
+            Rule(
+                r"^(?:\w+\.)*(?:JSONDecodeError|Exception|ValueError|TypeError|KeyError|"
+                # a name without quotes is an attribute that newer Transformers removed
+                r"UnicodeDecodeError|RuntimeError|OSError|AttributeError(?!: \w+ has no))\b",
+                within=r"(?:from_file|Tokenizer(?:Fast)?\.from_|cached_get_tokenizer|"
+                r"tokenization_\w+\.py|cached_tokenizer_from_config|SentencePieceProcessor)",
             ),
         ),
     ),
@@ -299,41 +372,6 @@ FAILURES = (
             Rule(r"chat template[^\n]{0,200}(?:path|not found|does(?: not|n't) exist|failed)"),
             Rule(r"No such file or directory[^\n]{0,200}", within=r"load_chat_template"),
             Rule(r"TemplateSyntaxError|jinja2\.exceptions"),
-        ),
-    ),
-    Failure(
-        kind="tokenizer-unusable",
-        exit_code=ExitCode.ARTIFACT,
-        summary="The tokenizer's files are missing or damaged, or need a package that is not "
-        "installed.",
-        cause="the model's tokenizer is missing, damaged, or needs a package that is not installed",
-        hint="The model needs tokenizer.json (or tokenizer.model) and tokenizer_config.json. "
-        + DOWNLOAD_AGAIN
-        + " To use the tokenizer of another folder, set TOKENIZER.",
-        rules=(
-            Rule(r"Couldn't instantiate the backend tokenizer"),
-            Rule(r"Can't load tokenizer for|Failed to load the tokenizer|Error loading tokenizer"),
-            Rule(r"Unable to load (?:the )?(?:vocabulary|tokenizer)"),
-            Rule(r"Tokenizer class \S{1,100} does not exist"),
-            Rule(r"data did not match any variant of untagged enum"),
-            Rule(r"Converting from [^\n]{0,60}(?:Tiktoken|SentencePiece)[^\n]{0,40} failed"),
-            Rule(r"No tokenizer file|Could not find (?:tiktoken|tokenizer|tekken)\S{0,40}"),
-            Rule(
-                r"No such file or directory[^\n]{0,300}(?:tokenizer|tekken|vocab|tiktoken)\S{0,60}"
-            ),
-            Rule(
-                r"HarmonyError|downloading or loading vocab file",
-                cause="the vocabulary of openai_harmony could not be downloaded",
-                hint="Mount its files o200k_base.tiktoken and cl100k_base.tiktoken, and set "
-                "TIKTOKEN_ENCODINGS_BASE to their folder.",
-            ),
-            Rule(
-                r"^(?:\w+\.)*(?:JSONDecodeError|Exception|ValueError|TypeError|KeyError|"
-                # a name without quotes is an attribute that newer Transformers removed
-                r"UnicodeDecodeError|RuntimeError|OSError|AttributeError(?!: \w+ has no))\b",
-                within=r"(?:from_file|Tokenizer(?:Fast)?\.from_|cached_get_tokenizer|"
-                r"tokenization_\w+\.py|cached_tokenizer_from_config|SentencePieceProcessor)",
-            ),
         ),
     ),
     Failure(

@@ -17,7 +17,7 @@ def innermost(pattern: str) -> str:
     Args:
         pattern: Matched with the first line of the frame, which has the file and the function.
     """
-    return pattern + r"[^\n]{0,300}\n[^\n]*(?:\n[\s^~]*)?\Z"
+    return rf"(?:{pattern})" + r"[^\n]{0,300}\n[^\n]*(?:\n[\s^~]*)?\Z"
 
 
 class ExitCode:

@@ -23,6 +23,90 @@ _REFUSED = (
     r"\b(?:must|requires?|should|set|specify|need)\b[^\n]{0,80}(?<!\w)--[a-z][a-z-]{3,60}\b"
 )
 
+REFUSAL = Rule(
+    r"^(?:ValueError|NotImplementedError|AssertionError|RuntimeError): "
+    r"(?P<what>[^\n]{0,300}(?:" + _REFUSED + r")[^\n]{0,200})",
+    cause="vLLM rejected the configuration: {what}",
+)
+"""The words that every part of vLLM uses; they count if nothing else is known of an exception."""
+
+_CHECK_SPELLING = (
+    "Remove it from ARG, or fix its spelling: `inference-server options` lists vLLM's options."
+)
+INVALID_OPTION = Failure(
+    kind="invalid-option",
+    exit_code=ExitCode.SETTING,
+    summary="vLLM rejected an option's value, or a combination of options.",
+    cause="vLLM rejected an option's value",
+    hint="Fix the option in ARG, or in the variable that sets it: `inference-server plan` "
+    "shows where each option comes from, and `inference-server options` lists vLLM's options.",
+    role=Role.SYMPTOM,
+    rules=(
+        Rule(
+            r"error: unrecognized arguments: (?P<option>[^\n]{1,200})",
+            cause="vLLM does not have the option {option}",
+            hint=_CHECK_SPELLING,
+        ),
+        Rule(
+            r"error: ambiguous option: (?P<option>\S{1,80}) could match (?P<what>[^\n]{1,300})",
+            cause="the option {option} is ambiguous: it could be {what}",
+            hint=_CHECK_SPELLING,
+        ),
+        Rule(
+            r"error: argument (?P<option>\S{1,80}?): (?P<what>[\s\S]{1,300})",
+            cause="vLLM rejected the option {option}: {what}",
+        ),
+        Rule(
+            r"(?:serve|api_server|engine|vllm)(?:\.py)?(?: serve)?: error: "
+            r"(?P<what>[^\n]{1,300})",
+            cause="vLLM rejected its command line: {what}",
+        ),
+        Rule(
+            r"ValidationError: \d+ validation errors? for (?P<config>\w+)\n"
+            r"(?:(?P<field>[\w.\-\[\]]{1,100})\n)?\s{0,4}(?P<what>[^\n]{1,400})",
+            cause="vLLM rejected its configuration ({config}): {what}",
+        ),
+        Rule(
+            r"(?P<what>[^\n:]{0,120}(?:only supports?|does not support|not supported "
+            r"(?:on|by|in|with)) (?:the )?V[01]\b[^\n]{0,100})",
+            cause="vLLM rejected the configuration: {what}",
+        ),
+        Rule(
+            r"(?P<what>No common block size for [^\n]{1,200})",
+            cause="vLLM rejected ARG=--block-size: {what}",
+        ),
+        Rule(
+            r"(?P<what>invalid tool call parser: [^\n]{1,80})",
+            cause="vLLM rejected an option's value: {what}",
+        ),
+        Rule(
+            r"(?P<what>invalid reasoning parser: [^\n]{1,80})",
+            cause="vLLM rejected an option's value: {what}",
+        ),
+        Rule(
+            r"pipeline parallelism is not supported|does not support pipeline parallel",
+            cause="the model or its draft model does not support pipeline parallelism",
+            hint="Remove ARG=--pipeline-parallel-size. NUM_SHARD splits each layer over the "
+            "devices instead.",
+        ),
+        Rule(
+            r"(?P<what>\S{1,40} kv-cache is not supported with[^\n]{1,100})",
+            cause="the KV cache's data type is incompatible with the model's: {what}",
+            hint="Remove ARG=--kv-cache-dtype.",
+        ),
+        Rule(
+            r"Cannot re-initialize CUDA in forked subprocess",
+            cause="a process was forked after the device was initialized",
+            hint="Set VLLM_WORKER_MULTIPROC_METHOD=spawn.",
+        ),
+        Rule(
+            r"^(?:ValueError|NotImplementedError): (?P<what>[^\n]{1,300})",
+            within=innermost(r"vllm/v1/(?:core/kv_cache_\w+\.py|[\w/]*spec_decode/)"),
+            cause="vLLM rejected the configuration: {what}",
+        ),
+    ),
+)
+
 FAILURES = (
     Failure(
         kind="length-above-model",
@@ -301,6 +385,11 @@ FAILURES = (
                 within=innermost(r"/(?:kv_transfer|ec_transfer|lmcache|mooncake|nixl)/"),
             ),
             Rule(
+                r"(?P<what>Unsupported connector type: \w{1,80})",
+                cause="the connector in --kv-transfer-config or --ec-transfer-config failed: "
+                "{what}",
+            ),
+            Rule(
                 r"(?P<what>\b(?:\w{0,40}(?:KV|EC)\w{0,40}Connector\w{0,40}|NIXL_ERR_\w+|Mooncake\w*|LMCache\w*)\b"
                 r"[^\n]{0,120}\b(?:fail(?:ed)?|not|must|requires?|unsupported|cannot|error)\b"
                 r"[^\n]{0,120})",
@@ -310,79 +399,20 @@ FAILURES = (
         ),
     ),
     Failure(
-        kind="invalid-option",
+        kind="tls-unusable",
         exit_code=ExitCode.SETTING,
-        summary="vLLM rejected an option's value, or a combination of options.",
-        cause="vLLM rejected an option's value",
-        hint="Fix the option in ARG, or in the variable that sets it: `inference-server plan` "
-        "shows where each option comes from, and `inference-server options` lists vLLM's options.",
-        role=Role.SYMPTOM,
+        summary="The TLS certificate or its key cannot be used.",
+        cause="the TLS certificate or its key cannot be used",
+        hint="Check the files in TLS_CERT_FILE and TLS_KEY_FILE (ARG=--ssl-certfile, "
+        "--ssl-keyfile, --ssl-ca-certs): they must exist, have the PEM format, and the key must be "
+        "the certificate's.",
         rules=(
             Rule(
-                r"error: argument (?P<option>\S{1,80}?): (?P<what>[^\n]{1,300})",
-                cause="vLLM rejected the option {option}: {what}",
-            ),
-            Rule(
-                r"(?:serve|api_server|engine|vllm)(?:\.py)?(?: serve)?: error: "
-                r"(?P<what>[^\n]{1,300})",
-                cause="vLLM rejected its command line: {what}",
-            ),
-            Rule(
-                r"ValidationError: \d+ validation errors? for (?P<config>\w+)\n"
-                r"(?:(?P<field>[\w.\-\[\]]{1,100})\n)?\s{0,4}(?P<what>[^\n]{1,400})",
-                cause="vLLM rejected its configuration ({config}): {what}",
-            ),
-            Rule(
-                r"(?P<what>[^\n:]{0,120}(?:only supports?|does not support|not supported "
-                r"(?:on|by|in|with)) (?:the )?V[01]\b[^\n]{0,100})",
-                cause="vLLM rejected the configuration: {what}",
-            ),
-            Rule(
-                r"(?P<what>No common block size for [^\n]{1,200})",
-                cause="vLLM rejected ARG=--block-size: {what}",
-            ),
-            Rule(
-                r"(?P<what>invalid tool call parser: [^\n]{1,80})",
-                cause="vLLM rejected an option's value: {what}",
-            ),
-            Rule(
-                r"(?P<what>invalid reasoning parser: [^\n]{1,80})",
-                cause="vLLM rejected an option's value: {what}",
-            ),
-            Rule(
-                r"pipeline parallelism is not supported|does not support pipeline parallel",
-                cause="the model or its draft model does not support pipeline parallelism",
-                hint="Remove ARG=--pipeline-parallel-size. NUM_SHARD splits each layer over the "
-                "devices instead.",
-            ),
-            Rule(
-                r"(?P<what>\S{1,40} kv-cache is not supported with[^\n]{1,100})",
-                cause="the KV cache's data type is incompatible with the model's: {what}",
-                hint="Remove ARG=--kv-cache-dtype.",
-            ),
-            Rule(
-                r"Cannot re-initialize CUDA in forked subprocess",
-                cause="a process was forked after the device was initialized",
-                hint="Set VLLM_WORKER_MULTIPROC_METHOD=spawn.",
-            ),
-            Rule(
-                r"^(?:KeyError|ValueError|TypeError|AssertionError|NotImplementedError|"
-                r"\S*ArgumentTypeError): (?P<what>[^\n]{1,300})",
-                within=r"arg_utils\.py|cli_args\.py|argparse\.py|vllm/config/|validate_parsed|"
-                r"create_engine_config|vllm/platforms/|vllm/envs\.py|model_loader/__init__",
-                cause="vLLM rejected the configuration: {what}",
-            ),
-            Rule(
-                r"^(?:ValueError|NotImplementedError): (?P<what>[^\n]{1,300})",
-                within=innermost(r"vllm/v1/(?:core/kv_cache_\w+\.py|[\w/]*spec_decode/)"),
-                cause="vLLM rejected the configuration: {what}",
-            ),
-            # last, because every part of vLLM uses these words
-            Rule(
-                r"^(?:ValueError|NotImplementedError|AssertionError|RuntimeError): "
-                r"(?P<what>[^\n]{0,300}(?:" + _REFUSED + r")[^\n]{0,200})",
-                cause="vLLM rejected the configuration: {what}",
+                r"^(?P<what>[^\n]{1,300})",
+                within=r"in (?:create_ssl_context|load_cert_chain|load_verify_locations)\b",
+                cause="the TLS certificate or its key cannot be used: {what}",
             ),
         ),
     ),
+    INVALID_OPTION,
 )

@@ -189,10 +189,10 @@ class TestPlace:
     def test_the_innermost_frame_decides(self, place: str, raised: str, kind: str) -> None:
         assert of(*raised_in(place, raised)).code == kind
 
-    def test_an_outer_frame_does_not_decide(self) -> None:
+    def test_the_innermost_known_frame_decides_below_an_unknown_one(self) -> None:
         lines = raised_in("lora/lora_model.py:load", "ValueError: oh")
         inner = [f'{CORE}  File "/usr/lib/re.py", line 1, in match', f"{CORE}    c(d)"]
-        assert of(*lines[:-1], *inner, lines[-1]).code == "engine-failed"
+        assert of(*lines[:-1], *inner, lines[-1]).code == "adapter-unusable"
 
 
 class TestRefusal:
@@ -346,3 +346,52 @@ def test_a_cause_in_the_middle_of_a_long_output_is_found() -> None:
     lines = [f"{WORKER}error {index} of the device's queue" for index in range(5000)]
     lines[2500:2500] = failed(WORKER, "torch.OutOfMemoryError: CUDA out of memory.")
     assert of(*lines).code == "device-out-of-memory"
+
+
+class TestUsage:
+    @pytest.mark.parametrize(
+        "program", ["vllm serve", "vllm", "api_server.py", "/opt/bin/vllm serve"]
+    )
+    @pytest.mark.parametrize(
+        ("error", "words"),
+        [
+            ("unrecognized arguments: --fancy 3", ["vLLM does not have the option --fancy"]),
+            ("argument --dtype: invalid choice: 'x' (choose from 'a')", ["--dtype", "'x'"]),
+            ("argument --max-num-seqs: invalid int value: 'x'", ["--max-num-seqs", "'x'"]),
+            ("argument --max-model-len: expected one argument", ["--max-model-len"]),
+            ("ambiguous option: --max-l could match --max-a, --max-b", ["--max-l ", "--max-b"]),
+            ("the following arguments are required: --a", ["required: --a"]),
+            (
+                "argument --a/-b: 1 validation error for A\nmode\n  Must be 0",
+                ["--a/-b", "Must be 0"],
+            ),
+            ("Invalid JSON format for --lora-modules: x", ["--lora-modules"]),
+        ],
+    )
+    def test_an_error_of_the_command_line_names_the_option(
+        self, program: str, error: str, words: list[str]
+    ) -> None:
+        lines = f"usage: {program} [-h] [--headless]\n{program}: error: {error}".split("\n")
+        found = of(*lines, code=2)
+        assert (found.code, found.exit_code) == ("invalid-option", 78)
+        for word in words:
+            assert word in found.message
+
+
+class TestReference:
+    def test_an_exception_that_refers_to_the_log_is_explained_by_the_logged_one(self) -> None:
+        logged = traceback(
+            "ERROR 11-21 06:00:00 [registry.py:1] ", "ImportError: No module named 'a'"
+        )
+        fatal = [
+            "Traceback (most recent call last):",
+            '  File "a.py", line 1, in a',
+            "ValueError: Model architectures ['A'] failed to be inspected. Check the logs.",
+        ]
+        assert of(*logged, *fatal).code == "package-missing"
+        assert of(*fatal).code == "architecture-unsupported"
+
+    def test_a_stage_counts_only_before_the_engine_serves(self) -> None:
+        lines = raised_in("v1/attention/backends/new.py:build", "TypeError: oh")
+        ended = EngineExit(1, Phase.READY)
+        assert diagnose(lines, ended).code == "engine-failed"

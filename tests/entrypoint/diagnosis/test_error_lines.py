@@ -4,6 +4,7 @@ import pytest
 
 from entrypoint.diagnosis.error_lines import ERROR_LINES, find_error_lines
 from entrypoint.diagnosis.lines import read_lines
+from entrypoint.logs.engine_line import EngineLine
 
 
 def test_errors_are_found_by_level_or_by_wording_and_each_text_once() -> None:
@@ -43,3 +44,15 @@ def test_only_the_last_error_lines_are_kept() -> None:
 def test_errors_in_other_programs_formats_are_found(line: str) -> None:
     (found,) = find_error_lines(read_lines(["all is well", line]))
     assert line.endswith(found.text)
+
+
+def test_an_error_of_the_command_line_has_all_of_its_lines() -> None:
+    lines = [
+        EngineLine("usage: vllm serve [-h]"),
+        EngineLine("vllm serve: error: argument --a/-b: 1 validation error for A"),
+        EngineLine("mode"),
+        EngineLine("  Input should be 0 or 1"),
+        EngineLine("next", level="INFO"),
+    ]
+    (found,) = find_error_lines(lines)
+    assert found.text.endswith("for A\nmode\n  Input should be 0 or 1")

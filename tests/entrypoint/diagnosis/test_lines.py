@@ -2,8 +2,12 @@
 
 import pytest
 
+from entrypoint.diagnosis import EngineExit, diagnose
 from entrypoint.diagnosis.lines import LINE_CHARACTERS, read_lines
 from entrypoint.logs.engine_line import EngineLine
+from entrypoint.shared.handover import Phase
+from entrypoint.supervision.tail import Tail
+from tests.support.log_formats import FORMATS, raised
 
 TEXT = "ValueError: one"
 
@@ -50,4 +54,44 @@ def test_a_json_record_yields_the_lines_of_its_message() -> None:
 
 @pytest.mark.parametrize("line", ['{"message": ', '{"a": 1}', "{" * 9000])
 def test_json_that_is_not_a_record_is_read_as_text(line: str) -> None:
-    assert read(line).text == line[:LINE_CHARACTERS]
+    assert read(line).text[:LINE_CHARACTERS] == line[:LINE_CHARACTERS]
+
+
+def test_a_long_line_is_read_at_both_ends() -> None:
+    text = read("ValueError: " + "x" * 100_000 + " out of memory").text
+    assert text.startswith("ValueError: xx")
+    assert text.endswith("xx out of memory")
+
+
+OUT_OF_MEMORY = "CUDA out of memory. Tried to allocate 2.00 GiB."
+MISMATCH = "Following weights were not initialized from checkpoint: {'model.norm.weight'}"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("deep", [0, 80, 700])
+@pytest.mark.parametrize(
+    ("error", "cause", "kind"),
+    [
+        (OUT_OF_MEMORY, "", "device-out-of-memory"),
+        (MISMATCH, "", "weights-mismatch"),
+        ("The core did not start", OUT_OF_MEMORY, "device-out-of-memory"),
+    ],
+)
+def test_the_cause_is_found_in_each_format(
+    name: str, deep: int, error: str, cause: str, kind: str
+) -> None:
+    """Also if the line is longer than the tail keeps."""
+    lines = ["INFO 11-25 19:00:00 [a.py:1] start", *FORMATS[name](raised(error, deep, cause))]
+    tail = Tail()
+    for line in lines:
+        tail.add(line.encode())
+    assert diagnose(tail.lines(), EngineExit(1, Phase.WEIGHTS)).code == kind
+
+
+def test_a_prefix_that_precedes_only_the_header_is_a_separate_line() -> None:
+    lines = list(read_lines(["50% doneTraceback (most recent call last):", '  File "a", line 1']))
+    assert [line.text for line in lines] == [
+        "50% done",
+        "Traceback (most recent call last):",
+        '  File "a", line 1',
+    ]

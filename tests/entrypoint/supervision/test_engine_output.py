@@ -58,10 +58,22 @@ class TestWrittenOn:
     def test_an_endless_line_is_written_complete_and_kept_in_part(
         self, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """The tail has its start, and the lines around it."""
-        output = play("print('before'); print('x' * 5_000_000); print('after')")
-        assert capfd.readouterr().out == f"before\n{'x' * 5_000_000}\nafter\n"
-        assert output.tail.lines() == ["before", "x" * LINE_BYTES, "after"]
+        """The tail has its start and its end, and the lines around it."""
+        output = play("print('before'); print('A' + 'x' * 5_000_000 + 'B'); print('after')")
+        assert capfd.readouterr().out == f"before\nA{'x' * 5_000_000}B\nafter\n"
+        before, long, after = output.tail.lines()
+        assert (before, long[:2], long[-2:], len(long), after) == (
+            "before",
+            "Ax",
+            "xB",
+            LINE_BYTES,
+            "after",
+        )
+
+    @pytest.mark.parametrize("end", [r"\r 50%|###", r"\r100 %\n", r"\r1 %\r2 %\r\n"])
+    def test_an_error_is_kept_behind_a_progress_bar(self, end: str) -> None:
+        output = play(f"print('\\r1 %\\rValueError: one{end}', end='')")
+        assert "ValueError: one" in output.tail.lines()[0].split("\r")
 
     def test_a_progress_bar_is_kept_as_its_last_state(
         self, capfdbinary: pytest.CaptureFixture[bytes]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from entrypoint.supervision.tail import BYTES, LINE_BYTES, LINES, Tail
+from entrypoint.supervision.tail import BYTES, LINE_BYTES, LINES, Tail, shorten
 
 
 def test_lines_are_kept_in_order() -> None:
@@ -48,10 +48,18 @@ def test_the_buffer_is_used_completely() -> None:
     assert len(tail.lines()) == BYTES // 1024
 
 
-def test_a_long_line_is_cut_off() -> None:
+@pytest.mark.parametrize("more", [0, 1, 2, 100, 5_000_000])
+def test_both_ends_of_a_long_line_are_kept(more: int) -> None:
     tail = Tail()
-    tail.add(b"x" * (LINE_BYTES + 1))
-    assert tail.lines() == ["x" * LINE_BYTES]
+    tail.add(b"start" + b"x" * (LINE_BYTES - 8 + more) + b"end")
+    (line,) = tail.lines()
+    assert (line[:5], line[-3:], len(line)) == ("start", "end", LINE_BYTES)
+
+
+def test_a_line_is_shortened_in_parts_as_at_once() -> None:
+    line = b"a" * LINE_BYTES + b"b" * LINE_BYTES + b"c" * 10
+    parts = shorten(shorten(line[:-10]) + line[-10:])
+    assert parts == shorten(line)
 
 
 def test_bytes_that_are_not_utf8_are_replaced() -> None:

@@ -151,6 +151,11 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._abandon()
         self._release()
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # uvicorn keeps it if the client reset the connection
+        # they refer to this object: without them it is freed at once, not by the next collection
+        self._cycles.clear()
+        self.pipeline.clear()
+        self.cycle = None  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
         if self._phase is _Phase.CLOSING:

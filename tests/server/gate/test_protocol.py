@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
 import subprocess
+import weakref
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -711,3 +713,32 @@ class TestMany:
             server.until(lambda: not server.server_state.connections)
             waiting = server.config.http_protocol_class.waiting  # type: ignore[attr-defined]
             server.until(lambda: not waiting)
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"GET /",
+            get(),
+            get("/refused"),
+            post("/echo", b"half", length=8),
+            get("/", TestUpgrade.H2C),
+            CHUNKED + b"x\r\n",
+        ],
+    )
+    def test_closed_connections_are_freed_without_a_collection(self, data: bytes) -> None:
+        """Else they fill the memory until Python collects garbage."""
+        gc.collect()
+        gc.disable()
+        try:
+            with bounded() as (server, app):
+                with Client(server) as client:
+                    server.until(lambda: len(server.server_state.connections) == 1)
+                    connection = server.ask(
+                        lambda: weakref.ref(next(iter(server.server_state.connections)))
+                    )
+                    client.send(data)
+                    if data != b"GET /":
+                        server.until(lambda: app.seen != [])
+                server.until(lambda: connection() is None)
+        finally:
+            gc.enable()

@@ -211,6 +211,7 @@ def api_of(path: str, headers: Mapping[str, str]) -> Api:
         path: The request's path, without the root path.
         headers: The request's headers, with names in lower case.
     """
+    path = path.removesuffix("/")
     if _is_below("/v1/messages", path) or "anthropic-version" in headers:
         return Api.ANTHROPIC
     if _is_below("/v1/responses", path):

@@ -136,7 +136,7 @@ class TestBodies:
         headers = {"Content-Encoding": coding, "Content-Type": "application/json"}
         sent = ENCODERS[coding](self.BODY)
         pieces = [sent[:20], sent[20:]]
-        plain = http.post("/v1/completions", content=self.BODY).json()["usage"]
+        plain = http.post("/v1/completions", json=json.loads(self.BODY)).json()["usage"]
         for content in (sent, iter(pieces)):  # with a Content-Length, and in chunks
             answer = http.post("/v1/completions", content=content, headers=headers)
             assert answer.status_code == 200, answer.text
@@ -170,7 +170,6 @@ class TestNames:
         ("/v1/completions", {"prompt": "a"}),
         ("/v1/messages", {"messages": [{"role": "user", "content": "a"}]}),
         ("/v1/responses", {"input": "a"}),
-        ("/invocations", {"prompt": "a"}),
     )
 
     @pytest.mark.parametrize("name", [DEMO, ALIAS, None])
@@ -191,6 +190,13 @@ class TestNames:
         names = re.findall(r'"model": ?"([^"]*)"', stream)
         assert names
         assert set(names) == {answered}
+
+    def test_sagemakers_route_takes_the_name_from_its_header(self, http: httpx.Client) -> None:
+        """The library that vLLM uses for it replaces the body's."""
+        body = {"prompt": "a", "max_tokens": 1, "model": DEMO}
+        assert http.post("/invocations", json=body).json()["model"] == ALIAS
+        headers = {"X-Amzn-SageMaker-Adapter-Identifier": DEMO}
+        assert http.post("/invocations", json=body, headers=headers).json()["model"] == DEMO
 
     def test_the_official_clients_get_the_name_back(self, server: Launch, client: OpenAI) -> None:
         for name in (DEMO, ALIAS):

@@ -70,6 +70,7 @@ def test_every_status_means_a_kind(status: int, code: str) -> None:
         ("/v1/responses/resp_1/cancel", {}, Api.RESPONSES),
         ("/cohere/v2/chat", {}, Api.COHERE),
         ("/v2/rerank", {}, Api.COHERE),
+        ("/v2/rerank/", {}, Api.COHERE),
         ("/v1/rerank", {}, Api.OPENAI),
         ("/nope", {}, Api.OPENAI),
     ],

@@ -17,7 +17,7 @@ from entrypoint.planning.plan import LaunchPlan, make_plan
 from entrypoint.planning.remote_code import read_codes
 from entrypoint.pod.pod import Pod, read_pod
 from entrypoint.pod.scratch import make_scratch, scratch_directory
-from entrypoint.settings import KSERVE_MOUNT, cache_roots
+from entrypoint.settings import KSERVE_MOUNT
 from entrypoint.shared.handover import Phase
 from entrypoint.status.listener import check_certificate
 from entrypoint.store.model import Model, Request
@@ -97,7 +97,7 @@ def read_inputs(environ: Mapping[str, str]) -> LaunchInputs:
     if asked.model_id is None:
         raise _no_model(asked)
     scratch = scratch_directory(environ)
-    roots = cache_roots(settings, environ)
+    roots = asked.cache_roots
     if not settings.hf_hub_offline:
         # where a download goes if no other root is writable
         roots += (scratch / "hub",)
@@ -108,7 +108,7 @@ def read_inputs(environ: Mapping[str, str]) -> LaunchInputs:
         cache_roots=roots,
         tarball=settings.model_tarball,
         offline=settings.hf_hub_offline,
-        token=settings.hf_token.get_secret_value() if settings.hf_token else None,
+        token=asked.hf_token,
         scratch=scratch,
         in_place=loads_in_place(asked, hardware),
         storage_uri=settings.storage_uri,

@@ -288,7 +288,10 @@ class Settings(BaseSettings):
         description="URL of a Hugging Face mirror. Default: `https://huggingface.co`.",
     )
     hf_hub_offline: Boolean = _variable(
-        "HF_HUB_OFFLINE", default=False, description="Never access the hub."
+        "HF_HUB_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
+        default=False,
+        description="Never access the hub.",
     )
     hf_hub_disable_telemetry: Boolean = _variable(
         "HF_HUB_DISABLE_TELEMETRY",
@@ -423,7 +426,8 @@ class Settings(BaseSettings):
     )
     vllm_environment: dict[str, str] = Field(
         default_factory=dict,
-        description="All `VLLM_*` variables. They pass through to the engine.",
+        description="All `VLLM_*` variables. They pass through to the engine. A note names "
+        "those that vLLM does not read.",
     )
     library_environment: dict[str, str] = Field(
         default_factory=dict,

@@ -230,7 +230,15 @@ def make_catalogue() -> dict[str, Any]:
         "vllm": __version__.split("+")[0],
         "options": describe_parser(make_parser()),
         "removed_architectures": _PREVIOUSLY_SUPPORTED_MODELS,
+        "variables": own_variables(),
     }
+
+
+def own_variables() -> list[str]:
+    """Return the names of vLLM's own environment variables."""
+    from vllm.envs import environment_variables
+
+    return sorted(name for name in environment_variables if name.startswith("VLLM_"))
 
 
 def render(catalogue: dict[str, Any]) -> str:
@@ -244,7 +252,9 @@ def _lines(catalogue: dict[str, Any]) -> Iterator[str]:
     yield '\n], "removed_architectures": {\n'
     removed = catalogue["removed_architectures"]
     yield ",\n".join(f"{json.dumps(name)}: {json.dumps(removed[name])}" for name in sorted(removed))
-    yield "\n}}\n"
+    yield '\n}, "variables": [\n'
+    yield ",\n".join(json.dumps(name) for name in catalogue["variables"])
+    yield "\n]}\n"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -135,7 +135,6 @@ def _pack(downloaded: Downloaded, tarball: Path) -> None:
 
 def _job(arguments: argparse.Namespace, asked: Asked) -> DownloadJob:
     """What to download, from the command line and the environment."""
-    from entrypoint.settings import cache_roots
     from entrypoint.store.hub.client import writable_root
     from entrypoint.store.search.by_name import is_repository_id
     from entrypoint.store.transfer_process.messages import DownloadJob
@@ -159,19 +158,20 @@ def _job(arguments: argparse.Namespace, asked: Asked) -> DownloadJob:
             else "Give the repository id of a model on the hub, such as org/name.",
         )
     if settings.hf_hub_offline:
+        variable = asked.variable("hf_hub_offline")
         raise SettingError(
-            f"HF_HUB_OFFLINE={asked.environ.get('HF_HUB_OFFLINE')} disables network access, which "
-            "`download` needs.",
-            variable="HF_HUB_OFFLINE",
+            f"{variable}={asked.environ.get(variable)} disables network access, which `download` "
+            "needs.",
+            variable=variable,
             hint=f"Enable it: HF_HUB_OFFLINE=0 inference-server download {model_id}",
         )
-    roots = cache_roots(settings, asked.environ)
+    roots = asked.cache_roots
     if arguments.cache_dir:
         roots = (Path(arguments.cache_dir).expanduser().absolute(),)
     return DownloadJob(
         repository=model_id,
         revision=arguments.revision or revision,
-        token=settings.hf_token.get_secret_value() if settings.hf_token else None,
+        token=asked.hf_token,
         root=writable_root(roots, make=not arguments.dry_run, option="--cache-dir, "),
         endpoint=settings.hf_endpoint,
         include=tuple(arguments.include),

@@ -84,11 +84,13 @@ class Catalogue:
         options: The options, sorted by name.
         removed_architectures: Model architectures that it no longer has, and the last release that
             had each.
+        variables: The names of the environment variables that are its own.
     """
 
     version: str
     options: tuple[Option, ...]
     removed_architectures: Mapping[str, str] = field(default_factory=dict)
+    variables: tuple[str, ...] = ()
 
     @cached_property
     def by_spelling(self) -> dict[str, Option]:
@@ -140,7 +142,8 @@ def read_catalogue(text: str) -> Catalogue:
     """Return the catalogue in a JSON text."""
     data = json.loads(text)
     options = tuple(map(_option, data["options"]))
-    return Catalogue(data["vllm"], options, data["removed_architectures"])
+    variables = tuple(data["variables"])
+    return Catalogue(data["vllm"], options, data["removed_architectures"], variables)
 
 
 def _option(data: dict[str, Any]) -> Option:

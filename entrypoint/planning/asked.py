@@ -15,6 +15,7 @@ from entrypoint.options.arguments import Parsed, read_arguments
 from entrypoint.planning.listen import Listen, read_listen
 from entrypoint.settings import (
     Settings,
+    cache_roots,
     near_misses,
     origin,
     read_environment,
@@ -36,6 +37,7 @@ class Asked:
         model_id: ``--model``, MODEL_ID or STORAGE_URI; None without any of them.
         revision: ``--revision`` or REVISION.
         tokenizer: ``--tokenizer`` or TOKENIZER; None for the model's own.
+        hf_token: ``--hf-token`` or HF_TOKEN. Never shown.
         dtype: ``--dtype`` or DTYPE. ``auto`` if ARG has ``--quantization``, which chooses its own.
         trust_remote_code: Whether code that comes with the model may run.
         shutdown_timeout: Seconds that running requests get after SIGTERM.
@@ -48,6 +50,7 @@ class Asked:
     model_id: str | None
     revision: str | None
     tokenizer: str | None
+    hf_token: str | None = field(repr=False)
     dtype: str | None
     trust_remote_code: bool
     shutdown_timeout: int
@@ -61,6 +64,16 @@ class Asked:
             SettingError: ARG's port is out of range, or a certificate lacks its key.
         """
         return read_listen(self.settings, self.arguments)
+
+    @property
+    def cache_roots(self) -> tuple[Path, ...]:
+        """The folders to search for ``models--org--name``: ``--download-dir``, then the settings'.
+
+        vLLM takes weights from ``--download-dir`` if it has it.
+        """
+        roots = cache_roots(self.settings, self.environ)
+        first = self.arguments.value("--download-dir")
+        return tuple(dict.fromkeys((Path(first).absolute(), *roots))) if first else roots
 
     @property
     def api_key_file(self) -> Path | None:
@@ -90,6 +103,7 @@ def read_asked(environ: Mapping[str, str]) -> Asked:
     settings = read_settings(environ)
     arguments = read_arguments(settings.arg)
     value = arguments.value
+    token = settings.hf_token.get_secret_value() if settings.hf_token else None
     dtype = value("--dtype") or settings.dtype
     trust = arguments.given.get("--trust-remote-code")
     return Asked(
@@ -99,6 +113,7 @@ def read_asked(environ: Mapping[str, str]) -> Asked:
         model_id=value("--model") or settings.model_id or settings.storage_uri,
         revision=value("--revision") or settings.revision,
         tokenizer=value("--tokenizer") or settings.tokenizer,
+        hf_token=value("--hf-token") or token,
         dtype=dtype or ("auto" if "--quantization" in arguments.given else None),
         trust_remote_code=TRUST[trust.words[0]] if trust else settings.trust_remote_code,
         shutdown_timeout=int(value("--shutdown-timeout") or settings.shutdown_timeout),

@@ -63,7 +63,7 @@ def engine_variables(
         index = model.path.parent / TARBALL_INDEX
         yield TARBALL_VARIABLE, EngineVariable(str(index), "default")
     if settings.hf_hub_offline:
-        yield "HF_HUB_OFFLINE", EngineVariable("1", "variable", "HF_HUB_OFFLINE")
+        yield "HF_HUB_OFFLINE", EngineVariable("1", "variable", asked.variable("hf_hub_offline"))
     if settings.hf_hub_disable_telemetry:
         for name, value in NO_TELEMETRY.items():
             yield name, EngineVariable(value, "variable", "HF_HUB_DISABLE_TELEMETRY")

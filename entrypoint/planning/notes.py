@@ -15,10 +15,12 @@ from entrypoint.planning.asked import Asked
 from entrypoint.planning.openvino import openvino_notes, unused_openvino_notes
 from entrypoint.planning.option import RequestedOption
 from entrypoint.planning.remote_code import Code, code_notes
+from entrypoint.planning.vllm_variables import vllm_variable_notes
 from entrypoint.pod.pod import Pod
 from entrypoint.store.model import Model
 
 CAPTURE = "--max-seq-len-to-capture"
+DATASETS_OFFLINE = "HF_DATASETS_OFFLINE"
 
 
 def plan_notes(
@@ -42,6 +44,7 @@ def plan_notes(
     yield from hardware.notes
     yield from asked.arguments.notes
     yield from access_notes(asked)
+    yield from vllm_variable_notes(asked, pod, hardware)
     yield from _version_notes(asked, hardware)
     yield from _architecture_notes(asked, model, hardware)
     if pod.injected:
@@ -109,6 +112,13 @@ def _override_notes(asked: Asked, overridden: Mapping[str, RequestedOption]) -> 
 
 
 def _ignored_notes(asked: Asked) -> Iterator[Note]:
+    if asked.environ.get(DATASETS_OFFLINE) and not asked.settings.hf_hub_offline:
+        yield Note(
+            "info",
+            DATASETS_OFFLINE,
+            f"{DATASETS_OFFLINE} is only about data sets, and models may be downloaded. To forbid "
+            "that, set HF_HUB_OFFLINE=1.",
+        )
     if asked.settings.max_seq_len_to_capture is not None:
         removed = REMOVED[CAPTURE]
         yield Note(

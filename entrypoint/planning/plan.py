@@ -15,8 +15,9 @@ shows it:
 5. An empty variable counts as unset (``TestRule5``).
 6. ``--model`` in ARG wins over MODEL_ID, which wins over STORAGE_URI. ``--revision`` in ARG wins
    over REVISION (``TestRule6``).
-7. In the engine's environment, the user's VLLM_* variables and those of the accelerators'
-   libraries win over the accelerator's default; LD_PRELOAD is added to (``TestRule7``).
+7. An option in ARG wins over vLLM's own variable for it, and API_KEY over VLLM_API_KEY. In the
+   engine's environment, the user's VLLM_* variables and those of the accelerators' libraries win
+   over the accelerator's default; LD_PRELOAD is added to (``TestRule7``).
 8. If ARG sets ``--quantization`` and nobody sets a dtype, the quantization chooses the dtype, not
    the accelerator (``TestRule8``).
 """
@@ -42,6 +43,7 @@ from entrypoint.planning.option import PlannedOption, RequestedOption
 from entrypoint.planning.parallel import check_parallel, parallel_sizes
 from entrypoint.planning.remote_code import Code, check_code
 from entrypoint.planning.served_names import served_names
+from entrypoint.planning.vllm_variables import planned_variables
 from entrypoint.pod.pod import Pod, check_pod
 from entrypoint.secrets import MASK, SECRET_OPTIONS, is_secret_variable
 from entrypoint.store.model import Model
@@ -188,6 +190,7 @@ def make_plan(
         for argument in asked.arguments.arguments
     ]
     options += [variable.planned(name) for name, variable in environment.items()]
+    options += planned_variables(asked, pod, environment)
     notes = plan_notes(asked, model, hardware, pod, code, weights, overridden, defaults.notes)
     return LaunchPlan(
         argv=tuple(argv),

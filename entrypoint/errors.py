@@ -4,6 +4,7 @@ InferenceServerError
 ├── UsageError              64  the command line is wrong
 ├── ArtifactError           65  the model was found but cannot be used
 │   ├── IncompleteModel         files are missing, empty, dangling or damaged
+│   ├── UnloadableModel         vLLM has no loader for what the folder holds
 │   ├── RefusedArtifact         the tarball is damaged or unsafe
 │   ├── RefusedCode             the model refers to code of another repository
 │   └── FailedVerification      files differ from their hashes, manifest or signature
@@ -155,6 +156,9 @@ class IncompleteModel(ArtifactError):
 
     code = "incomplete-model"
     shown: ClassVar[int] = 8
+    default_hint: ClassVar[str] = (
+        "Download the model again, or copy these files from a complete copy."
+    )
 
     def __init__(self, place: Path, problems: Mapping[str, Problem], *, hint: str | None = None):
         self.place = place
@@ -165,13 +169,37 @@ class IncompleteModel(ArtifactError):
             f"The model at {place} is incomplete: {count} missing or damaged: "
             f"{_sample(names, self.shown)}.",
             variable="MODEL_ID",
-            hint=hint or "Download the model again, or copy these files from a complete copy.",
+            hint=hint or self.default_hint,
         )
 
     @property
     def summary(self) -> str:
         """The first files that cannot be used."""
         return "incomplete: " + ", ".join(list(self.problems)[:3])
+
+
+class UnloadableModel(ArtifactError):
+    """The model is there, but vLLM has no loader for what the folder holds.
+
+    Args:
+        place: The snapshot or directory.
+        problem: Why vLLM cannot load it.
+        hint: What to convert, rename or set.
+    """
+
+    code = "unloadable-model"
+
+    def __init__(self, place: Path, problem: str, hint: str):
+        self.place = place
+        self.problem = problem
+        super().__init__(
+            f"vLLM cannot load the model at {place}: {problem}.", variable="MODEL_ID", hint=hint
+        )
+
+    @property
+    def summary(self) -> str:
+        """Why it cannot be loaded, without the place."""
+        return self.problem
 
 
 class RefusedArtifact(ArtifactError):

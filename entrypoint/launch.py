@@ -20,6 +20,7 @@ from entrypoint.pod.scratch import make_scratch, scratch_directory
 from entrypoint.settings import KSERVE_MOUNT
 from entrypoint.shared.handover import Phase
 from entrypoint.status.listener import check_certificate
+from entrypoint.store.disk.loading import Loading
 from entrypoint.store.model import Model, Request
 from entrypoint.store.progress import OnProgress
 from entrypoint.store.search.find import find_model
@@ -115,6 +116,7 @@ def read_inputs(environ: Mapping[str, str]) -> LaunchInputs:
         mount=KSERVE_MOUNT,
         endpoint=settings.hf_endpoint,
         environ=environ,
+        loading=read_loading(asked, hardware),
     )
     inputs = LaunchInputs(asked, request, hardware, read_pod(environ, scratch))
     check_policy(inputs.policy)
@@ -130,6 +132,20 @@ def loads_in_place(asked: Asked, hardware: Hardware) -> bool:
     chosen = any(option in asked.arguments.given for option in LOADER_OPTIONS)
     tested = (hardware.vllm_version or "").partition("+")[0] == load_catalogue().version
     return hardware.kind != "openvino" and not chosen and tested
+
+
+def read_loading(asked: Asked, hardware: Hardware) -> Loading:
+    """Return how the engine is to load the model."""
+    given, value = asked.arguments.given, asked.arguments.value
+    load_format = "openvino" if hardware.kind == "openvino" else value("--load-format") or "auto"
+    skipped = given.get("--skip-tokenizer-init")
+    return Loading(
+        load_format=load_format.lower(),
+        config_format=value("--config-format") or "auto",
+        own_tokenizer=asked.tokenizer in (None, asked.model_id)
+        and (skipped is None or skipped.words[0] == "--no-skip-tokenizer-init"),
+        own_config="--hf-overrides" not in given and "--hf-config-path" not in given,
+    )
 
 
 def _no_model(asked: Asked) -> SettingError:

@@ -28,6 +28,7 @@ TESTS_OF_SEVERAL: dict[str, str] = {
     "tests/entrypoint/diagnosis/test_held_out.py": "the diagnosis of logs that it did not know",
     "tests/entrypoint/store/tarballs/test_formats.py": "archives of other writers",
     "tests/entrypoint/store/tarballs/test_killed.py": "fetching and unpacking in killed processes",
+    "tests/server/test_loader_rules.py": "the rules of vLLM's loaders and ours, compared",
     "tests/server/gate/test_limits.py": "the limits through HTTP, uvicorn, and the gate",
 }
 """Test modules about more than one module, each with what they hold together."""

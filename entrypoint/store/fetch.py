@@ -72,7 +72,7 @@ def fetch_model(model: Model, request: Request, on_progress: OnProgress) -> Mode
         bytes=snapshot.bytes,
         archive=None,
         config=read_config(files),
-        weight_bytes=weight_bytes(files),
+        weight_bytes=weight_bytes(files, request.loading.load_format),
     )
 
 
@@ -146,7 +146,7 @@ def _unpack(model: Model, request: Request, on_progress: OnProgress) -> Snapshot
         lambda partial: unpack(archive, partial, request.model_id, on_progress),
     )
     try:
-        snapshot = open_unpacked(model.path, request.model_id, request.revision)
+        snapshot = open_unpacked(model.path, request.model_id, request.revision, request.loading)
     except RevisionNotFound as error:
         error.add_search(model.searched, {})
         raise

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entrypoint.errors import SearchedPlace, Source
+from entrypoint.store.disk.loading import Loading
 from entrypoint.store.uri import without_secret
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Request:
         mount: The folder that KServe downloads to.
         endpoint: URL of the hub or its mirror; None for huggingface.co.
         environ: The environment of the processes that download and pull.
+        loading: How the engine is to load the model.
     """
 
     model_id: str
@@ -45,6 +47,7 @@ class Request:
     mount: Path = field(kw_only=True)
     endpoint: str | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    loading: Loading = field(default_factory=Loading)
 
     def __repr__(self) -> str:
         return f"Request(model_id={without_secret(self.model_id)!r}, revision={self.revision!r})"

@@ -34,7 +34,7 @@ def safetensors(size: int = 16, fill: int = 1) -> bytes:
 def model_files(shards: int = 1, size: int = 16) -> dict[str, bytes]:
     """``{name: content}`` of a model; several shards come with an index."""
     files = {
-        "config.json": b'{"architectures": ["FalconForCausalLM"]}',
+        "config.json": b'{"model_type": "falcon", "n_head": 7100}',
         "tokenizer.json": b"{}",
         ".gitattributes": b"",
     }
@@ -44,6 +44,11 @@ def model_files(shards: int = 1, size: int = 16) -> dict[str, bytes]:
     weight_map = {f"layer.{number}": name for number, name in enumerate(names)}
     files["model.safetensors.index.json"] = json.dumps({"weight_map": weight_map}).encode()
     return {**files, **{name: safetensors(size, number) for number, name in enumerate(names)}}
+
+
+def pickled(size: int = 16) -> bytes:
+    """A file that looks like what torch.save writes."""
+    return b"PK\x03\x04" + bytes(size) + b"PK\x05\x06" + bytes(18)
 
 
 def write_files(directory: Path, files: Mapping[str, bytes]) -> Path:

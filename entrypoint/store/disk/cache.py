@@ -18,6 +18,8 @@ from entrypoint.errors import Problem, ProblemKind, RevisionNotFound
 from entrypoint.store.disk.files import directory_files
 from entrypoint.store.disk.folder import access_problem, subfolders
 from entrypoint.store.disk.integrity import Problems, examine_model, model_error
+from entrypoint.store.disk.loadable import examine_loadable, loading_error
+from entrypoint.store.disk.loading import Loading
 
 PREFIX = "models--"
 SHORT_COMMIT = re.compile(r"[0-9a-f]{4,40}")
@@ -215,35 +217,41 @@ def _hint(repository: Repository, revision: str | None, setting: str) -> str:
     return f"Set {setting} to one of these{fetch}."
 
 
-def open_snapshot(folder: Path, revision: str | None, *, setting: str = "REVISION") -> Snapshot:
+def open_snapshot(
+    folder: Path, revision: str | None, loading: Loading | None, *, setting: str = "REVISION"
+) -> Snapshot:
     """Choose a snapshot of a ``models--org--name`` folder, and check that it is complete.
 
     Args:
         folder: The folder.
         revision: Branch, tag, full or unique short commit; None for the default.
+        loading: How the engine is to load it; None to check every file.
         setting: The variable or option that holds the revision, for the error.
 
     Raises:
         RevisionNotFound: No snapshot matches the revision, or more than one.
         UnreadableModel: This user may not read files of the snapshot.
         IncompleteModel: Files of the snapshot are missing, empty, dangling or truncated.
+        UnloadableModel: vLLM has no loader for what the snapshot holds.
         OSError: The folder cannot be read.
     """
     repository = read_repository(folder)
     commit = choose_commit(repository, revision, setting=setting)
     path = folder / "snapshots" / commit
-    size, problems = examine_model(directory_files(path))
-    if len(repository.commits) == 1:
-        # With more snapshots, the download may be of another one.
-        problems |= _unfinished_downloads(folder)
+    files = directory_files(path)
+    size, problems = examine_loadable(files, loading) if loading else examine_model(files)
+    hint = (
+        "Download it again on a machine with network access: "
+        f"hf download {repository.name} --revision {commit} --cache-dir {folder.parent} "
+        "--force-download"
+    )
+    # With more snapshots, the download may be of another one.
+    unfinished = _unfinished_downloads(folder) if len(repository.commits) == 1 else {}
+    if loading and not unfinished and (error := loading_error(files, loading, problems, hint)):
+        raise error
+    problems |= unfinished
     if problems:
-        raise model_error(
-            path,
-            problems,
-            "Download it again on a machine with network access: "
-            f"hf download {repository.name} --revision {commit} --cache-dir {folder.parent} "
-            "--force-download",
-        )
+        raise model_error(path, problems, hint)
     return Snapshot(path, repository.name, commit, size)
 
 

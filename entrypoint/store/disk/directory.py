@@ -14,7 +14,8 @@ from entrypoint.store.disk.cache import (
     open_snapshot,
 )
 from entrypoint.store.disk.folder import subfolders
-from entrypoint.store.disk.integrity import check_model
+from entrypoint.store.disk.loadable import check_directory
+from entrypoint.store.disk.loading import Loading
 
 CONFIG_FILES = ("config.json", "params.json")
 
@@ -51,7 +52,7 @@ def find_plain_model(root: Path, names: Iterable[str] | None) -> Path | None:
     return models[0] if len(models) == 1 else None
 
 
-def open_directory(path: Path, revision: str | None) -> Snapshot:
+def open_directory(path: Path, revision: str | None, loading: Loading) -> Snapshot:
     """Return the model in a directory, which is the model itself or has the cache's layout.
 
     Raises:
@@ -59,29 +60,33 @@ def open_directory(path: Path, revision: str | None) -> Snapshot:
         RevisionNotFound: The model does not have the revision.
         UnreadableModel: This user may not read files of the model.
         IncompleteModel: Files of the model are missing, empty, dangling or truncated.
+        UnloadableModel: vLLM has no loader for what the directory holds.
         OSError: The directory cannot be read.
     """
     if path.name.startswith(PREFIX) and (path / "snapshots").is_dir():
-        return open_snapshot(path, revision)
+        return open_snapshot(path, revision, loading)
     repositories = {} if is_plain_model(path) else find_repositories(path)
     if len(repositories) > 1:
         raise SeveralModels(path, sorted(repositories))
     for folder in repositories.values():
-        return open_snapshot(folder, revision)
-    return Snapshot(path, None, None, check_model(path))
+        return open_snapshot(folder, revision, loading)
+    return Snapshot(path, None, None, check_directory(path, loading))
 
 
-def open_unpacked(root: Path, model_id: str, revision: str | None) -> Snapshot | None:
+def open_unpacked(
+    root: Path, model_id: str, revision: str | None, loading: Loading
+) -> Snapshot | None:
     """Return the requested model in an unpacked tarball; None if the tarball has another.
 
     Raises:
         RevisionNotFound: The model does not have the revision.
         UnreadableModel: This user may not read files of the model.
         IncompleteModel: Files of the model are missing, empty, dangling or truncated.
+        UnloadableModel: vLLM has no loader for what the directory holds.
         OSError: The directory cannot be read.
     """
     repositories = find_repositories(root)
     if model_id in repositories:
-        return open_snapshot(repositories[model_id], revision)
+        return open_snapshot(repositories[model_id], revision, loading)
     plain = None if repositories else find_plain_model(root, None)
-    return Snapshot(plain, None, None, check_model(plain)) if plain else None
+    return Snapshot(plain, None, None, check_directory(plain, loading)) if plain else None

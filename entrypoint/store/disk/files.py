@@ -55,10 +55,16 @@ def dangling_link(target: str) -> Problem:
     return Problem(ProblemKind.DANGLING, f"dangling link to {target}")
 
 
-def directory_files(directory: Path) -> DirectoryFiles:
-    """Return the files of a model directory."""
+def directory_files(directory: Path, depth: int | None = None) -> DirectoryFiles:
+    """Return the files of a model directory.
+
+    Args:
+        directory: The directory.
+        depth: How many folders deep to look; None for all.
+    """
     sizes: dict[str, int] = {}
     problems: dict[str, Problem] = {}
+    top = str(directory).count(os.sep)
 
     def add_unreadable_folder(error: OSError) -> None:
         problems[os.path.relpath(error.filename, directory)] = access_problem(error)
@@ -66,6 +72,8 @@ def directory_files(directory: Path) -> DirectoryFiles:
     for place, folders, files in os.walk(directory, onerror=add_unreadable_folder):
         # .git and .cache hold the copies and records of the tools that downloaded the model.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if depth is not None and place.count(os.sep) - top >= depth:
+            folders.clear()
         for file in sorted(files):
             path = os.path.join(place, file)
             name = os.path.relpath(path, directory)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,12 +21,9 @@ from entrypoint.errors import (
 )
 from entrypoint.store.disk.files import ModelFiles, directory_files
 from entrypoint.store.disk.folder import access_problem
+from entrypoint.store.disk.loading import NOT_WEIGHTS
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
-# Files that a trainer writes beside the weights; vLLM's loader skips the same names.
-NOT_WEIGHTS = frozenset(
-    {"training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.pt", "scaler.pt"}
-)
 INDEX_SUFFIXES = (".safetensors.index.json", ".bin.index.json")
 # These files are useless if they are empty; an empty README or __init__.py is fine.
 NEVER_EMPTY = (*WEIGHT_SUFFIXES, ".json", ".model", ".tiktoken", ".jinja")
@@ -94,35 +91,33 @@ def model_error(
 def read_config(files: ModelFiles) -> dict[str, object]:
     """Return the content of ``config.json``; empty for a model without a valid one."""
     try:
-        return _load_object(files, "config.json")
+        return load_object(files, "config.json")
     except (InvalidFile, OSError):
         return {}
 
 
 def examine_model(files: ModelFiles) -> tuple[int, Problems]:
     """Return the size of the model's files in bytes, and ``{file name: problem}``."""
-    sizes, problems = files.sizes, _unusable(files)
+    sizes, problems = files.sizes, unusable_files(files)
     top = [name for name in sizes if "/" not in name]
     weights = [name for name in top if is_weight(name)]
 
     if not any(name.endswith(".gguf") for name in weights):
         problems |= _examine_config(files)
-    indexed, missing = _examine_indexes(files, weights)
-    problems |= missing
-    problems |= _missing_numbers([name for name in weights if name not in indexed])
-    if not weights and not missing:
-        problems["*.safetensors"] = _missing(
-            "no weight file in safetensors, bin, pt or gguf format"
-        )
+    indexed, absent = _examine_indexes(files, weights)
+    problems |= absent
+    problems |= missing_numbers([name for name in weights if name not in indexed])
+    if not weights and not absent:
+        problems["*.safetensors"] = missing("no weight file in safetensors, bin, pt or gguf format")
     for name in sorted({*weights, *indexed} & sizes.keys() - problems.keys()):
         try:
-            _check_weight(files, name)
+            check_weight(files, name)
         except (InvalidFile, OSError) as error:
-            problems[name] = _problem(error)
+            problems[name] = file_problem(error)
     return sum(sizes.values()), problems
 
 
-def _unusable(files: ModelFiles) -> Problems:
+def unusable_files(files: ModelFiles) -> Problems:
     """Return the files that cannot be read, and those that are empty but must not be."""
     problems = dict(files.problems)
     for name, size in files.sizes.items():
@@ -132,15 +127,17 @@ def _unusable(files: ModelFiles) -> Problems:
     return problems
 
 
-def _problem(error: InvalidFile | OSError) -> Problem:
+def file_problem(error: InvalidFile | OSError) -> Problem:
+    """Return the problem of a file that could not be read as what it should be."""
     return error.problem if isinstance(error, InvalidFile) else access_problem(error)
 
 
-def _missing(text: str) -> Problem:
+def missing(text: str) -> Problem:
+    """Return the problem of a file that does not exist."""
     return Problem(ProblemKind.MISSING, text)
 
 
-def _load_object(files: ModelFiles, name: str) -> dict[str, object]:
+def load_object(files: ModelFiles, name: str) -> dict[str, object]:
     """Return the JSON object in a file.
 
     Raises:
@@ -160,13 +157,13 @@ def _examine_config(files: ModelFiles) -> Problems:
     sizes = files.sizes
     name = next((name for name in ("config.json", "params.json") if name in sizes), None)
     if name is None:
-        return {"config.json": _missing("missing")}
+        return {"config.json": missing("missing")}
     if sizes[name] == 0:
         return {}  # already reported as empty or dangling
     try:
-        _load_object(files, name)
+        load_object(files, name)
     except (InvalidFile, OSError) as error:
-        return {name: _problem(error)}
+        return {name: file_problem(error)}
     return {}
 
 
@@ -183,31 +180,56 @@ def _examine_indexes(files: ModelFiles, weights: list[str]) -> tuple[set[str], P
         if sizes[index] == 0:
             continue  # already reported as empty or dangling
         try:
-            weight_map = _load_object(files, index).get("weight_map")
-            if not isinstance(weight_map, dict):
-                raise InvalidFile("weight_map is not an object")
-            shards_of[index] = {str(shard) for shard in weight_map.values()}
+            shards_of[index] = indexed_shards(files, index)
         except (InvalidFile, OSError) as error:
-            problems[index] = _problem(error)
+            problems[index] = file_problem(error)
     indexed = set().union(*shards_of.values())
     for index, shards in shards_of.items():
         if shards & sizes.keys() or not weights:
             for shard in sorted(shards - sizes.keys()):
-                problems[shard] = _missing(f"missing, listed in {index}")
+                problems[shard] = missing(f"missing, listed in {index}")
     return indexed, problems
 
 
-def _missing_numbers(weights: list[str]) -> Problems:
-    """Return the gaps in numbered shards such as ``model-00001-of-00002.safetensors``."""
-    problems = {}
+def indexed_shards(files: ModelFiles, index: str) -> set[str]:
+    """Return the names of the weight files that an index lists.
+
+    Raises:
+        InvalidFile: It is not an index.
+        OSError: It cannot be read.
+    """
+    weight_map = load_object(files, index).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise InvalidFile("weight_map is not an object")
+    return {str(shard) for shard in weight_map.values()}
+
+
+def missing_numbers(weights: Collection[str]) -> Problems:
+    """Return the gaps in numbered shards such as ``model-00001-of-00002.safetensors``.
+
+    A set with gaps is no problem beside a complete one, or beside all weights in one file.
+    """
+    gaps: dict[tuple[str, str], Problems] = {}
+    complete: set[tuple[str, str]] = set()
     for name in weights:
-        if match := NUMBERED.fullmatch(name):
-            stem, count, suffix = match["stem"], match["count"], match["suffix"]
-            for number in range(1, int(count) + 1):
-                shard = f"{stem}-{number:05d}-of-{count}{suffix}"
-                if shard not in weights:
-                    problems[shard] = _missing(f"missing, {name} is one of {int(count)}")
-    return problems
+        match = NUMBERED.fullmatch(name)
+        if match is None:
+            stem, dot, suffix = name.rpartition(".")
+            complete.add((stem, dot + suffix))
+            continue
+        stem, count, suffix = match["stem"], match["count"], match["suffix"]
+        shards = [f"{stem}-{number:05d}-of-{count}{suffix}" for number in range(1, int(count) + 1)]
+        absent = [shard for shard in shards if shard not in weights]
+        if not absent:
+            complete.add((stem, suffix))
+        for shard in absent:
+            text = f"missing, {name} is one of {int(count)}"
+            gaps.setdefault((stem, suffix), {})[shard] = missing(text)
+    found: Problems = {}
+    for key, problems in gaps.items():
+        if key not in complete:
+            found |= problems
+    return found
 
 
 def safetensors_header(files: ModelFiles, name: str) -> tuple[dict[str, Any], int]:
@@ -236,8 +258,13 @@ def safetensors_header(files: ModelFiles, name: str) -> tuple[dict[str, Any], in
     return header, length
 
 
-def _check_weight(files: ModelFiles, name: str) -> None:
-    """Raise the problem of a weight file, judged by its first bytes and its size."""
+def check_weight(files: ModelFiles, name: str) -> None:
+    """Check a weight file by its first bytes and its size.
+
+    Raises:
+        InvalidFile: It is truncated, or something else than its name promises.
+        OSError: It cannot be read.
+    """
     size = files.sizes[name]
     if files.read(name, len(LFS_POINTER)) == LFS_POINTER:
         raise InvalidFile("a Git LFS pointer instead of the file, run: git lfs pull")

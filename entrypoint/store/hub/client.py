@@ -10,7 +10,7 @@ from entrypoint.errors import MachineError, SearchedPlace
 from entrypoint.pod.scratch import can_write
 from entrypoint.store.disk.cache import Snapshot
 from entrypoint.store.disk.folder import why_unreadable
-from entrypoint.store.disk.integrity import check_model
+from entrypoint.store.disk.loadable import check_directory
 from entrypoint.store.hub.refusal import explain
 from entrypoint.store.model import Model, Request
 from entrypoint.store.progress import OnProgress, ignore_progress
@@ -41,8 +41,9 @@ def download_model(model: Model, request: Request, on_progress: OnProgress) -> S
         endpoint=request.endpoint,
     )
     downloaded = download(job, request.environ, on_progress, model.searched)
-    size = check_model(
+    size = check_directory(
         downloaded.path,
+        request.loading,
         hint=f"The repository on the hub is incomplete; contact the owner of {request.model_id}.",
     )
     return Snapshot(downloaded.path, request.model_id, downloaded.commit, size)

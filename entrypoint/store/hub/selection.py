@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
 
-from entrypoint.store.disk.integrity import NOT_WEIGHTS
+from entrypoint.store.disk.loading import NOT_WEIGHTS
 from entrypoint.store.transfer_process.messages import Format
 
 FORMATS: dict[Format, tuple[str, ...]] = {

@@ -16,7 +16,7 @@ from entrypoint.store.disk.directory import (
     open_directory,
 )
 from entrypoint.store.disk.folder import subfolders, why_unreadable
-from entrypoint.store.disk.integrity import check_model
+from entrypoint.store.disk.loadable import check_directory
 from entrypoint.store.disk.tarball_names import SUFFIXES
 from entrypoint.store.model import Model
 from entrypoint.store.search.search import Search
@@ -87,7 +87,9 @@ def check_tarball_setting(tarball: Path | None) -> None:
 def _in_directory(search: Search) -> Model:
     path = Path(os.path.expanduser(search.request.model_id)).absolute()
     try:
-        return search.found("directory", path, open_directory(path, search.request.revision))
+        request = search.request
+        snapshot = open_directory(path, request.revision, request.loading)
+        return search.found("directory", path, snapshot)
     except (errors.RevisionNotFound, errors.SeveralModels) as error:
         search.add("directory", path, error.summary)
         search.add_to(error)
@@ -147,7 +149,12 @@ def _in_caches(search: Search) -> Model | None:
             search.add_denied("cache", root)
         except OSError as error:
             search.add("cache", root, why_unreadable(error) + _similar_folder(search, root))
-        except (errors.IncompleteModel, errors.RevisionNotFound, errors.UnreadableModel) as error:
+        except (
+            errors.IncompleteModel,
+            errors.RevisionNotFound,
+            errors.UnloadableModel,
+            errors.UnreadableModel,
+        ) as error:
             search.add_error("cache", root, error)
         else:
             if model is not None:
@@ -161,7 +168,8 @@ def _in_cache(search: Search, root: Path) -> Model | None:
     for name, folder in repositories.items():
         search.available.setdefault(name, folder)
     if model_id in repositories:
-        return search.found("cache", root, open_snapshot(repositories[model_id], revision))
+        snapshot = open_snapshot(repositories[model_id], revision, search.request.loading)
+        return search.found("cache", root, snapshot)
     if repositories:
         count = len(repositories)
         search.add("cache", root, f"holds {count} other model{'s' if count > 1 else ''}")
@@ -169,7 +177,7 @@ def _in_cache(search: Search, root: Path) -> Model | None:
     # KServe unpacks a tarball of a plain model directory to this.
     plain = find_plain_model(root, folder_names(model_id))
     if plain is not None:
-        snapshot = Snapshot(plain, None, None, check_model(plain))
+        snapshot = Snapshot(plain, None, None, check_directory(plain, search.request.loading))
         return search.found("directory", plain, snapshot, f", treated as {model_id}")
     what = "holds no models--org--name folder" if any(root.iterdir()) else "is empty"
     search.add("cache", root, what + _similar_folder(search, root))

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from entrypoint.errors import RefusedArtifact, Source
+from entrypoint.errors import RefusedArtifact, Source, UnloadableModel
 from entrypoint.store.disk.cache import Repository, find_repositories, read_repository
 from entrypoint.store.disk.directory import is_plain_model
 from entrypoint.store.disk.files import ModelFiles, directory_files
 from entrypoint.store.disk.folder import subfolders, why_unreadable
-from entrypoint.store.disk.integrity import examine_model, is_weight
+from entrypoint.store.disk.integrity import is_weight
+from entrypoint.store.disk.loadable import examine_loadable, loading_error
+from entrypoint.store.disk.loading import Loading
 from entrypoint.store.progress import Progress
 from entrypoint.store.tarballs.catalogue import Catalogue
 from entrypoint.store.tarballs.contents import Contents
@@ -179,9 +181,13 @@ def _in_plain_tarball(item: Item, name: str) -> Item:
 
 def _checked(item: Item, files: ModelFiles) -> Item:
     """Return the item with the size, the formats and the problems of its files."""
-    size, problems = examine_model(files)
+    loading = Loading()
+    size, problems = examine_loadable(files, loading)
+    error = loading_error(files, loading, problems, None)
     text = None
-    if problems:
+    if isinstance(error, UnloadableModel):
+        text = error.problem
+    elif problems:
         file, problem = next(iter(problems.items()))
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
         text = f"incomplete: {file} ({problem}){more}"

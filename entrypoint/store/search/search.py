@@ -80,7 +80,7 @@ class Search:
             revision=snapshot.commit,
             bytes=snapshot.bytes,
             config=read_config(files),
-            weight_bytes=weight_bytes(files),
+            weight_bytes=weight_bytes(files, self.request.loading.load_format),
         )
 
     def add_to(self, error: InferenceServerError) -> None:

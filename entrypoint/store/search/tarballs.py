@@ -11,12 +11,14 @@ from entrypoint.errors import (
     ModelNotFound,
     RefusedArtifact,
     RevisionNotFound,
+    UnloadableModel,
     UnreadableModel,
 )
 from entrypoint.store.disk.cache import Repository, choose_commit
 from entrypoint.store.disk.directory import folder_names, open_unpacked
 from entrypoint.store.disk.folder import why_unreadable
-from entrypoint.store.disk.integrity import check_files, read_config
+from entrypoint.store.disk.integrity import read_config
+from entrypoint.store.disk.loadable import check_loadable
 from entrypoint.store.disk.weights import weight_bytes
 from entrypoint.store.model import Model
 from entrypoint.store.search.search import Search
@@ -63,7 +65,13 @@ def _in_requested_tarball(search: Search, archive: Path) -> Model:
     """Return the model in the tarball in MODEL_TARBALL, which must have it."""
     try:
         model = _in_tarball(search, archive, requested=True)
-    except (IncompleteModel, RefusedArtifact, RevisionNotFound, UnreadableModel) as error:
+    except (
+        IncompleteModel,
+        RefusedArtifact,
+        RevisionNotFound,
+        UnloadableModel,
+        UnreadableModel,
+    ) as error:
         search.add_error("tarball", archive, error)
         search.add_to(error)
         raise
@@ -86,7 +94,7 @@ def _in_any_tarball(search: Search, archive: Path) -> Model | None:
     named_alike = stem(archive) in folder_names(search.request.model_id)
     try:
         return _in_tarball(search, archive, requested=named_alike)
-    except (IncompleteModel, RevisionNotFound) as error:
+    except (IncompleteModel, RevisionNotFound, UnloadableModel) as error:
         search.add_error("tarball", archive, error)
     except (RefusedArtifact, UnreadableModel) as error:
         if named_alike:
@@ -120,7 +128,7 @@ def _in_tarball(search: Search, archive: Path, *, requested: bool) -> Model | No
             target = unpack_target(request.scratch, archive, request.model_id)
             if not target.is_dir():
                 return _in_packed_tarball(search, archive, target, requested=requested)
-            found = open_unpacked(target, request.model_id, request.revision)
+            found = open_unpacked(target, request.model_id, request.revision, request.loading)
             if found is not None:
                 return search.found("tarball", archive, found, f", unpacked at {target}")
             outcome = f"unpacked at {target}, and holds no model"
@@ -208,7 +216,7 @@ def _loadable_in_place(
     files = tree.files(folder)
     if any(entry.sparse for entry in files.entries.values()):
         return None
-    size = check_files(files)
+    size = check_loadable(files, request.loading)
     config = read_config(files)
     packed = packed_model(files, config) if request.in_place else None
     if packed is None:
@@ -223,6 +231,6 @@ def _loadable_in_place(
         bytes=size,
         archive=None if target.is_dir() else archive,
         config=config,
-        weight_bytes=weight_bytes(files),
+        weight_bytes=weight_bytes(files, request.loading.load_format),
         packed=packed,
     )

@@ -183,7 +183,7 @@ def _of_repository(folder: Path, repository: str | None, revision: str | None) -
             f"{folder} holds {name!r}, not {repository!r} (--repository).",
             hint="Omit --repository: the cache names its models.",
         )
-    snapshot = open_snapshot(folder, revision, setting="--revision")
+    snapshot = open_snapshot(folder, revision, None, setting="--revision")
     refs = read_repository(folder).refs
     named = sorted(ref for ref, commit in refs.items() if commit == snapshot.commit)
     files = _files(snapshot.path, Path(os.path.realpath(folder / "blobs")))

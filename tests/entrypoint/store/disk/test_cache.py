@@ -16,6 +16,7 @@ from entrypoint.store.disk.cache import (
     read_repository,
     repository_name,
 )
+from entrypoint.store.disk.loading import Loading
 from tests.support.models import (
     COMMIT,
     FALCON,
@@ -144,7 +145,9 @@ class TestSnapshot:
     def test_a_complete_snapshot_is_opened(self, tmp_path: Path) -> None:
         path = write_snapshot(tmp_path)
         size = sum(map(len, model_files().values()))
-        assert open_snapshot(path.parents[1], None) == Snapshot(path, FALCON, COMMIT, size)
+        assert open_snapshot(path.parents[1], None, Loading()) == Snapshot(
+            path, FALCON, COMMIT, size
+        )
 
     def test_a_missing_blob_is_an_error_with_the_command_that_fixes_it(
         self, tmp_path: Path
@@ -152,7 +155,7 @@ class TestSnapshot:
         path = write_snapshot(tmp_path)
         (path / "tokenizer.json").resolve().unlink()
         with pytest.raises(IncompleteModel, match=r"tokenizer\.json") as caught:
-            open_snapshot(path.parents[1], None)
+            open_snapshot(path.parents[1], None, Loading())
         assert caught.value.hint is not None
         assert f"--revision {COMMIT} --cache-dir {tmp_path}" in caught.value.hint
 
@@ -160,13 +163,13 @@ class TestSnapshot:
         path = write_snapshot(tmp_path)
         (path.parents[1] / "blobs" / "abcd.1f2e3d4c.incomplete").write_bytes(b"half")
         with pytest.raises(IncompleteModel, match=r"blobs/abcd\.1f2e3d4c\.incomplete"):
-            open_snapshot(path.parents[1], None)
+            open_snapshot(path.parents[1], None, Loading())
 
     def test_an_unfinished_download_that_was_repeated_is_no_error(self, tmp_path: Path) -> None:
         path = write_snapshot(tmp_path)
         blob = (path / "config.json").resolve()
         blob.with_name(f"{blob.name}.1f2e3d4c.incomplete").write_bytes(b"half")
-        assert isinstance(open_snapshot(path.parents[1], None), Snapshot)
+        assert isinstance(open_snapshot(path.parents[1], None, Loading()), Snapshot)
 
     def test_an_unfinished_download_beside_several_snapshots_is_not_held_against_one(
         self, tmp_path: Path
@@ -174,8 +177,8 @@ class TestSnapshot:
         path = write_snapshot(tmp_path)
         (path.parents[1] / "snapshots" / OTHER_COMMIT).mkdir()
         (path.parents[1] / "blobs" / "abcd.incomplete").write_bytes(b"half")
-        assert isinstance(open_snapshot(path.parents[1], None), Snapshot)
+        assert isinstance(open_snapshot(path.parents[1], None, Loading()), Snapshot)
 
     def test_a_snapshot_of_plain_files_needs_no_blobs(self, tmp_path: Path) -> None:
         write_files(tmp_path / "models--a--b" / "snapshots" / "main", model_files())
-        assert isinstance(open_snapshot(tmp_path / "models--a--b", None), Snapshot)
+        assert isinstance(open_snapshot(tmp_path / "models--a--b", None, Loading()), Snapshot)

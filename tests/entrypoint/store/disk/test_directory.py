@@ -15,6 +15,7 @@ from entrypoint.store.disk.directory import (
     open_directory,
     open_unpacked,
 )
+from entrypoint.store.disk.loading import Loading
 from tests.support.models import COMMIT, FALCON, model_files, write_files, write_snapshot
 
 SIZE = sum(map(len, model_files().values()))
@@ -62,47 +63,49 @@ class TestFindPlainModel:
 class TestOpenDirectory:
     def test_a_plain_model_is_opened(self, tmp_path: Path) -> None:
         write_files(tmp_path, model_files())
-        assert open_directory(tmp_path, None) == Snapshot(tmp_path, None, None, SIZE)
+        assert open_directory(tmp_path, None, Loading()) == Snapshot(tmp_path, None, None, SIZE)
 
     def test_a_snapshot_folder_is_opened_as_a_plain_model(self, tmp_path: Path) -> None:
         path = write_snapshot(tmp_path)
-        assert open_directory(path, None) == Snapshot(path, None, None, SIZE)
+        assert open_directory(path, None, Loading()) == Snapshot(path, None, None, SIZE)
 
     @pytest.mark.parametrize("folder", [".", "models--tiiuae--falcon-7b-instruct"])
     def test_the_only_model_of_a_cache_is_opened(self, tmp_path: Path, folder: str) -> None:
         path = write_snapshot(tmp_path)
-        found = open_directory(tmp_path / folder, COMMIT[:7])
+        found = open_directory(tmp_path / folder, COMMIT[:7], Loading())
         assert found == Snapshot(path, FALCON, COMMIT, SIZE)
 
     def test_a_missing_revision_is_an_error(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path)
         with pytest.raises(RevisionNotFound):
-            open_directory(tmp_path, "v2")
+            open_directory(tmp_path, "v2", Loading())
 
     def test_a_cache_with_several_models_is_an_error_that_lists_them(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path)
         write_snapshot(tmp_path, "a/b")
         with pytest.raises(SeveralModels) as caught:
-            open_directory(tmp_path, None)
+            open_directory(tmp_path, None, Loading())
         assert list(caught.value.available) == ["a/b", FALCON]
 
     def test_a_directory_without_a_model_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").touch()
         with pytest.raises(IncompleteModel, match=r"config\.json"):
-            open_directory(tmp_path, None)
+            open_directory(tmp_path, None, Loading())
 
 
 class TestOpenTree:
     def test_the_requested_repository_is_opened(self, tmp_path: Path) -> None:
         path = write_snapshot(tmp_path / "top")
         write_snapshot(tmp_path / "top", "a/b")
-        assert open_unpacked(tmp_path, FALCON, None) == Snapshot(path, FALCON, COMMIT, SIZE)
+        assert open_unpacked(tmp_path, FALCON, None, Loading()) == Snapshot(
+            path, FALCON, COMMIT, SIZE
+        )
 
     def test_a_plain_model_in_a_subfolder_is_opened(self, tmp_path: Path) -> None:
         path = write_files(tmp_path / "checkpoint-100", model_files())
-        assert open_unpacked(tmp_path, FALCON, None) == Snapshot(path, None, None, SIZE)
+        assert open_unpacked(tmp_path, FALCON, None, Loading()) == Snapshot(path, None, None, SIZE)
 
     def test_another_repository_is_not_opened(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path, "a/b")
         write_files(tmp_path, model_files())
-        assert open_unpacked(tmp_path, FALCON, None) is None
+        assert open_unpacked(tmp_path, FALCON, None, Loading()) is None

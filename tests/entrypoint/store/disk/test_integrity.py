@@ -12,6 +12,7 @@ from entrypoint.store.disk.integrity import check_model
 from tests.support.models import (
     UNPRIVILEGED,
     model_files,
+    pickled,
     run_unprivileged,
     safetensors,
     write_files,
@@ -37,8 +38,8 @@ class TestComplete:
         [
             {"params.json": b"{}", "consolidated.safetensors": safetensors()},
             {"falcon.Q4_K_M.gguf": b"GGUF"},
-            {"config.json": b"{}", "pytorch_model.bin": b"x", "training_args.bin": b"x"},
-            {"config.json": b"{}", "model.pt": b"x"},
+            {"config.json": b"{}", "pytorch_model.bin": pickled(), "training_args.bin": b"x"},
+            {"config.json": b"{}", "model.pt": pickled()},
         ],
         ids=["mistral", "gguf", "bin", "pt"],
     )
@@ -87,12 +88,13 @@ class TestMissing:
     def test_shards_of_a_pickle_checkpoint_are_required(self, tmp_path: Path) -> None:
         shards = [f"pytorch_model-0000{n}-of-00002.bin" for n in (1, 2)]
         index = json.dumps({"weight_map": dict(zip("ab", shards, strict=True))}).encode()
-        files = {"config.json": b"{}", "pytorch_model.bin.index.json": index, shards[1]: b"x"}
+        files = {"config.json": b"{}", "pytorch_model.bin.index.json": index, shards[1]: pickled()}
         assert list(problems_of(write_files(tmp_path, files))) == [shards[0]]
 
     def test_without_an_index_a_gap_in_the_numbers_is_reported(self, tmp_path: Path) -> None:
         # the falcon-40b-instruct cache of the deployment guide has no index
-        files = {f"pytorch_model-0000{n}-of-00009.bin": b"x" for n in range(1, 10) if n != 4}
+        shards = (f"pytorch_model-0000{n}-of-00009.bin" for n in range(1, 10) if n != 4)
+        files = dict.fromkeys(shards, pickled())
         write_files(tmp_path, {"config.json": b"{}", **files})
         assert list(problems_of(tmp_path)) == ["pytorch_model-00004-of-00009.bin"]
 

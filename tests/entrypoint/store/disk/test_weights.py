@@ -31,7 +31,7 @@ def test_only_the_format_that_vllm_loads_counts(
 
 
 def test_only_files_in_the_index_count(tmp_path: Path) -> None:
-    for name in ("model-1.safetensors", "model-2.safetensors", "consolidated.safetensors"):
+    for name in ("model-1.safetensors", "model-2.safetensors", "extra.safetensors"):
         (tmp_path / name).write_bytes(b"xxx")
     shards = {"a": "model-1.safetensors", "b": "model-2.safetensors"}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))

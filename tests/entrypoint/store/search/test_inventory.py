@@ -16,6 +16,7 @@ from tests.support.models import (
     OTHER_COMMIT,
     model_files,
     pack,
+    pickled,
     safetensors,
     write_files,
     write_snapshot,
@@ -52,10 +53,12 @@ def test_each_snapshot_of_a_cache_is_listed_with_its_variables(tmp_path: Path) -
 
 
 def test_a_plain_directory_is_listed_with_its_path(tmp_path: Path) -> None:
-    path = write_files(tmp_path / "falcon", {"config.json": b"{}", "a.bin": b"x", "b.pt": b"x"})
+    path = write_files(
+        tmp_path / "falcon", {"config.json": b"{}", "a.bin": pickled(), "b.pt": b"x"}
+    )
     (item,) = inventory(tmp_path, tmp_path)
     assert item == Item(
-        model=str(path), bytes=4, formats=("bin", "pt"), source="directory", path=path
+        model=str(path), bytes=45, formats=("bin", "pt"), source="directory", path=path
     )
     assert item.settings() == {"MODEL_ID": str(path)}
 

@@ -26,6 +26,7 @@ from tests.support.models import (
     model_files,
     pack,
     pack_with_gnu_tar,
+    pickled,
     safetensors,
     tar_of,
     write_files,
@@ -126,7 +127,7 @@ class TestUnpackedWhole:
     @pytest.mark.parametrize(
         "files",
         [
-            {"config.json": b"{}", "pytorch_model.bin": b"x" * 10},
+            {"config.json": b"{}", "pytorch_model.bin": pickled()},
             {
                 "config.json": json.dumps(
                     {"quantization_config": {"quant_method": "bitsandbytes"}}

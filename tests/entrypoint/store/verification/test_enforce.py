@@ -119,12 +119,12 @@ class TestSize:
         made = pack_model(find_source(str(artifact)), tarball, threads=1)
         (artifact / MANIFEST).write_bytes(made.manifest.dump())
         launch.prepare()
-        link = artifact / "snapshots" / COMMIT / "tokenizer.json"
+        link = artifact / "snapshots" / COMMIT / ".gitattributes"
         link.unlink()
-        problem = {"tokenizer.json": "missing, listed in the manifest"}
+        problem = {".gitattributes": "missing, listed in the manifest"}
         assert launch.refused() == problem
         link.write_bytes(b"{ }")
-        assert launch.refused() == {"tokenizer.json": "has 3 bytes, but 2 in the manifest"}
+        assert launch.refused() == {".gitattributes": "has 3 bytes, but 0 in the manifest"}
         launch.prepare(MODEL_VERIFY="off")
 
     @pytest.mark.parametrize("kind", ["cache", "none"])
@@ -154,10 +154,10 @@ class TestFull:
         artifact = store(tmp_path, kind)
         if name == "config.json" and kind == "cache":
             blob = artifact / "blobs" / blob_id(name, FILES[name])
-            blob.write_bytes(FILES[name].replace(b"Falcon", b"Falcom"))
+            blob.write_bytes(FILES[name].replace(b"falcon", b"falcom"))
         elif name == "config.json":
             whole = artifact.read_bytes()
-            artifact.write_bytes(whole.replace(b"FalconForCausalLM", b"FalcomForCausalLM"))
+            artifact.write_bytes(whole.replace(b"\"n_head\": 71", b"\"n_head\": 72"))
         else:
             damage(artifact, name)
         assert list(launch.refused(MODEL_VERIFY="FULL")) == [name]
@@ -171,7 +171,7 @@ class TestFull:
         path = launch.prepare(MODEL_VERIFY="full").model.path
         assert path is not None
         config = path / "config.json"
-        config.write_bytes(config.read_bytes().replace(b"Falcon", b"Falcom"))
+        config.write_bytes(config.read_bytes().replace(b"falcon", b"falcom"))
         assert list(launch.refused(MODEL_VERIFY="full")) == ["config.json"]
         launch.prepare()
 

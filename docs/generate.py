@@ -21,6 +21,8 @@ from entrypoint.diagnosis.catalogue import FAILURES
 from entrypoint.errors import InferenceServerError
 from entrypoint.settings import PASSED_ON, Settings, is_secret, variables
 from entrypoint.shared.api_errors import CONTEXT_LENGTH, KINDS, Api, error_body
+from entrypoint.store.disk.loading import RULES
+from entrypoint.store.disk.unloadable import FORMATS
 from server.internals import INTERNALS
 
 DOCS = Path(__file__).parent
@@ -120,6 +122,56 @@ The highest of these wins:
 The file is checked like `ARG`, and errors name its line. The engine gets the options themselves,
 not the file. A relative path starts at the server's working directory.
 """
+
+
+READS = {
+    "auto": "as `mistral` if there is a `consolidated*.safetensors`, also in a subfolder; else as "
+    "`hf`",
+    "dummy": "no weights: it makes them up",
+    "ipc_cache": "the weights in another process",
+    "modelexpress": "what ModelExpress provides",
+    "tensorizer": "the file that `--model-loader-extra-config` names",
+}
+"""What a load format without a rule reads."""
+
+
+def formats() -> str:
+    """Return the page about the formats of weights that vLLM loads, and about the others."""
+    lines = [
+        HEAD,
+        "# Formats of weights",
+        "",
+        "`plan` judges a model by the files that vLLM's loader reads, and ignores all others: "
+        "files in subfolders, parts in another format, leftovers of a training. `--load-format` in `ARG` "
+        "chooses the loader:",
+        "",
+        "| `--load-format` | reads | binding index |",
+        "| --- | --- | --- |",
+    ]
+    rules = {name: rule for name, rule in RULES.items() if name != "openvino"}
+    for name in sorted({*rules, *READS}):
+        rule = rules.get(name)
+        reads = "; else ".join(f"`{p}`" for p in rule.patterns) if rule else READS[name]
+        lines.append(f"| `{name}` | {reads} | {f'`{rule.index}`' if rule and rule.index else ''} |")
+    lines += [
+        "",
+        "Of several patterns, the first one that matches counts: if there is any `.safetensors` "
+        "file, no `.bin` file is read. If the index exists, vLLM loads exactly the files that it "
+        "lists, and fails if one of them is missing.",
+        "",
+        "A folder with `adapter_config.json` and no other weights is a LoRA adapter: set "
+        "`MODEL_ID` to its base model, and "
+        '`ARG="--enable-lora --lora-modules NAME=FOLDER"`.',
+        "",
+        "vLLM cannot load these as they are. The error states what to do with each:",
+        "",
+        "| a folder with | recognized by |",
+        "| --- | --- |",
+    ]
+    for known in FORMATS:
+        marks = ", ".join(f"`{mark}`" for mark in known.marks)
+        lines.append(f"| {known.name} | {marks} |")
+    return "\n".join(lines) + "\n"
 
 
 def exit_codes() -> str:
@@ -308,6 +360,7 @@ PAGES = {
     "configuration.md": configuration,
     "exit-codes.md": exit_codes,
     "failures.md": failures,
+    "formats.md": formats,
     "errors.md": errors,
     "command-line.md": command_line,
     "internals.md": internals,

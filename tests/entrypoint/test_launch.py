@@ -45,7 +45,7 @@ class TestPlan:
         snapshot = write_snapshot(tmp_path / "cache", "Org/Model")
         made = plan_launch(environment(tmp_path))
         assert made.argv[0] == str(snapshot)
-        assert made.model.config["architectures"] == ["FalconForCausalLM"]
+        assert made.model.config["model_type"] == "falcon"
 
     def test_a_misspelled_variable_is_noted(self, tmp_path: Path) -> None:
         write_snapshot(tmp_path / "cache", "Org/Model")
@@ -117,7 +117,7 @@ class TestPrepare:
         assert read[-1].done > 0
         assert made.model.path is not None
         assert (made.model.path / "model.safetensors").stat().st_size > 4
-        assert made.model.config["architectures"] == ["FalconForCausalLM"]
+        assert made.model.config["model_type"] == "falcon"
 
         again = prepare_launch(inputs, phases.append, ignore_progress)
         assert phases == [Phase.UNPACK]

@@ -1,4 +1,4 @@
-"""Folders with a model as people have them: what vLLM's loader makes of each, and what we say.
+"""Folders with a model as people have them: what vLLM's loader makes of each, and what we state.
 
 The table is used twice: with files that only look like weights, and with real weights of a tiny
 Llama that vLLM's own loaders read.
@@ -73,12 +73,12 @@ def index_of(first: str, second: str) -> bytes:
 
 @dataclass(frozen=True)
 class Layout:
-    """A folder, what vLLM's loader makes of it, and what we say.
+    """A folder, what vLLM's loader makes of it, and what we state.
 
     Attributes:
         name: What is special about it.
         files: Its files, besides ``config.json``.
-        says: What our error says; None if vLLM loads the model and there is no error.
+    """A folder, what the loader of vLLM makes of it, and what we state.
         load_format: ``--load-format``.
     """
 

@@ -157,7 +157,7 @@ class TestFull:
             blob.write_bytes(FILES[name].replace(b"falcon", b"falcom"))
         elif name == "config.json":
             whole = artifact.read_bytes()
-            artifact.write_bytes(whole.replace(b"\"n_head\": 71", b"\"n_head\": 72"))
+            artifact.write_bytes(whole.replace(b'"n_head": 71', b'"n_head": 72'))
         else:
             damage(artifact, name)
         assert list(launch.refused(MODEL_VERIFY="FULL")) == [name]

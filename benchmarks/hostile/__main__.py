@@ -3,10 +3,10 @@
 Run as ``python -m benchmarks.hostile --requests 100000``. The attacks are requests that
 schemathesis generates from the server's OpenAPI document, valid documents with changed parts,
 values that strain the engine, huge and deep JSON, broken HTTP, other protocols, and hundreds of
-held connections. The exit code is 1 if an answer was a 5xx other than 501, a complete request got
-no answer, a route answered without the key, a valid request between the rounds failed, a process
-died, a process grew by 3 % or more after the first tenth (from 20,000 requests on), or files stayed
-open.
+held connections. The exit code is 1 if an answer was a 5xx other than 501 and 505, a complete
+request got no answer, a route answered without the key, a valid request between the rounds failed,
+a process died, a process grew by 3 % or more after the first tenth (from 20,000 requests on), or
+files stayed open.
 """
 
 from __future__ import annotations

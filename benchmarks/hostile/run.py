@@ -91,16 +91,17 @@ VLLMS_ERROR = b'"type":"InternalServerError"'
 def judge(attack: Attack, outcome: Outcome) -> str | None:
     """Return what is wrong with an answer, None if it is right.
 
-    A 5xx is wrong: the engine is up, so the request is at fault. Two are accepted, and appear in
-    the table of answers: 501, if the model does not support the route, and a 500 in the format of
-    vLLM's errors, by which vLLM refuses values that its schema accepts. Also wrong are an answer
-    without the key, and no answer to a complete request.
+    A 5xx is wrong: the engine is up, so the request is at fault. Three are accepted, and appear in
+    the table of answers: 501, if the model does not support the route or the server the framing;
+    505, for another version of HTTP; and a 500 in the format of vLLM's errors, by which vLLM
+    refuses values that its schema accepts. Also wrong are an answer without the key, and no answer
+    to a complete request.
     """
     if outcome.end == "hung":
         return "no answer"
     if outcome.end == "refused":
         return "connection refused"
-    bad = [status for status in outcome.statuses if status >= 500 and status != 501]
+    bad = [status for status in outcome.statuses if status >= 500 and status not in (501, 505)]
     if bad and not (bad == [500] and VLLMS_ERROR in outcome.answer):
         return str(bad[0])
     if not attack.keyed and not attack.open_to_all and _shows_model(outcome.answer):

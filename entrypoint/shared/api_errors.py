@@ -143,7 +143,11 @@ SERVER = Kind(
     "The server failed; its log has the cause, with the request's id",
 )
 NOT_IMPLEMENTED = Kind(
-    (501,), "not_implemented", _SERVER, "api_error", "vLLM does not implement this for the model"
+    (501,),
+    "not_implemented",
+    _SERVER,
+    "api_error",
+    "vLLM does not implement this for the model, or the server this method or `Transfer-Encoding`",
 )
 UNAVAILABLE = Kind(
     (503,),
@@ -152,6 +156,7 @@ UNAVAILABLE = Kind(
     "overloaded_error",
     "The server is loading the model, or is stopping; see `Retry-After`",
 )
+HTTP_VERSION = _invalid(505, "http_version_not_supported", "The request is not HTTP/1.1 or 1.0")
 
 KINDS = (
     INVALID_JSON,
@@ -180,6 +185,7 @@ KINDS = (
     SERVER,
     NOT_IMPLEMENTED,
     UNAVAILABLE,
+    HTTP_VERSION,
 )
 """Every kind of error that leaves the server."""
 

@@ -20,6 +20,7 @@ class TestJudge:
         for right in (
             outcome(400),
             outcome(501),
+            outcome(505),
             outcome(200),
             outcome(end="reset"),
             outcome(end="left"),

@@ -151,6 +151,7 @@ class TestOnTheWire:
         case = next(case for case in LINES if case.name == "line b'POST /e HTTP/2.0'")
         (exchanged,) = connections.run([(case.data + MARKER, ())])
         assert b"HTTP/2.0 is not supported. Use HTTP/1.1." in exchanged.answer
+        assert b'"code":"http_version_not_supported"' in exchanged.answer
         assert b"connection: close" in exchanged.answer
 
     def test_uvicorn_alone_is_desynchronized(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ class Layout:
     Attributes:
         name: What is special about it.
         files: Its files, besides ``config.json``.
-    """A folder, what the loader of vLLM makes of it, and what we state.
+        says: What our error states; None if vLLM loads the model and there is no error.
         load_format: ``--load-format``.
     """
 

@@ -142,8 +142,8 @@ def formats() -> str:
         "# Formats of weights",
         "",
         "`plan` judges a model by the files that vLLM's loader reads, and ignores all others: "
-        "files in subfolders, parts in another format, leftovers of a training. `--load-format` in `ARG` "
-        "chooses the loader:",
+        "files in subfolders, parts in another format, leftovers of a training. `--load-format` in "
+        "`ARG` chooses the loader:",
         "",
         "| `--load-format` | reads | binding index |",
         "| --- | --- | --- |",

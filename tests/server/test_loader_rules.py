@@ -103,8 +103,8 @@ def test_a_folder_is_refused_exactly_if_the_loader_fails(
     folder = layout.write(tmp_path / "model", encode)
     theirs = error_of(lambda: load(llama, folder, layout.load_format))
     ours = error_of(lambda: check_directory(folder, Loading(layout.load_format)))
-    assert (theirs is None) == (layout.says is None), theirs
-    assert (ours is None) == (layout.says is None), ours
+    assert (theirs is None) == (layout.expected is None), theirs
+    assert (ours is None) == (layout.expected is None), ours
     assert ours is None or isinstance(ours, InferenceServerError)
 
 

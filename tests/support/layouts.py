@@ -78,13 +78,13 @@ class Layout:
     Attributes:
         name: What is special about it.
         files: Its files, besides ``config.json``.
-        says: What our error states; None if vLLM loads the model and there is no error.
+        expected: What our error states; None if vLLM loads the model and there is no error.
         load_format: ``--load-format``.
     """
 
     name: str
     files: Files
-    says: str | None = None
+    expected: str | None = None
     load_format: str = "auto"
 
     def write(self, folder: Path, encode: Encode) -> Path:

@@ -32,12 +32,12 @@ def test_each_folder_is_accepted_or_the_error_names_the_next_step(
     layout: Layout, tmp_path: Path
 ) -> None:
     folder = layout.write(tmp_path / "model", look_alike)
-    if layout.says is None:
+    if layout.expected is None:
         assert check_directory(folder, Loading(layout.load_format)) > 0
         return
     error = refusal(folder, Loading(layout.load_format))
     assert error.exit_code == 65
-    assert layout.says in error.in_words()
+    assert layout.expected in error.in_words()
 
 
 class TestAdapters:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from entrypoint.diagnosis.catalogue import FAILURES, Failure, Role, Rule
 from entrypoint.diagnosis.catalogue.memory import LIMIT
@@ -60,6 +60,15 @@ _CONSEQUENCE = re.compile(
 )
 # points to an exception that was logged before
 _REFERS = re.compile(r"failed to be inspected|(?:check|see) the logs", re.IGNORECASE)
+# what pydantic appends to each error: the input, which is often a complete configuration
+_DETAILS = re.compile(
+    r" \[type=\w+, input_value=[^\n]*|\n\s*For further information visit \S+", re.IGNORECASE
+)
+# how pydantic states an exception that a validator raised
+_WRAPPED = re.compile(
+    r"validation errors? for \w+\n(?:\S+\n)?\s*(?P<kind>Value error|Assertion failed), "
+    r"(?P<text>[\s\S]+)"
+)
 # quotes another process's message, which need not be a known one
 _QUOTES = re.compile(r"Worker failed with error ['\"]|Call to \w+ method failed: ")
 # a line of a frame, or one with a level that is no error's
@@ -96,17 +105,27 @@ class EngineExit:
 
 @dataclass(frozen=True, slots=True)
 class _Match:
-    """A kind of failure, and where it was found."""
+    """A kind of failure, and where it was found.
+
+    Attributes:
+        failure: The kind.
+        rule: The rule that matched.
+        groups: The rule's named groups.
+        text: The exception or the error line, on one line.
+        process: The process that wrote it.
+        excerpt: The lines that show it.
+    """
 
     failure: Failure
     rule: Rule
     groups: dict[str, str]
+    text: str
     process: str
     excerpt: tuple[str, ...]
 
     @property
     def is_cause(self) -> bool:
-        return self.failure.role is Role.CAUSE
+        return self.rule.is_cause or self.failure.role is Role.CAUSE
 
 
 def diagnose(lines: Sequence[str], ended: EngineExit) -> EngineFailed:
@@ -131,10 +150,12 @@ def diagnose(lines: Sequence[str], ended: EngineExit) -> EngineFailed:
     if ended.memory_cause and (not certain or signal.SIGKILL in signals):
         killed = "" if ended.killed else ", and one of its processes was killed"
         return _error(LIMIT, ended.memory_cause + killed, ended)
-    # a process that aborts reports the reason first
+    # a process that aborts reports the reason first, some libraries without a level
     aborted = signals[:1] == [signal.SIGABRT]
     if match is not None and (certain or not signals or aborted):
         return _known_error(match, ended)
+    if aborted and not _causes(raised) and (printed := _match_plain_lines(read)):
+        return _known_error(printed, ended)
     if signals and not _causes(raised):
         died = next((death.process for death in deaths), "")
         return _signal_error(signals[0], ended, died, match.excerpt if match else ())
@@ -260,16 +281,27 @@ def _root(causes: list[LoggedException]) -> LoggedException:
 
 
 def _match_exception(raised: LoggedException) -> _Match | None:
-    return _match(raised.text, raised.process, raised.lines, "\n".join(raised.frames))
+    frames = "\n".join(raised.frames)
+    if wrapped := _WRAPPED.search(raised.text):
+        kind = "ValueError" if wrapped["kind"] == "Value error" else "AssertionError"
+        text = f"{kind}: {_DETAILS.sub('', wrapped['text'])}"
+        inner = _match(text, raised.process, raised.lines, frames)
+        if inner is not None and inner.failure is not INVALID_OPTION:
+            return inner
+    match = _match(raised.text, raised.process, raised.lines, frames)
+    if match is None or raised.message:
+        return match
+    return replace(match, text=f"{raised.name} at: {raised.source}")
 
 
 def _match_stage(raised: LoggedException) -> _Match | None:
     """Return the kind of failure by the part of the engine that raised an unknown exception."""
-    first = raised.text.split("\n\n")[0]
-    if found := find_stage(FAILURES, raised.frames):
+    first = raised.text.split("\n\n")[0] if raised.message else f"{raised.name} at: {raised.source}"
+    if found := find_stage(FAILURES, raised.frames, raised.text):
         failure, rule = found
-        groups = {"what": " ".join(first.split())[:GROUP_CHARACTERS]}
-        return _Match(failure, rule, groups, raised.process, raised.lines[-EXCERPT_LINES:])
+        short = _on_one_line(first)
+        groups = {"what": short}
+        return _Match(failure, rule, groups, short, raised.process, raised.lines[-EXCERPT_LINES:])
     return None
 
 
@@ -277,7 +309,8 @@ def _match_refusal(raised: LoggedException) -> _Match | None:
     """Return that vLLM rejected its options, if the words of an unknown exception state it."""
     refused = REFUSAL.match(raised.text, "")
     if refused is not None:
-        return _Match(INVALID_OPTION, REFUSAL, refused, raised.process, raised.lines)
+        short = _on_one_line(raised.text)
+        return _Match(INVALID_OPTION, REFUSAL, refused, short, raised.process, raised.lines)
     return None
 
 
@@ -288,12 +321,20 @@ def _match(text: str, process: str, excerpt: tuple[str, ...], frames: str = "") 
         for rule in failure.rules:
             groups = rule.match(text, frames)
             if groups is not None:
-                short = {
-                    name: " ".join(value.split())[:GROUP_CHARACTERS]
-                    for name, value in groups.items()
-                }
-                return _Match(failure, rule, short, process, excerpt)
+                short = {name: _on_one_line(value) for name, value in groups.items()}
+                return _Match(failure, rule, short, _on_one_line(text), process, excerpt)
     return None
+
+
+def _cause(match: _Match) -> str:
+    """Return the cause as a clause. If it captures nothing of the output, it quotes the output."""
+    template = match.rule.cause or match.failure.cause
+    cause = " ".join(template.format(**match.groups).split()).rstrip(" .")
+    return cause if cause != template else f"{cause} ({match.text.rstrip(' .')})"
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(_DETAILS.sub("", text).split())[:GROUP_CHARACTERS]
 
 
 def _signal_name(number: int) -> str:
@@ -325,7 +366,7 @@ def _known_error(match: _Match, ended: EngineExit) -> EngineFailed:
     failure, rule = match.failure, match.rule
     return _error(
         failure,
-        (rule.cause or failure.cause).format(**match.groups).rstrip(" ."),
+        _cause(match),
         ended,
         match.process,
         (rule.hint or failure.hint).format(**match.groups),

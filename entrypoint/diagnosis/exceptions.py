@@ -89,6 +89,12 @@ class LoggedException:
         return f"{self.name}: {self.message}" if self.message else self.name
 
     @property
+    def source(self) -> str:
+        """The line of code that raised it, empty if the output does not show it."""
+        code = [line.strip() for line in self.frames if line.strip(" ^~")]
+        return code[-1] if code and not _FRAME.match(self.frames[-1]) else ""
+
+    @property
     def lines(self) -> tuple[str, ...]:
         """The exception with its traceback, as Python prints it."""
         return ("Traceback (most recent call last):", *self.frames, *self.text.splitlines())

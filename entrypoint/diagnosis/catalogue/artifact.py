@@ -221,6 +221,12 @@ FAILURES = (
                 cause="{place} contains no weight files",
             ),
             Rule(r"RepositoryNotFoundError|RevisionNotFoundError|RemoteEntryNotFoundError"),
+            Rule(
+                r"(?P<what>(?:could not|cannot|can't|unable to) find (?:any |the )?(?:checkpoint|"
+                r"weight|model)\w* files?[^\n]{0,200}|"
+                r"files referenced in index but missing[^\n]{0,200})",
+                cause="weight files are missing: {what}",
+            ),
             Rule(r"\b404 Client Error|EntryNotFoundError"),
             Rule(
                 r"(?<!\S)(?P<model>\S{1,200}) is not a local folder and is not a valid model "
@@ -250,6 +256,49 @@ FAILURES = (
         ),
     ),
     Failure(
+        kind="adapter-unusable",
+        exit_code=ExitCode.ARTIFACT,
+        summary="A LoRA adapter in --lora-modules is missing or does not match the model.",
+        cause="a LoRA adapter is missing or does not match the model",
+        hint="Check the paths in ARG=--lora-modules. Each folder must contain adapter_config.json "
+        "and adapter_model.safetensors for this model, and the adapter's rank must not exceed "
+        "ARG=--max-lora-rank.",
+        rules=(
+            Rule(
+                r"^(?P<what>(?:\w+\.)*(?:SafetensorError|UnpicklingError|JSONDecodeError|EOFError|"
+                r"FileNotFoundError|RuntimeError: PytorchStreamReader)\b[^\n]{0,300})",
+                within=r"vllm/lora/",
+                cause="a file of a LoRA adapter is missing or damaged: {what}",
+            ),
+            Rule(
+                r"LoRA rank (?P<rank>\d+) is greater than max_lora_rank (?P<limit>\d+)",
+                cause="a LoRA adapter has rank {rank}, and --max-lora-rank is {limit}",
+                hint="Set ARG='--max-lora-rank {rank}', or the next larger value that vLLM "
+                "accepts.",
+            ),
+            Rule(r"adapter_config\.json"),
+            Rule(r"No adapter found for|Loading lora \S{1,200} failed"),
+            Rule(
+                r"(?P<what>\S{1,200} is (?:an )?unsupported LoRA weight)",
+                cause="a LoRA adapter does not match the model: {what}",
+            ),
+            Rule(
+                r"expected target modules in|No supported LoRA modules found|Missing required "
+                r"configuration fields"
+            ),
+            Rule(
+                r"^(?:ValueError|RuntimeError|AssertionError|KeyError): (?P<what>[^\n]{1,300})",
+                within=innermost(r"vllm/lora/"),
+                cause="a LoRA adapter cannot be used: {what}",
+            ),
+            Rule(
+                r"(?:lora|adapter)[^\n]{0,200}(?:not found|does not exist|doesn't contain|"
+                r"unsupported)"
+            ),
+            Rule(r"unexpected modules in|is not supported by LoRA|does not support LoRA"),
+        ),
+    ),
+    Failure(
         kind="weights-corrupt",
         exit_code=ExitCode.ARTIFACT,
         summary="A weight file is damaged, truncated, or not a weight file.",
@@ -266,6 +315,13 @@ FAILURES = (
                 cause="a weight file is damaged or truncated ({what})",
             ),
             Rule(r"SafetensorError: (?:Error while deserializing|.{0,60}header)"),
+            Rule(
+                # the last files that the configuration reads are the headers of the weights
+                r"validation errors? for VllmConfig\n[\s\S]{0,80}?(?:Expecting (?:value|property|"
+                r"',')|Extra data:|Unterminated string|Invalid (?:control character|\\escape)|"
+                r"codec can't decode)",
+                cause="the header of a weight file cannot be read",
+            ),
             Rule(r"(?:Metadata|InvalidHeader)(?:IncompleteBuffer|Deserialization|Start|Length)"),
             Rule(
                 r"^(?:MemoryError|OverflowError|struct\.error|UnicodeDecodeError|"
@@ -325,43 +381,6 @@ FAILURES = (
         ),
     ),
     Failure(
-        kind="adapter-unusable",
-        exit_code=ExitCode.ARTIFACT,
-        summary="A LoRA adapter in --lora-modules is missing or does not match the model.",
-        cause="a LoRA adapter is missing or does not match the model",
-        hint="Check the paths in ARG=--lora-modules. Each folder must contain adapter_config.json "
-        "and adapter_model.safetensors for this model, and the adapter's rank must not exceed "
-        "ARG=--max-lora-rank.",
-        rules=(
-            Rule(
-                r"LoRA rank (?P<rank>\d+) is greater than max_lora_rank (?P<limit>\d+)",
-                cause="a LoRA adapter has rank {rank}, and --max-lora-rank is {limit}",
-                hint="Set ARG='--max-lora-rank {rank}', or the next larger value that vLLM "
-                "accepts.",
-            ),
-            Rule(r"adapter_config\.json"),
-            Rule(r"No adapter found for|Loading lora \S{1,200} failed"),
-            Rule(
-                r"(?P<what>\S{1,200} is (?:an )?unsupported LoRA weight)",
-                cause="a LoRA adapter does not match the model: {what}",
-            ),
-            Rule(
-                r"expected target modules in|No supported LoRA modules found|Missing required "
-                r"configuration fields"
-            ),
-            Rule(
-                r"^(?:ValueError|RuntimeError|AssertionError|KeyError): (?P<what>[^\n]{1,300})",
-                within=innermost(r"vllm/lora/"),
-                cause="a LoRA adapter cannot be used: {what}",
-            ),
-            Rule(
-                r"(?:lora|adapter)[^\n]{0,200}(?:not found|does not exist|doesn't contain|"
-                r"unsupported)"
-            ),
-            Rule(r"unexpected modules in|is not supported by LoRA|does not support LoRA"),
-        ),
-    ),
-    Failure(
         kind="chat-template-missing",
         exit_code=ExitCode.SETTING,
         summary="The file in --chat-template is missing or cannot be used.",
@@ -415,6 +434,11 @@ FAILURES = (
             Rule(r"Unrecognized (?:image|video|audio|feature) \w+ in "),
             Rule(r"rope_(?:scaling|parameters)"),
             Rule(r"StrictDataclass(?:Field|Class)?ValidationError"),
+            Rule(
+                r"Error parsing config for \S{1,300}: (?P<what>[^\n]{1,300})",
+                cause="the model's config.json cannot be used: {what}",
+                is_cause=True,
+            ),
         ),
         role=Role.SYMPTOM,
     ),

@@ -174,6 +174,12 @@ FAILURES = (
             Rule(r"kv[_-]cache[_-]dtype" + SPAN + r"(?:not|only) supported on"),
             Rule(r"dtype \S{1,40} (?:is )?not supported"),
             Rule(
+                r"(?P<what>[^\n]{0,100}does not support (?:torch\.)?(?:b?float16|float32|half)\b"
+                r"[^\n]{0,150})",
+                cause="the model or the device does not support the data type: {what}",
+                hint="Set DTYPE to another type, such as bfloat16 or float32, or remove it.",
+            ),
+            Rule(
                 r"not implemented for '(?P<dtype>Half|BFloat16|Float8\w{0,20})'",
                 cause="the device does not support {dtype}",
             ),

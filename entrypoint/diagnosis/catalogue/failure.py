@@ -51,12 +51,14 @@ class Rule:
         within: Must also match the exception's traceback, if the pattern alone is ambiguous.
         cause: Replaces the kind's text, if the groups allow a better one.
         hint: Replaces the kind's hint, if the groups allow a better one.
+        is_cause: Whether it shows a cause although the kind is a symptom.
     """
 
     pattern: str
     within: str | None = None
     cause: str | None = None
     hint: str | None = None
+    is_cause: bool = False
 
     def match(self, text: str, frames: str) -> dict[str, str] | None:
         """Return the pattern's named groups, None if the rule does not match.

@@ -23,6 +23,7 @@ _REFUSED = (
     r"\b(?:must|requires?|should|set|specify|need)\b[^\n]{0,80}(?<!\w)--[a-z][a-z-]{3,60}\b"
 )
 
+_IMPORTING = r"(?:site|dist)-packages/(?!vllm/)[^\n\"]{1,200}\", line \d+, in <module>"
 REFUSAL = Rule(
     r"^(?:ValueError|NotImplementedError|AssertionError|RuntimeError): "
     r"(?P<what>[^\n]{0,300}(?:" + _REFUSED + r")[^\n]{0,200})",
@@ -63,8 +64,8 @@ INVALID_OPTION = Failure(
         ),
         Rule(
             r"ValidationError: \d+ validation errors? for (?P<config>\w+)\n"
-            r"(?:(?P<field>[\w.\-\[\]]{1,100})\n)?\s{0,4}(?P<what>[^\n]{1,400})",
-            cause="vLLM rejected its configuration ({config}): {what}",
+            r"(?:(?P<field>[^\s]{1,100})\n)?\s{0,4}(?P<what>[^\n]{1,400})",
+            cause="vLLM rejected its configuration ({config}): {field} {what}",
         ),
         Rule(
             r"(?P<what>[^\n:]{0,120}(?:only supports?|does not support|not supported "
@@ -344,7 +345,8 @@ FAILURES = (
                 cause="the installed version of Transformers is incompatible with vLLM: {what}",
             ),
             Rule(
-                r"^AttributeError: (?:partially initialized )?module '\S{1,100}' has no attribute"
+                r"^AttributeError: (?:partially initialized )?module '\S{1,100}' has no attribute",
+                within=_IMPORTING,
             ),
             Rule(
                 r"operator \S{1,60}::\S{1,60} does not exist|Numba needs NumPy|libcudart is not "
@@ -354,7 +356,7 @@ FAILURES = (
             Rule(
                 # an import that fails
                 r"^(?:Value|Type|Attribute|Name|Runtime)Error: (?P<what>[^\n]{1,300})",
-                within=r"(?:site|dist)-packages/(?!vllm/)[^\n\"]{1,200}\", line \d+, in <module>",
+                within=_IMPORTING,
                 cause="importing a library failed: {what}",
             ),
             Rule(r"requires transformers>=|is required for a normal functioning of this module"),

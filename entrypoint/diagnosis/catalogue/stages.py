@@ -20,13 +20,19 @@ class Stage:
         kind: The kind of failure of what fails in it.
         frames: Matches a frame's first line, which has the file and the function.
         cause: What happened, as a clause; ``{what}`` is the exception.
+        raised: Must match the exception, if it decides on the kind.
     """
 
     kind: str
     frames: str
     cause: str
+    raised: str = ""
 
 
+_LOADING = (
+    r"in (?:\w*load_weights\w*|\w*weight_loader\w*|_load_module)$|"
+    r"model_loader/(?:default_loader|weight_utils|sharded_state_loader)\.py"
+)
 STAGES = (
     Stage(
         "invalid-option",
@@ -61,9 +67,21 @@ STAGES = (
     ),
     Stage(
         "weights-mismatch",
-        r"in (?:\w*load_weights\w*|\w*weight_loader\w*|_load_module)$|"
-        r"model_loader/(?:default_loader|weight_utils|sharded_state_loader)\.py",
+        _LOADING,
         "the weights cannot be loaded: {what}",
+    ),
+    Stage(
+        "weights-corrupt",
+        _LOADING + r"|/safetensors/|parse_safetensors_file_metadata$",
+        "a weight file cannot be read: {what}",
+        raised=r"^(?:EOFError|MemoryError|OverflowError|UnicodeDecodeError|BadZipFile|"
+        r"(?:\w+\.)*(?:JSONDecodeError|SafetensorError|UnpicklingError|error))\b",
+    ),
+    Stage(
+        "model-missing",
+        _LOADING,
+        "a weight file is missing: {what}",
+        raised=r"^FileNotFoundError|\b(?:not find|missing|does not exist|not found)\b",
     ),
     Stage(
         "tokenizer-unusable",
@@ -128,16 +146,19 @@ STAGES = (
 """All stages. If several match the same frame, the last one counts."""
 
 
-def find_stage(failures: Sequence[Failure], frames: Sequence[str]) -> tuple[Failure, Rule] | None:
+def find_stage(
+    failures: Sequence[Failure], frames: Sequence[str], raised: str
+) -> tuple[Failure, Rule] | None:
     """Return the kind of failure of the innermost known stage, None if no frame shows one.
 
     Args:
         failures: The known kinds.
         frames: The lines of a traceback, the innermost call last.
+        raised: The exception as Python prints it.
     """
     by_kind = {failure.kind: failure for failure in failures}
     for line in reversed(frames):
         for stage in reversed(STAGES):
-            if compiled(stage.frames).search(line):
+            if compiled(stage.frames).search(line) and compiled(stage.raised).search(raised):
                 return by_kind[stage.kind], Rule(r"(?P<what>[\s\S]*)", cause=stage.cause)
     return None

@@ -395,3 +395,27 @@ class TestReference:
         lines = raised_in("v1/attention/backends/new.py:build", "TypeError: oh")
         ended = EngineExit(1, Phase.READY)
         assert diagnose(lines, ended).code == "engine-failed"
+
+
+class TestDetail:
+    def test_a_cause_without_a_group_quotes_the_exception(self) -> None:
+        error = of(*failed(CORE, "ValueError: size mismatch for model.norm.weight"))
+        assert error.code == "weights-mismatch"
+        assert error.message.endswith("(ValueError: size mismatch for model.norm.weight).")
+
+    def test_an_exception_without_a_message_is_quoted_with_its_code(self) -> None:
+        error = of(*raised_in("model_executor/layers/new.py:weight_loader", "AssertionError"))
+        assert error.code == "weights-mismatch"
+        assert "AssertionError at: a(b)" in error.message
+
+    def test_the_input_of_a_validation_is_not_quoted(self) -> None:
+        error = of(
+            "Traceback (most recent call last):",
+            '  File "a.py", line 1, in a',
+            "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig",
+            "seed",
+            "  Input should be valid [type=int, input_value='a', input_type=str]",
+            "    For further information visit https://errors.pydantic.dev/2/v/int",
+        )
+        assert error.code == "invalid-option"
+        assert error.message.endswith("(ModelConfig): seed Input should be valid.")

@@ -50,7 +50,7 @@ def frame(place: str) -> list[str]:
 )
 def test_the_innermost_known_stage_decides(places: list[str], kind: str) -> None:
     frames = [line for place in ["vllm/v1/engine/core.py:run", *places] for line in frame(place)]
-    found = find_stage(FAILURES, frames)
+    found = find_stage(FAILURES, frames, "ValueError: a")
     assert found is not None
     assert found[0].kind == kind
 
@@ -59,10 +59,26 @@ def test_the_innermost_known_stage_decides(places: list[str], kind: str) -> None
     "place", ["vllm/v1/engine/core.py:run", "vllm/__init__.py:<module>", "asyncio/base.py:run"]
 )
 def test_a_frame_of_no_stage_decides_nothing(place: str) -> None:
-    assert find_stage(FAILURES, frame(place)) is None
-    assert find_stage(FAILURES, []) is None
+    assert find_stage(FAILURES, frame(place), "ValueError: a") is None
+    assert find_stage(FAILURES, [], "ValueError: a") is None
 
 
 def test_each_stage_belongs_to_a_known_kind() -> None:
     assert {stage.kind for stage in STAGES} <= {failure.kind for failure in FAILURES}
     assert all("{what}" in stage.cause for stage in STAGES)
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        ("ValueError: a", "weights-mismatch"),
+        ("EOFError", "weights-corrupt"),
+        ("struct.error: unpack requires 8 bytes", "weights-corrupt"),
+        ("FileNotFoundError: [Errno 2] a", "model-missing"),
+        ("ValueError: Could not find checkpoint files 'a'", "model-missing"),
+    ],
+)
+def test_an_exception_while_weights_are_loaded_decides_too(raised: str, kind: str) -> None:
+    found = find_stage(FAILURES, frame("vllm/model_executor/models/a.py:load_weights"), raised)
+    assert found is not None
+    assert found[0].kind == kind

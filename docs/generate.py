@@ -119,6 +119,9 @@ The highest of these wins:
 4. the accelerator's default
 5. vLLM's default
 
+Paths that options name are checked too: the syntax of a chat template, the files of a tokenizer or
+an adapter, the adapter's rank. Without network access, a repository must be in the cache.
+
 The file is checked like `ARG`, and errors name its line. The engine gets the options themselves,
 not the file. A relative path starts at the server's working directory.
 """

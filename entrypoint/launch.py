@@ -13,6 +13,7 @@ from entrypoint.openvino.weights import Weights, choose_weights
 from entrypoint.options.catalogue import load_catalogue
 from entrypoint.planning.access import check_access
 from entrypoint.planning.asked import Asked, read_asked
+from entrypoint.planning.named_files import check_named_files
 from entrypoint.planning.plan import LaunchPlan, make_plan
 from entrypoint.planning.remote_code import read_codes
 from entrypoint.pod.pod import Pod, read_pod
@@ -59,7 +60,8 @@ class LaunchInputs:
         """
         code = read_codes(model, self.tokenizer_directory) if model.on_disk else {}
         weights = self.openvino_weights(model)
-        return make_plan(self.asked, model, self.hardware, self.pod, code, weights)
+        notes = check_named_files(self.asked, model)
+        return make_plan(self.asked, model, self.hardware, self.pod, code, weights, notes)
 
     @property
     def policy(self) -> VerificationPolicy:

@@ -31,14 +31,14 @@ def plan_notes(
     code: Mapping[Path, Code],
     weights: Weights | None,
     overridden: Mapping[str, RequestedOption],
-    of_defaults: tuple[Note, ...],
+    others: tuple[Note, ...],
 ) -> Iterator[Note]:
     """Yield the notes of a plan.
 
     Args:
         asked, model, hardware, pod, code, weights: As :func:`~.plan.make_plan` takes them.
         overridden: The options of variables that ARG wins over, by ``--name``.
-        of_defaults: The notes about the accelerator's defaults.
+        others: More notes, about the accelerator's defaults and named files.
     """
     yield from asked.notes()
     yield from hardware.notes
@@ -57,7 +57,7 @@ def plan_notes(
         )
     yield from _override_notes(asked, overridden)
     yield from _ignored_notes(asked)
-    yield from of_defaults
+    yield from others
     if code:
         signed = asked.settings.model_signature_key is not None
         yield from code_notes(model, code, asked.trust_remote_code, signed)

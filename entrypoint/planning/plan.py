@@ -138,6 +138,7 @@ def make_plan(
     pod: Pod,
     code: Mapping[Path, Code],
     weights: Weights | None,
+    of_files: tuple[Note, ...] = (),
 ) -> LaunchPlan:
     """Decide the launch.
 
@@ -149,6 +150,7 @@ def make_plan(
         code: The code that comes with the model and the tokenizer, by directory; empty until the
             model is on the disk.
         weights: The OpenVINO model; None if vLLM's own engine serves.
+        of_files: Notes about the files that options name.
 
     Raises:
         SettingError: A variable, or an option in ARG, has a value that vLLM does not accept.
@@ -191,7 +193,8 @@ def make_plan(
     ]
     options += [variable.planned(name) for name, variable in environment.items()]
     options += planned_variables(asked, pod, environment)
-    notes = plan_notes(asked, model, hardware, pod, code, weights, overridden, defaults.notes)
+    others = (*defaults.notes, *of_files)
+    notes = plan_notes(asked, model, hardware, pod, code, weights, overridden, others)
     return LaunchPlan(
         argv=tuple(argv),
         env={name: variable.value for name, variable in environment.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from entrypoint.shared.handover import Phase
 
 LOGS = Path(__file__).parents[1] / "entrypoint/diagnosis/logs"
 HELD_OUT = LOGS / "held_out"
+WHOLE = LOGS / "whole"
+"""Complete logs of the real engine; tests.support.failure_producer writes them."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,10 @@ class FailureLog:
     code: int = 1
 
     def diagnosis(self) -> EngineFailed:
-        lines = (self.folder / self.file).read_text().splitlines()
+        path = self.folder / self.file
+        read = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        # only line feeds end a line, as in the engine's output
+        lines = read.decode(errors="replace").split("\n")
         return diagnose(lines, EngineExit(self.code, Phase.WEIGHTS))
 
 

@@ -119,6 +119,7 @@ def read_inputs(environ: Mapping[str, str]) -> LaunchInputs:
         endpoint=settings.hf_endpoint,
         environ=environ,
         loading=read_loading(asked, hardware),
+        setting=asked.model_setting,
     )
     inputs = LaunchInputs(asked, request, hardware, read_pod(environ, scratch))
     check_policy(inputs.policy)

@@ -136,7 +136,7 @@ def _pack(downloaded: Downloaded, tarball: Path) -> None:
 def _job(arguments: argparse.Namespace, asked: Asked) -> DownloadJob:
     """What to download, from the command line and the environment."""
     from entrypoint.store.hub.client import writable_root
-    from entrypoint.store.search.by_name import is_repository_id
+    from entrypoint.store.search.pasted import is_repository_id
     from entrypoint.store.transfer_process.messages import DownloadJob
     from entrypoint.store.uri import is_uri
 

@@ -76,6 +76,13 @@ class Asked:
         return tuple(dict.fromkeys((Path(first).absolute(), *roots))) if first else roots
 
     @property
+    def model_setting(self) -> str:
+        """What holds ``model_id``: a variable, or ``--model in ARG``."""
+        if self.arguments.value("--model"):
+            return "--model in ARG"
+        return "STORAGE_URI" if self.settings.model_id is None else self.variable("model_id")
+
+    @property
     def api_key_file(self) -> Path | None:
         """The file that API_KEY_FILE names. Its keys change while the server runs."""
         path = self.environ.get("API_KEY_FILE")

@@ -33,6 +33,7 @@ class Request:
         endpoint: URL of the hub or its mirror; None for huggingface.co.
         environ: The environment of the processes that download and pull.
         loading: How the engine is to load the model.
+        setting: What holds ``model_id``: a variable, or ``--model in ARG``.
     """
 
     model_id: str
@@ -48,6 +49,20 @@ class Request:
     endpoint: str | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     loading: Loading = field(default_factory=Loading)
+    setting: str = "MODEL_ID"
+
+    @property
+    def variable(self) -> str:
+        """The variable that holds ``model_id``."""
+        return "ARG" if self.setting.endswith("ARG") else self.setting
+
+    def assign(self, model_id: str, revision: str | None = None) -> str:
+        """Return how to set another model, and another revision."""
+        if self.variable == "ARG":
+            more = f" --revision {revision}" if revision else ""
+            return f"set --model {model_id}{more} in ARG"
+        name = "MODEL_ID" if self.setting == "STORAGE_URI" else self.setting
+        return f"set {name}={model_id}" + (f" and REVISION={revision}" if revision else "")
 
     def __repr__(self) -> str:
         return f"Request(model_id={without_secret(self.model_id)!r}, revision={self.revision!r})"

@@ -110,8 +110,12 @@ def parse_uri(text: str) -> ObjectUri:
 
 
 def without_secret(text: str) -> str:
-    """Return a URI without Azure's shared access signature, so that it can be shown."""
-    return text.partition("?")[0] if text.lower().startswith("https://") else text
+    """Return a URI as it can be shown: without a password or a shared access signature."""
+    if not text.lower().startswith(("https://", "http://")):
+        return text
+    scheme, _, rest = text.partition("?")[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def name_in_uri(text: str) -> str:

@@ -20,7 +20,7 @@ from entrypoint.store.disk.directory import find_plain_model
 from entrypoint.store.disk.folder import why_unreadable
 from entrypoint.store.disk.tarball_names import SUFFIXES
 from entrypoint.store.model import Model, Request
-from entrypoint.store.search.by_name import find_by_name
+from entrypoint.store.search.by_name import find_by_name, invalid_name
 from entrypoint.store.search.search import Search
 from entrypoint.store.tarballs.tarball import find_tarballs, stem
 from entrypoint.store.uri import (
@@ -61,7 +61,7 @@ def find_artifact(request: Request) -> Model:
         volume = request.mount.with_name("pvc").joinpath(*below.split("/"))
         place = volume if below and _has_entries(volume) else request.mount
         return _on_disk(request, place)
-    uri = _object_of(request.model_id, variable_of(request))
+    uri = _object_of(request)
     target = target_of(request.scratch, uri)
     if target.is_file():
         return replace(_on_disk(request, target), source="object-store")
@@ -128,10 +128,11 @@ def target_of(scratch: Path, uri: ObjectUri) -> Path:
 
 def variable_of(request: Request) -> str:
     """Return the variable that holds the URI."""
-    return "STORAGE_URI" if request.model_id == request.storage_uri else "MODEL_ID"
+    return "STORAGE_URI" if request.model_id == request.storage_uri else request.setting
 
 
-def _object_of(text: str, variable: str) -> ObjectUri:
+def _object_of(request: Request) -> ObjectUri:
+    text, variable = request.model_id, variable_of(request)
     shown = without_secret(text)
     try:
         uri = parse_uri(text)
@@ -140,12 +141,11 @@ def _object_of(text: str, variable: str) -> ObjectUri:
             f"Write it as file:///path, {EXAMPLES}. Or set MODEL_ID to a repository id or a "
             "directory."
         )
-        if text.startswith("hf://"):
-            hint = f"Set MODEL_ID={text.removeprefix('hf://')}."
+        if not is_object_uri(text):
+            raise invalid_name(request, "not a supported URI", hint) from error
         raise SettingError(
-            f"{variable} is {shown!r}, which "
-            + ("has no bucket." if is_object_uri(text) else "is not a supported URI."),
-            variable=variable,
+            f"{request.setting} is {shown!r}, which has no bucket.",
+            variable=request.variable,
             hint=hint,
         ) from error
     if uri.is_folder:

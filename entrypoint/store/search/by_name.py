@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from entrypoint import errors
@@ -18,13 +17,12 @@ from entrypoint.store.disk.directory import (
 from entrypoint.store.disk.folder import subfolders, why_unreadable
 from entrypoint.store.disk.loadable import check_directory
 from entrypoint.store.disk.tarball_names import SUFFIXES
-from entrypoint.store.model import Model
+from entrypoint.store.model import Model, Request
+from entrypoint.store.search.pasted import is_repository_id, read_pasted
 from entrypoint.store.search.search import Search
 from entrypoint.store.search.tarballs import find_in_tarballs
 from entrypoint.store.tarballs.tarball import find_tarballs
-
-# The hub's own rule.
-REPOSITORY_ID = re.compile(r"(\b[\w\-.]{1,96}\b/)?\b[\w\-.]{1,96}\b", re.ASCII)
+from entrypoint.store.uri import without_secret
 
 
 def find_by_name(search: Search) -> Model | None:
@@ -38,35 +36,46 @@ def find_by_name(search: Search) -> Model | None:
     check_tarball_setting(search.request.tarball)
     if is_path(search.request.model_id):
         return _in_directory(search)
-    check_repository_id(search.request.model_id)
+    check_repository_id(search.request)
     return _in_caches(search) or find_in_tarballs(search)
 
 
-def is_repository_id(text: str) -> bool:
-    """Whether the hub accepts a text as a repository id."""
-    return (
-        REPOSITORY_ID.fullmatch(text) is not None
-        and "--" not in text
-        and ".." not in text
-        and not text.endswith(".git")
-    )
-
-
-def check_repository_id(model_id: str) -> None:
-    """Check that MODEL_ID is a valid repository id.
+def check_repository_id(request: Request) -> None:
+    """Check that the requested model's name is a valid repository id.
 
     Raises:
         SettingError: It is not.
     """
-    if not is_repository_id(model_id):
-        guess = model_id.replace("--", "/", 1)
-        meant = f"MODEL_ID={guess}" if "/" not in model_id and "--" in model_id else "org/name"
-        raise errors.SettingError(
-            f"MODEL_ID is {model_id!r}, which is neither a repository id nor an existing "
-            "directory.",
-            variable="MODEL_ID",
-            hint=f"Set it to a repository id ({meant}), or to a directory that starts with '/'.",
+    if not is_repository_id(request.model_id):
+        raise invalid_name(
+            request,
+            "neither a repository id nor an existing directory",
+            f"Set {request.setting} to a repository id (org/name), or to a directory that starts "
+            "with '/'.",
         )
+
+
+def invalid_name(request: Request, what: str, hint: str) -> errors.SettingError:
+    """Return the error for an invalid name, which states what was probably meant.
+
+    Args:
+        request: The request.
+        what: What the name is not, if nothing better is known.
+        hint: What to do then.
+    """
+    meant = read_pasted(request.model_id)
+    if meant is not None:
+        what = meant.what
+        if meant.model_id:
+            assignment = request.assign(meant.model_id, meant.revision)
+            hint = f"{assignment[0].upper()}{assignment[1:]}."
+        else:
+            hint = meant.hint or hint
+    return errors.SettingError(
+        f"{request.setting} is {without_secret(request.model_id)!r}, which is {what}.",
+        variable=request.variable,
+        hint=hint,
+    )
 
 
 def check_tarball_setting(tarball: Path | None) -> None:
@@ -121,11 +130,16 @@ def _no_directory(search: Search, path: Path, why: str) -> errors.ModelNotFound:
         hint = f"Set MODEL_ID to {parent}."
         if path.name.endswith(SUFFIXES):
             hint = f"Set MODEL_TARBALL={path}, and MODEL_ID to the repository id of its model."
+    request = search.request
+    repository = request.model_id.strip("/")
+    if is_repository_id(repository) and not os.path.isdir(f"/{repository.partition('/')[0]}"):
+        hint += f" If you meant the repository, {request.assign(repository)}."
     return errors.ModelNotFound(
         search.request.model_id,
         search.places,
         nearest=str(parent / near) if near else None,
-        message=f"MODEL_ID is {search.request.model_id!r}: {path} {why}."
+        variable=request.variable,
+        message=f"{request.setting} is {search.request.model_id!r}: {path} {why}."
         + (f" {parent} holds: {', '.join(folders[:10])}." if folders else ""),
         hint=hint,
     )

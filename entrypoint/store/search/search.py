@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,9 +96,16 @@ class Search:
         if self._denied and not self.likely_cache:
             return UnreadableModel(self._denied, (), self.places)
         available = self.available_revisions()
-        near = nearest(self.request.model_id, available)
-        hint = self._hint(near)
-        return ModelNotFound(self.request.model_id, self.places, available, near, hint=hint)
+        near = _meant(self.request.model_id, available)
+        return ModelNotFound(
+            self.request.model_id,
+            self.places,
+            available,
+            near,
+            message=f"The model {self.request.model_id!r} ({self.request.setting}) was not found.",
+            variable=self.request.variable,
+            hint=self._hint(near),
+        )
 
     def available_revisions(self) -> dict[str, Sequence[str]]:
         """Return ``{org/name: revisions}`` of the available models.
@@ -122,9 +129,15 @@ class Search:
             download += ["--cache-dir", str(self.request.cache_roots[0])]
         fixes = [
             f"set HF_HUB_CACHE={self.likely_cache}" if self.likely_cache else "",
-            f"set MODEL_ID={near}" if near else "",
+            self.request.assign(near) if near else "",
             f"download it on a machine with network access: {shlex.join(download)}",
             "set HF_HUB_OFFLINE=0 to download it here.",
         ]
         hint = ". Or ".join(filter(None, fixes))
         return hint[0].upper() + hint[1:]
+
+
+def _meant(model_id: str, available: Collection[str]) -> str | None:
+    """Return the available model that was probably meant: by its name, or without its owner."""
+    alone = [name for name in available if name.rpartition("/")[2].lower() == model_id.lower()]
+    return alone[0] if len(alone) == 1 else nearest(model_id, available)

@@ -50,7 +50,7 @@ class TestFound:
         ("uri", "why"),
         [
             ("hdfs://b/a.tar", "is not a supported URI"),
-            ("https://example.com/a.tar", "is not a supported URI"),
+            ("https://example.com/a.tar", "is an address that this server does not download from"),
             ("s3:///a.tar", "has no bucket"),
         ],
     )

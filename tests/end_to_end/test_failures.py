@@ -28,6 +28,21 @@ def a_model(place: Path, **changed: object) -> Path:
     return place
 
 
+def json_logging(place: Path) -> str:
+    """Write a configuration of Python's logging for JSON records, and return its path."""
+    stream = {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}
+    columns = "%(asctime)s %(levelname)s %(name)s %(processName)s %(process)d %(message)s"
+    configuration = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"class": "pythonjsonlogger.json.JsonFormatter", "format": columns}},
+        "handlers": {"json": stream},
+        "loggers": {"vllm": {"handlers": ["json"], "level": "INFO", "propagate": False}},
+    }
+    place.write_text(json.dumps(configuration))
+    return str(place)
+
+
 def nothing(launch: Launch) -> None:
     """Do nothing: the engine fails without help."""
 
@@ -63,6 +78,27 @@ def kill_the_worker(launch: Launch) -> None:
             id="a context that the cache cannot hold",
         ),
         pytest.param(
+            {"num_hidden_layers": 4},
+            {"ARG": "--enforce-eager", "VLLM_LOGGING_CONFIG_PATH": "json"},
+            nothing,
+            65,
+            "weights-mismatch",
+            ["model.layers.3."],
+            id="weights of fewer layers, with logs in JSON",
+        ),
+        pytest.param(
+            {"vocab_size": 4_000_000_000},
+            {
+                "ARG": "--enforce-eager --load-format dummy",
+                "VLLM_LOGGING_CONFIG_PATH": "json",
+            },
+            nothing,
+            71,
+            "host-out-of-memory",
+            ["bytes of main memory"],
+            id="a model larger than the memory, with logs in JSON",
+        ),
+        pytest.param(
             {}, {}, kill_the_worker, 70, "killed", ["phase compile"], id="a killed worker"
         ),
     ],
@@ -79,6 +115,9 @@ def test_the_cause_is_named(
 ) -> None:
     told = tmp_path / "termination-log"
     model = str(a_model(tmp_path / "model", **changed)) if changed else DEMO
+    if "VLLM_LOGGING_CONFIG_PATH" in variables:
+        path = json_logging(tmp_path / "logging.json")
+        variables = {**variables, "VLLM_LOGGING_CONFIG_PATH": path}
     launch = Launch(
         environment(
             home,

@@ -142,6 +142,35 @@ def _admin_routes(value: object) -> tuple[str, ...]:
     return names
 
 
+_HOST = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*://)?(?:\[(?P<v6>[^\[\]]*)\]|(?P<name>[^:/]*))"
+    r"(?::(?P<port>\d*))?(?P<path>/.*)?",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def read_host(value: object) -> str:
+    """Return a host to listen on, an IPv6 address without its brackets.
+
+    Raises:
+        ValueError: The value is a URL, or has a port, or is a wildcard.
+    """
+    text = str(value)
+    found = _HOST.fullmatch(text)
+    if found is None:  # an IPv6 address without brackets
+        return text
+    host, port = found["v6"] or found["name"] or "0.0.0.0", found["port"]
+    host = host if host != "*" else "0.0.0.0"
+    instead = f"Set HOST={host}" + (f" and PORT={port}" if port else "")
+    if found["scheme"] or found["path"]:
+        raise ValueError(f"must be an address, not a URL. {instead}")
+    if port is not None:
+        raise ValueError(f"must be an address without a port. {instead}")
+    if found["name"] == "*":
+        raise ValueError(f"must be an address. {instead}")
+    return host
+
+
 def _folded(value: object) -> str | None:
     return None if value is None else str(value).casefold()
 
@@ -156,6 +185,7 @@ def _device(value: object) -> str:
 OpenVINODevice = Annotated[str, BeforeValidator(_device)]
 Precision = Annotated[Literal["u8", "f16", "bf16", "f32"], BeforeValidator(_folded)]
 Verify = Annotated[Literal["off", "size", "full"], BeforeValidator(_folded)]
+Host = Annotated[str, BeforeValidator(read_host)]
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys)]
 AdminRoutes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_admin_routes)]
@@ -235,7 +265,12 @@ class Settings(BaseSettings):
         description="Ignored, with a note that names its replacement: vLLM 0.11.0 removed this "
         "option, but launch scripts still set it.",
     )
-    host: str = _variable("HOST", default="0.0.0.0", description="Address to listen on.")
+    host: Host = _variable(
+        "HOST",
+        default="0.0.0.0",
+        description="Address to listen on. `0.0.0.0`: all IPv4 addresses. `::`: all addresses. "
+        "`localhost`: `127.0.0.1` and `::1`.",
+    )
     port: int = _variable("PORT", default=8000, ge=1, le=MAX_PORT, description="Port to listen on.")
     arg: str = _variable(
         "ARG",

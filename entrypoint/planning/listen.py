@@ -7,7 +7,7 @@ from pathlib import Path
 
 from entrypoint.errors import SettingError
 from entrypoint.options.arguments import Parsed
-from entrypoint.settings import MAX_PORT, Settings
+from entrypoint.settings import MAX_PORT, Settings, read_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,15 @@ def read_listen(settings: Settings, arguments: Parsed) -> Listen:
     """Return where to listen: ARG's host, port, socket and certificate, else the variables'.
 
     Raises:
-        SettingError: ARG's port is out of range, or a certificate lacks its key.
+        SettingError: ARG's host or port is not one, or a certificate lacks its key.
     """
+    host = arguments.value("--host")
+    try:
+        host = read_host(host) if host else settings.host
+    except ValueError as error:
+        raise arguments.given["--host"].source.error(
+            f"--host {host} {error}.", hint="Remove --host and set HOST."
+        ) from None
     port = int(arguments.value("--port") or settings.port)
     if not 1 <= port <= MAX_PORT:
         raise arguments.given["--port"].source.error(
@@ -51,7 +58,7 @@ def read_listen(settings: Settings, arguments: Parsed) -> Listen:
         )
     certificate, key = _certificate(settings, arguments)
     return Listen(
-        host=arguments.value("--host") or settings.host,
+        host=host,
         port=port,
         uds=arguments.value("--uds"),
         tls_certificate=certificate,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import stat
 from pathlib import Path
+from typing import Any
 
 from entrypoint.errors import MachineError, SettingError
 from entrypoint.planning.listen import Listen
@@ -15,6 +17,16 @@ BACKLOG = 2048
 """Connections that the kernel queues until they are accepted; uvicorn's default."""
 
 HOST_HINT = "Use 0.0.0.0 for all addresses of this machine, 127.0.0.1 for local clients only."
+
+
+LOOPBACK = b"lo\0"
+"""The loopback interface, as the kernel names it."""
+
+DEVICE_BYTES = 16
+"""The longest name of an interface (IFNAMSIZ in linux/if.h)."""
+
+LOOPBACK_HOSTS = ("127.0.0.1", "::1")
+"""The addresses of localhost. A hosts file may have only the first."""
 
 
 def check_certificate(listen: Listen) -> None:
@@ -71,27 +83,83 @@ def open_listener(listen: Listen) -> socket.socket:
     """
     if listen.uds:
         _remove_stale(Path(listen.uds))
-        family, address = socket.AF_UNIX, listen.uds
-    else:
-        try:
-            found = socket.getaddrinfo(
-                listen.host or None, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )
-        except OSError as error:
-            raise SettingError(
-                f"HOST={listen.host!r} is not an address or a host name: {error}.",
-                variable="HOST",
-                hint=HOST_HINT,
-            ) from None
-        family, address = found[0][0], found[0][4]  # type: ignore[assignment]
-    listener = socket.socket(family, socket.SOCK_STREAM)
+        return _opened(listen, [(socket.AF_UNIX, listen.uds)])
+    addresses = _addresses(listen)
+    if {host for _, (host, *_) in addresses} >= set(LOOPBACK_HOSTS):
+        with contextlib.suppress(OSError):  # before Linux 5.7, only root may
+            return _open_loopback(listen.port)
+        addresses.sort()  # IPv4 first: some clients know nothing else
+    return _opened(listen, addresses)
+
+
+def listening_at(listener: socket.socket, listen: Listen) -> str:
+    """Return where a socket listens, with its addresses if the host is a name."""
+    if listen.uds:
+        return str(listen)
+    hosts = [listener.getsockname()[0]]
+    if listener.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, DEVICE_BYTES) == LOOPBACK:
+        hosts = list(LOOPBACK_HOSTS)
+    return str(listen) if hosts == [listen.host] else f"{listen} ({', '.join(hosts)})"
+
+
+def _addresses(listen: Listen) -> list[tuple[socket.AddressFamily, Any]]:
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError as error:
+        found = socket.getaddrinfo(
+            listen.host or None, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (OSError, UnicodeError) as error:  # the second for names such as a..b
+        why = getattr(error, "strerror", None) or "a part between dots is empty or too long"
+        raise SettingError(
+            f"HOST={listen.host!r} is not an address or a host name: {why}.",
+            variable="HOST",
+            hint=HOST_HINT,
+        ) from None
+    return [(family, address) for family, _, _, _, address in found]
+
+
+def _open_loopback(port: int) -> socket.socket:
+    """Return one socket for 127.0.0.1 and ::1: bound to all addresses of the loopback interface."""
+    listener = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, LOOPBACK)
+        return _bound(listener, ("::", port))
+    except OSError:
         listener.close()
-        raise _refused(listen, error) from None
+        raise
+
+
+def _opened(listen: Listen, addresses: list[tuple[socket.AddressFamily, Any]]) -> socket.socket:
+    """Return a socket that listens on the first address that this machine has.
+
+    Raises:
+        SettingError: It has none of them.
+        MachineError: The port is in use, or not permitted to this user.
+    """
+    refused: OSError | None = None
+    for family, address in addresses:
+        try:
+            listener = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:
+            refused = refused or error
+            continue
+        try:
+            return _bound(listener, address)
+        except OSError as error:
+            listener.close()
+            refused = refused or error
+            if error.errno != errno.EADDRNOTAVAIL:
+                break
+    assert refused is not None
+    raise _refused(listen, refused) from None
+
+
+def _bound(listener: socket.socket, address: Any) -> socket.socket:
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if listener.family == socket.AF_INET6:
+        # :: is all addresses, whatever the machine's default is
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    listener.bind(address)
+    listener.listen(BACKLOG)
     return listener
 
 
@@ -101,6 +169,18 @@ def _refused(listen: Listen, error: OSError) -> SettingError | MachineError:
             f"HOST={listen.host!r} is not an address of this machine.",
             variable="HOST",
             hint=HOST_HINT,
+        )
+    if error.errno == errno.EAFNOSUPPORT:
+        return SettingError(
+            f"HOST={listen.host!r} is an IPv6 address, and this machine has no IPv6.",
+            variable="HOST",
+            hint=HOST_HINT,
+        )
+    if error.errno == errno.EINVAL and listen.host.casefold().startswith("fe80:"):
+        return SettingError(
+            f"HOST={listen.host!r} is a link-local address without its interface.",
+            variable="HOST",
+            hint=f"Add the interface: HOST={listen.host}%eth0",
         )
     if error.errno == errno.EADDRINUSE:
         return MachineError(

@@ -14,6 +14,7 @@ from entrypoint.planning.plan import LaunchPlan
 from entrypoint.secrets import Redactor
 from entrypoint.shared.handover import DRAINED, Phase, StartRequest
 from entrypoint.status.launch_status import LaunchStatus
+from entrypoint.status.listener import listening_at
 from entrypoint.status.server import StatusServer
 from entrypoint.supervision.config import SupervisorConfig
 from entrypoint.supervision.engine_output import EngineOutput
@@ -103,7 +104,7 @@ class Supervisor:
         adopt_orphans()
         self._start_status_server()
         self._timer.restart()
-        log.info("listening on %s", self._config.listen)
+        log.info("listening on %s", listening_at(self._config.listener, self._config.listen))
 
     async def _main_loop(self) -> EndCause:
         """Prepare the launch, run the engine, and return why the launch ends."""

@@ -27,6 +27,37 @@ def test_arg_wins_over_host_and_port() -> None:
     assert str(request.listen) == "https://[::1]:1234"
 
 
+@pytest.mark.parametrize(
+    ("host", "meant"),
+    [("[::]", "::"), ("[::1]", "::1"), ("::1", "::1"), ("fe80::1%eth0", "fe80::1%eth0")],
+)
+def test_an_ipv6_address_may_have_brackets(host: str, meant: str) -> None:
+    assert asked(HOST=host).listen.host == meant
+    assert asked(ARG=f"--host {host}").listen.host == meant
+
+
+@pytest.mark.parametrize(
+    ("host", "advice"),
+    [
+        ("0.0.0.0:8000", "Set HOST=0.0.0.0 and PORT=8000"),
+        (":8000", "Set HOST=0.0.0.0 and PORT=8000"),
+        ("*:8000", "Set HOST=0.0.0.0 and PORT=8000"),
+        ("[::]:8000", "Set HOST=:: and PORT=8000"),
+        ("http://0.0.0.0", "Set HOST=0.0.0.0"),
+        ("http://0.0.0.0:8000/", "Set HOST=0.0.0.0 and PORT=8000"),
+        ("https://[::1]:8443/v1", "Set HOST=::1 and PORT=8443"),
+        ("10.0.0.0/8", "Set HOST=10.0.0.0"),
+        ("*", "Set HOST=0.0.0.0"),
+    ],
+)
+def test_a_host_with_more_than_an_address_is_refused(host: str, advice: str) -> None:
+    for variables, named in (({"HOST": host}, "HOST"), ({"ARG": f"--host={host}"}, "ARG")):
+        with pytest.raises(SettingError) as raised:
+            _ = asked(**variables).listen
+        assert raised.value.variable == named
+        assert f"{advice}." in raised.value.message
+
+
 @pytest.mark.parametrize("port", ["0", "65536"])
 def test_a_port_out_of_range_is_refused(port: str) -> None:
     with pytest.raises(SettingError, match=f"--port {port} must be a number from 1 to 65535"):

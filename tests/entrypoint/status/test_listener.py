@@ -1,13 +1,15 @@
 """The listening socket, and the errors if it cannot be opened."""
 
+import errno
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from entrypoint.errors import MachineError, SettingError
 from entrypoint.planning.listen import Listen
-from entrypoint.status.listener import check_certificate, open_listener
+from entrypoint.status.listener import check_certificate, listening_at, open_listener
 from tests.support.ports import free_port
 
 
@@ -37,7 +39,89 @@ def test_a_port_in_use_is_named() -> None:
     assert f":{port}" in raised.value.message
 
 
-@pytest.mark.parametrize("host", ["not a name", "192.0.2.1"])
+def hosts_file(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Let localhost have these addresses, as a hosts file does (a stand-in for the resolver)."""
+    real = socket.getaddrinfo
+
+    def resolve(host: str, port: int, *more: Any, **options: Any) -> list[Any]:
+        names = addresses if host == "localhost" else [host]
+        return [found for name in names for found in real(name, port, *more, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+
+class TestLocalhost:
+    @pytest.mark.parametrize("addresses", [("127.0.0.1", "::1"), ("::1", "127.0.0.1")])
+    def test_it_is_both_loopback_addresses_and_no_other(
+        self, monkeypatch: pytest.MonkeyPatch, addresses: tuple[str, ...]
+    ) -> None:
+        hosts_file(monkeypatch, *addresses)
+        listen = Listen("localhost", free_port())
+        with open_listener(listen) as listener:
+            for address in addresses:
+                with socket.create_connection((address, listen.port), timeout=5):
+                    connection, _ = listener.accept()
+                    connection.close()
+            # the kernel passes no connection from another interface to this socket
+            assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16) == b"lo\0"
+            assert listening_at(listener, listen).endswith("(127.0.0.1, ::1)")
+
+    def test_it_is_ipv4_if_the_kernel_refuses_one_socket_for_both(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As Linux before 5.7 does for a user who is not root."""
+        hosts_file(monkeypatch, "::1", "127.0.0.1")
+
+        def refuse(port: int) -> socket.socket:
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(f"{open_listener.__module__}._open_loopback", refuse)
+        listen = Listen("localhost", free_port())
+        with open_listener(listen) as listener:
+            assert listening_at(listener, listen).endswith("(127.0.0.1)")
+
+    def test_a_port_in_use_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        hosts_file(monkeypatch, "::1", "127.0.0.1")
+        listen = Listen("localhost", free_port())
+        with open_listener(listen), pytest.raises(MachineError, match="already listens"):
+            open_listener(listen)
+
+
+def test_a_name_listens_on_the_first_address_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hosts_file(monkeypatch, "192.0.2.77", "127.0.0.1")
+    listen = Listen("localhost", free_port())
+    with open_listener(listen) as listener:
+        assert listening_at(listener, listen).endswith("(127.0.0.1)")
+
+
+def test_every_ipv6_address_includes_ipv4() -> None:
+    listen = Listen("::", free_port())
+    with open_listener(listen) as listener:
+        assert not listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+        assert listening_at(listener, listen) == f"http://[::]:{listen.port}"
+        with socket.create_connection(("127.0.0.1", listen.port), timeout=5):
+            pass
+
+
+def test_a_machine_without_ipv6_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for a kernel that was started without IPv6."""
+
+    def refuse(*_: object) -> socket.socket:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    with pytest.raises(SettingError, match="has no IPv6"):
+        open_listener(Listen("::", 8000))
+
+
+def test_a_link_local_address_needs_its_interface() -> None:
+    with pytest.raises(SettingError, match="without its interface"):
+        open_listener(Listen("fe80::1", free_port()))
+
+
+@pytest.mark.parametrize("host", ["not a name", "192.0.2.1", "a..b", "a" * 70, "fe80::1%none0"])
 def test_a_host_of_another_machine_is_named(host: str) -> None:
     with pytest.raises(SettingError) as raised:
         open_listener(Listen(host, free_port()))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import json
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
 
 from entrypoint.commands import add_commands
-from entrypoint.errors import InferenceServerError, UsageError
+from entrypoint.errors import InferenceServerError, MachineError, StorageError, UsageError
+from entrypoint.supervision.exhaustion import named_limits
 
 DESCRIPTION = "Serve a language model with vLLM, configured by environment variables."
 EPILOG = """\
@@ -20,6 +23,9 @@ Exit codes: 0 stopped on request, 64 wrong command line, 65 model corrupt or ref
 found, 69 hub or store unavailable, 70 engine failed, 71 unsuitable machine, 74 read or write
 failed, 78 wrong setting, 128+n stopped by signal n.
 """
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a write to a full or broken disk fails with."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -46,29 +52,90 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Run one command and return its exit code."""
+    _open_missing_streams()
     as_json = False
     try:
-        parser = make_parser()
-        arguments = parser.parse_args(argv)
-        as_json = getattr(arguments, "json", False)
-        if arguments.version:
-            return _version()
-        if hasattr(arguments, "run"):
-            from entrypoint.settings import read_environment
-
-            environ = read_environment(environ)
-            code: int = arguments.run(arguments, environ)
-            return code
-        parser.print_help()
-        return 0
+        with named_limits(), _written_output():
+            arguments = make_parser().parse_args(argv)
+            as_json = getattr(arguments, "json", False)
+            return _run(arguments, environ)
     except InferenceServerError as error:
-        _print_error(error, environ, as_json)
+        try:
+            _print_error(error, environ, as_json)
+        except OSError:  # nobody reads it, or its disk is full
+            for stream in (sys.stdout, sys.stderr):  # Python tries again at the exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return error.exit_code
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:  # `inference-server options | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    if arguments.version:
+        return _version()
+    if not hasattr(arguments, "run"):
+        make_parser().print_help()
+        return 0
+    from entrypoint.settings import read_environment
+
+    _check_working_directory()
+    code: int = arguments.run(arguments, read_environment(environ))
+    return code
+
+
+def _open_missing_streams() -> None:
+    """Open the standard streams that the caller has closed, as in ``inference-server plan >&-``.
+
+    Otherwise the next opened file or socket gets the number of one, and output goes there.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
+@contextlib.contextmanager
+def _written_output() -> Iterator[None]:
+    """Write what the body has printed, also the end of it.
+
+    Raises:
+        BrokenPipeError: The reader has left.
+        StorageError: The disk that standard output goes to is full.
+    """
+    try:
+        try:
+            yield
+        finally:  # --help raises SystemExit
+            sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None or error.errno not in FULL:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise StorageError(
+            f"Cannot write to standard output: {error.strerror}.",
+            hint="Send it to a file system with free space.",
+        ) from None
+
+
+def _check_working_directory() -> None:
+    """Check that relative paths mean something.
+
+    Raises:
+        MachineError: The working directory was removed, or its parents cannot be read.
+    """
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise MachineError(
+            f"The working directory cannot be found: {error.strerror}.",
+            hint="Start in a directory that exists (docker: --workdir; Kubernetes: workingDir).",
+        ) from None
 
 
 def _print_error(error: InferenceServerError, environ: Mapping[str, str], as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,7 @@ class LaunchInputs:
     @property
     def tokenizer_directory(self) -> Path | None:
         """The tokenizer's own directory, if it has one."""
-        path = Path(self.asked.tokenizer).expanduser() if self.asked.tokenizer else None
+        path = Path(os.path.expanduser(self.asked.tokenizer)) if self.asked.tokenizer else None
         return path if path is not None and path.is_dir() else None
 
     def openvino_weights(self, model: Model) -> Weights | None:

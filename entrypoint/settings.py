@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from entrypoint.environment.environment import Environment
+from entrypoint.environment.home import home_directory
 from entrypoint.environment.value import Kind
 from entrypoint.errors import SettingError
 from entrypoint.shared.keys import read_keys
@@ -63,6 +64,10 @@ KINDS = {
 LIBRARY_KINDS = {
     "VLLM_API_KEY": Kind.KEY,
     **dict.fromkeys(("HF_TOKEN_PATH", "HF_ASSETS_CACHE", "HF_XET_CACHE", "HOME"), Kind.PATH),
+    **dict.fromkeys(("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), Kind.PATH),
+    **dict.fromkeys(("VLLM_CACHE_ROOT", "VLLM_CONFIG_ROOT", "VLLM_ASSETS_CACHE"), Kind.PATH),
+    **dict.fromkeys(("TORCH_HOME", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"), Kind.PATH),
+    **dict.fromkeys(("NUMBA_CACHE_DIR", "TRANSFORMERS_CACHE", "HF_MODULES_CACHE"), Kind.PATH),
     **dict.fromkeys(("TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH"), Kind.PATH),
     **dict.fromkeys(("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE"), Kind.PATH),
     **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), Kind.TOKEN),
@@ -707,9 +712,10 @@ def cache_roots(settings: Settings, environ: Mapping[str, str]) -> tuple[Path, .
     if settings.hf_home is not None:
         roots.append(settings.hf_home / "hub")
     if not any(roots):
-        cache_home = environ.get("XDG_CACHE_HOME") or "~/.cache"
+        # Docker too gives a user without a home the home /
+        cache_home = environ.get("XDG_CACHE_HOME") or Path(home_directory(environ) or "/", ".cache")
         roots.append(Path(cache_home) / "huggingface" / "hub")
     if settings.storage_uri is not None:
         roots.append(KSERVE_MOUNT)
     # the same folder is often named twice; search it once
-    return tuple(dict.fromkeys(root.expanduser().absolute() for root in roots if root is not None))
+    return tuple(dict.fromkeys(root.absolute() for root in roots if root is not None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,7 +168,7 @@ def _job(arguments: argparse.Namespace, asked: Asked) -> DownloadJob:
         )
     roots = asked.cache_roots
     if arguments.cache_dir:
-        roots = (Path(arguments.cache_dir).expanduser().absolute(),)
+        roots = (Path(os.path.expanduser(arguments.cache_dir)).absolute(),)
     return DownloadJob(
         repository=model_id,
         revision=arguments.revision or revision,

@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from entrypoint.errors import InferenceServerError
     from entrypoint.secrets import Redactor
     from entrypoint.settings import read_setting
-    from entrypoint.supervision.exhaustion import named_limits
+    from entrypoint.supervision.exhaustion import named_limits, raise_file_limit
     from entrypoint.supervision.termination import termination_message, write_termination
 
     redact = Redactor(environ)
@@ -70,6 +70,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     with named_limits(), _log(redact, as_json) as writer:
         try:
             with named_limits():
+                raise_file_limit()
                 supervisor = _supervisor(environ, writer)
                 code = asyncio.run(supervisor.run())
         except InferenceServerError as error:
@@ -129,6 +130,7 @@ def _supervisor(environ: Mapping[str, str], writer: LogWriter) -> Supervisor:
         prepare=prepare,
         environ=environ,
         scratch=inputs.request.scratch,
+        temporary=inputs.pod.temporary,
         writer=writer,
         as_json=settings.log_format == "json",
         start_timeout=settings.start_timeout,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from entrypoint.environment.home import home_directory
 from entrypoint.environment.value import EDGES, Kind, clean_value
 from entrypoint.errors import SettingError
 from entrypoint.note import Note
@@ -33,6 +34,7 @@ class Environment(Mapping[str, str]):
         self.changed: dict[str, str] = {}
         self.problems: dict[str, SettingError] = {}
         notes: list[Note] = []
+        home = home_directory({"HOME": raw.get("HOME", "").strip(EDGES)})
         for name, value in raw.items():
             kind = kind_of(name)
             meant = _meant_name(name)
@@ -41,7 +43,7 @@ class Environment(Mapping[str, str]):
                 continue
             if not value or kind is None:
                 continue
-            clean = clean_value(name, value, kind)
+            clean = clean_value(name, value, kind, home)
             notes += clean.notes
             if clean.problem is not None:
                 self.problems[name] = clean.problem

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from entrypoint.environment.arg_text import unquoted, unusual_in_arg
+from entrypoint.environment.home import expanded
 from entrypoint.errors import SettingError
 from entrypoint.note import Note
 from entrypoint.shared.characters import Unusual, corrected, unusual
@@ -85,8 +86,15 @@ class CleanValue:
     problem: SettingError | None = None
 
 
-def clean_value(name: str, value: str, kind: Kind) -> CleanValue:
-    """Return a variable's value as it was meant, or why it cannot be used."""
+def clean_value(name: str, value: str, kind: Kind, home: str | None = None) -> CleanValue:
+    """Return a variable's value as it was meant, or why it cannot be used.
+
+    Args:
+        name: The variable.
+        value: Its value.
+        kind: What its value is.
+        home: The user's home directory, which ``~`` in a path stands for.
+    """
     if kind is Kind.ARG:
         return _cleaned_arg(name, value)
     text = value.strip(EDGES)
@@ -104,6 +112,12 @@ def clean_value(name: str, value: str, kind: Kind) -> CleanValue:
         text = text[1:-1].strip(EDGES)
         notes.append(_note(name, "quotes around its value, which were removed"))
     problem, doubts = _judged(name, text, kind)
+    if problem is None and text.startswith("~") and kind in (Kind.PATH, Kind.MODEL):
+        try:
+            text = expanded(text, home)
+        except ValueError as error:
+            what = f"stands for a home directory, but {error}"
+            problem = _error(name, kind, text, what, hint=f"Set {name} to an absolute path.")
     return CleanValue(text, (*notes, *doubts), problem)
 
 

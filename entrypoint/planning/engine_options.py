@@ -55,9 +55,9 @@ def requested_options(
         yield request("--max-num-seqs", "max_num_seqs", str(settings.max_num_seqs))
     yield request("--shutdown-timeout", "shutdown_timeout", str(settings.shutdown_timeout))
     if settings.tls_cert_file is not None:
-        yield request("--ssl-certfile", "tls_cert_file", str(settings.tls_cert_file.expanduser()))
+        yield request("--ssl-certfile", "tls_cert_file", str(settings.tls_cert_file))
     if settings.tls_key_file is not None:
-        yield request("--ssl-keyfile", "tls_key_file", str(settings.tls_key_file.expanduser()))
+        yield request("--ssl-keyfile", "tls_key_file", str(settings.tls_key_file))
     if settings.api_key is not None:
         yield request("--api-key", "api_key", settings.api_key.get_secret_value())
 

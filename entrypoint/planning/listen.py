@@ -73,8 +73,8 @@ def _certificate(settings: Settings, arguments: Parsed) -> tuple[str | None, str
     Raises:
         SettingError: Only one of the two is set.
     """
-    certificate = arguments.value("--ssl-certfile") or _expanded(settings.tls_cert_file)
-    key = arguments.value("--ssl-keyfile") or _expanded(settings.tls_key_file)
+    certificate = arguments.value("--ssl-certfile") or _text(settings.tls_cert_file)
+    key = arguments.value("--ssl-keyfile") or _text(settings.tls_key_file)
     for present, absent, path, other in (
         ("TLS_CERT_FILE", "TLS_KEY_FILE", settings.tls_cert_file, key),
         ("TLS_KEY_FILE", "TLS_CERT_FILE", settings.tls_key_file, certificate),
@@ -88,5 +88,5 @@ def _certificate(settings: Settings, arguments: Parsed) -> tuple[str | None, str
     return certificate, key
 
 
-def _expanded(path: Path | None) -> str | None:
-    return str(path.expanduser()) if path else None
+def _text(path: Path | None) -> str | None:
+    return str(path) if path else None

@@ -47,6 +47,7 @@ def plan_notes(
     yield from vllm_variable_notes(asked, pod, hardware)
     yield from _version_notes(asked, hardware)
     yield from _architecture_notes(asked, model, hardware)
+    yield from pod.notes
     if pod.injected:
         yield Note(
             "info",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from entrypoint.errors import SettingError
@@ -36,7 +37,7 @@ def served_names(asked: Asked, model: Model) -> tuple[str, ...]:
     model_id = asked.model_id or ""
     if is_uri(model_id):
         return _derived(model.repository or name_in_uri(model_id))
-    if model.path is not None and model.path == Path(model_id).expanduser().absolute():
+    if model.path is not None and model.path == Path(os.path.expanduser(model_id)).absolute():
         return _derived(model.path.name, model_id)
     return _derived(model.repository or model_id, model_id)
 

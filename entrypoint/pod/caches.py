@@ -41,23 +41,28 @@ def cache_environment(environ: Mapping[str, str], scratch: Path) -> dict[str, st
         chosen = environ.get(name)
         if not chosen:
             redirected[name] = str(scratch / folder)
-        elif not can_write(Path(chosen).expanduser()):
+        elif not can_write(Path(chosen)):
             raise MachineError(
                 f"{name}={chosen!r} is not writable for user {os.getuid()}.",
                 variable=name,
                 hint=f"Remove {name} to use the default, or mount a writable volume there.",
             )
     home = environ.get("HOME")
-    if not home or not can_write(Path(home)):
+    if not home or not _usable(home):
         redirected["HOME"] = str(scratch / HOMES["HOME"])
     for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
         # if they are unset, they depend on HOME
-        if environ.get(name) and not can_write(Path(environ[name])):
+        if environ.get(name) and not _usable(environ[name]):
             redirected[name] = str(scratch / HOMES[name])
     if not (environ.get("LOGNAME") or environ.get("USER") or _has_passwd_entry()):
         # getpass.getuser() fails without either
         redirected["LOGNAME"] = f"uid-{os.getuid()}"
     return redirected
+
+
+def _usable(path: str) -> bool:
+    """Whether a library can write there. A relative path depends on who reads it."""
+    return os.path.isabs(path) and can_write(Path(path))
 
 
 def _has_passwd_entry() -> bool:

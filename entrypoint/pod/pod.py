@@ -9,8 +9,14 @@ from pathlib import Path
 
 from entrypoint.errors import MachineError
 from entrypoint.hardware.hardware import Kind
+from entrypoint.note import Note
 from entrypoint.pod.caches import cache_environment
-from entrypoint.pod.scratch import can_write, nearest_existing
+from entrypoint.pod.scratch import (
+    TEMPORARY,
+    can_write,
+    nearest_existing,
+    temporary_directory,
+)
 from entrypoint.pod.service_links import injected_variables
 from entrypoint.units import human_bytes
 
@@ -56,12 +62,16 @@ class Pod:
         shm: The shared memory of the engine's processes, None without ``/dev/shm``.
         environment: Variables that redirect the engine's caches to the scratch directory.
         injected: Variables that Kubernetes set for a Service and that the engine must not see.
+        temporary: The directory for files that end with the launch.
+        notes: What is used instead of what the user set.
     """
 
     scratch: Place
     shm: Place | None
     environment: Mapping[str, str]
     injected: tuple[str, ...]
+    temporary: Path = TEMPORARY
+    notes: tuple[Note, ...] = ()
 
 
 def read_place(path: Path) -> Place:
@@ -80,13 +90,23 @@ def read_pod(environ: Mapping[str, str], scratch: Path, shm: Path = SHM) -> Pod:
     """Return what can be written, without writing anything.
 
     Raises:
-        MachineError: The user set a cache to a folder that is not writable.
+        MachineError: The user set a cache to a folder that is not writable, or no directory for
+            temporary files is.
     """
+    temporary = temporary_directory(environ)
+    environment = cache_environment(environ, scratch)
+    notes: tuple[Note, ...] = ()
+    if temporary.problem:
+        environment["TMPDIR"] = str(temporary.path)
+        message = f"{temporary.problem}. Using {temporary.path} for temporary files."
+        notes = (Note("warning", "TMPDIR", message),)
     return Pod(
         scratch=read_place(scratch),
         shm=read_place(shm) if shm.is_dir() else None,
-        environment=cache_environment(environ, scratch),
+        environment=environment,
         injected=injected_variables(environ),
+        temporary=temporary.path,
+        notes=notes,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from entrypoint.errors import MachineError, StorageError
@@ -22,6 +23,71 @@ def can_write(directory: Path) -> bool:
     return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 
 
+TEMPORARY = Path("/tmp")
+"""Where temporary files go without TMPDIR."""
+
+TEMPORARY_BYTES = 64 << 10
+"""How much space a launch's own temporary files need: its status, twice."""
+
+TEMPORARY_FILES = 4
+"""How many temporary files a launch has: a folder, a socket, the status and its next version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Temporary:
+    """Where files go that end with the launch.
+
+    Attributes:
+        path: The directory.
+        problem: Why it is not TMPDIR; None if it is, or if TMPDIR is not set.
+    """
+
+    path: Path
+    problem: str | None = None
+
+
+def temporary_directory(environ: Mapping[str, str]) -> Temporary:
+    """Return TMPDIR, or ``/tmp`` if TMPDIR is not set or cannot be used.
+
+    Raises:
+        MachineError: Neither can be used.
+    """
+    chosen = environ.get("TMPDIR")
+    problem = _temporary_problem(Path(chosen)) if chosen else None
+    if chosen and problem is None:
+        return Temporary(Path(chosen))
+    of_default = _temporary_problem(TEMPORARY)
+    if of_default is None:
+        return Temporary(TEMPORARY, f"TMPDIR={chosen!r} {problem}" if problem else None)
+    named = f"TMPDIR={chosen!r} {problem}, and {TEMPORARY}" if problem else str(TEMPORARY)
+    raise MachineError(
+        f"No directory for temporary files: {named} {of_default}.",
+        variable="TMPDIR",
+        hint="Mount a writable volume on /tmp (docker: --tmpfs /tmp:exec; Kubernetes: an "
+        "emptyDir), or set TMPDIR to the absolute path of a writable directory with free space.",
+    )
+
+
+def _temporary_problem(place: Path) -> str | None:
+    """Return why a directory cannot hold a launch's temporary files."""
+    if not place.is_absolute():
+        return "is not an absolute path"
+    try:
+        if not place.is_dir():
+            return "is not a directory" if place.exists() else "does not exist"
+        system = os.statvfs(place)
+    except OSError as error:
+        return f"cannot be used: {error.strerror}"
+    if not can_write(place):
+        return f"is not writable for user {os.getuid()}"
+    if system.f_bavail * system.f_frsize < TEMPORARY_BYTES:
+        return "has no space left"
+    # a file system that makes its inodes as needed has none to count
+    if system.f_files and system.f_favail < TEMPORARY_FILES:
+        return "has no inodes left: it holds too many files"
+    return None
+
+
 def scratch_directory(environ: Mapping[str, str]) -> Path:
     """Return the directory for unpacked tarballs, compiled code and timings; do not create it.
 
@@ -36,7 +102,7 @@ def scratch_directory(environ: Mapping[str, str]) -> Path:
     preferred = Path(cache_home, "inference-server")
     if preferred.is_absolute() and can_write(preferred):
         return preferred
-    temporary = Path(environ.get("TMPDIR") or "/tmp")
+    temporary = Path(environ.get("TMPDIR") or TEMPORARY).absolute()
     private = temporary / f"inference-server-{os.getuid()}"
     if not can_write(private):
         raise MachineError(

@@ -26,7 +26,7 @@ def read_keys(path: Path) -> tuple[str, ...]:
     """
     try:
         # utf-8-sig: without the byte order mark of a file from Windows
-        lines = re.split(r"\r\n|\r|\n", path.expanduser().read_text(encoding="utf-8-sig"))
+        lines = re.split(r"\r\n|\r|\n", path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ValueError(f"the file cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -131,7 +131,7 @@ def _hashes(keys: Iterable[str]) -> dict[bytes, str]:
 def stamp(path: Path) -> object:
     """Return a value that changes when the file does, or when Kubernetes swaps the link to it."""
     try:
-        state = os.stat(path.expanduser())
+        state = os.stat(path)
     except OSError:
         return None
     return state.st_ino, state.st_mtime_ns, state.st_size

@@ -27,11 +27,16 @@ class LaunchStatus:
 
     Args:
         scratch: The directory with the timings of earlier launches.
+
+    Attributes:
+        timeline: The phases.
+        warnings: What is wrong with the launch although it continues.
     """
 
     def __init__(self, scratch: Path):
         self.timeline = Timeline(started=time.monotonic())
         self._scratch = scratch
+        self.warnings: list[str] = []
         self._plan: LaunchPlan | None = None
 
     def expect(self, plan: LaunchPlan) -> None:
@@ -68,4 +73,5 @@ class LaunchStatus:
         model = self._plan.model_dict() if self._plan else None
         document["model"] = {name: model[name] for name in MODEL_FIELDS} if model else None
         document["served_model_names"] = list(self._plan.served_model_names) if self._plan else []
+        document["warnings"] = list(self.warnings)
         return document

@@ -24,6 +24,7 @@ class SupervisorConfig:
         prepare: Finds and fetches the model and plans the launch; runs in a thread.
         environ: The environment that the engine inherits.
         scratch: The directory with the timings of earlier launches.
+        temporary: The directory for the run directory.
         writer: Writes the engine's output.
         as_json: Whether to write the engine's lines as JSON records.
         start_timeout: START_TIMEOUT, in seconds.
@@ -43,3 +44,4 @@ class SupervisorConfig:
     guard: Guard = UNGUARDED
     command: Sequence[str] = COMMAND
     root: Path = Path("/")
+    temporary: Path = Path("/tmp")

@@ -32,6 +32,33 @@ NO_THREAD = "can't start new thread"
 """Python's message, in a RuntimeError without an errno."""
 
 
+NEEDED_FILES = 96
+"""How many open files the engine needs at least. With 64, vLLM's CPU engine fails while it loads
+the weights. With 96, it serves."""
+
+RAISED_FILES = 1 << 16
+"""The limit on open files that a launch sets for itself, as vLLM does; each client needs one."""
+
+
+def raise_file_limit() -> None:
+    """Raise the soft limit on open files as far as the hard limit allows.
+
+    Raises:
+        MachineError: The hard limit is too low for the engine.
+    """
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = RAISED_FILES if hard == resource.RLIM_INFINITY else min(hard, RAISED_FILES)
+    if allowed < NEEDED_FILES:
+        raise MachineError(
+            f"The limit on open files is {allowed}, and the engine needs at least {NEEDED_FILES}.",
+            hint=FILES[1],
+        )
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
 def exhaustion(error: BaseException) -> MachineError | None:
     """Return an error that names the limit an exception is due to, None if it is due to none."""
     found = None

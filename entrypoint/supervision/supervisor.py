@@ -47,6 +47,10 @@ STOP_OUTPUT_SECONDS = 0.2
 """The same after a stop, which has a deadline."""
 
 
+WATCH_SECONDS = 10.0
+"""How often to check that the run directory takes files."""
+
+
 class EndCause(Enum):
     """Why a launch ends."""
 
@@ -77,6 +81,7 @@ class Supervisor:
         self._engine: _Engine | None = None
         self._status_servers: list[StatusServer] = []  # the last one answers, or did
         self._hand_over: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._serving = 0  # API servers that are ready and have not drained
         self._drained = asyncio.Event()
 
@@ -87,7 +92,7 @@ class Supervisor:
             InferenceServerError: The launch cannot be prepared, the start takes too long, or the
                 engine ends without having been asked to.
         """
-        self._run_directory = RunDirectory()
+        self._run_directory = RunDirectory(self._config.temporary)
         try:
             self._startup()
             with self._run_directory.reports(self._on_report):
@@ -97,13 +102,19 @@ class Supervisor:
             await self._clean_up()
 
     def _startup(self) -> None:
-        """Handle signals, answer on the port, and start the timer."""
+        """Handle signals, answer on the port, and start the timer.
+
+        Raises:
+            MachineError: The run directory takes no file.
+        """
+        self._run_directory.write_first_status(self.status.document())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
         adopt_orphans()
         self._start_status_server()
         self._timer.restart()
+        self._watch = asyncio.create_task(self._watch_run_directory())
         log.info("listening on %s", listening_at(self._config.listener, self._config.listen))
 
     async def _main_loop(self) -> EndCause:
@@ -147,6 +158,8 @@ class Supervisor:
 
     async def _clean_up(self) -> None:
         self._timer.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
         for server in self._status_servers:
             await server.stop(linger=0)
         self._config.listener.close()  # first: the search for descendants needs a descriptor
@@ -174,7 +187,7 @@ class Supervisor:
         if phase is Phase.READY:
             self._status_servers[-1].stop_accepting()
             self._hand_over = asyncio.create_task(self._status_servers[-1].stop())
-        self._run_directory.write_status(self.status.document())
+        self._write_status()
 
     async def _wait_for(self, future: asyncio.Future[Any]) -> EndCause | None:
         """Wait until a future is done; return why if the launch has to end before."""
@@ -253,6 +266,23 @@ class Supervisor:
             phase = Phase(report)
             self._serving += phase is Phase.READY  # each API server reports it
             self.enter(phase)
+
+    def _write_status(self) -> None:
+        """Write the status for the engine's server, and warn if the run directory is full."""
+        problem = self._run_directory.write_status(self.status.document())
+        warnings = [problem] if problem else []
+        if warnings == self.status.warnings:
+            return
+        if problem:
+            log.warning("%s", problem)
+        self.status.warnings = warnings
+        self._run_directory.write_status(self.status.document())
+
+    async def _watch_run_directory(self) -> None:
+        """Notice if the run directory fills up while nothing else is written to it."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            self._write_status()
 
     def _answer_for_engine(self) -> None:
         """Answer new connections from now on, if the engine has taken over the socket."""

@@ -330,6 +330,8 @@ MACHINE = (
           (machine.read_only("tmp"),), acts.serves),
     Fault("TMPDIR is full", Phase.READY, 0, "", ("stopped as asked",),
           (machine.mounted("tmp", "size=1m,nr_inodes=1"),), acts.serves),
+    Fault("TMPDIR has no free space", Phase.READY, 0, "", ("has no space left. Using /tmp",),
+          (machine.filled("tmp", 8 << 10),), acts.serves),
     Fault("TMPDIR is missing", Phase.READY, 0, "", ("stopped as asked",),
           (machine.without("tmp"),), acts.serves),
     Fault("TMPDIR is too long for a socket", Phase.RESOLVE, 71, "machine", ("TMPDIR", "too long"),
@@ -366,8 +368,9 @@ MACHINE = (
     ),
     *(
         Fault(f"no more than {count} open files", Phase.RESOLVE, 71, "machine",
-              ("Cannot open another file", "ulimit -n"), (machine.limited(f"--nofile={count}"),))
-        for count in (8, 10, 12)
+              (f"The limit on open files is {count}", "ulimit -n"),
+              (machine.limited(f"--nofile={count}"),))
+        for count in (5, 6, 8, 12, 40)
     ),
     Fault("a memory limit below the model's size", Phase.RESOLVE, 71, "machine",
           ("need", "of memory"),

@@ -88,3 +88,12 @@ class TestScratch:
 
     def test_an_engine_that_compiles_nothing_needs_no_scratch_space(self) -> None:
         check_pod(replace(POD, scratch=replace(ROOMY, free_bytes=0, executable=False)), "hpu", 1)
+
+
+def test_an_unusable_tmpdir_is_replaced_for_the_engine_with_a_note(tmp_path: Path) -> None:
+    pod = read_pod({"HOME": str(tmp_path), "TMPDIR": "/nonexistent"}, tmp_path / "scratch")
+    assert pod.temporary == Path("/tmp")
+    assert pod.environment["TMPDIR"] == "/tmp"
+    (note,) = pod.notes
+    assert note.message == ("TMPDIR='/nonexistent' does not exist. Using /tmp for temporary files.")
+    assert "TMPDIR" not in read_pod({"TMPDIR": str(tmp_path)}, tmp_path).environment

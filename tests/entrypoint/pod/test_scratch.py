@@ -1,12 +1,13 @@
 """The scratch directory is chosen where the user may write, and created privately."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from entrypoint.errors import MachineError, StorageError
-from entrypoint.pod.scratch import make_scratch, scratch_directory
+from entrypoint.pod.scratch import Temporary, make_scratch, scratch_directory, temporary_directory
 
 
 @pytest.fixture
@@ -76,6 +77,47 @@ def test_a_planted_link_is_rejected(tmp_path: Path, refused: set[Path]) -> None:
     (tmp_path / f"inference-server-{os.getuid()}").symlink_to(elsewhere)
     with pytest.raises(MachineError, match="another user"):
         scratch_directory({"HOME": str(home), "TMPDIR": str(tmp_path)})
+
+
+def test_another_users_private_folder_is_named(tmp_path: Path, refused: set[Path]) -> None:
+    private = tmp_path / f"inference-server-{os.getuid()}"
+    private.mkdir()
+    refused.add(private)
+    with pytest.raises(MachineError, match="No scratch directory") as raised:
+        scratch_directory({"TMPDIR": str(tmp_path)})
+    assert "XDG_CACHE_HOME" in str(raised.value.hint)
+
+
+class TestTemporaryDirectory:
+    def test_it_is_tmpdir_or_tmp(self, tmp_path: Path) -> None:
+        assert temporary_directory({"TMPDIR": str(tmp_path)}) == Temporary(tmp_path)
+        assert temporary_directory({}) == Temporary(Path("/tmp"))
+        assert temporary_directory({"TMPDIR": ""}) == Temporary(Path("/tmp"))
+
+    @pytest.mark.parametrize(
+        ("folder", "words"),
+        [
+            ("/nonexistent/folder", "does not exist"),
+            ("/etc/passwd", "is not a directory"),
+            ("tmp", "is not an absolute path"),
+            ("/sys/kernel", "is not writable|has no space left"),
+        ],
+    )
+    def test_an_unusable_tmpdir_is_replaced_and_named(self, folder: str, words: str) -> None:
+        found = temporary_directory({"TMPDIR": folder})
+        assert found.path == Path("/tmp")
+        assert found.problem is not None
+        assert re.fullmatch(f"TMPDIR={folder!r} ({words}).*", found.problem)
+
+    def test_it_must_be_writable(self, tmp_path: Path, refused: set[Path]) -> None:
+        refused.add(tmp_path)
+        assert "is not writable for user" in str(temporary_directory({"TMPDIR": str(tmp_path)}))
+
+    def test_without_any_the_error_names_both(self, tmp_path: Path, refused: set[Path]) -> None:
+        refused.update({tmp_path, Path("/tmp")})
+        with pytest.raises(MachineError, match=f"TMPDIR='{tmp_path}' is not .* /tmp is not") as got:
+            temporary_directory({"TMPDIR": str(tmp_path)})
+        assert got.value.variable == "TMPDIR"
 
 
 def test_it_is_created_for_this_user_only(tmp_path: Path) -> None:

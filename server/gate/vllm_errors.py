@@ -25,6 +25,7 @@ _BAD_BODY = "There was an error parsing the body"
 _CONTEXT = re.compile(
     r"maximum context length|max_model_len|maximum model length|context length \(", re.IGNORECASE
 )
+_PARAMETER = re.compile(r"\(parameter=(?P<name>[\w.]+)[,)]")
 _MODEL = re.compile(r"^The model `.*` does not exist", re.DOTALL)
 _RESPONSE = re.compile(r"^Response with id ")
 _MEDIA_TYPE = re.compile(r"Unsupported Media Type", re.IGNORECASE)
@@ -66,6 +67,8 @@ def describe(status: int, message: str, param: str | None = None) -> VllmError:
         message: vLLM's message.
         param: vLLM's parameter.
     """
+    if param is None and (named := _PARAMETER.search(message)):
+        param = named["name"]  # vLLM's errors on /v1/messages have it only in the message
     if param is not None:
         # FastAPI counts from the request, clients from the body
         param = param.removeprefix("body").removeprefix(".") or None

@@ -15,6 +15,9 @@ from tests.support.workers import shared_folder
 # .venv has no openvino_genai: `make test` runs these in .venv-openvino
 collect_ignore = ["test_openvino.py"] if find_spec("openvino_genai") is None else []
 
+TOOLS = "--enable-auto-tool-choice --tool-call-parser hermes"
+"""Options for tool calls in the format of Hermes, which vLLM can make any model write."""
+
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
@@ -36,7 +39,7 @@ def loading(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
             METRICS_PUBLIC="1",
             MAX_CONCURRENT_REQUESTS=str(CONCURRENT),
             MAX_QUEUED_REQUESTS=str(QUEUED),
-            ARG=f"""--allowed-origins '["{PAGE}"]'""",
+            ARG=f"""--allowed-origins '["{PAGE}"]' {TOOLS}""",
             VLLM_PORT="tcp://10.96.0.7:8000",
         ),
         tmp_path_factory.mktemp("server") / "log",

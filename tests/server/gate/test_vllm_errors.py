@@ -26,6 +26,7 @@ def validation(kind: str) -> str:
         (400, LARGE, "max_tokens", "context_length_exceeded", "max_tokens"),
         (400, DECODER, None, "context_length_exceeded", None),
         (400, "temperature must be non-negative", "temperature", "invalid_value", "temperature"),
+        (400, "not in (0, 1]. (parameter=top_p, value=7.0)", None, "invalid_value", "top_p"),
         (400, "Grammar error: Invalid type: nope", None, "invalid_request_error", None),
         (400, validation("json_invalid"), "body.10", "invalid_json", None),
         (400, validation("missing"), "body.model", "missing_required_parameter", "model"),

@@ -17,6 +17,9 @@ PREFIX_CHARACTERS = 100
 PREFIXES = 50
 """How many formats of prefixes to learn from one output."""
 
+STATES = 1000
+"""How many states of a progress bar to search for errors, the last ones."""
+
 NEAR = 8
 """How many lines after a traceback's header to search for its first frame."""
 
@@ -71,7 +74,7 @@ def _read(raw: str, number: int, depth: int) -> Iterator[EngineLine]:
 def _states(line: str) -> list[str]:
     """Return what a line with carriage returns shows: the errors, and its last state."""
     *before, last = line.split("\r")
-    return [state for state in before if _ERROR_WORDS.search(state)] + [last]
+    return [state for state in before[-STATES:] if _ERROR_WORDS.search(state)] + [last]
 
 
 def _shorten(text: str) -> str:

@@ -991,7 +991,7 @@ MORE_OPTIONS = (
     case("generation-of-no-json", "invalid-option", "--override-generation-config", "{a"),
     case("limit-mm-negative", "invalid-option", "--limit-mm-per-prompt", '{"image": -1}'),
     case("events-key-unknown", "invalid-option", "--kv-events-config", '{"fancy": 1}'),
-    case("blocks-one", "context-longer-than-cache", "--num-gpu-blocks-override", "1"),
+    case("blocks-one", "no-memory-for-cache", "--num-gpu-blocks-override", "1"),
     case("cache-of-a-kilobyte", "context-longer-than-cache", "--kv-cache-memory-bytes", "1000"),
     case("cache-in-fp8", "dtype-unsupported", "--kv-cache-dtype", "fp8_e5m2"),
     case("rank-of-node-above", "invalid-option", "--nnodes", "2", "--node-rank", "3"),
@@ -1001,7 +1001,7 @@ MORE_OPTIONS = (
     case("partial-prefills-negative", "invalid-option", "--max-num-partial-prefills", "-3"),
     case(
         "draft-of-eagle-is-plain",
-        "config-unusable",
+        "weights-mismatch",
         "--speculative-config",
         '{"method": "eagle", "model": "{model}", "num_speculative_tokens": 2}',
     ),

@@ -435,6 +435,20 @@ FAILURES = (
             Rule(r"rope_(?:scaling|parameters)"),
             Rule(r"StrictDataclass(?:Field|Class)?ValidationError"),
             Rule(
+                # what no option sets
+                r"validation errors? for \w*Config\n(?P<field>architectures|hf_(?:text_)?config|"
+                r"model_arch\w*)\S*\n\s*(?P<what>[^\n]{1,300})",
+                cause="the model's config.json has values that vLLM does not support: {field} "
+                "{what}",
+                is_cause=True,
+            ),
+            Rule(
+                r"(?P<what>num_(?:attention_)?heads \S{1,20} is not divisible by "
+                r"num_(?:key_value|kv)_heads[^\n]{0,40})",
+                cause="the model's config.json has values that vLLM does not support: {what}",
+                is_cause=True,
+            ),
+            Rule(
                 r"Error parsing config for \S{1,300}: (?P<what>[^\n]{1,300})",
                 cause="the model's config.json cannot be used: {what}",
                 is_cause=True,

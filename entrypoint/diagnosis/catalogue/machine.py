@@ -56,6 +56,11 @@ FAILURES = (
             Rule(r"Errno 28|No space left on device|ENOSPC|os error 28"),
             Rule(r"Disk quota exceeded|Errno 122"),
             Rule(r"Not enough free disk space"),
+            Rule(
+                r"Errno 27\b|File too large|os error 27\b",
+                cause="the limit on the size of a file is reached",
+                hint="Raise it: ulimit -f unlimited.",
+            ),
         ),
     ),
     Failure(

@@ -40,7 +40,8 @@ STAGES = (
         r"vllm/envs\.py|vllm/platforms/\w+\.py\", line \d+, in (?:check|pre_|apply)|"
         r"in (?:validate_parsed_serve_args|_configure_vllm_root_logger|check_and_update_config)$|"
         r"logging/config\.py|yaml/\w+\.py|in load_config_file$|spec_decode/|speculative\.py|"
-        r"in (?:resolve_obj_by_qualname|import_from_path|load_logitsprocs\w*|"
+        r"in (?:build_app|init_entrypoints_middleware|resolve_obj_by_qualname|"
+        r"import_from_path|load_logitsprocs\w*|"
         r"build_logitsprocs|import_tool_parser|import_reasoning_parser)$",
         "vLLM rejected its options: {what}",
     ),
@@ -135,6 +136,13 @@ STAGES = (
         "port-taken",
         r"in (?:_?create_server(?:_unix)?_socket|bind_sockets?)$",
         "the engine cannot listen: {what}",
+    ),
+    Stage(
+        "invalid-option",
+        r"in (?:_?create_server(?:_unix)?_socket|bind_sockets?)$|"
+        r"model_loader/\w+\.py\", line \d+, in __init__$",
+        "vLLM rejected its options: {what}",
+        raised=r"^(?:Overflow|Value|Type|Key)Error\b",
     ),
     Stage("ray-unreachable", r"site-packages/ray/", "Ray failed: {what}"),
     Stage(

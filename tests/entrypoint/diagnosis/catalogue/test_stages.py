@@ -43,7 +43,7 @@ def frame(place: str) -> list[str]:
         (["torch/distributed/rendezvous.py:open"], "collective-failed"),
         (["vllm/distributed/kv_transfer/new.py:start"], "connector-failed"),
         (["uvicorn/config.py:create_ssl_context"], "tls-unusable"),
-        (["vllm/entrypoints/launchers/launcher.py:create_server_socket"], "port-taken"),
+        (["vllm/model_executor/model_loader/new.py:__init__"], "invalid-option"),
         (["ray/worker.py:init"], "ray-unreachable"),
         (["scipy/__init__.py:<module>"], "library-broken"),
     ],

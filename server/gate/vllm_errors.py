@@ -31,6 +31,10 @@ _RESPONSE = re.compile(r"^Response with id ")
 _MEDIA_TYPE = re.compile(r"Unsupported Media Type", re.IGNORECASE)
 _PYDANTIC = re.compile(r"'type': '(?P<own>\w+)'|\[type=(?P<raised>\w+)[,\]]")
 """The first type of problem in a message about a validation, in both of pydantic's notations."""
+_PYDANTICS_OWN = re.compile(
+    r" \[type=\w+, input_value=.*?, input_type=\w+\]|\n +For further information visit \S+"
+)
+"""What pydantic adds to each problem for the authors of the program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,8 @@ def describe(status: int, message: str, param: str | None = None) -> VllmError:
     problem = _PYDANTIC.search(message)
     if problem:
         kind = _kind_of_validation(problem["own"] or problem["raised"])
+        if problem["raised"]:
+            message = _PYDANTICS_OWN.sub("", message)
         return VllmError(kind, message, None if kind is api_errors.INVALID_JSON else param)
     return VllmError(
         api_errors.INVALID_REQUEST if param is None else api_errors.INVALID_VALUE, message, param

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from server.gate.vllm_errors import describe, read_error
 
@@ -98,6 +99,17 @@ def test_the_message_is_read_from_every_format(
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     error = read_error(status, content)
     assert (error.message, error.param) == (message, param)
+
+
+def test_a_message_of_pydantic_loses_what_is_for_programmers() -> None:
+    class Refusal(BaseModel):
+        refusal: str
+
+    with pytest.raises(ValidationError) as raised:
+        Refusal.model_validate({"type": "refusal"})
+    error = describe(400, str(raised.value))
+    assert error.message == "1 validation error for Refusal\nrefusal\n  Field required"
+    assert error.kind.code == "missing_required_parameter"
 
 
 def test_an_unknown_status_is_read_too() -> None:

@@ -176,6 +176,12 @@ def read_host(value: object) -> str:
     return host
 
 
+def _web_address(value: object) -> str | None:
+    if value is None or re.fullmatch(r"https?://[^\s/?#]+\.?[^\s?#]*", str(value)):
+        return None if value is None else str(value)
+    raise ValueError("must be an address that starts with https:// or http://")
+
+
 def _folded(value: object) -> str | None:
     return None if value is None else str(value).casefold()
 
@@ -188,6 +194,7 @@ def _device(value: object) -> str:
 
 
 OpenVINODevice = Annotated[str, BeforeValidator(_device)]
+WebAddress = Annotated[str | None, BeforeValidator(_web_address)]
 Precision = Annotated[Literal["u8", "f16", "bf16", "f32"], BeforeValidator(_folded)]
 Verify = Annotated[Literal["off", "size", "full"], BeforeValidator(_folded)]
 Host = Annotated[str, BeforeValidator(read_host)]
@@ -323,7 +330,7 @@ class Settings(BaseSettings):
         "HUGGINGFACEHUB_API_TOKEN",
         description="Token for gated and private repositories.",
     )
-    hf_endpoint: str | None = _variable(
+    hf_endpoint: WebAddress = _variable(
         "HF_ENDPOINT",
         description="URL of a Hugging Face mirror. Default: `https://huggingface.co`.",
     )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoint.errors import ModelNotFound, RevisionNotFound, StorageError
+from entrypoint.errors import IncompleteModel, ModelNotFound, RevisionNotFound, StorageError
 from entrypoint.store.disk.cache import Snapshot
 from entrypoint.store.disk.directory import open_unpacked
 from entrypoint.store.disk.files import directory_files
-from entrypoint.store.disk.folder import why_unreadable
+from entrypoint.store.disk.folder import subfolders, why_unreadable
 from entrypoint.store.disk.integrity import read_config
+from entrypoint.store.disk.loadable import check_directory
 from entrypoint.store.disk.weights import weight_bytes
 from entrypoint.store.model import Model, Request
 from entrypoint.store.progress import OnProgress
@@ -151,6 +154,10 @@ def _unpack(model: Model, request: Request, on_progress: OnProgress) -> Snapshot
         error.add_search(model.searched, {})
         raise
     if snapshot is None:
+        inner = subfolders(model.path)
+        alone = len(inner) == 1 and len(os.listdir(model.path)) == 1
+        with suppress(IncompleteModel):  # what it holds is no model at all
+            check_directory(model.path / inner[0] if alone else model.path, request.loading)
         raise ModelNotFound(
             request.model_id,
             model.searched,

@@ -8,6 +8,7 @@ Its layout, in a cache root or in a folder of one::
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Mapping
@@ -113,15 +114,23 @@ def read_repository(folder: Path) -> Repository:
         folders.sort()
         for file in sorted(files):
             path = Path(place, file)
-            with path.open(encoding="utf-8", errors="replace") as content:
+            with path.open("rb") as content:
                 name = path.relative_to(folder / "refs").as_posix()
-                refs[name] = content.read(MAX_REF_BYTES).strip()
+                refs[name] = _commit_in(content.read(MAX_REF_BYTES))
     try:
         commits = tuple(subfolders(folder / "snapshots"))
     except FileNotFoundError:
         commits = ()
     unfinished = not commits and any((folder / "blobs").glob("*.incomplete"))
     return Repository(repository_name(folder.name), folder, commits, refs, unfinished)
+
+
+def _commit_in(content: bytes) -> str:
+    """Return the commit in a ref, which people also write by hand, on Windows too."""
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = content.removeprefix(codecs.BOM_UTF8).decode("utf-16" if wide else "utf-8", "replace")
+    commit = text.strip("\0\"' \t\r\n")
+    return commit.lower() if SHORT_COMMIT.fullmatch(commit.lower()) else commit
 
 
 def choose_commit(
@@ -146,6 +155,8 @@ def choose_commit(
         commit = repository.refs[ref]
         if commit in repository.commits:
             return commit
+        if len(same := _matching_commits(repository, commit or "none")) == 1:
+            return same[0]
         kind = ProblemKind.DANGLING if commit else ProblemKind.EMPTY
         what = f"refers to the commit {commit!r}, whose snapshot is missing"
         text = f"refs/{ref} of {place} {what if commit else 'is empty'}: {existing}."
@@ -247,6 +258,11 @@ def open_snapshot(
     )
     # With more snapshots, the download may be of another one.
     unfinished = _unfinished_downloads(folder) if len(repository.commits) == 1 else {}
+    if problems and all(problem.kind is ProblemKind.DANGLING for problem in problems.values()):
+        hint = (
+            f"The links lead nowhere. Copy the complete folder {folder.name} with its blobs, or "
+            f"copy the files that the links point to: cp -rL, rsync -rL. Or: {hint}"
+        )
     if loading and not unfinished and (error := loading_error(files, loading, problems, hint)):
         raise error
     problems |= unfinished

@@ -17,6 +17,8 @@ from entrypoint.store.disk.folder import subfolders
 from entrypoint.store.disk.loadable import check_directory
 from entrypoint.store.disk.loading import Loading
 
+PARTS = ("blobs", "refs", "snapshots")
+"""The folders of a repository in a cache."""
 CONFIG_FILES = ("config.json", "params.json")
 
 
@@ -63,6 +65,8 @@ def open_directory(path: Path, revision: str | None, loading: Loading) -> Snapsh
         UnloadableModel: vLLM has no loader for what the directory holds.
         OSError: The directory cannot be read.
     """
+    if path.name in PARTS and path.parent.name.startswith(PREFIX):
+        path = path.parent
     if path.name.startswith(PREFIX) and (path / "snapshots").is_dir():
         return open_snapshot(path, revision, loading)
     repositories = {} if is_plain_model(path) else find_repositories(path)

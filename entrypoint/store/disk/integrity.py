@@ -29,6 +29,7 @@ INDEX_SUFFIXES = (".safetensors.index.json", ".bin.index.json")
 NEVER_EMPTY = (*WEIGHT_SUFFIXES, ".json", ".model", ".tiktoken", ".jinja")
 NEVER_EMPTY_NAMES = frozenset({"merges.txt", "vocab.txt"})
 NUMBERED = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.\w+)")
+LINK_TEXT = "the text of a link instead of the file"
 LFS_POINTER = b"version https://git-lfs"
 # The format's own limit on the header, in bytes.
 MAX_SAFETENSORS_HEADER = 100_000_000
@@ -52,7 +53,8 @@ class InvalidFile(ValueError):
 
 def is_weight(name: str) -> bool:
     """Return whether a file with this name, in the model's own folder, holds weights."""
-    return name.endswith(WEIGHT_SUFFIXES) and name not in NOT_WEIGHTS
+    hidden = name.rpartition("/")[2].startswith(".")  # macOS writes ._model.safetensors
+    return name.endswith(WEIGHT_SUFFIXES) and name not in NOT_WEIGHTS and not hidden
 
 
 def check_model(directory: Path, *, hint: str | None = None) -> int:
@@ -144,13 +146,21 @@ def load_object(files: ModelFiles, name: str) -> dict[str, object]:
         InvalidFile: The file holds something else.
         OSError: The file cannot be read.
     """
+    content = files.read(name)
+    _refuse_link_text(content)
     try:
-        value = json.loads(files.read(name))
+        value = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise InvalidFile(f"not valid JSON: {error}") from error
     if not isinstance(value, dict):
         raise InvalidFile("not a JSON object")
     return value
+
+
+def _refuse_link_text(content: bytes) -> None:
+    """Refuse a file that only names another one: a link, copied by a tool that knows no links."""
+    if content.startswith(b"../"):
+        raise InvalidFile(LINK_TEXT)
 
 
 def _examine_config(files: ModelFiles) -> Problems:
@@ -266,7 +276,9 @@ def check_weight(files: ModelFiles, name: str) -> None:
         OSError: It cannot be read.
     """
     size = files.sizes[name]
-    if files.read(name, len(LFS_POINTER)) == LFS_POINTER:
+    start = files.read(name, len(LFS_POINTER))
+    _refuse_link_text(start)
+    if start == LFS_POINTER:
         raise InvalidFile("a Git LFS pointer instead of the file, run: git lfs pull")
     if PurePosixPath(name).suffix != ".safetensors":
         return

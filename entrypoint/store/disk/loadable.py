@@ -22,6 +22,7 @@ from entrypoint.errors import (
 from entrypoint.store.disk.files import ModelFiles, directory_files
 from entrypoint.store.disk.integrity import (
     INDEX_SUFFIXES,
+    LINK_TEXT,
     WEIGHT_SUFFIXES,
     InvalidFile,
     Problems,
@@ -125,6 +126,13 @@ def _hint(files: ModelFiles, loading: Loading, problems: Problems, hint: str | N
     kinds = {problem.kind for problem in problems.values()}
     if kinds == {ProblemKind.UNEXPECTED}:
         return "Move these files to another folder."
+    if all(problem.text.startswith("a Git LFS pointer") for problem in problems.values()):
+        return f"In {files.place}, run: git lfs install && git lfs pull"
+    if LINK_TEXT in {problem.text for problem in problems.values()}:
+        return (
+            "Copy the folder again, with its links (cp -a, rsync -a, tar) or with the files that "
+            "they point to (cp -rL, rsync -rL)."
+        )
     if problems == {TOKENIZER_FILE: NO_TOKENIZER}:
         return (
             "Copy the tokenizer's files there. Or set TOKENIZER to a model with the same "

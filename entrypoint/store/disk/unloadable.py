@@ -46,6 +46,7 @@ FORMATS: tuple[Format, ...] = (
         "M.from_pretrained({place!r}, gguf_file={file!r}).save_pretrained({target!r}); "
         'T.from_pretrained({place!r}, gguf_file={file!r}).save_pretrained({target!r})"',
     ),
+    Format("a model of Ollama", ("blobs/sha256-*",), ORIGINAL),
     Format(
         "weights in Meta's own format",
         ("consolidated.*.pth",),

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from entrypoint import errors
 from entrypoint.spelling import nearest
-from entrypoint.store.disk.cache import Snapshot, find_repositories, open_snapshot
+from entrypoint.store.disk.cache import PREFIX, Snapshot, find_repositories, open_snapshot
 from entrypoint.store.disk.directory import (
     find_plain_model,
     folder_names,
     is_path,
+    is_plain_model,
     open_directory,
 )
 from entrypoint.store.disk.folder import subfolders, why_unreadable
@@ -199,10 +200,31 @@ def _in_cache(search: Search, root: Path) -> Model | None:
 
 
 def _similar_folder(search: Search, root: Path) -> str:
-    """Return a note about a sibling of ``root`` with models and a similar name, if there is one.
+    """Return a note about a folder near ``root`` that has the model, or any, if there is one.
 
-    A common mistake is to mount /mnt/model and to read /mnt/models.
+    Common mistakes are to mount /mnt/model and to read /mnt/models, and to take a folder above or
+    below the cache for it.
     """
+    model_id = search.request.model_id
+    for near in _near_folders(root):
+        if (near / f"{PREFIX}{model_id.replace('/', '--')}").is_dir():
+            search.likely_cache = search.likely_cache or near
+            return f"; {near} holds {model_id}, did you mean that?"
+    for plain in (root / model_id, root / "models" / model_id):
+        if is_plain_model(plain):
+            search.likely_directory = search.likely_directory or plain
+            return f"; {plain} holds a model, did you mean that?"
+    return _similar_sibling(search, root)
+
+
+def _near_folders(root: Path) -> list[Path]:
+    """Return the folders around ``root`` that may be the cache that was meant."""
+    below = (root / "huggingface" / "hub", root / ".cache" / "huggingface" / "hub")
+    return [*root.parents[:3], *below]
+
+
+def _similar_sibling(search: Search, root: Path) -> str:
+    """Return a note about a sibling of ``root`` with models and a similar name, if there is one."""
     try:
         searched = {other.name for other in search.request.cache_roots}
         name = nearest(root.name, set(subfolders(root.parent)) - searched)

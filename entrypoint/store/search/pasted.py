@@ -171,7 +171,7 @@ def _read_address(scheme: str, rest: str) -> Meant | None:
         return Meant(
             "an address that this server does not download from",
             hint="Download it first. Then set MODEL_ID to the directory, or MODEL_TARBALL to the "
-            "tarball. For an S3 store, set MODEL_ID=s3://BUCKET/KEY and AWS_ENDPOINT_URL to the "
+            "tarball. For an S3 store, set MODEL_ID=s3://bucket/key and AWS_ENDPOINT_URL to the "
             "store's address.",
         )
     if scheme == "docker":

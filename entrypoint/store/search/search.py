@@ -31,6 +31,7 @@ class Search:
         request: The requested model, and where to search for it.
         places: Each place that was searched, in order.
         available: ``{org/name: folder, or revisions if it is in a tarball}``.
+        likely_directory: A model's directory that was probably meant.
         likely_cache: A cache that is not among the roots, but was probably meant.
         catalogue: The known contents of tarballs.
         error: The first error of a place that has the model but cannot provide it as requested.
@@ -41,6 +42,7 @@ class Search:
         self.places: list[SearchedPlace] = []
         self.available: dict[str, Path | Sequence[str]] = {}
         self.likely_cache: Path | None = None
+        self.likely_directory: Path | None = None
         self.catalogue = Catalogue(request.scratch)
         self.error: InferenceServerError | None = None
         self._denied: Path | None = None
@@ -129,6 +131,7 @@ class Search:
             download += ["--cache-dir", str(self.request.cache_roots[0])]
         fixes = [
             f"set HF_HUB_CACHE={self.likely_cache}" if self.likely_cache else "",
+            self.request.assign(str(self.likely_directory)) if self.likely_directory else "",
             self.request.assign(near) if near else "",
             f"download it on a machine with network access: {shlex.join(download)}",
             "set HF_HUB_OFFLINE=0 to download it here.",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from entrypoint.errors import (
     IncompleteModel,
+    InferenceServerError,
     ModelNotFound,
     RefusedArtifact,
     RevisionNotFound,
@@ -18,12 +20,26 @@ from entrypoint.store.disk.cache import Repository, choose_commit
 from entrypoint.store.disk.directory import folder_names, open_unpacked
 from entrypoint.store.disk.folder import why_unreadable
 from entrypoint.store.disk.integrity import read_config
-from entrypoint.store.disk.loadable import check_loadable
+from entrypoint.store.disk.loadable import check_loadable, examine_loadable, loading_error
 from entrypoint.store.disk.weights import weight_bytes
 from entrypoint.store.model import Model
 from entrypoint.store.search.search import Search
 from entrypoint.store.tarballs.contents import Contents
-from entrypoint.store.tarballs.tarball import find_tarballs, stem, unpack_target
+from entrypoint.store.tarballs.tarball import (
+    find_other_archives,
+    find_tarballs,
+    stem,
+    unpack_target,
+)
+
+if TYPE_CHECKING:
+    from entrypoint.store.tarballs.tree import Tree
+
+NO_MODEL = "holds no model"
+PACK_AGAIN = (
+    "A tarball has config.json or models--org--name at its top, or in one folder. List its content "
+    "with tar -tf, and pack that folder again: tar -C PARENT -cf MODEL.tar FOLDER"
+)
 
 
 def find_in_tarballs(search: Search) -> Model | None:
@@ -53,7 +69,10 @@ def _find(search: Search) -> Model | None:
             search.add("tarball", folder, why_unreadable(error))
             continue
         if not tarballs:
-            search.add("tarball", folder, "holds no .tar, .tar.gz, .tgz or .tar.zst")
+            outcome = "holds no .tar, .tar.gz, .tgz or .tar.zst"
+            if others := find_other_archives(folder):
+                outcome += f"; {', '.join(others)} must be unpacked, or packed as one of these"
+            search.add("tarball", folder, outcome)
         for archive in tarballs:
             model = _in_any_tarball(search, archive)
             if model is not None:
@@ -85,7 +104,9 @@ def _in_requested_tarball(search: Search, archive: Path) -> Model:
         message=f"MODEL_TARBALL is {str(archive)!r}, which does not provide {model_id!r} "
         f"(MODEL_ID): {search.places[-1].outcome}.",
         variable="MODEL_TARBALL",
-        hint=f"Set MODEL_TARBALL to the tarball of {model_id}, or MODEL_ID to a model in this one.",
+        hint=PACK_AGAIN
+        if search.places[-1].outcome == NO_MODEL
+        else f"Set MODEL_TARBALL to the tarball of {model_id}, or MODEL_ID to a model in this one.",
     )
 
 
@@ -155,7 +176,7 @@ def _why_not_in(
             return held
         return f"{held}; for the rest of its contents, run: inference-server models --full"
     if contents.listed and not contents.plain:
-        return "holds no model"
+        return NO_MODEL
     if requested:
         return None
     names = " or ".join(f"{name}.tar" for name in folder_names(model_id))
@@ -211,6 +232,8 @@ def _loadable_in_place(
     request = search.request
     tree = read_tree(archive, request.model_id)
     folder = model_folder(tree, commit)
+    if folder is None and repository is None:
+        raise _no_single_model(search, tree)
     if folder is None:
         return None  # unpacking reports what the tarball holds instead
     files = tree.files(folder)
@@ -234,3 +257,21 @@ def _loadable_in_place(
         weight_bytes=weight_bytes(files, request.loading.load_format),
         packed=packed,
     )
+
+
+def _no_single_model(search: Search, tree: Tree) -> InferenceServerError:
+    """Return the error for a plain tarball without a configuration, or with several models."""
+    from entrypoint.store.tarballs.tree import is_plain_folder
+
+    tops = [top for top in tree.folders(()) if is_plain_folder(tree, (top,))]
+    if len(tops) > 1:
+        return RefusedArtifact(
+            tree.archive,
+            f"it holds {len(tops)} models: {', '.join(tops)}",
+            hint="Pack each model into its own tarball.",
+        )
+    folders = tree.folders(())
+    files = tree.files((folders[0],) if len(folders) == 1 else ())
+    _, problems = examine_loadable(files, search.request.loading)
+    error = loading_error(files, search.request.loading, problems, None)
+    return error or RefusedArtifact(tree.archive, "it holds no model")

@@ -18,6 +18,7 @@ from entrypoint.store.disk.cache import PREFIX
 from entrypoint.store.progress import OnProgress, Progress, ignore_progress
 from entrypoint.store.tarballs.compressed import decompress, is_compressed, min_content
 from entrypoint.store.tarballs.header import MAX_HEADERS, HeaderReader, StrictHeader
+from entrypoint.store.tarballs.other_archives import find_other, fix_for, part_hint
 from entrypoint.store.tarballs.streams import (
     CHUNK,
     CountedFile,
@@ -176,7 +177,12 @@ def split_name(archive: Path, name: str) -> Parts:
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if name.startswith("/") or ".." in parts or "\0" in name:
         text = f"the name {name!r} leads out of the archive"
-        raise RefusedArtifact(archive, text, member=name)
+        raise RefusedArtifact(
+            archive,
+            text,
+            member=name,
+            hint="Pack the model again with relative names: tar -C PARENT -cf MODEL.tar FOLDER",
+        )
     return parts
 
 
@@ -215,7 +221,12 @@ def open_archive(
 
         start = os.pread(raw.fileno(), buffer, 0)
         compressed = is_compressed(start)
+        if not start:
+            raise RefusedArtifact(path, "it is empty")
+        if not compressed:
+            _refuse_other(path, start)
         stream: Stream
+        headers: HeaderReader | None = None
         try:
             with ExitStack() as stack:
                 if compressed:
@@ -233,12 +244,22 @@ def open_archive(
                 content = min_content(start) if compressed else total
                 yield OpenArchive(path, total, compressed, content, tar, headers)
         except DAMAGE as error:
-            raise RefusedArtifact(path, str(error)) from error
+            if headers is not None:
+                _refuse_other(path, headers.first)
+            raise RefusedArtifact(path, str(error), hint=part_hint(path)) from error
         except Exception as error:
             # Compared by name, because importing zstandard takes time that other tarballs need not.
             if type(error).__name__ == "ZstdError":
                 raise RefusedArtifact(path, str(error)) from error
             raise
+
+
+def _refuse_other(path: Path, start: bytes) -> None:
+    """Refuse a file that is something else than a tarball, judged by its first bytes."""
+    other = find_other(start)
+    if other is not None:
+        text = f"it is {other.name}, not a tar archive"
+        raise RefusedArtifact(path, text, hint=part_hint(path) or fix_for(other, path))
 
 
 def repository_of(parts: Parts) -> tuple[str, Parts] | None:

@@ -61,7 +61,11 @@ class StrictHeader(tarfile.TarInfo):
 
 
 class HeaderReader:
-    """The file object that tarfile reads headers from, with a limit for each member."""
+    """The file object that tarfile reads headers from, with a limit for each member.
+
+    Attributes:
+        first: The first bytes, which show what a file is that is not a tar archive.
+    """
 
     def __init__(self, stream: Stream):
         self.stream = stream
@@ -69,6 +73,7 @@ class HeaderReader:
         self.seek = stream.seek
         self.left = MAX_HEADERS
         self._ahead = b""
+        self.first = b""
 
     def read(self, count: int) -> bytes:
         """Return the next bytes."""
@@ -79,7 +84,9 @@ class HeaderReader:
         self.left -= count
         if self.left < 0:
             raise tarfile.ReadError(f"a member whose headers have more than {MAX_HEADERS} bytes")
-        return self.stream.read(count)
+        content = self.stream.read(count)
+        self.first = self.first or content
+        return content
 
     def look_ahead(self, count: int) -> bytes:
         """Return what the next call of :meth:`read`, with the same count, returns."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from entrypoint.shared.handover import TARBALL_INDEX
 from entrypoint.shared.tarball_index import Index
 from entrypoint.store.disk.integrity import is_weight, safetensors_header
+from entrypoint.store.disk.loadable import read_weights
 from entrypoint.store.progress import OnProgress, Progress
 from entrypoint.store.tarballs.tree import PackedFiles
 
@@ -60,13 +61,14 @@ def packed_model(files: PackedFiles, config: Mapping[str, object]) -> Packed | N
         holes in the tarball, or need another of vLLM's loaders.
     """
     weights = {name for name in files.entries if "/" not in name and is_weight(name)}
-    inside = frozenset(name for name in weights if name.endswith(".safetensors"))
+    read = read_weights(files, "auto")
+    inside = frozenset(name for name in read if name.endswith(".safetensors"))
     quantization = config.get("quantization_config")
     method = quantization.get("quant_method") if isinstance(quantization, dict) else None
     holes = any(files.entries[name].sparse for name in files.entries)
     if not inside or holes or method in OTHER_LOADERS:
         return None
-    # vLLM does not load the same weights in other formats if there are safetensors
+    # vLLM does not load other weights than these, such as the same ones in another format
     small = {name for name in files.entries.keys() - weights if not name.startswith(UNREAD)}
     return Packed(files, inside, frozenset(small))
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from entrypoint.store.disk.tarball_names import SUFFIXES, without_suffix
+from entrypoint.store.tarballs.other_archives import is_other_archive
 
 
 def find_tarballs(folder: Path) -> list[Path]:
@@ -18,6 +19,17 @@ def find_tarballs(folder: Path) -> list[Path]:
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.name.endswith(SUFFIXES)]
     return [folder / name for name in sorted(names) if (folder / name).is_file()]
+
+
+def find_other_archives(folder: Path) -> list[str]:
+    """Return the names of archives in ``folder`` that are not read, sorted.
+
+    Raises:
+        OSError: ``folder`` cannot be listed.
+    """
+    names = sorted(os.listdir(folder))
+    upper = [n for n in names if n.lower().endswith(SUFFIXES) and not n.endswith(SUFFIXES)]
+    return sorted({*upper, *(name for name in names if is_other_archive(name))})
 
 
 def stem(archive: Path) -> str:

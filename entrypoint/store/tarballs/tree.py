@@ -175,6 +175,11 @@ def read_tree(archive: Path, model_id: str) -> Tree:
     return Tree(archive, entries)
 
 
+def is_plain_folder(tree: Tree, folder: Parts) -> bool:
+    """Whether a folder has a file that every model has."""
+    return any((*folder, mark) in tree.entries for mark in CONFIG_FILES)
+
+
 def model_folder(tree: Tree, commit: str | None) -> Parts | None:
     """Return the folder of a snapshot or of the only plain model, None if none exists.
 
@@ -183,12 +188,11 @@ def model_folder(tree: Tree, commit: str | None) -> Parts | None:
         commit: The commit of the snapshot, None for a plain model.
     """
 
-    def is_plain(folder: Parts) -> bool:
-        return any((*folder, mark) in tree.entries for mark in CONFIG_FILES)
-
     tops = [(name,) for name in tree.folders(())]
     if commit is None:
-        folders = [()] if is_plain(()) else [top for top in tops if is_plain(top)]
+        folders: list[Parts] = [()]
+        if not is_plain_folder(tree, ()):
+            folders = [top for top in tops if is_plain_folder(tree, top)]
         return folders[0] if len(folders) == 1 else None
     for parent in ((), *tops):
         for name in tree.folders(parent):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -305,3 +307,95 @@ class TestUnpackedByKServe:
         write_files(tmp_path / "models", model_files())
         write_snapshot(tmp_path / "models", "a/b")
         miss(ModelNotFound, tmp_path, tmp_path / "models")
+
+
+FOLDER = "models--tiiuae--falcon-7b-instruct"
+
+
+class TestCopiedCaches:
+    """Caches as people copy, mount and point at them."""
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            f"{COMMIT}\n".encode(),
+            f"{COMMIT}\r\n".encode(),
+            f"\ufeff{COMMIT}".encode(),
+            COMMIT.encode("utf-16"),
+            f'"{COMMIT}"'.encode(),
+            COMMIT.upper().encode(),
+            COMMIT[:7].encode(),
+        ],
+        ids=["newline", "CRLF", "BOM", "PowerShell", "quotes", "upper case", "short"],
+    )
+    def test_a_ref_written_by_hand_is_understood(self, tmp_path: Path, content: bytes) -> None:
+        write_snapshot(tmp_path)
+        (tmp_path / FOLDER / "refs" / "main").write_bytes(content)
+        assert find_model(a_request(tmp_path, tmp_path)).revision == COMMIT
+
+    @pytest.mark.parametrize("part", ["", "snapshots", "blobs", "refs", f"snapshots/{COMMIT}"])
+    def test_any_folder_of_a_repository_is_its_model(self, tmp_path: Path, part: str) -> None:
+        path = write_snapshot(tmp_path)
+        found = find_model(a_request(tmp_path, model_id=str(tmp_path / FOLDER / part)))
+        assert found.path == path
+
+    @pytest.mark.parametrize(
+        ("root", "cache"),
+        [
+            ("hub/hub", "hub"),
+            ("hub/missing", "hub"),
+            (f"hub/{FOLDER}", "hub"),
+            (f"hub/{FOLDER}/snapshots", "hub"),
+            ("home", "home/huggingface/hub"),
+            ("home", "home/.cache/huggingface/hub"),
+        ],
+    )
+    def test_a_folder_near_the_cache_names_the_cache(
+        self, tmp_path: Path, root: str, cache: str
+    ) -> None:
+        write_snapshot(tmp_path / cache)
+        error = miss(ModelNotFound, tmp_path, tmp_path / root)
+        assert str(error.hint).startswith(f"Set HF_HUB_CACHE={tmp_path / cache}.")
+
+    @pytest.mark.parametrize("above", ["", "models"])
+    def test_a_folder_called_like_the_repository_is_named(self, tmp_path: Path, above: str) -> None:
+        path = write_files(tmp_path / above / FALCON, model_files())
+        error = miss(ModelNotFound, tmp_path, tmp_path)
+        assert str(error.hint).startswith(f"Set MODEL_ID={path}.")
+
+    def test_links_that_were_followed_are_harmless(self, tmp_path: Path) -> None:
+        write_snapshot(tmp_path / "a")
+        shutil.copytree(tmp_path / "a", tmp_path / "b")
+        shutil.rmtree(tmp_path / "b" / FOLDER / "blobs")
+        assert find_model(a_request(tmp_path, tmp_path / "b")).revision == COMMIT
+
+    def test_links_without_blobs_have_the_advice_to_copy_them(self, tmp_path: Path) -> None:
+        write_snapshot(tmp_path)
+        shutil.rmtree(tmp_path / FOLDER / "blobs")
+        with pytest.raises(IncompleteModel) as caught:
+            find_model(a_request(tmp_path, tmp_path))
+        assert "with its blobs" in str(caught.value.hint)
+
+    def test_links_that_became_text_are_named(self, tmp_path: Path) -> None:
+        for link in write_snapshot(tmp_path).iterdir():
+            target = os.readlink(link)
+            link.unlink()
+            link.write_text(target)
+        with pytest.raises(IncompleteModel) as caught:
+            find_model(a_request(tmp_path, tmp_path))
+        assert "config.json (the text of a link" in caught.value.message
+        assert "cp -a" in str(caught.value.hint)
+
+    def test_what_tools_leave_in_a_cache_is_harmless(self, tmp_path: Path) -> None:
+        path = write_snapshot(tmp_path)
+        write_files(
+            tmp_path, {f".locks/{FOLDER}/x.lock": b"", "CACHEDIR.TAG": b"", ".DS_Store": b""}
+        )
+        write_files(tmp_path / FOLDER, {f".no_exist/{COMMIT}/x.json": b"", ".DS_Store": b""})
+        write_files(path, {"notes.txt": b"x", ".DS_Store": b"", "._config.json": b""})
+        assert find_model(a_request(tmp_path, tmp_path)).path == path
+
+    def test_a_name_without_its_owner_is_recognized(self, tmp_path: Path) -> None:
+        write_snapshot(tmp_path)
+        error = miss(ModelNotFound, tmp_path, tmp_path, model_id="Falcon-7B-Instruct")
+        assert error.nearest == FALCON

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["tests.support.demo_server"]
+
 TESTS = Path(__file__).parent
 
 MARKERS = {
@@ -33,6 +35,8 @@ MARKERS = {
 """Markers of folders and modules."""
 
 GROUPS = {
+    "clients/test_conformance.py": "server",
+    "clients/test_examples.py": "server",
     "container/test_accelerators.py": "stand-in image",
     "container": "cpu image",
     "end_to_end/test_chat.py": "server",
@@ -55,7 +59,7 @@ SPREAD = (
 )
 """Modules whose tests share nothing: each test is a group."""
 
-LONGEST = ("container", "end_to_end", "server", "faults")
+LONGEST = ("container", "end_to_end", "clients", "server", "faults")
 """Folders that take long; they start first, so that the processes end together."""
 
 FIRST = TESTS / "server/test_internals.py"

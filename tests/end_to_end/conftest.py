@@ -1,54 +1,8 @@
-"""The server that most end-to-end tests use: the real vLLM, started once a run."""
+"""Which end-to-end tests run in which environment."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path
-
-import pytest
-
-from benchmarks.soak import CONCURRENT, QUEUED
-from tests.support.launch import DEMO, DEMO_CACHE, KEY, PAGE, Launch, environment
-from tests.support.workers import shared_folder
 
 # .venv has no openvino_genai: `make test` runs these in .venv-openvino
 collect_ignore = ["test_openvino.py"] if find_spec("openvino_genai") is None else []
-
-TOOLS = "--enable-auto-tool-choice --tool-call-parser hermes"
-"""Options for tool calls in the format of Hermes, which vLLM can make any model write."""
-
-
-@pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A home for all engines of the run, so that they share what they compile."""
-    return shared_folder(tmp_path_factory, worker_id, "home")
-
-
-@pytest.fixture(scope="session")
-def loading(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
-    """The demo model in float32, from the first moment of the launch. Metrics need no key; a
-    Kubernetes Service is called vllm."""
-    launch = Launch(
-        environment(
-            home,
-            MODEL_ID=DEMO,
-            HF_HUB_CACHE=str(DEMO_CACHE),
-            DTYPE="float32",
-            API_KEY=KEY,
-            METRICS_PUBLIC="1",
-            MAX_CONCURRENT_REQUESTS=str(CONCURRENT),
-            MAX_QUEUED_REQUESTS=str(QUEUED),
-            ARG=f"""--allowed-origins '["{PAGE}"]' {TOOLS}""",
-            VLLM_PORT="tcp://10.96.0.7:8000",
-        ),
-        tmp_path_factory.mktemp("server") / "log",
-    )
-    yield launch
-    assert launch.stop() == 0, launch.tail()
-
-
-@pytest.fixture(scope="session")
-def server(loading: Launch) -> Launch:
-    """The same server, ready."""
-    return loading.until_ready()

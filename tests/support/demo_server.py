@@ -1,0 +1,54 @@
+"""The server that most tests with an engine share: the real vLLM, started once a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.launch import DEMO, DEMO_CACHE, KEY, PAGE, Launch, environment
+from tests.support.workers import shared_folder
+
+TOOLS = "--enable-auto-tool-choice --tool-call-parser hermes"
+"""Options for tool calls in the format of Hermes, which vLLM can make any model write."""
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A home for all engines of the run, so that they share what they compile."""
+    return shared_folder(tmp_path_factory, worker_id, "home")
+
+
+@pytest.fixture(scope="session")
+def loading(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
+    """The demo model in float32, from the first moment of the launch.
+
+    It calls tools, in the format of Hermes. Metrics need no key; a Kubernetes Service is called
+    vllm.
+    """
+    from benchmarks.soak import CONCURRENT, QUEUED  # it imports much that `make unit` needs not
+
+    launch = Launch(
+        environment(
+            home,
+            MODEL_ID=DEMO,
+            HF_HUB_CACHE=str(DEMO_CACHE),
+            DTYPE="float32",
+            API_KEY=KEY,
+            METRICS_PUBLIC="1",
+            MAX_CONCURRENT_REQUESTS=str(CONCURRENT),
+            MAX_QUEUED_REQUESTS=str(QUEUED),
+            ARG=f"""--allowed-origins '["{PAGE}"]' {TOOLS}""",
+            VLLM_PORT="tcp://10.96.0.7:8000",
+        ),
+        tmp_path_factory.mktemp("server") / "log",
+    )
+    yield launch
+    assert launch.stop() == 0, launch.tail()
+
+
+@pytest.fixture(scope="session")
+def server(loading: Launch) -> Launch:
+    """The same server, ready."""
+    return loading.until_ready()

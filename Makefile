@@ -10,6 +10,11 @@ OPENVINO := .venv-openvino
 CONVERT := .venv-convert
 OPENVINO_LOCK := requirements/openvino.txt
 CONVERT_LOCK := requirements/openvino-convert.txt
+# Each client of the API that the tests run has its own environment.
+CLIENTS := .venv-clients
+LIGHT_CLIENTS := anthropic openai pydantic-ai
+OTHER_CLIENTS := instructor langchain litellm llama-index openai-agents node
+NODE := tests/clients/node
 OPENVINO_STAMP := $(OPENVINO)/.installed
 CONVERT_STAMP := $(CONVERT)/.installed
 # PyTorch's CPU build is not on the package index. It comes from the folders of wheels in
@@ -21,10 +26,10 @@ PROCESSES ?= 2
 PYTEST = python -m pytest --numprocesses $(PROCESSES)
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve plan test test-container image unit lint types docs catalogue routes demo lock bench clean
+.PHONY: help install serve plan test test-clients test-container clients light-clients image unit lint types docs catalogue routes demo lock bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP) $(OPENVINO_STAMP) $(CONVERT_STAMP) ## set up .venv, .venv-openvino, .venv-convert
 
@@ -50,6 +55,15 @@ $(CONVERT_STAMP): $(STAMP) $(CONVERT_LOCK)
 		-r $(CONVERT_LOCK) -r requirements/torch.txt
 	@touch $@
 
+$(CLIENTS)/%/.installed: $(STAMP) requirements/clients/%.txt
+	$(UV) venv --quiet --clear --python $(BIN)/python $(CLIENTS)/$*
+	$(UV) pip install --python $(CLIENTS)/$*/bin/python --no-deps -r requirements/clients/$*.txt
+	@touch $@
+
+$(NODE)/node_modules/.installed: $(CLIENTS)/node/.installed $(NODE)/package-lock.json
+	$(CLIENTS)/node/bin/npm ci --prefix $(NODE)
+	@touch $@
+
 # Serve the demo model from its cache unless MODEL_ID names another model.
 ifndef MODEL_ID
 serve plan: export MODEL_ID = inference-server/Demo-Llama
@@ -73,9 +87,16 @@ serve: $(STAMP) ## serve the demo model, or MODEL_ID=..., on http://127.0.0.1:80
 plan: $(STAMP) ## show what `make serve` would do
 	@exec $(SERVE)/inference-server plan
 
-test: $(STAMP) $(OPENVINO_STAMP) $(CONVERT_STAMP) ## run all tests except the images', with real engines
-	$(BIN)/$(PYTEST) --ignore=tests/container
+light-clients: $(LIGHT_CLIENTS:%=$(CLIENTS)/%/.installed)
+
+clients: light-clients $(OTHER_CLIENTS:%=$(CLIENTS)/%/.installed) $(NODE)/node_modules/.installed ## install the clients of the tests
+
+test: $(STAMP) $(OPENVINO_STAMP) $(CONVERT_STAMP) light-clients ## run all tests except the images', with real engines
+	$(BIN)/$(PYTEST) --ignore=tests/container -m "not clients"
 	$(OPENVINO)/bin/$(PYTEST) tests/server/openvino tests/end_to_end/test_openvino.py
+
+test-clients: $(STAMP) clients ## run the tests of all clients that `make test` leaves out
+	$(BIN)/$(PYTEST) -m clients tests/clients
 
 test-container: $(STAMP) ## build the images, and run them with a strict cluster's restrictions
 	$(BIN)/$(PYTEST) --timeout=2400 tests/container
@@ -116,7 +137,7 @@ SOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-
 
 STORES := --extra s3 --extra azure --extra gcs --extra sign
 
-lock: $(STAMP) ## resolve the requirements again
+lock: $(STAMP) $(CLIENTS)/node/.installed ## resolve the requirements again
 	$(SOLVE) --extra cpu $(STORES) --extra dev pyproject.toml requirements/torch.txt -o $(LOCK)
 	$(SOLVE) --extra openvino $(STORES) --constraint $(LOCK) pyproject.toml requirements/torch.txt \
 		-o $(OPENVINO_LOCK)
@@ -126,9 +147,14 @@ lock: $(STAMP) ## resolve the requirements again
 	$(SOLVE) --extra s3 --extra sign --constraint $(LOCK) pyproject.toml \
 		-o requirements/image-light.txt
 	$(SOLVE) --group image -o requirements/image-tools.txt
+	mkdir -p requirements/clients
+	for client in $(LIGHT_CLIENTS) $(OTHER_CLIENTS); do \
+		$(SOLVE) --group client-$$client -o requirements/clients/$$client.txt || exit; \
+	done
+	$(CLIENTS)/node/bin/npm update --package-lock-only --prefix $(NODE)
 
 bench: $(STAMP) ## measure startup and planning
 	$(BIN)/python -m benchmarks.light
 
 clean: ## remove the environments, caches and build output
-	rm -rf $(VENV) $(OPENVINO) $(CONVERT) .import_linter_cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(OPENVINO) $(CONVERT) $(CLIENTS) $(NODE)/node_modules .import_linter_cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

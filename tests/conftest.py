@@ -45,6 +45,7 @@ GROUPS = {
     "end_to_end/test_hostile.py": "server",
     "end_to_end/test_launch.py::TestServing": "server",
     "end_to_end/test_ranks.py": "server",
+    "end_to_end/test_requests.py": "server",
     "end_to_end/test_soak.py": "server",
     "server/openvino": "converted models",
 }

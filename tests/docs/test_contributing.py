@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from typing import Any
@@ -10,7 +11,8 @@ import yaml
 
 from docs.prose import ROOT
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+TABLES = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = TABLES["project"]
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 
@@ -53,7 +55,23 @@ def test_issue_forms_have_distinct_fields() -> None:
 
 
 def test_both_packages_ship_their_types() -> None:
-    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    setuptools = TABLES["tool"]["setuptools"]
     for package in ("entrypoint", "server"):
         assert (ROOT / package / "py.typed").exists()
         assert "py.typed" in setuptools["package-data"][package]
+
+
+def test_each_client_of_the_tests_is_installed_from_a_lock() -> None:
+    groups = {name.removeprefix("client-") for name in TABLES["dependency-groups"]} - {"image"}
+    lists = re.findall(r"^(?:LIGHT|OTHER)_CLIENTS := (.*)$", MAKEFILE, re.MULTILINE)
+    locks = {path.stem: path.read_text() for path in (ROOT / "requirements/clients").iterdir()}
+    assert groups == set(" ".join(lists).split()) == set(locks)
+    assert all("--hash=sha256:" in lock for lock in locks.values())
+
+
+def test_the_lock_for_node_pins_packages_and_names_no_mirror() -> None:
+    lock = json.loads((ROOT / "tests/clients/node/package-lock.json").read_text())
+    packages = [package for place, package in lock["packages"].items() if place]
+    assert len(packages) > 5
+    assert all(package["integrity"].startswith("sha512-") for package in packages)
+    assert not any("resolved" in package for package in packages)

@@ -70,6 +70,18 @@ def test_status_message_and_parameter_decide_the_code(
 
 
 @pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (LONG, f"The prompt is too long. {LONG}"),
+        (DECODER, f"The prompt is too long. {DECODER}"),
+        (LARGE, LARGE),
+    ],
+)
+def test_only_a_long_prompt_is_called_too_long(message: str, expected: str) -> None:
+    assert describe(400, message).message == expected
+
+
+@pytest.mark.parametrize(
     ("status", "body", "message", "param"),
     [
         (400, {"error": {"message": "a", "type": "b", "param": "c", "code": 400}}, "a", "c"),

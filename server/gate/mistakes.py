@@ -20,8 +20,13 @@ PARSERS = ("vllm.tool_parsers.", "vllm.parser.")
 """Start of the names of the loggers that log with a traceback what a model has not finished, or has
 written in a wrong format."""
 
-LOG_LINES = ("Error with model %s", "Chat template rejected the request: %s")
-"""Format strings of vLLM's log lines about a client's mistake (vLLM 0.32)."""
+LOG_LINES = (
+    "Error with model %s",
+    "Chat template rejected the request: %s",
+    "ASGI callable returned without completing handshake.",
+)
+"""Format strings of the log lines about a client's mistake: two of vLLM 0.32, and one that uvicorn
+0.54 logs if a WebSocket is refused with an answer."""
 
 ANSWER_STARTED = "Caught handled exception, but response already started"
 """Start of Starlette's error about an exception that it cannot answer any more."""

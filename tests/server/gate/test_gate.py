@@ -6,10 +6,12 @@ import asyncio
 import gzip
 import json
 import re
+import socket
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
 from starlette.responses import PlainTextResponse
@@ -24,6 +26,7 @@ from server.gate.activity import EngineActivity
 from server.gate.admission import Admission
 from server.gate.gate import Gate
 from server.gate.health import Health
+from server.gate.protocol import protocol_class
 from server.gate.routes import DECISIONS, LIVE, READY, Access
 from tests.support.asgi import Request
 from tests.support.event_loop import in_event_loop
@@ -171,6 +174,28 @@ class TestKeys:
         request = Request(a_gate(keys=("right",)), "/v1/realtime", kind="websocket")
         await request.until(1)
         assert request.messages == [{"type": "websocket.close", "code": 1008}]
+
+    @in_event_loop
+    async def test_a_refused_handshake_has_status_and_error(self) -> None:
+        """With uvicorn's own answer to a handshake."""
+        app = a_gate(keys=("right",))
+        config = uvicorn.Config(app, http=protocol_class(), log_config=None, lifespan="off")
+        server = uvicorn.Server(config)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.write(
+                b"GET /v1/realtime HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
+                b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            )
+            async with asyncio.timeout(30):
+                head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            server.should_exit = True
+            await serving
+            writer.close()
+        assert head.startswith(b"HTTP/1.1 401 ")
+        assert json.loads(body)["error"]["code"] == "invalid_api_key"
 
 
 class TestRoutes:

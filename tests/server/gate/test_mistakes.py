@@ -119,5 +119,7 @@ def test_what_a_model_has_not_finished_is_logged_on_one_line(log: io.StringIO) -
 def test_the_lines_about_mistakes_are_those_that_vllm_logs(log: io.StringIO) -> None:
     logger = logging.getLogger("vllm.entrypoints.openai.chat_completion.serving")
     logger.error("Error with model %s", "x")
+    uvicorn_line = "ASGI callable returned without completing handshake."
+    logging.getLogger("uvicorn.error").error(uvicorn_line)
     logging.getLogger("vllm.renderers.hf").warning("Chat template rejected the request: %s", "x")
     assert log.getvalue() == ""

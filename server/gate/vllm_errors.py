@@ -25,14 +25,11 @@ _BAD_BODY = "There was an error parsing the body"
 _CONTEXT = re.compile(
     r"maximum context length|max_model_len|maximum model length|context length \(", re.IGNORECASE
 )
-<<<<<<< HEAD
 _PARAMETER = re.compile(r"\(parameter=(?P<name>[\w.]+)[,)]")
-=======
 _LONG_PROMPT = re.compile(r"your prompt contains|prompt \(length")
 TOO_LONG = "The prompt is too long. "
 """Clients of Anthropic's API, and LangChain, look for these words to shorten a conversation."""
 
->>>>>>> d895020 (Check what 13 real clients get from a real server, and show how to connect each)
 _MODEL = re.compile(r"^The model `.*` does not exist", re.DOTALL)
 _RESPONSE = re.compile(r"^Response with id ")
 _MEDIA_TYPE = re.compile(r"Unsupported Media Type", re.IGNORECASE)

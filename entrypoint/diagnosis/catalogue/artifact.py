@@ -40,6 +40,13 @@ FAILURES = (
                 cause="the model's Python code failed: {what}",
             ),
             Rule(
+                # also if the code called a library in a way that this version does not support
+                r"^(?P<what>(?:Type|Name|Attribute|UnboundLocal|Import|Key|Index|ZeroDivision|"
+                r"NotImplemented)Error\b(?!: This modeling)[^\n]{0,300})",
+                within=r"/transformers_modules/",
+                cause="the model's Python code failed: {what}",
+            ),
+            Rule(
                 r"^(?P<what>(?:Syntax|Indentation|Tab)Error\b[^\n]{0,300})",
                 within=r"transformers_modules|dynamic_module_utils",
                 cause="the model's Python code is invalid: {what}",
@@ -208,6 +215,50 @@ FAILURES = (
         ),
     ),
     Failure(
+        kind="adapter-unusable",
+        exit_code=ExitCode.ARTIFACT,
+        summary="A LoRA adapter in --lora-modules is missing or does not match the model.",
+        cause="a LoRA adapter is missing or does not match the model",
+        hint="Check the paths in ARG=--lora-modules. Each folder must contain adapter_config.json "
+        "and adapter_model.safetensors for this model, and the adapter's rank must not exceed "
+        "ARG=--max-lora-rank.",
+        rules=(
+            Rule(
+                r"^(?P<what>(?:\w+\.)*(?:SafetensorError|UnpicklingError|JSONDecodeError|EOFError|"
+                r"OfflineModeIsEnabled|\w*NotFoundError|HFValidationError|"
+                r"RuntimeError: PytorchStreamReader)\b[^\n]{0,300})",
+                within=r"vllm/lora/",
+                cause="a file of a LoRA adapter is missing or damaged: {what}",
+            ),
+            Rule(
+                r"LoRA rank (?P<rank>\d+) is greater than max_lora_rank (?P<limit>\d+)",
+                cause="a LoRA adapter has rank {rank}, and --max-lora-rank is {limit}",
+                hint="Set ARG='--max-lora-rank {rank}', or the next larger value that vLLM "
+                "accepts.",
+            ),
+            Rule(r"adapter_config\.json"),
+            Rule(r"No adapter found for|Loading lora \S{1,200} failed"),
+            Rule(
+                r"(?P<what>\S{1,200} is (?:an )?unsupported LoRA weight)",
+                cause="a LoRA adapter does not match the model: {what}",
+            ),
+            Rule(
+                r"expected target modules in|No supported LoRA modules found|Missing required "
+                r"configuration fields"
+            ),
+            Rule(
+                r"^(?:ValueError|RuntimeError|AssertionError|KeyError): (?P<what>[^\n]{1,300})",
+                within=innermost(r"vllm/lora/"),
+                cause="a LoRA adapter cannot be used: {what}",
+            ),
+            Rule(
+                r"(?:lora|adapter)[^\n]{0,200}(?:not found|does not exist|doesn't contain|"
+                r"unsupported)"
+            ),
+            Rule(r"unexpected modules in|is not supported by LoRA|does not support LoRA"),
+        ),
+    ),
+    Failure(
         kind="model-missing",
         exit_code=ExitCode.MODEL,
         summary="The model or one of its required files is missing.",
@@ -256,49 +307,6 @@ FAILURES = (
         ),
     ),
     Failure(
-        kind="adapter-unusable",
-        exit_code=ExitCode.ARTIFACT,
-        summary="A LoRA adapter in --lora-modules is missing or does not match the model.",
-        cause="a LoRA adapter is missing or does not match the model",
-        hint="Check the paths in ARG=--lora-modules. Each folder must contain adapter_config.json "
-        "and adapter_model.safetensors for this model, and the adapter's rank must not exceed "
-        "ARG=--max-lora-rank.",
-        rules=(
-            Rule(
-                r"^(?P<what>(?:\w+\.)*(?:SafetensorError|UnpicklingError|JSONDecodeError|EOFError|"
-                r"FileNotFoundError|RuntimeError: PytorchStreamReader)\b[^\n]{0,300})",
-                within=r"vllm/lora/",
-                cause="a file of a LoRA adapter is missing or damaged: {what}",
-            ),
-            Rule(
-                r"LoRA rank (?P<rank>\d+) is greater than max_lora_rank (?P<limit>\d+)",
-                cause="a LoRA adapter has rank {rank}, and --max-lora-rank is {limit}",
-                hint="Set ARG='--max-lora-rank {rank}', or the next larger value that vLLM "
-                "accepts.",
-            ),
-            Rule(r"adapter_config\.json"),
-            Rule(r"No adapter found for|Loading lora \S{1,200} failed"),
-            Rule(
-                r"(?P<what>\S{1,200} is (?:an )?unsupported LoRA weight)",
-                cause="a LoRA adapter does not match the model: {what}",
-            ),
-            Rule(
-                r"expected target modules in|No supported LoRA modules found|Missing required "
-                r"configuration fields"
-            ),
-            Rule(
-                r"^(?:ValueError|RuntimeError|AssertionError|KeyError): (?P<what>[^\n]{1,300})",
-                within=innermost(r"vllm/lora/"),
-                cause="a LoRA adapter cannot be used: {what}",
-            ),
-            Rule(
-                r"(?:lora|adapter)[^\n]{0,200}(?:not found|does not exist|doesn't contain|"
-                r"unsupported)"
-            ),
-            Rule(r"unexpected modules in|is not supported by LoRA|does not support LoRA"),
-        ),
-    ),
-    Failure(
         kind="weights-corrupt",
         exit_code=ExitCode.ARTIFACT,
         summary="A weight file is damaged, truncated, or not a weight file.",
@@ -314,6 +322,7 @@ FAILURES = (
                 r"MetadataIncompleteBuffer|HeaderToo(?:Large|Small)|InvalidHeader\w*)",
                 cause="a weight file is damaged or truncated ({what})",
             ),
+            Rule(r"^KeyError: 'weight_map'", cause="the index of the weights has no weight_map"),
             Rule(r"SafetensorError: (?:Error while deserializing|.{0,60}header)"),
             Rule(
                 # the last files that the configuration reads are the headers of the weights

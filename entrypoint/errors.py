@@ -435,6 +435,7 @@ class EngineFailed(InferenceServerError):
         exit_code: The exit code, if it is not 70.
         hint: The command or the setting that fixes it.
         excerpt: The lines of the output that show the cause.
+        variable: The environment variable that it may follow from.
     """
 
     exit_code = 70
@@ -448,8 +449,9 @@ class EngineFailed(InferenceServerError):
         exit_code: int | None = None,
         hint: str | None = None,
         excerpt: Sequence[str] = (),
+        variable: str | None = None,
     ):
-        super().__init__(message, hint=hint)
+        super().__init__(message, variable=variable, hint=hint)
         self.code = kind or type(self).code
         self.exit_code = type(self).exit_code if exit_code is None else exit_code
         self.excerpt = tuple(excerpt)

@@ -16,6 +16,7 @@ from entrypoint.shared.handover import DRAINED, Phase, StartRequest
 from entrypoint.status.launch_status import LaunchStatus
 from entrypoint.status.listener import listening_at
 from entrypoint.status.server import StatusServer
+from entrypoint.supervision.blame import name_setting
 from entrypoint.supervision.config import SupervisorConfig
 from entrypoint.supervision.engine_output import EngineOutput
 from entrypoint.supervision.engine_process import (
@@ -154,7 +155,7 @@ class Supervisor:
         end = EngineExit(
             engine.process.exited.result(), self.status.timeline.phase, engine.memory.cause()
         )
-        raise diagnose(engine.output.tail.lines(), end)
+        raise name_setting(diagnose(engine.output.tail.lines(), end), engine.plan.options)
 
     async def _clean_up(self) -> None:
         self._timer.cancel()

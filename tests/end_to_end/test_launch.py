@@ -88,6 +88,13 @@ class TestServing:
         for pid in descendants(server.process.pid).keys() - {server.process.pid}:
             assert b"VLLM_PORT=" not in Path(f"/proc/{pid}/environ").read_bytes()
 
+    def test_the_options_of_the_configuration_file_hold(self, server: Launch) -> None:
+        """The file has ``max_model_len: 2k``, and the model's own length is 2048."""
+        (model, *_) = json.loads(server.ask("/v1/models", key=KEY)[2])["data"]
+        assert model["max_model_len"] == 2000
+        lines = descendants(server.process.pid).values()
+        assert not [line for line in lines if "--config" in line]
+
     def test_the_log_lists_the_phases(self, server: Launch) -> None:
         log = server.log.read_text()
         for phase in ("import", "weights", "compile", "warm-up"):

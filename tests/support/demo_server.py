@@ -25,10 +25,12 @@ def loading(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
     """The demo model in float32, from the first moment of the launch.
 
     It calls tools, in the format of Hermes. Metrics need no key; a Kubernetes Service is called
-    vllm.
+    vllm. Some options come from a configuration file.
     """
     from benchmarks.soak import CONCURRENT, QUEUED  # it imports much that `make unit` needs not
 
+    options = tmp_path_factory.mktemp("options") / "vllm.yaml"
+    options.write_text(f"allowed-origins: ['{PAGE}']\nhost: 127.0.0.1\nmax_model_len: 2k\n")
     launch = Launch(
         environment(
             home,
@@ -39,7 +41,7 @@ def loading(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
             METRICS_PUBLIC="1",
             MAX_CONCURRENT_REQUESTS=str(CONCURRENT),
             MAX_QUEUED_REQUESTS=str(QUEUED),
-            ARG=f"""--allowed-origins '["{PAGE}"]' {TOOLS}""",
+            ARG=f"--config {options} {TOOLS}",
             VLLM_PORT="tcp://10.96.0.7:8000",
         ),
         tmp_path_factory.mktemp("server") / "log",

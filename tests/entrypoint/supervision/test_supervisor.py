@@ -11,12 +11,14 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from entrypoint.errors import EngineFailed, ModelNotFound, StartTimeout
+from entrypoint.planning.option import PlannedOption
 from entrypoint.planning.plan import LaunchPlan
 from entrypoint.shared.handover import Phase
 from entrypoint.status.timings import expected_seconds, launch_key
@@ -336,6 +338,19 @@ class TestStartTimeout:
             launch.terminate()
 
         assert ScriptedLaunch("serve hang", tmp_path, client, start_timeout=3).run() == 0
+
+
+class TestSetting:
+    def test_a_failure_that_follows_from_an_option_names_it(self, tmp_path: Path) -> None:
+        launch = ScriptedLaunch("error-log=" + str(tmp_path / "log") + " exit=1", tmp_path)
+        (tmp_path / "log").write_text("OSError: Can't load tokenizer for '/tok'.\n")
+        option = PlannedOption("--tokenizer", "/tok", "variable", "TOKENIZER")
+        launch.plan = replace(launch.plan, options=(option,))
+        with pytest.raises(EngineFailed) as raised:
+            launch.run()
+        assert raised.value.code == "tokenizer-unusable"
+        assert raised.value.variable == "TOKENIZER"
+        assert "The likely cause is TOKENIZER=/tok." in (raised.value.hint or "")
 
 
 class TestOutput:

@@ -177,8 +177,10 @@ def read_host(value: object) -> str:
 
 
 def _web_address(value: object) -> str | None:
-    if value is None or re.fullmatch(r"https?://[^\s/?#]+\.?[^\s?#]*", str(value)):
-        return None if value is None else str(value)
+    if value is None:
+        return None
+    if re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", str(value), re.IGNORECASE):
+        return str(value)
     raise ValueError("must be an address that starts with https:// or http://")
 
 

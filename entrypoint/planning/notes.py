@@ -19,6 +19,13 @@ from entrypoint.planning.vllm_variables import vllm_variable_notes
 from entrypoint.pod.pod import Pod
 from entrypoint.store.model import Model
 
+UNSUPPORTED_QUANTIZATIONS = frozenset(
+    {
+        *("aqlm", "bitnet", "bitsandbytes", "eetq", "exl2", "exl3", "gguf", "higgs", "hqq"),
+        *("marlin", "mlx", "quanto", "spqr", "vptq"),
+    }
+)
+"""Methods in ``quantization_config`` that the pinned vLLM has no code for. MLX states no method."""
 CAPTURE = "--max-seq-len-to-capture"
 DATASETS_OFFLINE = "HF_DATASETS_OFFLINE"
 
@@ -47,6 +54,7 @@ def plan_notes(
     yield from vllm_variable_notes(asked, pod, hardware)
     yield from _version_notes(asked, hardware)
     yield from _architecture_notes(asked, model, hardware)
+    yield from _quantization_notes(asked, model, hardware)
     yield from pod.notes
     if pod.injected:
         yield Note(
@@ -92,6 +100,26 @@ def _architecture_notes(asked: Asked, model: Model, hardware: Hardware) -> Itera
                 f"start will probably fail. Use a newer revision of the model, another model, or "
                 f"an image with vLLM {last}, which was the last to have it.",
             )
+
+
+def _quantization_notes(asked: Asked, model: Model, hardware: Hardware) -> Iterator[Note]:
+    version = load_catalogue().version
+    if hardware.kind == "openvino" or (hardware.vllm_version or "").partition("+")[0] != version:
+        return
+    quantization = model.config.get("quantization_config") or model.config.get("quantization")
+    if not isinstance(quantization, Mapping):
+        return
+    method = quantization.get("quant_method")
+    if method is None and "bits" in quantization and "group_size" in quantization:
+        method = "mlx"
+    if method in UNSUPPORTED_QUANTIZATIONS:
+        yield Note(
+            "warning",
+            asked.variable("model_id"),
+            f"The model is quantized with {method}, which vLLM {version} does not support without "
+            "a plugin, so the start will probably fail. Use the unquantized model, or one "
+            "quantized with AWQ, GPTQ, FP8 or compressed-tensors.",
+        )
 
 
 def _override_notes(asked: Asked, overridden: Mapping[str, RequestedOption]) -> Iterator[Note]:

@@ -49,6 +49,13 @@ class TestDefaults:
 
 
 class TestBooleans:
+    @pytest.mark.parametrize("text", ["nonsense", "huggingface.co", "ftp://hub", "https://"])
+    def test_an_endpoint_that_is_no_web_address_is_refused(self, text: str) -> None:
+        with pytest.raises(SettingError, match="must be an address that"):
+            read_settings({"HF_ENDPOINT": text})
+        good = "https://hub.example:8443/mirror"
+        assert read_settings({"HF_ENDPOINT": good}).hf_endpoint == good
+
     @pytest.mark.parametrize("variable", BOOLEANS)
     @pytest.mark.parametrize("word", ["1", "true", "yes", "on", "TRUE", "Yes", "oN"])
     def test_words_for_true_are_accepted(self, variable: str, word: str) -> None:

@@ -32,6 +32,7 @@ from vllm.transformers_utils.config import get_config
 from vllm.utils.torch_utils import set_default_torch_dtype
 
 from entrypoint.errors import InferenceServerError
+from entrypoint.planning.notes import UNSUPPORTED_QUANTIZATIONS
 from entrypoint.store.disk.loadable import check_directory
 from entrypoint.store.disk.loading import RULES, Loading
 from tests.support.layouts import ALL, CONFIG, LAYOUTS, SHAPES, Layout, Weights
@@ -161,6 +162,16 @@ def test_a_configuration_is_refused_exactly_if_vllm_refuses_it(
     theirs = error_of(lambda: get_config(tmp_path, trust_remote_code=False))
     ours = error_of(lambda: check_directory(tmp_path, Loading(own_config=True)))
     assert (theirs is None, ours is None) == (accepted, accepted), (theirs, ours)
+
+
+@pytest.mark.parametrize("method", sorted(UNSUPPORTED_QUANTIZATIONS - {"mlx"}))
+def test_vllm_refuses_each_quantization_that_a_plan_warns_about(
+    method: str, tmp_path: Path
+) -> None:
+    config = {**CONFIG, "quantization_config": {"quant_method": method}}
+    write_files(tmp_path, {"config.json": json.dumps(config).encode()})
+    error = error_of(lambda: ModelConfig(model=str(tmp_path), skip_tokenizer_init=True))
+    assert f"Unknown quantization method: {method}" in str(error)
 
 
 def test_a_model_without_a_tokenizer_is_refused_as_vllm_refuses_it(tmp_path: Path) -> None:

@@ -64,3 +64,26 @@ def test_an_architecture_that_vllm_removed_is_noted_with_the_last_version(name: 
 def test_nothing_is_known_about_the_architectures_of_another_vllm(hardware: Hardware) -> None:
     model = replace(MODEL, config={**MODEL.config, "architectures": ["RWForCausalLM"]})
     assert plan_of(model, hardware).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("config", "method"),
+    [
+        ({"quantization_config": {"quant_method": "bitsandbytes"}}, "bitsandbytes"),
+        ({"quantization_config": {"quant_method": "exl2", "bits": 4.0}}, "exl2"),
+        ({"quantization": {"bits": 4, "group_size": 64}}, "mlx"),
+        ({"quantization_config": {"bits": 4, "group_size": 64}}, "mlx"),
+    ],
+)
+def test_a_quantization_without_code_in_vllm_is_noted(
+    config: dict[str, object], method: str
+) -> None:
+    (note,) = plan_of(replace(MODEL, config={**MODEL.config, **config}), CUDA).notes
+    assert (note.level, note.variable) == ("warning", "MODEL_ID")
+    assert f"is quantized with {method}" in note.message
+
+
+@pytest.mark.parametrize("method", ["awq", "gptq", "fp8", "compressed-tensors", "auto-round", None])
+def test_a_supported_quantization_is_not_noted(method: str | None) -> None:
+    config = {"quantization_config": {"quant_method": method}}
+    assert plan_of(replace(MODEL, config={**MODEL.config, **config}), CUDA).notes == ()

@@ -100,7 +100,7 @@ def clean_value(name: str, value: str, kind: Kind, home: str | None = None) -> C
     text = value.strip(EDGES)
     notes = []
     if text != value:
-        notes.append(_note(name, f"{_edges(value)}, which was removed"))
+        notes.append(_note(name, _edges(value)))
     if not text:
         if kind is Kind.KEY:
             return CleanValue(value, problem=_error(name, kind, value, "contains only blanks"))
@@ -228,14 +228,15 @@ def _is_encoded_text(text: str) -> bool:
 
 
 def _edges(value: str) -> str:
-    """Say what is at the edges of a value."""
+    """Say what was removed from the edges of a value."""
     start = value[: len(value) - len(value.lstrip(EDGES))]
     end = value[len(value.rstrip(EDGES)) :]
-    removed = "a line break" if set(start + end) & {"\r", "\n"} else "blanks"
+    has_break = set(start + end) & {"\r", "\n"}
+    removed, were = ("a line break", "was") if has_break else ("blanks", "were")
     where = " and ".join(
         place for place, part in (("start", start), ("end", end)) if part and value.strip(EDGES)
     )
-    return f"{removed} at its {where or 'start'}"
+    return f"{removed} at its {where or 'start'}, which {were} removed"
 
 
 def _note(name: str, what: str) -> Note:

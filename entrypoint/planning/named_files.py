@@ -193,7 +193,7 @@ def _check_adapters(argument: Argument, asked: Asked, model: Model) -> Iterator[
         if word in ("", "None"):
             continue
         for path in adapter_paths(option, word):
-            folder = Path(path).expanduser()
+            folder = Path(os.path.expanduser(path))
             if not folder.exists() and _REPOSITORY.fullmatch(path):
                 _check_cached(source, option, path, asked)
                 continue

@@ -20,7 +20,7 @@ import pytest
 from entrypoint.errors import EngineFailed, ModelNotFound, StartTimeout
 from entrypoint.planning.option import PlannedOption
 from entrypoint.planning.plan import LaunchPlan
-from entrypoint.shared.handover import Phase
+from entrypoint.shared.handover import STATUS, Phase
 from entrypoint.status.timings import expected_seconds, launch_key
 from entrypoint.store.progress import Progress
 from entrypoint.supervision import supervisor
@@ -497,3 +497,35 @@ def test_the_run_directory_is_removed(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(EngineFailed):
         ScriptedLaunch("weights exit=1", tmp_path / "scratch").run()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_for_temporary_files_that_takes_no_file_is_reported_until_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A folder in place of the status file is a stand-in for a full disk, which
+    test_run_directory.py has."""
+    monkeypatch.setattr(supervisor, "WATCH_SECONDS", 0.05)
+
+    def warnings(launch: ScriptedLaunch, count: int) -> list[str]:
+        """Wait until the status has this number of warnings, and return them."""
+        for _ in range(600):
+            found: list[str] = json.loads(launch.get("/v1/status")[1])["warnings"]
+            if len(found) == count:
+                break
+            time.sleep(0.05)
+        assert len(found) == count
+        return found
+
+    def client(launch: ScriptedLaunch) -> None:
+        launch.wait_for_phase(Phase.WEIGHTS)
+        status = launch.supervisor._run_directory.path / STATUS
+        status.unlink()
+        status.mkdir()
+        assert warnings(launch, 1)[0].startswith("Cannot write to ")
+        status.rmdir()
+        warnings(launch, 0)
+        launch.terminate()
+
+    assert ScriptedLaunch("weights hang", tmp_path, client).run() == 0
+    logged = [r.message for r in caplog.records if r.message.startswith("Cannot write to ")]
+    assert len(logged) == 1

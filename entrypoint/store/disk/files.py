@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -55,6 +56,14 @@ def dangling_link(target: str) -> Problem:
     return Problem(ProblemKind.DANGLING, f"dangling link to {target}")
 
 
+def _unreachable(path: str, error: OSError) -> Problem:
+    """Return the problem of a file whose size cannot be read."""
+    if isinstance(error, FileNotFoundError):
+        with suppress(OSError):  # not a link, or removed just now
+            return dangling_link(os.readlink(path))
+    return access_problem(error)
+
+
 def directory_files(directory: Path, depth: int | None = None) -> DirectoryFiles:
     """Return the files of a model directory.
 
@@ -64,7 +73,7 @@ def directory_files(directory: Path, depth: int | None = None) -> DirectoryFiles
     """
     sizes: dict[str, int] = {}
     problems: dict[str, Problem] = {}
-    top = str(directory).count(os.sep)
+    top = str(directory).rstrip(os.sep).count(os.sep)
 
     def add_unreadable_folder(error: OSError) -> None:
         problems[os.path.relpath(error.filename, directory)] = access_problem(error)
@@ -81,10 +90,7 @@ def directory_files(directory: Path, depth: int | None = None) -> DirectoryFiles
                 sizes[name] = os.stat(path).st_size
             except OSError as error:
                 sizes[name] = 0
-                dangling = isinstance(error, FileNotFoundError) and os.path.islink(path)
-                problems[name] = (
-                    dangling_link(os.readlink(path)) if dangling else access_problem(error)
-                )
+                problems[name] = _unreachable(path, error)
                 continue
             if not os.access(path, os.R_OK):
                 problems[name] = permission_denied()

@@ -49,7 +49,7 @@ from entrypoint.store.disk.loading import (
 )
 from entrypoint.store.disk.unloadable import FORMATS, find_format, fix_for
 
-DEPTH = 3
+DEPTH = 2
 """How many folders deep a model is looked into. vLLM's loaders read one."""
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt")

@@ -22,8 +22,11 @@ from entrypoint.store.model import Model, Request
 from entrypoint.store.search.pasted import is_repository_id, read_pasted
 from entrypoint.store.search.search import Search
 from entrypoint.store.search.tarballs import find_in_tarballs
-from entrypoint.store.tarballs.tarball import find_tarballs
+from entrypoint.store.tarballs.other_archives import is_other_archive
+from entrypoint.store.tarballs.tarball import find_other_archives, find_tarballs
 from entrypoint.store.uri import without_secret
+
+UNPACK = "Unpack it, and set MODEL_ID to the folder with config.json."
 
 
 def find_by_name(search: Search) -> Model | None:
@@ -111,6 +114,10 @@ def _in_directory(search: Search) -> Model:
     except errors.IncompleteModel as error:
         if "config.json" in error.problems and (tarballs := find_tarballs(path)):
             raise _only_tarballs(error, tarballs) from error
+        if "config.json" in error.problems and (others := find_other_archives(path)):
+            names = ", ".join(others)
+            hint = f"The directory holds {names}. {UNPACK}"
+            raise errors.IncompleteModel(error.place, error.problems, hint=hint) from error
         raise
 
 
@@ -131,6 +138,8 @@ def _no_directory(search: Search, path: Path, why: str) -> errors.ModelNotFound:
         hint = f"Set MODEL_ID to {parent}."
         if path.name.endswith(SUFFIXES):
             hint = f"Set MODEL_TARBALL={path}, and MODEL_ID to the repository id of its model."
+        elif is_other_archive(path.name):
+            hint = UNPACK
     request = search.request
     repository = request.model_id.strip("/")
     if is_repository_id(repository) and not os.path.isdir(f"/{repository.partition('/')[0]}"):

@@ -399,3 +399,14 @@ class TestCopiedCaches:
         write_snapshot(tmp_path)
         error = miss(ModelNotFound, tmp_path, tmp_path, model_id="Falcon-7B-Instruct")
         assert error.nearest == FALCON
+
+    @pytest.mark.parametrize("name", ["model.zip", "model.tar.xz", "model.7z"])
+    @pytest.mark.parametrize("given", ["file", "folder"])
+    def test_an_archive_that_is_not_read_must_be_unpacked(
+        self, tmp_path: Path, name: str, given: str
+    ) -> None:
+        write_files(tmp_path, {name: b"x"})
+        path = tmp_path / name if given == "file" else tmp_path
+        with pytest.raises((IncompleteModel, ModelNotFound)) as caught:
+            find_model(a_request(tmp_path, model_id=str(path)))
+        assert "Unpack it, and set MODEL_ID" in str(caught.value.hint)

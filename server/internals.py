@@ -302,6 +302,21 @@ INTERNALS = (
         attributes=("plugins_loaded",),
     ),
     Internal(
+        "vllm.envs",
+        used_by="server.catalogue",
+        reason="The names in environment_variables are those of vLLM's own variables.",
+        check="Does vLLM read variables elsewhere?",
+        attributes=("environment_variables",),
+    ),
+    Internal(
+        "vllm.transformers_utils.chat_templates.registry",
+        used_by="entrypoint.planning.chat_template",
+        reason="--chat-template may be the name of a file in CHAT_TEMPLATES_DIR, which is this "
+        "module's folder.",
+        check="Is it still the folder that load_chat_template searches?",
+        attributes=("CHAT_TEMPLATES_DIR",),
+    ),
+    Internal(
         "vllm.v1.structured_output.request:get_structured_output_key",
         used_by="server.openvino.grammar",
         reason="Called: returns the kind and the text of a structured output.",

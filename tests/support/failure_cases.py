@@ -797,11 +797,6 @@ VARIABLES = (
         environ={"VLLM_USE_MODELSCOPE": "1"},
         model="org/name",
     ),
-    case(
-        "variable-cache-space-above",
-        "device-memory-taken",
-        environ={"VLLM_CPU_KVCACHE_SPACE": "900"},
-    ),
 )
 MACHINE = (
     case("limit-address-space", "host-out-of-memory", limits={resource.RLIMIT_AS: 9 << 30}),
@@ -822,7 +817,6 @@ MACHINE = (
         limits={resource.RLIMIT_NPROC: 2},
         user=NOBODY,
     ),
-    case("limit-file-size", "disk-full", limits={resource.RLIMIT_FSIZE: 2000}, compiled=True),
     case(
         "temporary-folder-full",
         "disk-full",

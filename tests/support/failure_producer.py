@@ -200,10 +200,8 @@ def produce(case: FailureCase, folder: Path, home: Path) -> tuple[str, int | Non
                 )
     watch(process, log, case)
     code = process.poll()
-    for pid, line in descendants(process.pid).items():
-        with contextlib.suppress(OSError):
-            if pid == process.pid or "VLLM" in line:
-                os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)  # it leads the group of all of its processes
     process.wait()
     taken.close()
     if hub:

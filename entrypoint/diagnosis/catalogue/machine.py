@@ -50,7 +50,7 @@ FAILURES = (
         "and TMPDIR (temporary files).",
         rules=(
             Rule(
-                r"No space left on device: '(?P<file>[^'\n]{1,300})'",
+                r"No space left on device: (?:'[^'\n]{1,300}' -> )?'(?P<file>[^'\n]{1,300})'",
                 cause="the file system of {file} is full",
             ),
             Rule(r"Errno 28|No space left on device|ENOSPC|os error 28"),

@@ -59,6 +59,7 @@ NO_CACHE = Failure(
     hint=_MORE_CACHE[0].upper() + _MORE_CACHE[1:],
     rules=(
         Rule(r"No available memory for the cache blocks"),
+        Rule(r"requested memory for kv \(-"),  # the weights take more than the share of vLLM
         Rule(r"not enough (?:GPU )?memory available to serve even a single token"),
         Rule(r"(?:num_gpu_blocks|number of GPU blocks)" + SPAN + r"(?:must be|is) (?:> ?0|zero|0)"),
         Rule(r"Initial free memory" + SPAN + r"KV cache" + SPAN + "negative"),
@@ -93,7 +94,7 @@ DEVICE_TAKEN = Failure(
         ),
         Rule(
             r"Available memory on node (?P<node>\S+) \((?P<free>[\d.]+)/(?P<total>[\d.]+) GiB\) on "
-            r"kv cache allocation is less than",
+            r"kv cache allocation is less than (?!requested memory for kv \(-)",
             cause="NUMA node {node} has {free} GiB of {total} GiB of memory free, which is less "
             "than the size of the KV cache",
             hint="Set VLLM_CPU_KVCACHE_SPACE to less than the free memory in GiB, or remove it.",

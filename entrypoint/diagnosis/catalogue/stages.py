@@ -37,7 +37,8 @@ STAGES = (
     Stage(
         "invalid-option",
         r"argparse_utils\.py|cli_args\.py|/argparse\.py|engine/arg_utils\.py|vllm/config/|"
-        r"vllm/envs\.py|vllm/platforms/\w+\.py\", line \d+, in (?:check|pre_|apply)|"
+        r"vllm/envs\.py|vllm/utils/(?:cpu_resource_utils|ompmultiprocessing)\.py|"
+        r"vllm/platforms/\w+\.py\", line \d+, in (?:check|pre_|apply)|"
         r"in (?:validate_parsed_serve_args|_configure_vllm_root_logger|check_and_update_config)$|"
         r"logging/config\.py|yaml/\w+\.py|in load_config_file$|spec_decode/|speculative\.py|"
         r"in (?:build_app|init_entrypoints_middleware|resolve_obj_by_qualname|"
@@ -76,6 +77,7 @@ STAGES = (
         _LOADING + r"|/safetensors/|parse_safetensors_file_metadata$",
         "a weight file cannot be read: {what}",
         raised=r"^(?:EOFError|MemoryError|OverflowError|UnicodeDecodeError|BadZipFile|"
+        r"IsADirectoryError|OSError: No such device|"
         r"(?:\w+\.)*(?:JSONDecodeError|SafetensorError|UnpicklingError|error))\b",
     ),
     Stage(
@@ -131,6 +133,13 @@ STAGES = (
         "tls-unusable",
         r"in (?:create_ssl_context|load_cert_chain|load_ssl\w*)$|/ssl\.py\"",
         "the TLS certificate or its key cannot be used: {what}",
+    ),
+    Stage(
+        "invalid-option",
+        r"in make_zmq_socket$",
+        "the sockets between the engine's processes cannot be created in VLLM_RPC_BASE_PATH: "
+        "{what}",
+        raised=r"\bipc path\b",
     ),
     Stage(
         "port-taken",

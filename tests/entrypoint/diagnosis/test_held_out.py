@@ -9,12 +9,14 @@ from __future__ import annotations
 import pytest
 
 from entrypoint.diagnosis.catalogue import FAILURES
-from tests.support.failure_logs import HELD_OUT, LOGS, misdiagnosed, read_index
+from tests.support.failure_logs import BLIND, HELD_OUT, LOGS, misdiagnosed, read_index
 
 ALL = read_index(HELD_OUT)
 MIN_LOGS = {"first": 40, "second": 20, "third": 40, "fourth": 25}
 MIN_KINDS = 30
 MIN_RIGHT = 0.95
+MIN_BLIND = 128
+MIN_BLIND_RIGHT = 0.9
 UNKNOWN = "engine-failed"
 
 
@@ -37,3 +39,12 @@ def test_the_kinds_of_a_set_are_diagnosed_correctly(name: str) -> None:
     assert len(logs) >= MIN_LOGS[name]
     wrong = misdiagnosed(logs)
     assert 1 - len(wrong) / len(logs) >= MIN_RIGHT, wrong
+
+
+def test_the_kinds_of_causes_that_were_chosen_blindly_are_diagnosed_correctly() -> None:
+    """Some causes leave no trace in the log, such as a signal to a process other than the main."""
+    logs = read_index(BLIND)
+    assert {log.file for log in logs} == {path.name for path in BLIND.glob("*.gz")}
+    assert len(logs) >= MIN_BLIND
+    wrong = misdiagnosed(logs)
+    assert 1 - len(wrong) / len(logs) >= MIN_BLIND_RIGHT, wrong

@@ -19,6 +19,7 @@ def frame(place: str) -> list[str]:
         (["vllm/engine/arg_utils.py:create_engine_config"], "invalid-option"),
         (["vllm/utils/argparse_utils.py:load_config_file"], "invalid-option"),
         (["vllm/config/model.py:__post_init__", "re.py:match"], "invalid-option"),
+        (["vllm/utils/cpu_resource_utils.py:parse_id_list"], "invalid-option"),
         (
             ["vllm/config/model.py:__post_init__", "vllm/transformers_utils/config.py:get_config"],
             "config-unusable",
@@ -51,6 +52,34 @@ def frame(place: str) -> list[str]:
 def test_the_innermost_known_stage_decides(places: list[str], kind: str) -> None:
     frames = [line for place in ["vllm/v1/engine/core.py:run", *places] for line in frame(place)]
     found = find_stage(FAILURES, frames, "ValueError: a")
+    assert found is not None
+    assert found[0].kind == kind
+
+
+@pytest.mark.parametrize(
+    ("place", "raised", "kind"),
+    [
+        (
+            "vllm/utils/network_utils.py:make_zmq_socket",
+            'zmq.error.ZMQError: No such file or directory for ipc path "/gone/a"',
+            "invalid-option",
+        ),
+        (
+            "vllm/model_executor/model_loader/weight_utils.py:read",
+            "OSError: No such device (os error 19)",  # a folder with the name of a weight file
+            "weights-corrupt",
+        ),
+        (
+            "vllm/model_executor/model_loader/weight_utils.py:read",
+            "IsADirectoryError: [Errno 21] Is a directory: 'model.bin'",
+            "weights-corrupt",
+        ),
+    ],
+)
+def test_the_exception_decides_between_the_kinds_of_a_stage(
+    place: str, raised: str, kind: str
+) -> None:
+    found = find_stage(FAILURES, frame(place), raised)
     assert found is not None
     assert found[0].kind == kind
 

@@ -3,6 +3,8 @@
 - ``/v1/messages`` fails on a tool call that ``max_tokens`` or a stop string has cut short.
 - A stream of ``/v1/messages`` reports an error of the engine as an error of the stream's parser.
 - ``/v1/responses`` fails on a history with a refusal.
+- A grammar that xgrammar refuses is accepted, because another backend could compile it. But the
+  engine uses one backend for all requests, and fails (500) if that is xgrammar.
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ from typing import Any
 
 from openai.types.responses import ResponseOutputMessage, ResponseOutputText
 from pydantic_core import from_json
+from vllm.config import StructuredOutputsConfig
 from vllm.entrypoints.anthropic.serving import AnthropicServingMessages
 from vllm.entrypoints.openai.responses import utils
+from vllm.sampling_params import SamplingParams
 
 ERROR_CHUNK = 'data: {"error"'
 """Start of the event by which vLLM's chat completions report an error in a stream."""
@@ -26,6 +30,7 @@ def apply() -> None:
     messages = AnthropicServingMessages
     _correct(messages, "messages_full_converter", _with_complete_arguments)
     _correct(messages, "message_stream_converter", _with_errors_passed_on)
+    _correct(SamplingParams, "_validate_structured_outputs", _with_the_engines_backend)
     _correct(utils, "_construct_message_from_response_item", _with_text_only)
 
 
@@ -102,3 +107,21 @@ def _with_text_only(construct: Callable[..., Any]) -> Callable[..., Any]:
         return construct(item, *args, **kwargs)
 
     return constructed
+
+
+def _with_the_engines_backend(validate: Callable[..., None]) -> Callable[..., None]:
+    used: list[str] = []  # the backend of the first request, which the engine keeps
+
+    def validated(self: Any, model_config: Any, config: Any, tokenizer: Any) -> None:
+        validate(self, model_config, config, tokenizer)
+        outputs = self.structured_outputs
+        if config is None or outputs is None or not outputs._backend_was_auto:
+            return
+        if not used:
+            used.append(outputs._backend)
+        elif outputs._backend != used[0]:
+            outputs._backend = None
+            validate(self, model_config, StructuredOutputsConfig(backend=used[0]), tokenizer)
+            outputs._backend_was_auto = True
+
+    return validated

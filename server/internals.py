@@ -225,6 +225,18 @@ INTERNALS = (
         signatures={"": "item, prev_msg"},
     ),
     Internal(
+        "vllm.sampling_params:SamplingParams",
+        used_by="server.corrections",
+        reason="_validate_structured_outputs is wrapped: for each request, it chooses a backend "
+        "for structured outputs that may not be the one that the engine uses for all requests.",
+        check="Does the engine still have one backend, that of its first request? Are _backend and "
+        "_backend_was_auto still set here?",
+        signatures={
+            "_validate_structured_outputs": "self, model_config, structured_outputs_config, "
+            "tokenizer",
+        },
+    ),
+    Internal(
         "vllm.v1.engine.async_llm:AsyncLLM",
         used_by="server.gate.activity and server.openvino.engine",
         reason="generate and encode are wrapped to count tokens and detect stalls. For OpenVINO, a "

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from openai.types.responses import ResponseOutputMessage
+from transformers import AutoTokenizer
+from vllm.config import StructuredOutputsConfig
 from vllm.entrypoints.anthropic.serving import AnthropicServingMessages
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionResponse
 from vllm.entrypoints.openai.responses.utils import construct_input_messages
+from vllm.exceptions import VLLMValidationError
+from vllm.sampling_params import SamplingParams, StructuredOutputsParams
 
 from server import corrections
 from server.corrections import read_arguments
+from tests.support.launch import DEMO_CACHE
 
 ERROR = {"error": {"message": "bad grammar", "type": "BadRequestError", "param": None, "code": 400}}
 
@@ -130,3 +136,38 @@ def test_a_history_with_a_refusal_is_read() -> None:
         {"role": "assistant", "content": "I cannot."},
         {"role": "assistant", "content": ""},
     ]
+
+
+class TestBackendOfStructuredOutputs:
+    """The engine compiles every grammar with the backend of its first request."""
+
+    @pytest.fixture
+    def validate(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str | None]:
+        """Validate a grammar as vLLM does; return the backend that is recorded."""
+        name = "_validate_structured_outputs"
+        original = getattr(SamplingParams, name).__wrapped__
+        monkeypatch.setattr(SamplingParams, name, original)
+        corrections.apply()  # a process that has had no request yet
+        tokenizer = AutoTokenizer.from_pretrained(next(DEMO_CACHE.glob("models--*/snapshots/*")))
+        model_config = SimpleNamespace(is_diffusion=False)
+
+        def validated(grammar: str) -> str | None:
+            outputs = StructuredOutputsParams(grammar=grammar)
+            params = SamplingParams(structured_outputs=outputs)
+            config = StructuredOutputsConfig()
+            params._validate_structured_outputs(model_config, config, tokenizer)
+            return outputs._backend
+
+        return validated
+
+    def test_a_grammar_that_it_cannot_compile_is_a_clients_mistake(
+        self, validate: Callable[[str], str | None]
+    ) -> None:
+        assert validate('root ::= "a"') == "xgrammar"
+        with pytest.raises(VLLMValidationError, match="grammar"):
+            validate("root ::=")
+        assert validate('root ::= "b"') == "xgrammar"
+
+    def test_the_first_request_decides(self, validate: Callable[[str], str | None]) -> None:
+        assert validate("root ::=") == "guidance"
+        assert validate('root ::= "a"') == "guidance"

@@ -156,7 +156,8 @@ class TestBackendOfStructuredOutputs:
             params = SamplingParams(structured_outputs=outputs)
             config = StructuredOutputsConfig()
             params._validate_structured_outputs(model_config, config, tokenizer)
-            return outputs._backend
+            backend: str | None = outputs._backend
+            return backend
 
         return validated
 

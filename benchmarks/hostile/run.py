@@ -85,7 +85,8 @@ def hostile_environment(home: Path) -> dict[str, str]:
     )
 
 
-VLLMS_ERROR = b'"type":"InternalServerError"'
+ENGINES_ERROR = b'"message":"Internal server error"'
+"""The answer if the engine gives up on a request, such as one whose grammar allows no token."""
 
 
 def judge(attack: Attack, outcome: Outcome) -> str | None:
@@ -93,16 +94,16 @@ def judge(attack: Attack, outcome: Outcome) -> str | None:
 
     A 5xx is wrong: the engine is up, so the request is at fault. Three are accepted, and appear in
     the table of answers: 501, if the model does not support the route or the server the framing;
-    505, for another version of HTTP; and a 500 in the format of vLLM's errors, by which vLLM
-    refuses values that its schema accepts. Also wrong are an answer without the key, and no answer
-    to a complete request.
+    505, for another version of HTTP; and a 500 if the engine has given up on the request, which it
+    only finds out while it answers. Also wrong are an answer without the key, and no answer to a
+    complete request.
     """
     if outcome.end == "hung":
         return "no answer"
     if outcome.end == "refused":
         return "connection refused"
     bad = [status for status in outcome.statuses if status >= 500 and status not in (501, 505)]
-    if bad and not (bad == [500] and VLLMS_ERROR in outcome.answer):
+    if bad and not (bad == [500] and ENGINES_ERROR in outcome.answer):
         return str(bad[0])
     if not attack.keyed and not attack.open_to_all and _shows_model(outcome.answer):
         return "answered without the key"

@@ -31,9 +31,11 @@ class TestJudge:
 
     def test_server_errors_and_missing_answers_are_wrong(self) -> None:
         assert judge(self.ATTACK, outcome(400, 500)) == "500"
-        vllms = b'{"error":{"message":"","type":"InternalServerError","param":null,"code":500}}'
-        assert judge(self.ATTACK, outcome(500, answer=vllms)) is None
-        assert judge(self.ATTACK, outcome(503, answer=vllms)) == "503"
+        engines = b'{"error":{"message":"Internal server error","type":"server_error"}}'
+        assert judge(self.ATTACK, outcome(500, answer=engines)) is None
+        assert judge(self.ATTACK, outcome(503, answer=engines)) == "503"
+        others = b'{"error":{"message":"name x is not defined","type":"server_error"}}'
+        assert judge(self.ATTACK, outcome(500, answer=others)) == "500"
         assert judge(self.ATTACK, outcome(end="hung")) == "no answer"
         assert judge(self.ATTACK, outcome(end="refused")) == "connection refused"
         assert judge(self.NO_KEY, outcome(200, answer=self.MODELS)) == "answered without the key"

@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 import socket
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -589,6 +590,24 @@ class TestFailures:
             await request.task
         assert request.messages[0]["status"] == 500
         assert json.loads(request.messages[1]["body"])["error"]["code"] == "server_error"
+
+    @in_event_loop
+    async def test_an_exception_that_was_answered_as_a_fault_is_logged(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The web framework's answer to an exception while vLLM's answer is written."""
+
+        async def fails(scope: Scope, receive: Receive, send: Send) -> None:
+            await PlainTextResponse("Internal Server Error", 500)(scope, receive, send)
+            raise ValueError("Out of range float values are not JSON compliant")
+
+        logged: list[BaseException | None] = []
+        monkeypatch.setattr(
+            gate_module.logger, "exception", lambda *_: logged.append(sys.exc_info()[1])
+        )
+        status, _, error = await Request(a_gate(fails)).error()
+        assert (status, error["code"]) == (500, "server_error")
+        assert "not JSON compliant" in str(logged[0])
 
 
 class Failing:

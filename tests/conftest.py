@@ -41,12 +41,14 @@ GROUPS = {
     "container": "cpu image",
     "end_to_end/test_chat.py": "server",
     "end_to_end/test_deploy.py": "server",
+    "end_to_end/test_errors.py": "server",
     "end_to_end/test_gate.py::TestKeys": "server",
     "end_to_end/test_hostile.py": "server",
     "end_to_end/test_launch.py::TestServing": "server",
     "end_to_end/test_ranks.py": "server",
     "end_to_end/test_requests.py": "server",
     "end_to_end/test_soak.py": "server",
+    "end_to_end/test_tool_calls.py": "server",
     "server/openvino": "converted models",
 }
 """Groups of several modules, by the start of a test's id; the first match counts."""
@@ -147,6 +149,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
             return (yield)
     finally:
         logging.root.setLevel(level)  # parts of vLLM change it as they are imported
+
+
+@pytest.hookimpl(trylast=True)  # after the fixtures
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    from tests.support.demo_server import stop_demo_server  # pytest registers the plugin first
+
+    ends = nextitem is None or group_of(nextitem.nodeid) != "server"
+    if group_of(item.nodeid) == "server" and ends:
+        stop_demo_server()
 
 
 @contextmanager

@@ -14,6 +14,19 @@ TOOLS = "--enable-auto-tool-choice --tool-call-parser hermes"
 """Options for tool calls in the format of Hermes, which vLLM can make any model write."""
 
 
+_running: list[Launch] = []
+
+
+def stop_demo_server() -> None:
+    """Stop the server, if it runs, as the last test that uses it has ended.
+
+    The supervisor's tests, which may be the next ones in this process, end all processes below it.
+    """
+    while _running:
+        launch = _running.pop()
+        assert launch.stop() == 0, launch.tail()
+
+
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A home for all engines of the run, so that they share what they compile."""
@@ -46,8 +59,9 @@ def loading(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
         ),
         tmp_path_factory.mktemp("server") / "log",
     )
+    _running.append(launch)
     yield launch
-    assert launch.stop() == 0, launch.tail()
+    stop_demo_server()
 
 
 @pytest.fixture(scope="session")

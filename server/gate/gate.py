@@ -125,7 +125,7 @@ class Gate:
             if not is_mistake(error):
                 raise  # uvicorn logs it
             if exchange.status is not None and exchange.status >= 500:
-                # the web framework has answered it as a fault: it is none of the client's
+                # the web framework has answered it as a fault of the server
                 logger.exception("Request %s failed", exchange.request_id)
         finally:
             self._in_flight.discard(exchange)
